@@ -1,0 +1,127 @@
+#pragma once
+// Files that are never half written, and a checksummed container of named sections.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "taut/core/units.h"
+
+namespace taut {
+
+/// Writes a file beside its path, flushes it to the disk and renames it into place on commit().
+/// Without commit() the path is left as it was and what was written is removed.
+/// Errors: kIo, naming the path (disk full, no permission, not a directory). Not for sharing between threads.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::string path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(const void* data, std::size_t size);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  /// Bytes written so far.
+  [[nodiscard]] std::uint64_t size() const noexcept;
+  void commit();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Replaces a file by the text, atomically.
+void write_file(const std::string& path, std::string_view text);
+
+/// The whole file. Errors: kNotFound, kIo (a directory, not readable).
+[[nodiscard]] std::string read_file(const std::string& path);
+
+/// Makes the directory and its parents; fine if it is there. Errors: kIo.
+void make_directories(const std::string& path);
+
+/// A read-only mapping of a file. Errors: kNotFound, kIo.
+/// Threads: reading is free. Valid while the object lives, also when the path is replaced meanwhile.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::string& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&&) = delete;
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// Writes a container: a header (magic, kind, version), sections one after another on 64-byte
+/// boundaries, a table of (name, offset, size, XXH3 checksum) and a footer that seals the table.
+/// Layout in docs/architecture.md. Atomic as AtomicFile is.
+class SectionWriter {
+ public:
+  /// kind: up to 8 characters that say what the file holds ("ckpt", "package"); version >= 1.
+  SectionWriter(std::string path, std::string_view kind, std::uint32_t version);
+  ~SectionWriter();
+
+  /// Opens a section; append() adds to it until the next begin() or commit(). Names are unique.
+  void begin(std::string_view name);
+  void append(const void* data, std::size_t size);
+  /// begin() and append() in one.
+  void add(std::string_view name, std::span<const std::byte> bytes);
+  void add(std::string_view name, std::string_view text);
+  template <typename T>
+  void add_array(std::string_view name, std::span<const T> values) {
+    add(name, std::as_bytes(values));
+  }
+  /// Seals and renames into place; the size of the file.
+  Bytes commit();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Reads a container through a mapping. The constructor checks header, version and table;
+/// section() checks the section's checksum each time that it is asked.
+/// Errors: kFormat naming the path and what differs (not ours, another kind, another version with
+/// both numbers, cut short, checksum of section X); kNotFound; kIo.
+class SectionReader {
+ public:
+  SectionReader(const std::string& path, std::string_view kind, std::uint32_t version);
+
+  [[nodiscard]] bool has(std::string_view name) const noexcept;
+  /// The verified bytes. Throws kFormat if the section is absent or differs from its checksum.
+  [[nodiscard]] std::span<const std::byte> section(std::string_view name) const;
+  [[nodiscard]] std::string_view text(std::string_view name) const;
+  /// The section as values of T; throws kFormat if its size is not a multiple.
+  template <typename T>
+  [[nodiscard]] std::span<const T> array(std::string_view name) const {
+    const std::span<const std::byte> bytes = section(name);
+    if (bytes.size() % sizeof(T) != 0) throw_bad_size(name);
+    return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
+  }
+  [[nodiscard]] std::vector<std::string> names() const;
+  [[nodiscard]] Bytes section_bytes(std::string_view name) const;
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+ private:
+  struct Entry {
+    std::string name;
+    std::uint64_t offset;
+    std::uint64_t size;
+    std::uint64_t checksum;
+  };
+  [[nodiscard]] const Entry* find(std::string_view name) const noexcept;
+  [[nodiscard]] const Entry& require(std::string_view name) const;
+  [[noreturn]] void throw_bad_size(std::string_view name) const;
+
+  std::string path_;
+  MappedFile file_;
+  std::vector<Entry> entries_;
+};
+
+}  // namespace taut

@@ -1,0 +1,37 @@
+#pragma once
+// A fixed set of worker threads for fork-join loops.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace taut {
+
+/// Runs loops over a fixed number of threads, the caller among them. What a loop computes must not
+/// depend on which thread takes which index: then results are the same for any number of threads.
+/// Threads: one loop at a time; a second caller waits. A loop inside a loop runs on its own thread.
+class ThreadPool {
+ public:
+  /// threads >= 1; 0 means one for each processor that the process may use. Throws kInvalidArgument.
+  explicit ThreadPool(int threads = 0);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  [[nodiscard]] int threads() const noexcept;
+
+  /// Calls body(i) once for each i in [0, tasks), in any order, on any thread, and waits for all.
+  /// When bodies throw, the exception of the smallest index that threw reaches the caller; bodies
+  /// not started by then are left out.
+  void run(std::int64_t tasks, const std::function<void(std::int64_t)>& body);
+
+  /// Splits [0, size) into contiguous ranges of at least grain and calls body(begin, end) on each.
+  void parallel_for(std::int64_t size, std::int64_t grain,
+                    const std::function<void(std::int64_t, std::int64_t)>& body);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace taut

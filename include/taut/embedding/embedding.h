@@ -1,0 +1,118 @@
+#pragma once
+// Embedding tables that live inside a byte budget while they are trained (FIITED, arXiv 2401.04408).
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "taut/core/file.h"
+#include "taut/core/thread_pool.h"
+#include "taut/embedding/options.h"
+
+namespace taut::embedding {
+
+/// The ids of one table for a batch. Bag b is ids[offsets[b] .. offsets[b + 1]); its output is the
+/// (weighted) sum of its rows. Views only.
+struct JaggedIds {
+  std::span<const std::uint64_t> ids;
+  /// [batch + 1], from 0 to ids.size(), never falling; empty: exactly one id per example.
+  std::span<const std::int64_t> offsets;
+  /// [ids.size()] or empty (all 1).
+  std::span<const float> weights;
+};
+
+/// What a collection holds at one moment.
+struct Statistics {
+  std::int64_t memory_bytes = 0;                            ///< everything, = allocator count
+  std::int64_t budget_bytes = 0;                            ///< 0: none
+  std::vector<std::pair<std::string, std::int64_t>> parts;  ///< bytes by part ("values", "index", ...)
+  std::int64_t resident_rows = 0;
+  std::vector<std::int64_t> rows_by_width;  ///< [chunks + 1] resident rows that hold k chunks
+  double threshold = 0;                     ///< importance at which a row is just worth a chunk
+  std::int64_t admitted_rows = 0;           ///< since the start
+  std::int64_t evicted_rows = 0;            ///< since the start
+  double rebalance_seconds = 0;             ///< since the start
+};
+
+/// A collection of tables, one per categorical feature, under one budget.
+///
+/// Threads: one call at a time; a call spreads its work over the pool given at the start. Results
+/// are the same bits for any number of threads.
+/// Errors: kInvalidArgument (naming argument and both values) leaves the collection unchanged.
+/// Always true: memory_bytes() <= budget, at every moment, for every method but full.
+class Embedding {
+ public:
+  virtual ~Embedding() = default;
+  Embedding(const Embedding&) = delete;
+  Embedding& operator=(const Embedding&) = delete;
+
+  [[nodiscard]] const Options& options() const noexcept { return options_; }
+
+  /// out [batch, tables, dim]: pooled sums. Rows that are not held read as the method says
+  /// (elastic: zeros or cold pool; full: the row's initial value).
+  void lookup(std::span<const JaggedIds> tables, std::int64_t batch, std::span<float> out) const;
+
+  /// One optimizer step with the gradient of the SUMMED loss, gradient [batch, tables, dim], for
+  /// the ids of the lookup before. Exact: a row's gradients are summed over the batch first.
+  /// Counts as one step; rebalancing happens in here.
+  /// Non-finite gradients: kInvalidArgument naming the first position, nothing is changed.
+  void update(std::span<const JaggedIds> tables, std::int64_t batch,
+              std::span<const float> gradient);
+
+  /// Updates so far.
+  [[nodiscard]] virtual std::int64_t steps() const noexcept = 0;
+  [[nodiscard]] virtual std::int64_t memory_bytes() const noexcept = 0;
+  /// Most bytes ever held at one moment.
+  [[nodiscard]] virtual std::int64_t peak_memory_bytes() const noexcept = 0;
+  [[nodiscard]] virtual Statistics statistics() const = 0;
+
+  /// Writes all state as sections whose names begin with prefix; load() restores the same bits into
+  /// a collection made with the same options (kFormat naming what differs otherwise; then the
+  /// collection is as it was).
+  virtual void save(SectionWriter& file, const std::string& prefix) const = 0;
+  virtual void load(const SectionReader& file, const std::string& prefix) = 0;
+
+  /// Writes the read-only form without optimizer state, for FrozenEmbedding.
+  virtual void export_frozen(SectionWriter& file, const std::string& prefix) const = 0;
+
+ protected:
+  Embedding(Options options, std::shared_ptr<ThreadPool> pool);
+
+  // Called with checked arguments: offsets never empty, sizes right, gradient finite.
+  virtual void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
+                         std::span<float> out) const = 0;
+  virtual void do_update(std::span<const JaggedIds> tables, std::int64_t batch,
+                         std::span<const float> gradient) = 0;
+
+  Options options_;
+  std::shared_ptr<ThreadPool> pool_;
+};
+
+/// Makes the collection that options.method names. Errors: kConfig for an unknown method (with the
+/// nearest known one) or an option out of range; kBudget when the budget cannot hold anything,
+/// naming the least that can.
+[[nodiscard]] std::unique_ptr<Embedding> make_embedding(const Options& options,
+                                                        std::shared_ptr<ThreadPool> pool);
+
+/// Names of all methods, in the order of the docs.
+[[nodiscard]] std::vector<std::string> methods();
+
+/// A frozen collection, read straight from a mapped file. Lookups may run at once, without locks.
+class FrozenEmbedding {
+ public:
+  virtual ~FrozenEmbedding() = default;
+  [[nodiscard]] virtual int dim() const noexcept = 0;
+  [[nodiscard]] virtual std::int64_t tables() const noexcept = 0;
+  /// Same shapes, meaning and result bits as Embedding::lookup at the time of the export.
+  virtual void lookup(std::span<const JaggedIds> tables, std::int64_t batch,
+                      std::span<float> out) const = 0;
+};
+
+/// The file must outlive the result.
+[[nodiscard]] std::unique_ptr<FrozenEmbedding> open_frozen(const SectionReader& file,
+                                                           const std::string& prefix);
+
+}  // namespace taut::embedding

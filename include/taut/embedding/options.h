@@ -1,0 +1,77 @@
+#pragma once
+// What an embedding collection is made from: one struct, read by the CLI, C++ and Python alike.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "taut/core/units.h"
+
+namespace taut::embedding {
+
+/// How values are stored.
+enum class ValueType {
+  kFloat32,
+  kBFloat16,  ///< stochastic rounding on update
+  kFloat16,   ///< stochastic rounding on update
+  kInt8,      ///< a scale per row, stochastic rounding
+  kMixed,     ///< elastic only: 8 bits, 16 for the most important rows
+};
+
+/// How a row that is not resident gets in.
+enum class Admission { kAuto, kSampled, kSketch };
+
+/// What a row is found by: a 16-bit tag beside its bucket, or its whole 64-bit key.
+enum class Keys { kTagged, kExact };
+
+/// One categorical feature. Ids are 64 bits wide; no array is sized by them.
+struct TableOptions {
+  std::string name;
+  /// Distinct ids of the training data, 0 if not known. Methods that must know them (full, qr, md)
+  /// say so in an error when they are 0; full grows instead.
+  std::int64_t distinct_ids = 0;
+};
+
+/// Options of a collection of tables under one budget.
+struct Options {
+  /// full | hash | elastic (more: see methods() in embedding.h).
+  std::string method = "elastic";
+  std::vector<TableOptions> tables;
+  /// Full length D of a row: a multiple of 4 in [4, 512].
+  int dim = 16;
+  /// All bytes of all tables: values, index, importance, optimizer state, sketch, pool, free space.
+  /// Ignored by full, which takes what it needs.
+  Bytes budget{0};
+  ValueType value_type = ValueType::kMixed;
+  Admission admission = Admission::kAuto;
+  Keys keys = Keys::kTagged;
+  /// Share of the budget for the cold pool, in [0, 0.9]; negative: chosen from the budget.
+  double cold_share = -1.0;
+  /// Values per chunk: a multiple of 2, at most 32 chunks a row.
+  int chunk = 4;
+  /// The k-th chunk of a row is worth importance * k^-beta.
+  double beta = 2.0;
+  /// Importance is multiplied by this at each rebalance; 1 on shuffled data.
+  double decay = 1.0;
+  /// Steps between two rebalances.
+  int period = 30;
+  /// Row-wise Adagrad on batch gradients of the summed loss.
+  double learning_rate = 0.4;
+  double initial_accumulator = 0.2;
+  double epsilon = 1e-8;
+  std::uint64_t seed = 1;
+};
+
+/// Spellings in configs: "fp32", "bf16", "fp16", "int8", "mixed"; "auto", "sampled", "sketch";
+/// "tagged", "exact". parse_* throw kConfig with the nearest known name.
+[[nodiscard]] std::string to_string(ValueType type);
+[[nodiscard]] std::string to_string(Admission admission);
+[[nodiscard]] std::string to_string(Keys keys);
+[[nodiscard]] ValueType parse_value_type(const std::string& text);
+[[nodiscard]] Admission parse_admission(const std::string& text);
+[[nodiscard]] Keys parse_keys(const std::string& text);
+
+/// What the full model takes: distinct ids * (4 * dim + 4) over all tables.
+[[nodiscard]] Bytes full_bytes(const Options& options);
+
+}  // namespace taut::embedding

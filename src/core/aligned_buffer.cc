@@ -1,0 +1,55 @@
+#include "taut/core/aligned_buffer.h"
+
+#include <sys/mman.h>
+
+#include <cstdlib>
+
+namespace taut::detail {
+namespace {
+
+constexpr std::size_t kLine = 64;
+constexpr std::size_t kPage = 4096;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kMapFrom = std::size_t{4} << 20;
+
+constexpr std::size_t round_up(std::size_t value, std::size_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+
+// Maps size bytes on a huge-page boundary: maps more, then cuts off both ends.
+void* map_aligned(std::size_t size) {
+  const std::size_t wide = size + kHugePage;
+  void* base = mmap(nullptr, wide, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) throw std::bad_alloc();
+  const auto address = reinterpret_cast<std::uintptr_t>(base);
+  const std::size_t head = round_up(address, kHugePage) - address;
+  char* start = static_cast<char*>(base) + head;
+  if (head > 0) munmap(base, head);
+  if (wide - head - size > 0) munmap(start + size, wide - head - size);
+  madvise(start, size, MADV_HUGEPAGE);  // a hint: refusal changes speed only
+  return start;
+}
+
+}  // namespace
+
+void* allocate_zeroed(std::size_t size_bytes, std::int64_t& bytes) {
+  const bool mapped = size_bytes >= kMapFrom;
+  const std::size_t taken = round_up(size_bytes, mapped ? kPage : kLine);
+  bytes = static_cast<std::int64_t>(taken);
+  if (mapped) return map_aligned(taken);
+  void* data = std::aligned_alloc(kLine, taken);
+  if (data == nullptr) throw std::bad_alloc();
+  std::memset(data, 0, taken);
+  return data;
+}
+
+void release(void* data, std::int64_t bytes) noexcept {
+  const auto taken = static_cast<std::size_t>(bytes);
+  if (taken >= kMapFrom) {
+    munmap(data, taken);
+  } else {
+    std::free(data);
+  }
+}
+
+}  // namespace taut::detail

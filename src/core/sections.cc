@@ -1,0 +1,228 @@
+// The container of named, checksummed sections.
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "taut/core/error.h"
+#include "taut/core/file.h"
+#include "taut/core/hash.h"
+#include "taut/core/text.h"
+
+namespace taut {
+namespace {
+
+constexpr std::array<char, 8> kMagic = {'T', 'A', 'U', 'T', 'F', 'I', 'L', 'E'};
+constexpr std::size_t kKindSize = 8;
+constexpr std::size_t kNameSize = 104;
+constexpr std::uint64_t kAlignment = 64;
+
+struct Header {
+  std::array<char, 8> magic;
+  std::array<char, kKindSize> kind;
+  std::uint32_t version;
+  std::array<char, 44> reserved;
+};
+static_assert(sizeof(Header) == 64);
+
+struct TableEntry {
+  std::array<char, kNameSize> name;
+  std::uint64_t offset;
+  std::uint64_t size;
+  std::uint64_t checksum;
+};
+static_assert(sizeof(TableEntry) == 128);
+
+struct Footer {
+  std::uint64_t table_offset;
+  std::uint64_t table_entries;
+  std::uint64_t checksum;  // of header and table
+  std::array<char, 8> magic;
+};
+static_assert(sizeof(Footer) == 32);
+
+std::uint64_t seal(const Header& header, const void* table, std::size_t table_size) {
+  return hash_combine(hash_bytes(&header, sizeof(header)), hash_bytes(table, table_size));
+}
+
+template <std::size_t N>
+std::array<char, N> fixed_text(std::string_view text) {
+  TAUT_ASSERT(text.size() <= N);
+  std::array<char, N> fixed{};
+  std::copy(text.begin(), text.end(), fixed.begin());
+  return fixed;
+}
+
+template <std::size_t N>
+std::string plain_text(const std::array<char, N>& fixed) {
+  return {fixed.begin(), std::find(fixed.begin(), fixed.end(), '\0')};
+}
+
+}  // namespace
+
+struct SectionWriter::Impl {
+  explicit Impl(std::string path) : file(std::move(path)) { XXH3_64bits_reset(&hash); }
+
+  AtomicFile file;
+  Header header{};
+  std::vector<TableEntry> table;
+  XXH3_state_t hash;
+  bool open = false;
+
+  void pad() {
+    constexpr std::array<char, kAlignment> kZeros{};
+    const std::uint64_t rest = file.size() % kAlignment;
+    if (rest != 0) file.write(kZeros.data(), kAlignment - rest);
+  }
+
+  void close_section() {
+    if (!std::exchange(open, false)) return;
+    table.back().size = file.size() - table.back().offset;
+    table.back().checksum = XXH3_64bits_digest(&hash);
+    pad();
+  }
+};
+
+SectionWriter::SectionWriter(std::string path, std::string_view kind, std::uint32_t version)
+    : impl_(std::make_unique<Impl>(std::move(path))) {
+  impl_->header = Header{.magic = kMagic,
+                         .kind = fixed_text<kKindSize>(kind),
+                         .version = version,
+                         .reserved = {}};
+  impl_->file.write(&impl_->header, sizeof(Header));
+}
+
+SectionWriter::~SectionWriter() = default;
+
+void SectionWriter::begin(std::string_view name) {
+  TAUT_ASSERT(name.size() < kNameSize);
+  impl_->close_section();
+  impl_->table.push_back(
+      {.name = fixed_text<kNameSize>(name), .offset = impl_->file.size(), .size = 0, .checksum = 0});
+  XXH3_64bits_reset(&impl_->hash);
+  impl_->open = true;
+}
+
+void SectionWriter::append(const void* data, std::size_t size) {
+  TAUT_ASSERT(impl_->open);
+  if (size == 0) return;
+  impl_->file.write(data, size);
+  XXH3_64bits_update(&impl_->hash, data, size);
+}
+
+void SectionWriter::add(std::string_view name, std::span<const std::byte> bytes) {
+  begin(name);
+  append(bytes.data(), bytes.size());
+}
+
+void SectionWriter::add(std::string_view name, std::string_view text) {
+  add(name, std::as_bytes(std::span(text)));
+}
+
+Bytes SectionWriter::commit() {
+  impl_->close_section();
+  const std::size_t table_size = impl_->table.size() * sizeof(TableEntry);
+  const Footer footer{.table_offset = impl_->file.size(),
+                      .table_entries = impl_->table.size(),
+                      .checksum = seal(impl_->header, impl_->table.data(), table_size),
+                      .magic = kMagic};
+  impl_->file.write(impl_->table.data(), table_size);
+  impl_->file.write(&footer, sizeof(footer));
+  const Bytes size{static_cast<std::int64_t>(impl_->file.size())};
+  impl_->file.commit();
+  return size;
+}
+
+SectionReader::SectionReader(const std::string& path, std::string_view kind, std::uint32_t version)
+    : path_(path), file_(path) {
+  const std::span<const std::byte> bytes = file_.bytes();
+  const auto bad = [&](std::string_view what, std::string_view mend) {
+    throw Error(ErrorKind::kFormat, what, path, mend);
+  };
+  Header header{};
+  if (bytes.size() < sizeof(Header)) bad("not a file of ours: too short", "name another file");
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  if (header.magic != kMagic) bad("not a file of ours: wrong magic", "name another file");
+  if (plain_text(header.kind) != kind) {
+    bad(concat("holds \"", plain_text(header.kind), "\" where \"", kind, "\" is wanted"),
+        "name another file");
+  }
+  if (header.version != version) {
+    bad(concat("format version ", header.version, " where this build reads version ", version),
+        "write it again with this version");
+  }
+  constexpr std::string_view kDamaged = "restore it from a copy or an earlier checkpoint";
+  Footer footer{};
+  if (bytes.size() < sizeof(Header) + sizeof(Footer)) bad("the file is cut short", kDamaged);
+  std::memcpy(&footer, bytes.data() + bytes.size() - sizeof(footer), sizeof(footer));
+  const std::uint64_t body = bytes.size() - sizeof(Footer);
+  if (footer.magic != kMagic || footer.table_offset > body ||
+      footer.table_entries > body / sizeof(TableEntry) ||
+      footer.table_offset + footer.table_entries * sizeof(TableEntry) != body) {
+    bad("the file is cut short or damaged: no footer", kDamaged);
+  }
+  const std::byte* table = bytes.data() + footer.table_offset;
+  const std::size_t table_size = footer.table_entries * sizeof(TableEntry);
+  if (seal(header, table, table_size) != footer.checksum) {
+    bad("the file is damaged: checksum of the section table differs", kDamaged);
+  }
+  for (std::uint64_t i = 0; i < footer.table_entries; ++i) {
+    TableEntry entry{};
+    std::memcpy(&entry, table + i * sizeof(entry), sizeof(entry));
+    if (entry.offset > footer.table_offset || entry.size > footer.table_offset - entry.offset) {
+      bad("the file is damaged: a section lies outside it", kDamaged);
+    }
+    entries_.push_back({plain_text(entry.name), entry.offset, entry.size, entry.checksum});
+  }
+}
+
+const SectionReader::Entry* SectionReader::find(std::string_view name) const noexcept {
+  const auto found = std::find_if(entries_.begin(), entries_.end(),
+                                  [&](const Entry& entry) { return entry.name == name; });
+  return found == entries_.end() ? nullptr : &*found;
+}
+
+const SectionReader::Entry& SectionReader::require(std::string_view name) const {
+  const Entry* entry = find(name);
+  if (entry == nullptr) {
+    throw Error(ErrorKind::kFormat, concat("section \"", name, "\" is missing"), path_);
+  }
+  return *entry;
+}
+
+bool SectionReader::has(std::string_view name) const noexcept { return find(name) != nullptr; }
+
+std::span<const std::byte> SectionReader::section(std::string_view name) const {
+  const Entry& entry = require(name);
+  const std::span<const std::byte> bytes = file_.bytes().subspan(entry.offset, entry.size);
+  if (hash_bytes(bytes.data(), bytes.size()) != entry.checksum) {
+    throw Error(ErrorKind::kFormat, concat("damaged: checksum of section \"", name, "\" differs"),
+                path_, "restore it from a copy or an earlier checkpoint");
+  }
+  return bytes;
+}
+
+std::string_view SectionReader::text(std::string_view name) const {
+  const std::span<const std::byte> bytes = section(name);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::vector<std::string> SectionReader::names() const {
+  std::vector<std::string> names;
+  for (const Entry& entry : entries_) names.push_back(entry.name);
+  return names;
+}
+
+Bytes SectionReader::section_bytes(std::string_view name) const {
+  return Bytes{static_cast<std::int64_t>(require(name).size)};
+}
+
+void SectionReader::throw_bad_size(std::string_view name) const {
+  throw Error(ErrorKind::kFormat, concat("section \"", name, "\" has a size that does not fit"),
+              path_);
+}
+
+}  // namespace taut

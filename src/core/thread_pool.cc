@@ -1,0 +1,145 @@
+#include "taut/core/thread_pool.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <limits>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "taut/core/error.h"
+
+namespace taut {
+namespace {
+
+thread_local bool inside_loop = false;
+
+int usable_processors() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+}  // namespace
+
+struct ThreadPool::Impl {
+  // One loop: who runs it takes indices until none is left or one has failed.
+  struct Loop {
+    Loop(const std::function<void(std::int64_t)>& loop_body, std::int64_t loop_tasks)
+        : body(&loop_body), tasks(loop_tasks) {}
+
+    const std::function<void(std::int64_t)>* body;
+    std::int64_t tasks;
+    std::atomic<std::int64_t> next{0};
+    std::atomic<bool> failed{false};
+    std::mutex error_mutex;
+    std::int64_t error_index = std::numeric_limits<std::int64_t>::max();
+    std::exception_ptr error;
+  };
+
+  explicit Impl(int threads) {
+    workers.reserve(static_cast<std::size_t>(threads - 1));
+    for (int i = 1; i < threads; ++i) workers.emplace_back([this] { serve(); });
+  }
+
+  ~Impl() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    wake.notify_all();
+    for (std::thread& worker : workers) worker.join();
+  }
+
+  static void work_on(Loop& current) {
+    inside_loop = true;
+    while (!current.failed.load(std::memory_order_relaxed)) {
+      const std::int64_t index = current.next.fetch_add(1, std::memory_order_relaxed);
+      if (index >= current.tasks) break;
+      try {
+        (*current.body)(index);
+      } catch (...) {
+        const std::lock_guard lock(current.error_mutex);
+        if (index < current.error_index) {
+          current.error_index = index;
+          current.error = std::current_exception();
+        }
+        current.failed.store(true, std::memory_order_relaxed);
+      }
+    }
+    inside_loop = false;
+  }
+
+  void serve() {
+    std::uint64_t seen = 0;
+    std::unique_lock lock(mutex);
+    while (true) {
+      wake.wait(lock, [&] { return stopping || generation != seen; });
+      if (stopping) return;
+      seen = generation;
+      Loop* current = loop;
+      lock.unlock();
+      work_on(*current);
+      lock.lock();
+      if (--active == 0) done.notify_one();
+    }
+  }
+
+  std::mutex loop_mutex;  // held by the caller of run() for a whole loop
+  std::mutex mutex;       // guards what follows
+  std::condition_variable wake;
+  std::condition_variable done;
+  Loop* loop = nullptr;
+  std::uint64_t generation = 0;
+  std::size_t active = 0;
+  bool stopping = false;
+  std::vector<std::thread> workers;
+};
+
+ThreadPool::ThreadPool(int threads) {
+  if (threads < 0) throw_invalid_argument("threads", "0 or more", std::to_string(threads));
+  impl_ = std::make_unique<Impl>(threads == 0 ? usable_processors() : threads);
+}
+
+ThreadPool::~ThreadPool() = default;
+
+int ThreadPool::threads() const noexcept { return static_cast<int>(impl_->workers.size()) + 1; }
+
+void ThreadPool::run(std::int64_t tasks, const std::function<void(std::int64_t)>& body) {
+  if (tasks <= 0) return;
+  if (inside_loop || tasks == 1 || impl_->workers.empty()) {
+    for (std::int64_t i = 0; i < tasks; ++i) body(i);
+    return;
+  }
+  const std::lock_guard whole_loop(impl_->loop_mutex);
+  Impl::Loop loop(body, tasks);
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->loop = &loop;
+    impl_->active = impl_->workers.size();
+    ++impl_->generation;
+  }
+  impl_->wake.notify_all();
+  Impl::work_on(loop);
+  {
+    std::unique_lock lock(impl_->mutex);
+    impl_->done.wait(lock, [&] { return impl_->active == 0; });
+    impl_->loop = nullptr;
+  }
+  if (loop.error) std::rethrow_exception(loop.error);
+}
+
+void ThreadPool::parallel_for(std::int64_t size, std::int64_t grain,
+                              const std::function<void(std::int64_t, std::int64_t)>& body) {
+  if (size <= 0) return;
+  const std::int64_t most = std::max<std::int64_t>(1, size / std::max<std::int64_t>(1, grain));
+  const std::int64_t ranges = std::min<std::int64_t>(most, std::int64_t{4} * threads());
+  run(ranges, [&](std::int64_t i) { body(size * i / ranges, size * (i + 1) / ranges); });
+}
+
+}  // namespace taut
