@@ -13,66 +13,59 @@ namespace taut::infer::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Tag = hn::ScalableTag<float>;
-using Vector = hn::Vec<Tag>;
+using OneLane = hn::CappedTag<float, 1>;
 
-// Rows x lanes outputs starting at column o, kept in registers over all inputs.
-template <int kRows>
-void linear_tile(const LinearLayer& layer, const float* x, std::int64_t o, bool relu, float* y) {
-  const Tag d;
+// kRows rows x one vector of outputs from column o on, kept in registers over all inputs.
+template <int kRows, class D>
+void linear_tile(D d, const LinearLayer& layer, const float* x, std::int64_t o, bool relu, float* y) {
+  using Vector = hn::Vec<D>;
   const std::int64_t inputs = layer.inputs;
   const std::int64_t outputs = layer.outputs;
-  const auto lanes = static_cast<std::size_t>(
-      std::min<std::int64_t>(static_cast<std::int64_t>(hn::Lanes(d)), outputs - o));
-  const bool whole = lanes == hn::Lanes(d);
-  const auto load = [&](const float* from) HWY_ATTR {
-    return whole ? hn::LoadU(d, from) : hn::LoadN(d, from, lanes);
-  };
   Vector sums[kRows];
-  for (int r = 0; r < kRows; ++r) sums[r] = load(layer.bias.data() + o);
+  for (int r = 0; r < kRows; ++r) sums[r] = hn::LoadU(d, layer.bias.data() + o);
   const float* weight = layer.weight.data() + o;
   for (std::int64_t i = 0; i < inputs; ++i, weight += outputs) {
-    const Vector w = load(weight);
+    const Vector w = hn::LoadU(d, weight);
     for (int r = 0; r < kRows; ++r) sums[r] = hn::MulAdd(hn::Set(d, x[r * inputs + i]), w, sums[r]);
   }
   for (int r = 0; r < kRows; ++r) {
     const Vector result = relu ? hn::Max(sums[r], hn::Zero(d)) : sums[r];
-    if (whole) {
-      hn::StoreU(result, d, y + r * outputs + o);
-    } else {
-      hn::StoreN(result, d, y + r * outputs + o, lanes);
-    }
+    hn::StoreU(result, d, y + r * outputs + o);
   }
+}
+
+// All outputs of kRows rows: whole vectors first, then one by one.
+template <int kRows>
+void linear_rows(const LinearLayer& layer, const float* x, bool relu, float* y) {
+  const Tag d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t o = 0;
+  for (; o + lanes <= layer.outputs; o += lanes) linear_tile<kRows>(d, layer, x, o, relu, y);
+  for (; o < layer.outputs; ++o) linear_tile<kRows>(OneLane(), layer, x, o, relu, y);
 }
 
 void linear(const LinearLayer& layer, const float* x, std::int64_t rows, bool relu, float* y) {
   constexpr int kRows = 8;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(Tag()));
   std::int64_t row = 0;
   for (; row + kRows <= rows; row += kRows) {
-    for (std::int64_t o = 0; o < layer.outputs; o += lanes) {
-      linear_tile<kRows>(layer, x + row * layer.inputs, o, relu, y + row * layer.outputs);
-    }
+    linear_rows<kRows>(layer, x + row * layer.inputs, relu, y + row * layer.outputs);
   }
   for (; row < rows; ++row) {
-    for (std::int64_t o = 0; o < layer.outputs; o += lanes) {
-      linear_tile<1>(layer, x + row * layer.inputs, o, relu, y + row * layer.outputs);
-    }
+    linear_rows<1>(layer, x + row * layer.inputs, relu, y + row * layer.outputs);
   }
 }
 
 float dot(const float* a, const float* b, std::int64_t size) {
   const Tag d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  Vector sum = hn::Zero(d);
+  auto sums = hn::Zero(d);
   std::int64_t i = 0;
   for (; i + lanes <= size; i += lanes) {
-    sum = hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), sum);
+    sums = hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), sums);
   }
-  if (i < size) {
-    const auto rest = static_cast<std::size_t>(size - i);
-    sum = hn::MulAdd(hn::LoadN(d, a + i, rest), hn::LoadN(d, b + i, rest), sum);
-  }
-  return hn::GetLane(hn::SumOfLanes(d, sum));
+  float sum = hn::GetLane(hn::SumOfLanes(d, sums));
+  for (; i < size; ++i) sum += a[i] * b[i];
+  return sum;
 }
 
 void pairwise_dots(const float* x, std::int64_t rows, std::int64_t vectors, std::int64_t dim,

@@ -2,8 +2,6 @@
 // Dense kernels of the engine, compiled once for each instruction set (Highway).
 
 #include <cstdint>
-#include <string>
-#include <vector>
 
 #include "taut/infer/package.h"
 
@@ -21,8 +19,5 @@ void pairwise_dots(const float* x, std::int64_t rows, std::int64_t vectors, std:
 void linear_reference(const LinearLayer& layer, const float* x, std::int64_t rows, bool relu, float* y);
 void pairwise_dots_reference(const float* x, std::int64_t rows, std::int64_t vectors,
                              std::int64_t dim, float* dots, std::int64_t stride);
-
-/// The instruction set that is used here ("AVX3", "AVX2", "SSE4", "NEON", ...).
-[[nodiscard]] std::string kernel_target();
 
 }  // namespace taut::infer

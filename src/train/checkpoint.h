@@ -50,6 +50,6 @@ class CheckpointFolder {
 };
 
 /// Loads model and state. Errors: kFormat naming the file.
-[[nodiscard]] LoopState read_checkpoint(const std::string& path, Model& model);
+LoopState read_checkpoint(const std::string& path, Model& model);
 
 }  // namespace taut::train

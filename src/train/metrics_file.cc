@@ -45,12 +45,13 @@ void MetricsFile::append(const LoopState& state, double loss, const Model& model
     line["rebalance_seconds"] = statistics.rebalance_seconds;
   }
   const std::string text = line.dump() + "\n";
-  if (std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size()) throw_io("write the file");
+  const bool written = std::fwrite(text.data(), 1, text.size(), file_.get()) == text.size();
+  if (!written || std::fflush(file_.get()) != 0) throw_io("write the file");
   bytes_ += static_cast<std::int64_t>(text.size());
 }
 
 void MetricsFile::flush() {
-  if (std::fflush(file_.get()) != 0 || ::fsync(::fileno(file_.get())) != 0) throw_io("flush the file");
+  if (::fsync(::fileno(file_.get())) != 0) throw_io("flush the file");
 }
 
 }  // namespace taut::train

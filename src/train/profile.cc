@@ -6,6 +6,7 @@
 #include "taut/core/file.h"
 #include "taut/core/hash.h"
 #include "taut/core/text.h"
+#include "taut/data/input_spec.h"
 #include "taut/train/run.h"
 
 namespace taut::train {
@@ -13,24 +14,6 @@ namespace {
 
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
-
-Json scaling_json(const std::vector<data::DenseScaling>& scaling) {
-  Json list = Json::array();
-  for (const data::DenseScaling& s : scaling) {
-    list.push_back({{"kind", static_cast<int>(s.kind)}, {"mean", s.mean}, {"deviation", s.deviation}});
-  }
-  return list;
-}
-
-std::vector<data::DenseScaling> scaling_from(const Json& list) {
-  std::vector<data::DenseScaling> scaling;
-  for (const Json& s : list) {
-    scaling.push_back({.kind = static_cast<data::ScalingKind>(s.at("kind").get<int>()),
-                       .mean = s.at("mean").get<double>(),
-                       .deviation = s.at("deviation").get<double>()});
-  }
-  return scaling;
-}
 
 // Changes whenever the files or what is read of them change. Globs are part of the text; a file that
 // a glob newly matches changes its folder's time.
@@ -55,14 +38,14 @@ Json profile_json(const data::DataProfile& profile, const std::string& key) {
           {"rows", profile.rows},
           {"positive_rows", profile.positive_rows},
           {"distinct_ids", profile.distinct_ids},
-          {"scaling", scaling_json(profile.scaling)}};
+          {"scaling", data::scaling_json(profile.scaling)}};
 }
 
 data::DataProfile profile_from(const Json& json) {
   return {.rows = json.at("rows").get<std::int64_t>(),
           .positive_rows = json.at("positive_rows").get<std::int64_t>(),
           .distinct_ids = json.at("distinct_ids").get<std::vector<std::int64_t>>(),
-          .scaling = scaling_from(json.at("scaling"))};
+          .scaling = data::parse_scaling(json.at("scaling"))};
 }
 
 }  // namespace
@@ -93,32 +76,11 @@ nlohmann::json to_json(const Quality& quality) {
 }
 
 nlohmann::json package_metadata(const OpenedRun& run) {
-  const Config& config = run.config;
-  return {{"label", config.data.schema.label},
-          {"dense", config.data.schema.dense},
-          {"categorical", config.data.schema.categorical},
-          {"format", config.data.format},
-          {"scaling", scaling_json(run.profile.scaling)},
-          {"on_bad_row", static_cast<int>(config.data.on_bad_row)},
-          {"test", config.data.test},
-          {"method", config.embedding.method},
-          {"seed", config.train.seed},
+  return {{"input", data::input_spec(reader_options(run.config, {}, run.profile))},
+          {"test", run.config.data.test},
+          {"method", run.config.embedding.method},
+          {"seed", run.config.train.seed},
           {"full_bytes", run.model->full_bytes()}};
-}
-
-data::ReaderOptions reader_options(const nlohmann::json& metadata, const std::string& path) {
-  data::ReaderOptions options;
-  try {
-    options.schema.label = metadata.at("label").get<std::string>();
-    options.schema.dense = metadata.at("dense").get<std::vector<std::string>>();
-    options.schema.categorical = metadata.at("categorical").get<std::vector<std::string>>();
-    options.format = metadata.at("format").get<std::string>();
-    options.scaling = scaling_from(metadata.at("scaling"));
-    options.on_bad_row = static_cast<data::OnBadRow>(metadata.at("on_bad_row").get<int>());
-  } catch (const Json::exception& failed) {
-    throw Error(ErrorKind::kFormat, concat("section \"metadata\" is wrong: ", failed.what()), path);
-  }
-  return options;
 }
 
 }  // namespace taut::train

@@ -65,4 +65,7 @@ class Package {
   std::unique_ptr<embedding::FrozenEmbedding> embedding_;
 };
 
+/// The instruction set whose kernels run here ("AVX3", "AVX2", "SSE4", "NEON", ...).
+[[nodiscard]] std::string kernel_target();
+
 }  // namespace taut::infer

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "taut/core/error.h"
 #include "taut/train/config.h"
 #include "taut/train/model.h"
 
@@ -54,12 +55,9 @@ struct OpenedRun {
 /// Opens the best checkpoint when early stopping kept one, else the last.
 [[nodiscard]] OpenedRun open_run(const std::string& run, int threads);
 
-/// Metadata of a package: schema, scaling, method and origin, as JSON.
+/// Metadata of a package as JSON: "input" (see data::input_spec), "test" (files), method, seed,
+/// full_bytes.
 [[nodiscard]] nlohmann::json package_metadata(const OpenedRun& run);
-
-/// Schema and scaling back from a package's metadata. kFormat when something is missing.
-[[nodiscard]] data::ReaderOptions reader_options(const nlohmann::json& metadata,
-                                                 const std::string& path);
 
 /// auc, log_loss, normalized_entropy, examples; NaN becomes null.
 [[nodiscard]] nlohmann::json to_json(const Quality& quality);
