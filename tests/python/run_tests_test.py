@@ -1,24 +1,21 @@
 """The runner of all tests must never read a broken run as a passed one."""
 
-import importlib.util
 import pathlib
 import subprocess
 import sys
 
 import pytest
 
+import run_tests
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def runner(tmp_path, monkeypatch):
-    """scripts/run_tests.py as a module, its results in a folder of the test."""
-    spec = importlib.util.spec_from_file_location("run_tests", ROOT / "scripts" / "run_tests.py")
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "run_tests", module)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "RESULTS", tmp_path)
-    return module
+    """The module, with its results in a folder of the test."""
+    monkeypatch.setattr(run_tests, "RESULTS", tmp_path)
+    return run_tests
 
 
 def use_command(runner, monkeypatch, script):
