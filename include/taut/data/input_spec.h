@@ -1,0 +1,22 @@
+#pragma once
+// How a model's inputs are read, kept with the model: columns, format and learnt scaling as JSON.
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "taut/data/reader.h"
+
+namespace taut::data {
+
+/// The fields of options that belong to a model: format, schema, scaling, on_bad_row.
+[[nodiscard]] nlohmann::json input_spec(const ReaderOptions& options);
+
+/// Options with those fields set. where: for messages. kFormat when a field is missing or wrong.
+[[nodiscard]] ReaderOptions parse_input_spec(const nlohmann::json& spec, const std::string& where);
+
+/// Scaling alone, as it stands in an input spec.
+[[nodiscard]] nlohmann::json scaling_json(const std::vector<DenseScaling>& scaling);
+[[nodiscard]] std::vector<DenseScaling> parse_scaling(const nlohmann::json& list);
+
+}  // namespace taut::data

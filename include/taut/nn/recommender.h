@@ -1,0 +1,89 @@
+#pragma once
+// The dense half of a recommender, on LibTorch: it takes pooled embeddings and gives their gradient
+// back, so that the tables may live anywhere.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "taut/core/file.h"
+#include "taut/core/thread_pool.h"
+
+namespace taut::nn {
+
+/// Shape and optimizer of a recommender.
+struct RecommenderOptions {
+  /// "dlrm": a bottom MLP over the dense columns, all pairwise dots, a top MLP (Naumov et al.,
+  /// arXiv 1906.00091). "wide_deep": an MLP over everything plus a linear part, whose weight for an
+  /// id is the first coordinate of its embedding (Cheng et al., arXiv 1606.07792).
+  std::string kind = "dlrm";
+  /// What the top MLP of a DLRM reads: "dots" (pairwise dots and the bottom's output, as published)
+  /// or "dots_vectors" (pairwise dots and all vectors).
+  std::string interaction = "dots_vectors";
+  std::int64_t dense = 0;   ///< dense columns, may be 0: then there is no bottom MLP
+  std::int64_t tables = 0;  ///< embedding vectors per example
+  std::int64_t dim = 16;    ///< their length
+  std::vector<std::int64_t> bottom = {64};  ///< hidden widths; the last layer to dim comes on top
+  std::vector<std::int64_t> top = {128, 64};  ///< hidden widths; the last layer to 1 comes on top
+  std::string optimizer = "adam";             ///< adam | adagrad | sgd
+  double learning_rate = 1e-3;
+  double weight_decay = 0;
+  std::uint64_t seed = 1;
+};
+
+/// A batch as the dense half sees it. Views only.
+struct RecommenderInput {
+  std::int64_t batch = 0;
+  std::span<const float> dense;    ///< [batch, dense]
+  std::span<const float> vectors;  ///< [batch, tables, dim]
+};
+
+/// One parameter, row-major.
+struct NamedTensor {
+  std::string name;
+  std::vector<std::int64_t> shape;
+  std::vector<float> values;
+};
+
+/// MLPs, interaction and their optimizer.
+/// Threads: one call at a time. A batch is cut into pieces of a fixed number of examples, each
+/// computed by one thread, and their gradients are added in order: the same bits for any number of
+/// threads.
+/// Errors: kConfig for options out of range, kInvalidArgument for sizes that differ.
+class Recommender {
+ public:
+  Recommender(const RecommenderOptions& options, std::shared_ptr<ThreadPool> pool);
+  ~Recommender();
+  Recommender(const Recommender&) = delete;
+  Recommender& operator=(const Recommender&) = delete;
+
+  [[nodiscard]] const RecommenderOptions& options() const noexcept;
+
+  /// One optimizer step on the mean binary cross-entropy. labels [batch]; writes logits [batch] (of
+  /// the parameters before the step) and vectors_gradient [batch, tables, dim], the gradient of the
+  /// SUMMED loss. Returns the summed loss. A loss that is not finite throws kData and leaves the
+  /// parameters as they were.
+  double train_step(const RecommenderInput& input, std::span<const float> labels,
+                    std::span<float> logits, std::span<float> vectors_gradient);
+
+  /// logits [batch], without a step.
+  void predict(const RecommenderInput& input, std::span<float> logits) const;
+
+  /// Parameters and optimizer state, as the section prefix + "dense".
+  void save(SectionWriter& file, const std::string& prefix) const;
+  /// Restores the same bits. kFormat when shapes or optimizer differ.
+  void load(const SectionReader& file, const std::string& prefix);
+
+  /// All parameters in order ("bottom.0.weight" [out, in], "bottom.0.bias", ..., "top.2.bias",
+  /// "wide.weight").
+  [[nodiscard]] std::vector<NamedTensor> parameters() const;
+  [[nodiscard]] std::int64_t parameter_count() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace taut::nn

@@ -1,0 +1,69 @@
+#pragma once
+// A whole recommender: tables, dense half, and what its inputs look like.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "taut/core/thread_pool.h"
+#include "taut/data/reader.h"
+#include "taut/embedding/embedding.h"
+#include "taut/nn/recommender.h"
+#include "taut/train/config.h"
+#include "taut/train/metrics.h"
+
+namespace taut::train {
+
+/// Kind and version of checkpoint files.
+inline constexpr std::string_view kCheckpointKind = "ckpt";
+inline constexpr std::uint32_t kCheckpointVersion = 1;
+
+/// Reader options for files of the config's schema, in file order, scaled as the profile says.
+[[nodiscard]] data::ReaderOptions reader_options(const Config& config,
+                                                 const std::vector<std::string>& files,
+                                                 const data::DataProfile& profile);
+
+/// A recommender as config and data profile describe it.
+/// Threads: one call at a time; work is spread over the pool; the same bits for any pool.
+class Model {
+ public:
+  /// Errors: those of make_embedding and nn::Recommender.
+  Model(const Config& config, const data::DataProfile& profile, std::shared_ptr<ThreadPool> pool);
+
+  /// One step on a batch; writes logits of the model before the step. Returns the summed loss.
+  double train_step(const data::Batch& batch, std::vector<float>& logits);
+  void predict(const data::Batch& batch, std::vector<float>& logits);
+
+  /// Quality on files. bad_rows, if given, receives what was skipped.
+  [[nodiscard]] Quality evaluate(const data::ReaderOptions& options,
+                                 data::BadRows* bad_rows = nullptr);
+
+  void save(SectionWriter& file) const;
+  void load(const SectionReader& file);
+
+  /// Writes a package that infer::Package opens. metadata: JSON text. Returns its size.
+  Bytes export_package(const std::string& path, std::string_view metadata) const;
+
+  /// nullptr when there are no categorical columns.
+  [[nodiscard]] const embedding::Embedding* tables() const noexcept { return tables_.get(); }
+  [[nodiscard]] const nn::Recommender& dense() const noexcept { return *dense_; }
+  /// Bytes of the full tables: distinct ids * (4 * dim + 4).
+  [[nodiscard]] std::int64_t full_bytes() const noexcept { return full_bytes_; }
+  [[nodiscard]] std::int64_t memory_bytes() const {
+    return tables_ == nullptr ? 0 : tables_->memory_bytes();
+  }
+
+ private:
+  [[nodiscard]] nn::RecommenderInput look_up(const data::Batch& batch);
+
+  std::unique_ptr<embedding::Embedding> tables_;
+  std::unique_ptr<nn::Recommender> dense_;
+  std::int64_t full_bytes_ = 0;
+  std::vector<embedding::JaggedIds> ids_;
+  std::vector<float> vectors_;
+  std::vector<float> gradient_;
+};
+
+}  // namespace taut::train

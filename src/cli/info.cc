@@ -1,0 +1,104 @@
+// taut info [FILE]
+#include <filesystem>
+#include <iostream>
+
+#include "cli/command.h"
+#include "cli/model_info.h"
+#include "cli/version.h"
+#include "taut/core/error.h"
+#include "taut/core/file.h"
+#include "taut/core/text.h"
+#include "taut/core/thread_pool.h"
+#include "taut/embedding/embedding.h"
+#include "taut/infer/package.h"
+
+namespace taut::cli {
+namespace {
+
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+Json build_info() {
+  return {{"version", kVersion},
+          {"instruction_set", infer::kernel_target()},
+          {"processors", ThreadPool(0).threads()},
+          {"methods", embedding::methods()}};
+}
+
+Json run_info(const std::string& run) {
+  Json info = {{"kind", "run"}, {"config", read_file(run + "/config.toml")}};
+  if (fs::exists(run + "/summary.json")) {
+    info["summary"] = Json::parse(read_file(run + "/summary.json"));
+  }
+  Json checkpoints = Json::array();
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(run + "/checkpoint", ignored)) {
+    checkpoints.push_back({{"file", entry.path().string()}, {"bytes", entry.file_size()}});
+  }
+  info["checkpoints"] = checkpoints;
+  return info;
+}
+
+// A file of ours: its sections, each verified against its checksum.
+Json sections_info(const SectionReader& file, const std::string& kind) {
+  Json sections = Json::object();
+  for (const std::string& name : file.names()) {
+    sections[name] = file.section(name).size();
+  }
+  Json info = {{"kind", kind}, {"sections", sections}};
+  if (file.has("metadata")) info["metadata"] = Json::parse(file.text("metadata"));
+  if (file.has("state")) info["state"] = Json::parse(file.text("state"));
+  return info;
+}
+
+Json file_info(const std::string& path) {
+  std::string failure;
+  for (const std::string kind : {"package", "ckpt"}) {
+    try {
+      return sections_info(SectionReader(path, kind, 1), kind);
+    } catch (const Error& failed) {
+      if (failed.kind() != ErrorKind::kFormat) throw;
+      if (failure.empty() || failure.find("\"ckpt\"") != std::string::npos) failure = failed.what();
+    }
+  }
+  throw Error(ErrorKind::kFormat, failure);
+}
+
+void print_info(const Json& info) {
+  for (const auto& [key, value] : info.items()) {
+    if (value.is_object()) {
+      std::cout << key << ":\n";
+      for (const auto& [name, inner] : value.items()) std::cout << "  " << name << ": " << inner << "\n";
+    } else if (value.is_string()) {
+      std::cout << key << ": " << value.get<std::string>() << "\n";
+    } else {
+      std::cout << key << ": " << value << "\n";
+    }
+  }
+}
+
+}  // namespace
+
+Command add_info(CLI::App& root, const Globals& globals) {
+  CLI::App* app = root.add_subcommand(
+      "info", "This build; or what a run, checkpoint, package or model holds");
+  auto source = std::make_shared<std::string>();
+  app->add_option("FILE", *source, "A run folder, a file of ours, an .onnx file or a zoo model");
+  return {app, [source, &globals]() -> Outcome {
+            if (source->empty()) {
+              const Json info = build_info();
+              if (!globals.json) print_info(info);
+              return {info};
+            }
+            if (is_model(*source)) return model_info(*source, globals);
+            const bool is_run = fs::is_directory(*source);
+            if (is_run && !fs::exists(*source + "/config.toml")) {
+              throw Error(ErrorKind::kNotFound, "not a run: config.toml is missing", *source);
+            }
+            const Json info = is_run ? run_info(*source) : file_info(*source);
+            if (!globals.json) print_info(info);
+            return {info};
+          }};
+}
+
+}  // namespace taut::cli

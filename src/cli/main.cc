@@ -1,0 +1,160 @@
+// The command `taut`, and `taut-torch` behind it. Commands that need LibTorch live in the second
+// program, which the first one becomes when it is asked for one of them: so the others start at once.
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <iostream>
+#include <new>
+
+#include "cli/command.h"
+#include "cli/version.h"
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
+namespace taut::cli {
+namespace {
+
+struct TorchCommand {
+  const char* name;
+  const char* summary;
+};
+
+constexpr std::array<TorchCommand, 4> kTorchCommands = {{
+    {"train", "Train a recommender from a config, within its budget"},
+    {"eval", "Quality of a run or package on a data set"},
+    {"export", "Write a trained run as one frozen package"},
+    {"sweep", "Train over methods, budgets and seeds and compare"},
+}};
+
+bool is_torch_command(std::string_view name) {
+  return std::any_of(kTorchCommands.begin(), kTorchCommands.end(),
+                     [&](const TorchCommand& command) { return name == command.name; });
+}
+
+// The first argument that is not an option.
+const char* command_word(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (argv[i][0] != '-') return argv[i];
+  }
+  return "";
+}
+
+// Becomes taut-torch with the same arguments; returns only by throwing.
+[[noreturn]] void become_torch_program(char** argv) {
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
+  const std::string program = (self.parent_path() / "taut-torch").string();
+  ::execv(program.c_str(), argv);
+  throw Error(ErrorKind::kUnsupported, concat("command \"", command_word(1, argv), "\" needs LibTorch"),
+              program, "build with TAUT_TORCH=ON");
+}
+
+void add_globals(CLI::App& command, Globals& globals) {
+  command.add_flag("--json", globals.json, "Print the result as one JSON object on stdout");
+  command.add_option("--threads", globals.threads, "Threads to use; 0 means all processors")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  command.add_option("--seed", globals.seed, "Seed of everything random")
+      ->capture_default_str()
+      ->each([&globals](const std::string&) { globals.seed_given = true; });
+  command.add_option("--set", globals.sets, "Lay section.key=value over the config; may be repeated")
+      ->allow_extra_args(false);
+}
+
+std::vector<Command> add_commands(CLI::App& root, const Globals& globals) {
+  std::vector<Command> commands;
+#if defined(TAUT_CLI_TORCH)
+  for (const auto add : {add_train, add_eval, add_export, add_sweep}) {
+    commands.push_back(add(root, globals));
+  }
+#endif
+  std::vector<Command (*)(CLI::App&, const Globals&)> light = {add_info, add_plan, add_simulate,
+                                                               add_figures};
+#if defined(TAUT_CLI_DATA)
+  light.insert(light.begin() + 1, {add_init, add_synth, add_predict});
+#endif
+  for (const auto add : light) commands.push_back(add(root, globals));
+  return commands;
+}
+
+[[noreturn]] void throw_unknown_command(const std::string& name, const std::vector<Command>& commands) {
+  std::vector<std::string> known;
+  for (const TorchCommand& command : kTorchCommands) known.emplace_back(command.name);
+  for (const Command& command : commands) known.push_back(command.app->get_name());
+  throw Error(ErrorKind::kConfig, concat("unknown command \"", name, "\""), {}, suggest(name, known));
+}
+
+// CLI11's complaint about an unknown option, with the nearest known one.
+[[noreturn]] void throw_bad_option(const CLI::ParseError& failed, const CLI::App& root) {
+  std::vector<std::string> known;
+  const std::vector<CLI::App*> chosen = root.get_subcommands();
+  if (chosen.empty()) throw Error(ErrorKind::kConfig, failed.what());
+  for (const CLI::Option* option : chosen.front()->get_options()) {
+    known.push_back(option->get_name());
+  }
+  std::string mend = concat("see taut ", chosen.front()->get_name(), " --help");
+  for (const std::string& extra : chosen.front()->remaining()) {
+    const std::string near = nearest_name(extra, known);
+    if (extra.starts_with("-") && !near.empty()) mend = concat("did you mean ", near, "?");
+  }
+  throw Error(ErrorKind::kConfig, failed.what(), "taut " + chosen.front()->get_name(), mend);
+}
+
+int run(int argc, char** argv) {
+  const std::string word = command_word(argc, argv);
+#if !defined(TAUT_CLI_TORCH)
+  if (is_torch_command(word)) become_torch_program(argv);
+#endif
+  Globals globals;
+  CLI::App root("Trains and serves deep models inside a budget of memory, compute and bandwidth.", "taut");
+  root.set_version_flag("--version", std::string("taut ") + kVersion);
+  root.require_subcommand(1);
+  const std::vector<Command> commands = add_commands(root, globals);
+  for (const Command& command : commands) add_globals(*command.app, globals);
+#if !defined(TAUT_CLI_TORCH)
+  for (const TorchCommand& command : kTorchCommands) root.add_subcommand(command.name, command.summary);
+#endif
+  try {
+    root.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return root.exit(help);
+  } catch (const CLI::CallForAllHelp& help) {
+    return root.exit(help);
+  } catch (const CLI::CallForVersion& version) {
+    return root.exit(version);
+  } catch (const CLI::ParseError& failed) {
+    const bool known = std::any_of(commands.begin(), commands.end(), [&](const Command& command) {
+      return command.app->get_name() == word;
+    });
+    if (!word.empty() && !known) throw_unknown_command(word, commands);
+    throw_bad_option(failed, root);
+  }
+  for (const Command& command : commands) {
+    if (!command.app->parsed()) continue;
+    const Outcome outcome = command.action();
+    if (globals.json) std::cout << outcome.result.dump(2) << std::endl;
+    return outcome.exit_code;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace taut::cli
+
+int main(int argc, char** argv) {
+  try {
+    return taut::cli::run(argc, argv);
+  } catch (const taut::Error& failed) {
+    std::fprintf(stderr, "error: %s\n", failed.what());
+    return taut::exit_code(failed.kind());
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "error: out of memory\n");
+    return 1;
+  } catch (const std::exception& failed) {
+    std::fprintf(stderr, "error: internal: %s\n", failed.what());
+    return 1;
+  }
+}

@@ -1,0 +1,56 @@
+#pragma once
+// Collects bad cells while columns are decoded side by side, and decides what becomes of their
+// rows.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rows.h"
+
+namespace taut::data {
+
+/// Rows named in messages.
+inline constexpr std::size_t kNamedBadRows = 10;
+
+/// Why one cell makes its row bad.
+struct BadCell {
+  std::int64_t row;    ///< position in the block
+  std::string reason;  ///< "label is 2, must be 0 or 1"; kept for the first ten cells of a column
+};
+
+/// Bad cells of one column of one block, in row order. One task writes one of these.
+class BadCells {
+ public:
+  void add(std::int64_t row, const std::function<std::string()>& reason) {
+    cells_.push_back({row, cells_.size() < kNamedBadRows ? reason() : std::string()});
+  }
+  void clear() noexcept { cells_.clear(); }
+  [[nodiscard]] std::span<const BadCell> cells() const noexcept { return cells_; }
+
+ private:
+  std::vector<BadCell> cells_;
+};
+
+/// Applies on_bad_row over the whole stream.
+class BadRowPolicy {
+ public:
+  explicit BadRowPolicy(OnBadRow policy) : policy_(policy) {}
+
+  /// Removes the rows that have bad cells from a block. columns[c] are the cells of the column that
+  /// messages call names[c]; of several bad cells in a row the first column's is named.
+  /// first_row: number of the block's row 0 in the file, from 1. Sets rows.bad.
+  /// Throws kData for the first bad row with kFail.
+  void apply(std::string_view file, std::int64_t first_row, std::span<const BadCells> columns,
+             std::span<const std::string> names, Rows& rows);
+
+ private:
+  OnBadRow policy_;
+  std::shared_ptr<const BadRows> seen_;
+};
+
+}  // namespace taut::data

@@ -1,0 +1,112 @@
+#include "files.h"
+
+#include <glob.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
+namespace taut::data {
+namespace {
+
+const std::vector<std::pair<std::string, Format>>& named_formats() {
+  static const std::vector<std::pair<std::string, Format>> formats = {{"parquet", Format::kParquet},
+                                                                      {"csv", Format::kCsv},
+                                                                      {"tsv", Format::kTsv},
+                                                                      {"criteo", Format::kCriteo}};
+  return formats;
+}
+
+bool exists(const std::string& path) {
+  struct stat info{};
+  return stat(path.c_str(), &info) == 0;
+}
+
+std::vector<std::string> expand(const std::string& pattern) {
+  if (exists(pattern) || pattern.find_first_of("*?[") == std::string::npos) return {pattern};
+  glob_t matches{};
+  const int status = glob(pattern.c_str(), GLOB_NOSORT, nullptr, &matches);
+  std::vector<std::string> paths;
+  if (status == 0) paths.assign(matches.gl_pathv, matches.gl_pathv + matches.gl_pathc);
+  globfree(&matches);
+  if (paths.empty()) {
+    throw Error(ErrorKind::kNotFound, "no file matches the pattern", pattern,
+                "check the pattern and the folder that it is relative to");
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+Format format_of(const std::string& path, const std::string& format) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : named_formats()) {
+    if (format == name) return value;
+    names.push_back(name);
+  }
+  if (format != "auto") {
+    names.emplace_back("auto");
+    throw Error(ErrorKind::kConfig, concat("unknown format \"", format, "\""), {},
+                suggest(format, names));
+  }
+  for (const auto& [name, value] : named_formats()) {
+    if (path.ends_with("." + name) && value != Format::kCriteo) return value;
+  }
+  throw Error(ErrorKind::kConfig, "the format does not follow from the file's ending", path,
+              "name it .parquet, .csv or .tsv, or set format to parquet, csv, tsv or criteo");
+}
+
+void check_readable(const std::string& path) {
+  struct stat info{};
+  if (stat(path.c_str(), &info) != 0) {
+    const ErrorKind kind =
+        errno == ENOENT || errno == ENOTDIR ? ErrorKind::kNotFound : ErrorKind::kIo;
+    throw Error(kind, kind == ErrorKind::kNotFound ? "no such file" : std::strerror(errno), path,
+                "check the path; paths in a config are relative to the config");
+  }
+  if (S_ISDIR(info.st_mode)) {
+    throw Error(ErrorKind::kIo, "is a directory, not a file", path,
+                "name the files in it, for example with " + path + "/*.parquet");
+  }
+  if (access(path.c_str(), R_OK) != 0) throw Error(ErrorKind::kIo, std::strerror(errno), path);
+  if (S_ISREG(info.st_mode) && info.st_size == 0) {
+    throw Error(ErrorKind::kFormat, "the file is empty", path, "write it again");
+  }
+}
+
+}  // namespace
+
+std::vector<InputFile> resolve_files(std::span<const std::string> patterns,
+                                     const std::string& format) {
+  if (patterns.empty()) throw Error(ErrorKind::kConfig, "no files to read");
+  std::vector<InputFile> files;
+  for (const std::string& pattern : patterns) {
+    for (std::string& path : expand(pattern)) {
+      check_readable(path);
+      const Format found = format_of(path, format);
+      files.push_back({std::move(path), found});
+    }
+  }
+  return files;
+}
+
+std::size_t find_column(const std::string& name, std::span<const std::string> columns,
+                        const std::string& path) {
+  const auto found = std::find(columns.begin(), columns.end(), name);
+  if (found == columns.end()) {
+    throw Error(ErrorKind::kNotFound, concat("no column \"", name, "\""), path,
+                suggest(name, columns));
+  }
+  if (std::find(found + 1, columns.end(), name) != columns.end()) {
+    throw Error(ErrorKind::kFormat, concat("two columns are called \"", name, "\""), path,
+                "rename one of them");
+  }
+  return static_cast<std::size_t>(found - columns.begin());
+}
+
+}  // namespace taut::data

@@ -1,0 +1,27 @@
+#pragma once
+// Which files to read and in which format.
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace taut::data {
+
+enum class Format { kParquet, kCsv, kTsv, kCriteo };
+
+struct InputFile {
+  std::string path;
+  Format format;
+};
+
+/// Expands globs and finds out formats. format: "auto" (by ending), "parquet", "csv", "tsv" or
+/// "criteo". Errors: kConfig (no files, unknown format or ending), kNotFound (no such file, glob
+/// without match), kIo (a directory, not readable), kFormat (an empty file).
+[[nodiscard]] std::vector<InputFile> resolve_files(std::span<const std::string> patterns,
+                                                   const std::string& format);
+
+/// Where a named column is in the columns that a file has. Throws kNotFound with the nearest name.
+[[nodiscard]] std::size_t find_column(const std::string& name, std::span<const std::string> columns,
+                                      const std::string& path);
+
+}  // namespace taut::data

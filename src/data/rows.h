@@ -1,0 +1,52 @@
+#pragma once
+// A block of decoded rows, column by column: what sources give and the shuffle buffer holds.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "taut/data/batch.h"
+#include "taut/data/reader.h"
+
+namespace taut::data {
+
+/// One categorical column of a block. Without offsets every bag has exactly one id.
+struct IdRows {
+  std::vector<std::uint64_t> ids;
+  std::vector<std::int64_t> offsets;  ///< [size + 1], or empty
+
+  [[nodiscard]] bool single() const noexcept { return offsets.empty(); }
+  /// Writes out the offsets of `size` single-valued bags.
+  void make_bags(std::int64_t size);
+  /// Goes back to the form without offsets when each of the `size` bags has one id.
+  void drop_trivial_offsets(std::int64_t size);
+};
+
+/// Rows in column form; labels and time stay empty where the schema has none.
+struct Rows {
+  std::int64_t size = 0;
+  std::vector<float> labels;
+  std::vector<std::vector<float>> dense;
+  std::vector<IdRows> categorical;
+  std::vector<std::int64_t> time;
+  /// Bad rows met so far by the source that made this block; null: none.
+  std::shared_ptr<const BadRows> bad;
+
+  /// No rows, and as many columns as the schema names. Keeps memory.
+  void reset(const Schema& schema);
+};
+
+/// Appends rows [begin, begin + count) of a block of the same columns.
+void append_rows(const Rows& from, std::int64_t begin, std::int64_t count, Rows& to);
+
+/// Removes the rows at these positions (ascending, no duplicates).
+void remove_rows(std::span<const std::int64_t> positions, Rows& rows);
+
+/// Lays rows out as a batch: dense row-major, offsets written out.
+void to_batch(const Rows& rows, Batch& batch);
+
+/// Scales a column in place; a NaN (a missing value) becomes 0.
+void scale_column(const DenseScaling& scaling, std::span<float> values);
+
+}  // namespace taut::data

@@ -1,0 +1,124 @@
+#include "source.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "taut/core/error.h"
+#include "taut/core/random.h"
+#include "taut/core/text.h"
+
+namespace taut::data {
+namespace {
+
+constexpr int kMostThreads = 8;
+
+void check_names(const std::vector<std::string>& names, const std::string& label,
+                 std::string_view kind) {
+  std::set<std::string_view> seen;
+  for (const std::string& name : names) {
+    if (!seen.insert(name).second) {
+      throw Error(ErrorKind::kConfig, concat("column \"", name, "\" is listed twice"),
+                  concat("data.", kind), "leave one of them out");
+    }
+    if (name == label) {
+      throw Error(ErrorKind::kConfig, concat("the label \"", name, "\" is also an input"),
+                  concat("data.", kind), "leave it out there");
+    }
+  }
+}
+
+void check_options(const ReaderOptions& options) {
+  const Schema& schema = options.schema;
+  check_names(schema.dense, schema.label, "dense");
+  check_names(schema.categorical, schema.label, "categorical");
+  if (options.batch_size < 1) {
+    throw_invalid_argument("batch_size", "1 or more", std::to_string(options.batch_size));
+  }
+  if (options.shuffle_rows < 0) {
+    throw_invalid_argument("shuffle_rows", "0 or more", std::to_string(options.shuffle_rows));
+  }
+  if (options.threads < 0) {
+    throw_invalid_argument("threads", "0 or more", std::to_string(options.threads));
+  }
+  if (!options.scaling.empty() && options.scaling.size() != schema.dense.size()) {
+    throw_invalid_argument("scaling",
+                           concat("empty or one per dense column (", schema.dense.size(), ")"),
+                           std::to_string(options.scaling.size()));
+  }
+  for (const DenseScaling& scaling : options.scaling) {
+    if (!std::isfinite(scaling.mean) || !(scaling.deviation > 0)) {
+      throw_invalid_argument("scaling", "a finite mean and a deviation above 0",
+                             concat("mean ", scaling.mean, ", deviation ", scaling.deviation));
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<ColumnRole> column_roles(const Schema& schema) {
+  std::vector<ColumnRole> roles;
+  if (!schema.label.empty()) roles.push_back({schema.label, Role::kLabel});
+  if (!schema.time.empty()) roles.push_back({schema.time, Role::kTime});
+  for (std::size_t c = 0; c < schema.dense.size(); ++c) {
+    roles.push_back({schema.dense[c], Role::kDense, c});
+  }
+  for (std::size_t c = 0; c < schema.categorical.size(); ++c) {
+    roles.push_back({schema.categorical[c], Role::kCategorical, c});
+  }
+  return roles;
+}
+
+std::vector<std::string> column_names(const std::vector<ColumnRole>& roles) {
+  std::vector<std::string> names;
+  for (const ColumnRole& role : roles) names.push_back(role.name);
+  return names;
+}
+
+std::unique_ptr<RowSource> open_source(const ReaderOptions& options, bool raw_dense) {
+  check_options(options);
+  SourceOptions source{options, resolve_files(options.files, options.format), raw_dense};
+  if (column_roles(options.schema).empty()) {
+    throw Error(ErrorKind::kConfig, "no columns to read", "[data]",
+                "name a label, dense or categorical columns");
+  }
+  const auto is_parquet = [](const InputFile& file) { return file.format == Format::kParquet; };
+  const auto parquet_files = std::count_if(source.files.begin(), source.files.end(), is_parquet);
+  if (parquet_files == 0) {
+    throw Error(ErrorKind::kUnsupported, "text files cannot be read by this version",
+                source.files.front().path, "convert them to Parquet");
+  }
+  if (parquet_files == static_cast<std::ptrdiff_t>(source.files.size()))
+    return open_parquet(source);
+  throw Error(ErrorKind::kUnsupported, "Parquet and text files in one list",
+              concat(source.files.front().path, " ... ", source.files.back().path),
+              "convert one kind to the other");
+}
+
+int decode_threads(const ReaderOptions& options) {
+  if (options.threads > 0) return options.threads;
+  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
+}
+
+void finish_dense(const SourceOptions& options, std::size_t column, std::vector<float>& values) {
+  if (options.raw_dense) return;
+  const std::vector<DenseScaling>& scaling = options.reader.scaling;
+  scale_column(scaling.empty() ? DenseScaling{ScalingKind::kNone} : scaling[column], values);
+}
+
+std::vector<std::size_t> unit_order(const ReaderOptions& options, std::size_t units) {
+  std::vector<std::size_t> order(units);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  if (options.shuffle_rows == 0) return order;
+  const CounterRandom random =
+      CounterRandom(options.seed).with(0x756E6974).with(static_cast<std::uint64_t>(options.epoch));
+  for (std::size_t n = units; n > 1; --n) {
+    std::swap(order[n - 1], order[random.below(n, n)]);
+  }
+  return order;
+}
+
+}  // namespace taut::data

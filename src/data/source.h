@@ -1,0 +1,69 @@
+#pragma once
+// A stream of decoded blocks, and the two kinds of files that make one.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bad_rows.h"
+#include "files.h"
+#include "rows.h"
+#include "taut/core/thread_pool.h"
+#include "taut/data/reader.h"
+
+namespace taut::data {
+
+/// Most rows of a block.
+inline constexpr std::int64_t kBlockRows = 32768;
+
+class RowSource {
+ public:
+  RowSource() = default;
+  virtual ~RowSource() = default;
+  RowSource(const RowSource&) = delete;
+  RowSource& operator=(const RowSource&) = delete;
+
+  /// Replaces the block by the next one, bad rows left out (so it may be empty); false at the end.
+  virtual bool read(Rows& rows) = 0;
+  /// Rows in all files, 0 if not known.
+  [[nodiscard]] virtual std::int64_t known_rows() const noexcept = 0;
+};
+
+/// What a column of the schema is for.
+enum class Role { kLabel, kTime, kDense, kCategorical };
+
+struct ColumnRole {
+  std::string name;
+  Role role;
+  std::size_t index = 0;  ///< among the dense or categorical columns
+};
+
+/// The schema as one list: label, time, dense, categorical.
+[[nodiscard]] std::vector<ColumnRole> column_roles(const Schema& schema);
+/// The names of these columns, for messages.
+[[nodiscard]] std::vector<std::string> column_names(const std::vector<ColumnRole>& roles);
+
+/// What all sources need to know. raw_dense: leave dense values unscaled, NaN for missing.
+struct SourceOptions {
+  ReaderOptions reader;
+  std::vector<InputFile> files;
+  bool raw_dense = false;
+};
+
+/// Checks options and files and opens the source that reads them.
+[[nodiscard]] std::unique_ptr<RowSource> open_source(const ReaderOptions& options, bool raw_dense);
+
+[[nodiscard]] std::unique_ptr<RowSource> open_parquet(const SourceOptions& options);
+[[nodiscard]] std::unique_ptr<RowSource> open_text(const SourceOptions& options);
+
+/// The threads that a reader's options ask for.
+[[nodiscard]] int decode_threads(const ReaderOptions& options);
+
+/// Scales one dense column of a block, unless raw.
+void finish_dense(const SourceOptions& options, std::size_t column, std::vector<float>& values);
+
+/// The order in which n units (files, row groups) are read: 0, 1, ... or shuffled by (seed, epoch).
+[[nodiscard]] std::vector<std::size_t> unit_order(const ReaderOptions& options, std::size_t units);
+
+}  // namespace taut::data

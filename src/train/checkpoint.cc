@@ -1,0 +1,132 @@
+#include "train/checkpoint.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
+namespace taut::train {
+namespace {
+
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+// Doubles travel as their 64 bits, so that nothing is rounded and NaN survives.
+Json bits_of(double value) { return std::bit_cast<std::uint64_t>(value); }
+double from_bits(const Json& json) { return std::bit_cast<double>(json.get<std::uint64_t>()); }
+
+Json quality_bits(const Quality& q) {
+  return {q.examples, bits_of(q.auc), bits_of(q.log_loss), bits_of(q.normalized_entropy)};
+}
+
+Quality quality_from(const Json& json) {
+  return {.examples = json.at(0).get<std::int64_t>(),
+          .auc = from_bits(json.at(1)),
+          .log_loss = from_bits(json.at(2)),
+          .normalized_entropy = from_bits(json.at(3))};
+}
+
+Json to_json(const LoopState& s) {
+  return {{"epoch", s.epoch},
+          {"batches", s.batches},
+          {"steps", s.steps},
+          {"examples", s.examples},
+          {"train_seconds", bits_of(s.train_seconds)},
+          {"metrics_bytes", s.metrics_bytes},
+          {"best_auc", bits_of(s.best_auc)},
+          {"best_epoch", s.best_epoch},
+          {"bad_rows", s.bad_rows},
+          {"finished", s.finished},
+          {"valid", quality_bits(s.valid)},
+          {"window_loss", bits_of(s.window_loss)}};
+}
+
+LoopState from_json(const Json& json) {
+  LoopState s;
+  s.epoch = json.at("epoch").get<std::int64_t>();
+  s.batches = json.at("batches").get<std::int64_t>();
+  s.steps = json.at("steps").get<std::int64_t>();
+  s.examples = json.at("examples").get<std::int64_t>();
+  s.train_seconds = from_bits(json.at("train_seconds"));
+  s.metrics_bytes = json.at("metrics_bytes").get<std::int64_t>();
+  s.best_auc = from_bits(json.at("best_auc"));
+  s.best_epoch = json.at("best_epoch").get<std::int64_t>();
+  s.bad_rows = json.at("bad_rows").get<std::int64_t>();
+  s.finished = json.at("finished").get<bool>();
+  s.valid = quality_from(json.at("valid"));
+  s.window_loss = from_bits(json.at("window_loss"));
+  return s;
+}
+
+void write_checkpoint(const std::string& path, const LoopState& state, const Model& model) {
+  SectionWriter file(path, kCheckpointKind, kCheckpointVersion);
+  file.add("state", to_json(state).dump());
+  file.add_array("window/logits", std::span<const float>(state.window_logits));
+  file.add_array("window/labels", std::span<const float>(state.window_labels));
+  model.save(file);
+  file.commit();
+}
+
+std::optional<std::string> if_there(const fs::path& path) {
+  return fs::exists(path) ? std::optional(path.string()) : std::nullopt;
+}
+
+}  // namespace
+
+CheckpointFolder::CheckpointFolder(const std::string& run) : folder_(run + "/checkpoint") {}
+
+std::vector<std::string> CheckpointFolder::step_files() const {
+  std::vector<std::string> files;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("step-") && name.ends_with(".taut")) files.push_back(entry.path().string());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+void CheckpointFolder::write(const LoopState& state, const Model& model) const {
+  make_directories(folder_);
+  std::array<char, 40> name{};
+  std::snprintf(name.data(), name.size(), "/step-%012lld.taut", static_cast<long long>(state.steps));
+  write_checkpoint(folder_ + name.data(), state, model);
+  std::vector<std::string> files = step_files();
+  for (std::size_t i = 0; i + 2 < files.size(); ++i) fs::remove(files[i]);
+}
+
+void CheckpointFolder::write_best(const LoopState& state, const Model& model) const {
+  make_directories(folder_);
+  write_checkpoint(folder_ + "/best.taut", state, model);
+}
+
+std::optional<std::string> CheckpointFolder::newest() const {
+  const std::vector<std::string> files = step_files();
+  return files.empty() ? std::nullopt : std::optional(files.back());
+}
+
+std::optional<std::string> CheckpointFolder::best() const {
+  return if_there(fs::path(folder_) / "best.taut");
+}
+
+LoopState read_checkpoint(const std::string& path, Model& model) {
+  const SectionReader file(path, kCheckpointKind, kCheckpointVersion);
+  LoopState state;
+  try {
+    state = from_json(Json::parse(file.text("state")));
+  } catch (const Json::exception& failed) {
+    throw Error(ErrorKind::kFormat, concat("section \"state\" is wrong: ", failed.what()), path);
+  }
+  const std::span<const float> logits = file.array<float>("window/logits");
+  const std::span<const float> labels = file.array<float>("window/labels");
+  state.window_logits.assign(logits.begin(), logits.end());
+  state.window_labels.assign(labels.begin(), labels.end());
+  model.load(file);
+  return state;
+}
+
+}  // namespace taut::train

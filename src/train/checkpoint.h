@@ -1,0 +1,55 @@
+#pragma once
+// Checkpoints of a run: RUN/checkpoint/step-N.taut, the last two of them, and best.taut.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "taut/train/metrics.h"
+#include "taut/train/model.h"
+
+namespace taut::train {
+
+/// Where the loop is. All of it goes into a checkpoint.
+struct LoopState {
+  std::int64_t epoch = 0;
+  std::int64_t batches = 0;  ///< read in this epoch
+  std::int64_t steps = 0;
+  std::int64_t examples = 0;
+  double train_seconds = 0;
+  std::int64_t metrics_bytes = 0;  ///< length of metrics.jsonl
+  double best_auc = -1;            ///< on valid
+  std::int64_t best_epoch = -1;
+  std::int64_t bad_rows = 0;
+  bool finished = false;
+  Quality valid;  ///< after the last epoch
+  // Since the last line of metrics.jsonl.
+  double window_loss = 0;
+  std::vector<float> window_logits;
+  std::vector<float> window_labels;
+};
+
+/// The checkpoints of one run.
+class CheckpointFolder {
+ public:
+  explicit CheckpointFolder(const std::string& run);
+
+  /// Writes step-N.taut, then removes all but the last two.
+  void write(const LoopState& state, const Model& model) const;
+  /// Writes best.taut.
+  void write_best(const LoopState& state, const Model& model) const;
+  /// The newest step file, if there is one.
+  [[nodiscard]] std::optional<std::string> newest() const;
+  [[nodiscard]] std::optional<std::string> best() const;
+
+ private:
+  [[nodiscard]] std::vector<std::string> step_files() const;
+
+  std::string folder_;
+};
+
+/// Loads model and state. Errors: kFormat naming the file.
+LoopState read_checkpoint(const std::string& path, Model& model);
+
+}  // namespace taut::train

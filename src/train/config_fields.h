@@ -1,0 +1,57 @@
+#pragma once
+// The one list of config keys: reading, writing, unknown-key errors and docs all walk it.
+
+#include "taut/train/config.h"
+
+namespace taut::train {
+
+/// A list of files: relative to the config, with globs and ${VARIABLES}.
+struct PathList {
+  std::vector<std::string>& paths;
+};
+
+/// Calls visit(section, key, value) for every key in order; value is a reference to the member
+/// (std::string, numbers, lists, enums, Budget, CheckpointInterval) or a PathList.
+template <typename AnyConfig, typename Visit>
+void visit_fields(AnyConfig& c, Visit&& visit) {
+  visit("data", "train", PathList{c.data.train});
+  visit("data", "valid", PathList{c.data.valid});
+  visit("data", "test", PathList{c.data.test});
+  visit("data", "format", c.data.format);
+  visit("data", "label", c.data.schema.label);
+  visit("data", "dense", c.data.schema.dense);
+  visit("data", "categorical", c.data.schema.categorical);
+  visit("data", "time", c.data.schema.time);
+  visit("data", "scaling", c.data.scaling);
+  visit("data", "on_bad_row", c.data.on_bad_row);
+  visit("data", "shuffle", c.data.shuffle_rows);
+  visit("model", "kind", c.model.kind);
+  visit("model", "interaction", c.model.interaction);
+  visit("model", "bottom", c.model.bottom);
+  visit("model", "top", c.model.top);
+  visit("embedding", "method", c.embedding.method);
+  visit("embedding", "dim", c.embedding.dim);
+  visit("embedding", "budget", c.budget);
+  visit("embedding", "value_type", c.embedding.value_type);
+  visit("embedding", "admission", c.embedding.admission);
+  visit("embedding", "keys", c.embedding.keys);
+  visit("embedding", "cold_share", c.embedding.cold_share);
+  visit("embedding", "chunk", c.embedding.chunk);
+  visit("embedding", "beta", c.embedding.beta);
+  visit("embedding", "decay", c.embedding.decay);
+  visit("embedding", "period", c.embedding.period);
+  visit("embedding", "learning_rate", c.embedding.learning_rate);
+  visit("embedding", "initial_accumulator", c.embedding.initial_accumulator);
+  visit("embedding", "epsilon", c.embedding.epsilon);
+  visit("train", "epochs", c.train.epochs);
+  visit("train", "batch_size", c.train.batch_size);
+  visit("train", "optimizer", c.model.optimizer);
+  visit("train", "learning_rate", c.model.learning_rate);
+  visit("train", "weight_decay", c.model.weight_decay);
+  visit("train", "checkpoint_every", c.train.checkpoint_every);
+  visit("train", "log_every", c.train.log_every);
+  visit("train", "early_stop", c.train.early_stop);
+  visit("train", "seed", c.train.seed);
+}
+
+}  // namespace taut::train

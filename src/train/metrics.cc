@@ -1,0 +1,62 @@
+#include "taut/train/metrics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "taut/core/error.h"
+
+namespace taut::train {
+
+double area_under_curve(std::span<const float> scores, std::span<const float> labels) {
+  TAUT_ASSERT(scores.size() == labels.size());
+  std::vector<std::pair<float, float>> ranked;
+  ranked.reserve(scores.size());
+  for (std::size_t i = 0; i < scores.size(); ++i) ranked.emplace_back(scores[i], labels[i]);
+  std::sort(ranked.begin(), ranked.end());
+  double negatives = 0;
+  double positives = 0;
+  double pairs_won = 0;
+  for (auto tie = ranked.begin(); tie != ranked.end();) {
+    double tied_positives = 0;
+    double tied_negatives = 0;
+    const float score = tie->first;
+    for (; tie != ranked.end() && tie->first == score; ++tie) {
+      (tie->second > 0.5f ? tied_positives : tied_negatives) += 1;
+    }
+    pairs_won += tied_positives * (negatives + 0.5 * tied_negatives);
+    negatives += tied_negatives;
+    positives += tied_positives;
+  }
+  if (positives == 0 || negatives == 0) return std::numeric_limits<double>::quiet_NaN();
+  return pairs_won / (positives * negatives);
+}
+
+double cross_entropy(double logit, double label) {
+  return std::max(logit, 0.0) - logit * label + std::log1p(std::exp(-std::abs(logit)));
+}
+
+Quality measure_quality(std::span<const float> logits, std::span<const float> labels) {
+  TAUT_ASSERT(logits.size() == labels.size());
+  Quality quality{.examples = static_cast<std::int64_t>(labels.size())};
+  if (labels.empty()) return quality;
+  double loss = 0;
+  double positives = 0;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    loss += cross_entropy(logits[i], labels[i]);
+    positives += labels[i];
+  }
+  const auto count = static_cast<double>(labels.size());
+  const double rate = positives / count;
+  const double base = rate > 0 && rate < 1
+                          ? -rate * std::log(rate) - (1 - rate) * std::log(1 - rate)
+                          : std::numeric_limits<double>::quiet_NaN();
+  quality.log_loss = loss / count;
+  quality.normalized_entropy = quality.log_loss / base;
+  quality.auc = area_under_curve(logits, labels);
+  return quality;
+}
+
+}  // namespace taut::train

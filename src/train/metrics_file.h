@@ -1,0 +1,39 @@
+#pragma once
+// RUN/metrics.jsonl: a JSON line every log_every steps.
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "taut/train/model.h"
+#include "train/checkpoint.h"
+
+namespace taut::train {
+
+/// Appends lines; on resume the file is cut back to where the checkpoint stood.
+/// Errors: kIo, kFormat when the file is shorter than the checkpoint says.
+class MetricsFile {
+ public:
+  explicit MetricsFile(std::string path) : path_(std::move(path)) {}
+
+  void open_at(std::int64_t bytes);
+  /// One line: step, examples, seconds, loss, auc (of the window, before each step), memory_bytes,
+  /// budget_bytes, memory_parts, resident_rows, rows_by_width, rebalance_seconds.
+  void append(const LoopState& state, double loss, const Model& model);
+  /// Makes what was appended survive a power cut.
+  void flush();
+  [[nodiscard]] std::int64_t bytes() const noexcept { return bytes_; }
+
+ private:
+  struct Close {
+    void operator()(std::FILE* file) const noexcept { std::fclose(file); }
+  };
+  [[noreturn]] void throw_io(const char* action) const;
+
+  std::string path_;
+  std::unique_ptr<std::FILE, Close> file_;
+  std::int64_t bytes_ = 0;
+};
+
+}  // namespace taut::train

@@ -1,0 +1,284 @@
+#include "taut/train/run.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <thread>
+
+#include "taut/core/error.h"
+#include "taut/core/file.h"
+#include "taut/core/log.h"
+#include "taut/core/progress.h"
+#include "taut/core/text.h"
+#include "train/checkpoint.h"
+#include "train/metrics_file.h"
+
+namespace taut::train {
+namespace {
+
+using Json = nlohmann::json;
+using Clock = std::chrono::steady_clock;
+namespace fs = std::filesystem;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::string config_path(const std::string& run) { return run + "/config.toml"; }
+
+// The first line of the new config that the old one does not have, for messages.
+std::string first_difference(const std::string& old_text, const std::string& new_text) {
+  const std::vector<std::string> old_lines = split(old_text, '\n');
+  const std::vector<std::string> new_lines = split(new_text, '\n');
+  for (std::size_t i = 0; i < new_lines.size(); ++i) {
+    if (i >= old_lines.size() || old_lines[i] != new_lines[i]) {
+      return concat("\"", new_lines[i], "\" where the run has \"",
+                    i < old_lines.size() ? old_lines[i] : "", "\"");
+    }
+  }
+  return "a shorter config";
+}
+
+// Makes the run folder, or checks that a resumed one was made from the same config.
+void prepare_folder(const RunOptions& options) {
+  const std::string text = to_toml(options.config);
+  const bool there = fs::exists(config_path(options.run));
+  if (there && !options.resume) {
+    throw Error(ErrorKind::kConfig, "the folder holds a run already", options.run,
+                "add --resume to go on, or choose another --out");
+  }
+  if (there) {
+    const std::string old_text = read_file(config_path(options.run));
+    if (old_text != text) {
+      throw Error(ErrorKind::kConfig,
+                  concat("the config differs from the run's: ", first_difference(old_text, text)),
+                  options.run, "resume with the config that it was started with");
+    }
+    return;
+  }
+  make_directories(options.run);
+  write_file(config_path(options.run), text);
+}
+
+// One run from wherever its folder stands to its end.
+class Trainer {
+ public:
+  explicit Trainer(const RunOptions& options)
+      : options_(options),
+        config_(options.config),
+        pool_(std::make_shared<ThreadPool>(options.threads)),
+        profile_(load_profile(config_, options.profile_path.empty() ? options.run + "/profile.json"
+                                                                    : options.profile_path)),
+        model_(config_, profile_, pool_),
+        checkpoints_(options.run),
+        metrics_(options.run + "/metrics.jsonl") {}
+
+  Json run() {
+    restore();
+    while (!state_.finished) {
+      run_epoch();
+      end_epoch();
+    }
+    return summarize();
+  }
+
+ private:
+  void restore() {
+    const std::optional<std::string> newest = checkpoints_.newest();
+    if (newest) {
+      state_ = read_checkpoint(*newest, model_);
+      log_info(concat("going on from step ", state_.steps, " (", *newest, ")"));
+    }
+    metrics_.open_at(state_.metrics_bytes);
+    checkpointed_ = Clock::now();
+  }
+
+  [[nodiscard]] data::ReaderOptions train_reader_options() const {
+    data::ReaderOptions options = reader_options(config_, config_.data.train, profile_);
+    options.shuffle_rows = config_.data.shuffle_rows;
+    options.epoch = state_.epoch;
+    return options;
+  }
+
+  void run_epoch() {
+    data::BatchReader reader(train_reader_options());
+    reader.skip(state_.batches);
+    ProgressBar bar(concat("epoch ", state_.epoch + 1, "/", config_.train.epochs), profile_.rows,
+                    "examples");
+    Clock::time_point start = Clock::now();
+    while (reader.next(batch_)) {
+      train_batch();
+      bar.update(state_.batches * config_.train.batch_size, note_);
+      state_.train_seconds += seconds_since(start);
+      if (state_.steps % config_.train.log_every == 0) log_window();
+      if (stop_asked()) stop_here();
+      if (checkpoint_due()) checkpoint();
+      start = Clock::now();
+    }
+    report_bad_rows(reader.bad_rows());
+  }
+
+  void train_batch() {
+    const double loss = model_.train_step(batch_, logits_);
+    ++state_.batches;
+    ++state_.steps;
+    state_.examples += batch_.size;
+    state_.window_loss += loss;
+    state_.window_logits.insert(state_.window_logits.end(), logits_.begin(), logits_.end());
+    state_.window_labels.insert(state_.window_labels.end(), batch_.labels.begin(), batch_.labels.end());
+  }
+
+  // Writes a line of metrics about the steps since the last one.
+  void log_window() {
+    const auto count = static_cast<double>(state_.window_labels.size());
+    const double loss = state_.window_loss / count;
+    note_ = concat("loss ", loss);
+    metrics_.append(state_, loss, model_);
+    state_.metrics_bytes = metrics_.bytes();
+    state_.window_loss = 0;
+    state_.window_logits.clear();
+    state_.window_labels.clear();
+  }
+
+  [[nodiscard]] bool stop_asked() const { return options_.stop != nullptr && options_.stop->load(); }
+
+  [[noreturn]] void stop_here() {
+    checkpoint();
+    throw Interrupted(ErrorKind::kIo, concat("stopped at step ", state_.steps), options_.run,
+                      "add --resume to go on");
+  }
+
+  [[nodiscard]] bool checkpoint_due() const {
+    const CheckpointInterval& every = config_.train.checkpoint_every;
+    if (every.steps > 0) return state_.steps % every.steps == 0;
+    return every.seconds > 0 && seconds_since(checkpointed_) >= every.seconds;
+  }
+
+  void checkpoint() {
+    metrics_.flush();
+    checkpoints_.write(state_, model_);
+    checkpointed_ = Clock::now();
+  }
+
+  void report_bad_rows(const data::BadRows& bad) {
+    state_.bad_rows = bad.count;
+    if (bad.count == 0 || state_.epoch > 0) return;
+    log_warning(concat(bad.count, " bad rows left out; the first:"));
+    for (const std::string& row : bad.first) log_warning("  " + row);
+  }
+
+  void end_epoch() {
+    const std::int64_t epoch = state_.epoch++;
+    state_.batches = 0;
+    if (!config_.data.valid.empty()) {
+      state_.valid = model_.evaluate(reader_options(config_, config_.data.valid, profile_));
+      log_info(concat("epoch ", epoch + 1, ": valid AUC ", state_.valid.auc, ", log loss ",
+                      state_.valid.log_loss));
+      if (state_.valid.auc > state_.best_auc) {
+        state_.best_auc = state_.valid.auc;
+        state_.best_epoch = epoch;
+        if (config_.train.early_stop > 0) checkpoints_.write_best(state_, model_);
+      }
+    }
+    const bool stalled =
+        config_.train.early_stop > 0 && epoch - state_.best_epoch >= config_.train.early_stop;
+    state_.finished = stalled || state_.epoch >= config_.train.epochs;
+    if (state_.finished && !state_.window_labels.empty()) log_window();
+    checkpoint();
+  }
+
+  Json summarize() {
+    const std::int64_t memory_bytes = model_.memory_bytes();
+    const std::optional<std::string> best = checkpoints_.best();
+    if (best && state_.best_epoch + 1 != state_.epoch) {
+      state_.valid = read_checkpoint(*best, model_).valid;
+    }
+    Json summary = run_facts(memory_bytes);
+    const bool has_valid = !config_.data.valid.empty();
+    if (has_valid) summary["valid"] = to_json(state_.valid);
+    if (!config_.data.test.empty()) {
+      summary["test"] =
+          to_json(model_.evaluate(reader_options(config_, config_.data.test, profile_)));
+    }
+    const Json quality = summary.contains("test")    ? summary["test"]
+                         : summary.contains("valid") ? summary["valid"]
+                                                     : to_json(Quality{.auc = NAN, .log_loss = NAN,
+                                                                       .normalized_entropy = NAN});
+    for (const char* field : {"auc", "log_loss", "normalized_entropy"}) {
+      summary[field] = quality[field];
+    }
+    write_file(options_.run + "/summary.json", summary.dump(2) + "\n");
+    return summary;
+  }
+
+  [[nodiscard]] Json run_facts(std::int64_t memory_bytes) const {
+    const auto rate = static_cast<double>(state_.examples) / state_.train_seconds;
+    Json facts = {{"run", options_.run},
+                  {"method", config_.embedding.method},
+                  {"model", config_.model.kind},
+                  {"seed", config_.train.seed},
+                  {"threads", pool_->threads()},
+                  {"epochs", state_.epoch},
+                  {"steps", state_.steps},
+                  {"examples", state_.examples},
+                  {"bad_rows", state_.bad_rows},
+                  {"train_seconds", state_.train_seconds},
+                  {"examples_per_second", std::isfinite(rate) ? Json(rate) : Json(nullptr)},
+                  {"dense_parameters", model_.dense().parameter_count()},
+                  {"memory_bytes", memory_bytes},
+                  {"full_bytes", model_.full_bytes()}};
+    if (model_.tables() == nullptr) return facts;
+    const embedding::Statistics statistics = model_.tables()->statistics();
+    facts["budget_bytes"] = statistics.budget_bytes;
+    facts["peak_memory_bytes"] = model_.tables()->peak_memory_bytes();
+    facts["resident_rows"] = statistics.resident_rows;
+    facts["rebalance_seconds"] = statistics.rebalance_seconds;
+    facts["compression"] =
+        static_cast<double>(model_.full_bytes()) / static_cast<double>(memory_bytes);
+    return facts;
+  }
+
+  const RunOptions& options_;
+  const Config& config_;
+  std::shared_ptr<ThreadPool> pool_;
+  data::DataProfile profile_;
+  Model model_;
+  CheckpointFolder checkpoints_;
+  MetricsFile metrics_;
+  LoopState state_;
+  data::Batch batch_;
+  std::vector<float> logits_;
+  std::string note_;
+  Clock::time_point checkpointed_;
+};
+
+}  // namespace
+
+nlohmann::json train_run(const RunOptions& options) {
+  prepare_folder(options);
+  return Trainer(options).run();
+}
+
+OpenedRun open_run(const std::string& run, int threads) {
+  if (!fs::exists(config_path(run))) {
+    throw Error(ErrorKind::kNotFound, "no run there: config.toml is missing", run,
+                "name the --out folder of taut train");
+  }
+  OpenedRun opened;
+  opened.config = load_config(config_path(run), {});
+  const CheckpointFolder checkpoints(run);
+  const std::optional<std::string> path =
+      checkpoints.best() ? checkpoints.best() : checkpoints.newest();
+  if (!path) {
+    throw Error(ErrorKind::kNotFound, "the run has no checkpoint yet", run, "train it first");
+  }
+  opened.profile = load_profile(opened.config, run + "/profile.json");
+  opened.model = std::make_unique<Model>(opened.config, opened.profile,
+                                         std::make_shared<ThreadPool>(threads));
+  read_checkpoint(*path, *opened.model);
+  opened.checkpoint = *path;
+  return opened;
+}
+
+}  // namespace taut::train

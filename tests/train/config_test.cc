@@ -1,0 +1,127 @@
+#include "taut/train/config.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "taut/core/error.h"
+
+namespace taut::train {
+namespace {
+
+constexpr const char* kGood = R"(
+[data]
+train = ["a.parquet", "/abs/b.parquet"]
+label = "y"
+categorical = ["c"]
+[embedding]
+budget = "1/10"
+dim = 32
+value_type = "bf16"
+[train]
+checkpoint_every = "5m"
+)";
+
+Config parse(const std::string& text, const std::vector<std::string>& settings = {}) {
+  return parse_config(text, "/base", "test.toml", settings);
+}
+
+std::string message_of(const std::string& text, const std::vector<std::string>& settings = {}) {
+  try {
+    parse(text, settings);
+  } catch (const Error& failed) {
+    EXPECT_EQ(exit_code(failed.kind()), 2);
+    return failed.what();
+  }
+  return "no error";
+}
+
+TEST(Config, ReadsValuesAndMakesPathsAbsolute) {
+  const Config config = parse(kGood);
+  EXPECT_EQ(config.data.train, (std::vector<std::string>{"/base/a.parquet", "/abs/b.parquet"}));
+  EXPECT_EQ(config.embedding.dim, 32);
+  EXPECT_EQ(config.embedding.value_type, embedding::ValueType::kBFloat16);
+  EXPECT_DOUBLE_EQ(std::get<Ratio>(config.budget).value, 0.1);
+  EXPECT_DOUBLE_EQ(config.train.checkpoint_every.seconds, 300);
+  EXPECT_EQ(config.train.checkpoint_every.steps, 0);
+}
+
+TEST(Config, ReadsBackWhatItWrites) {
+  Config config = parse(kGood, {"train.learning_rate=0.1", "embedding.budget=16MiB", "model.top=[7, 3]",
+                                "train.checkpoint_every=250", "data.scaling=log"});
+  const std::string text = to_toml(config);
+  const Config again = parse_config(text, "/elsewhere", "again.toml", {});
+  EXPECT_EQ(to_toml(again), text);
+  EXPECT_EQ(std::get<Bytes>(again.budget).count, 16 << 20);
+  EXPECT_EQ(again.model.top, (std::vector<std::int64_t>{7, 3}));
+  EXPECT_EQ(again.train.checkpoint_every.steps, 250);
+}
+
+TEST(Config, LaterSettingsWin) {
+  EXPECT_EQ(parse(kGood, {"train.epochs=2", "train.epochs=3"}).train.epochs, 3);
+}
+
+TEST(Config, ExpandsEnvironmentVariablesInPaths) {
+  setenv("TAUT_TEST_DIR", "/data", 1);
+  const Config config = parse(kGood, {"data.train=${TAUT_TEST_DIR}/x.parquet"});
+  EXPECT_EQ(config.data.train, (std::vector<std::string>{"/data/x.parquet"}));
+  unsetenv("TAUT_TEST_DIR");
+  EXPECT_EQ(message_of(kGood, {"data.train=${TAUT_TEST_DIR}/x.parquet"}),
+            "the environment variable TAUT_TEST_DIR is not set, --set data.train, run again with "
+            "TAUT_TEST_DIR=DIRECTORY");
+}
+
+struct BadConfig {
+  const char* name;
+  const char* text;       // appended to the good config, or "" to use setting
+  const char* setting;    // laid over it
+  const char* message;    // part of the message
+};
+
+class BadConfigs : public testing::TestWithParam<BadConfig> {};
+
+TEST_P(BadConfigs, AreNamedWithPlaceAndMend) {
+  const BadConfig& bad = GetParam();
+  std::vector<std::string> settings;
+  if (*bad.setting != 0) settings.emplace_back(bad.setting);
+  const std::string message = message_of(std::string(kGood) + bad.text, settings);
+  EXPECT_NE(message.find(bad.message), std::string::npos) << message;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Config, BadConfigs,
+    testing::Values(
+        BadConfig{"UnknownKey", "epoch = 3\n", "",
+                  "unknown key \"train.epoch\", test.toml, line 12, did you mean train.epochs?"},
+        BadConfig{"UnknownSection", "[trian]\nepochs = 1\n", "",
+                  "unknown key \"trian.epochs\", test.toml, line 13, did you mean train.epochs?"},
+        BadConfig{"KeyOutsideSections", "", "epochs=3", "not a setting: \"epochs=3\""},
+        BadConfig{"UnknownSetting", "", "train.lr=3", "unknown key \"train.lr\", --set"},
+        BadConfig{"Syntax", "epochs = = 1\n", "", "test.toml, line 12"},
+        BadConfig{"WrongType", "epochs = \"three\"\n", "",
+                  "wanted a whole number, got \"three\", test.toml, line 12, train.epochs"},
+        BadConfig{"Fraction", "", "train.epochs=1.5", "wanted a whole number, got 1.5, --set train.epochs"},
+        BadConfig{"ZeroEpochs", "", "train.epochs=0", "train.epochs must be at least 1, got 0"},
+        BadConfig{"NegativeBatch", "", "train.batch_size=-1", "train.batch_size must be in 1..16777216"},
+        BadConfig{"BadBudget", "", "embedding.budget=16XB", "not a size in bytes: \"16XB\""},
+        BadConfig{"BudgetAboveOne", "", "embedding.budget=\"3/2\"", "not a ratio: \"3/2\""},
+        BadConfig{"BadEnum", "", "embedding.value_type=fp31", "did you mean fp32?"},
+        BadConfig{"BadTime", "", "train.checkpoint_every=5x", "wanted steps (1000) or a time"},
+        BadConfig{"EarlyStopWithoutValid", "", "train.early_stop=2", "data.valid must be given"},
+        BadConfig{"NoTrainFiles", "", "data.train=[]", "data.train must be at least one file"},
+        BadConfig{"NoLabel", "", "data.label=\"\"", "data.label must be the name of a column"}),
+    [](const testing::TestParamInfo<BadConfig>& bad) { return bad.param.name; });
+
+TEST(Config, MissingFileIsNamed) {
+  try {
+    load_config("/nowhere/x.toml", {});
+    FAIL();
+  } catch (const Error& failed) {
+    EXPECT_EQ(failed.kind(), ErrorKind::kNotFound);
+    EXPECT_NE(std::string(failed.what()).find("/nowhere/x.toml"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace taut::train
