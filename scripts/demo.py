@@ -65,8 +65,8 @@ def print_table(rows: list[dict]) -> None:
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     for line in lines:
         left, right = line[:3], line[3:]
-        cells = [text.ljust(width) for text, width in zip(left, widths)]
-        cells += [text.rjust(width) for text, width in zip(right, widths[3:])]
+        cells = [text.ljust(width) for text, width in zip(left, widths[:3], strict=True)]
+        cells += [text.rjust(width) for text, width in zip(right, widths[3:], strict=True)]
         print("  ".join(cells))
 
 

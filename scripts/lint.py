@@ -80,7 +80,7 @@ def tidy(jobs: int) -> bool:
     """clang-tidy over all sources that changed, several at a time."""
     start = time.monotonic()
     CACHE.mkdir(parents=True, exist_ok=True)
-    shared = content_hash([".clang-tidy", "requirements.txt", *tracked("include/*.h", "src/*.h", "tests/*.h")])
+    shared = content_hash(["requirements.txt", *tracked("*.clang-tidy", "include/*.h", "src/*.h", "tests/*.h")])
     sources = {name: content_hash([name], shared) for name in tidy_sources()}
     old = set(CACHE.iterdir()) - {CACHE / key for key in sources.values()}
     for stamp in old:

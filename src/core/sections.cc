@@ -256,6 +256,7 @@ std::string_view SectionReader::text(std::string_view name) const {
 
 std::vector<std::string> SectionReader::names() const {
   std::vector<std::string> names;
+  names.reserve(entries_.size());
   for (const Entry& entry : entries_) names.push_back(entry.name);
   return names;
 }

@@ -12,8 +12,7 @@ def test_train_writes_everything_that_the_contract_names(taut, workspace):
     summary = json.loads((run / "summary.json").read_text())
     assert summary == result
     for field in (
-        "auc log_loss normalized_entropy examples_per_second memory_bytes full_bytes compression "
-        "method seed threads"
+        "auc log_loss normalized_entropy examples_per_second memory_bytes full_bytes compression method seed threads"
     ).split():
         assert field in summary
     assert summary["auc"] > 0.7
@@ -131,8 +130,6 @@ def test_same_bits_for_any_number_of_threads(taut, workspace):
     results = []
     for threads in (1, 2, 3):
         out = workspace / f"run{threads}"
-        results.append(
-            taut("train", workspace / "ctr.toml", "--out", out, "--threads", threads, "--json").json
-        )
+        results.append(taut("train", workspace / "ctr.toml", "--out", out, "--threads", threads, "--json").json)
     for field in ("auc", "log_loss", "normalized_entropy", "memory_bytes", "resident_rows"):
         assert len({result[field] for result in results}) == 1, field

@@ -14,8 +14,7 @@ KILLS = 20
 def lasting_lines(run):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [
-        {key: value for key, value in line.items() if key not in ("seconds", "rebalance_seconds")}
-        for line in lines
+        {key: value for key, value in line.items() if key not in ("seconds", "rebalance_seconds")} for line in lines
     ]
 
 
