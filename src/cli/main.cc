@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -149,6 +150,7 @@ int run(int argc, char** argv) {
 }  // namespace taut::cli
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write, with a message
   try {
     return taut::cli::run(argc, argv);
   } catch (const taut::Error& failed) {
