@@ -33,7 +33,8 @@ void* map_aligned(std::size_t size) {
 }  // namespace
 
 void* allocate_zeroed(std::size_t size_bytes, std::int64_t& bytes) {
-  const bool mapped = size_bytes >= kMapFrom;
+  // Decided by the rounded size, as release() knows no other.
+  const bool mapped = round_up(size_bytes, kLine) >= kMapFrom;
   const std::size_t taken = round_up(size_bytes, mapped ? kPage : kLine);
   bytes = static_cast<std::int64_t>(taken);
   if (mapped) return map_aligned(taken);

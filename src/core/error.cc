@@ -22,15 +22,24 @@ std::string join_message(std::string_view what, std::string_view where, std::str
 
 std::string_view to_string(ErrorKind kind) noexcept {
   switch (kind) {
-    case ErrorKind::kInvalidArgument: return "invalid argument";
-    case ErrorKind::kConfig: return "config";
-    case ErrorKind::kData: return "data";
-    case ErrorKind::kNotFound: return "not found";
-    case ErrorKind::kFormat: return "format";
-    case ErrorKind::kBudget: return "budget";
-    case ErrorKind::kUnsupported: return "unsupported";
-    case ErrorKind::kIo: return "io";
-    case ErrorKind::kInternal: return "internal";
+    case ErrorKind::kInvalidArgument:
+      return "invalid argument";
+    case ErrorKind::kConfig:
+      return "config";
+    case ErrorKind::kData:
+      return "data";
+    case ErrorKind::kNotFound:
+      return "not found";
+    case ErrorKind::kFormat:
+      return "format";
+    case ErrorKind::kBudget:
+      return "budget";
+    case ErrorKind::kUnsupported:
+      return "unsupported";
+    case ErrorKind::kIo:
+      return "io";
+    case ErrorKind::kInternal:
+      return "internal";
   }
   return "unknown";
 }
@@ -38,7 +47,9 @@ std::string_view to_string(ErrorKind kind) noexcept {
 Error::Error(ErrorKind kind, std::string_view what, std::string_view where, std::string_view mend)
     : std::runtime_error(join_message(what, where, mend)), kind_(kind) {}
 
-int exit_code(ErrorKind kind) noexcept { return kind == ErrorKind::kInternal ? 1 : 2; }
+int exit_code(ErrorKind kind) noexcept {
+  return kind == ErrorKind::kInternal ? 1 : 2;
+}
 
 void throw_invalid_argument(std::string_view argument, std::string_view wanted,
                             std::string_view got) {

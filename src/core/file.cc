@@ -19,7 +19,7 @@ namespace {
 
 [[noreturn]] void throw_io(std::string_view action, const std::string& path, int code) {
   const ErrorKind kind = code == ENOENT ? ErrorKind::kNotFound : ErrorKind::kIo;
-  const std::string_view mend = code == ENOSPC ? "free some space and run again"
+  const std::string_view mend = code == ENOSPC   ? "free some space and run again"
                                 : code == ENOENT ? "check the path"
                                                  : "";
   throw Error(kind, concat("cannot ", action, ": ", std::strerror(code)), path, mend);
@@ -88,7 +88,9 @@ void AtomicFile::write(const void* data, std::size_t size) {
   }
 }
 
-std::uint64_t AtomicFile::size() const noexcept { return impl_->size; }
+std::uint64_t AtomicFile::size() const noexcept {
+  return impl_->size;
+}
 
 void AtomicFile::commit() {
   if (::fsync(impl_->fd) != 0) throw_io("flush the file", impl_->path, errno);
@@ -120,7 +122,7 @@ void make_directories(const std::string& path) {
 MappedFile::MappedFile(const std::string& path) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) throw_io("read the file", path, errno);
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file.get(), &status) != 0) throw_io("read the file", path, errno);
   if (S_ISDIR(status.st_mode)) {
     throw Error(ErrorKind::kIo, "expected a file, found a directory", path, "name a file");

@@ -33,15 +33,29 @@ spdlog::logger& logger() {
 
 void set_log_level(LogLevel level) {
   switch (level) {
-    case LogLevel::kDebug: logger().set_level(spdlog::level::debug); break;
-    case LogLevel::kInfo: logger().set_level(spdlog::level::info); break;
-    case LogLevel::kWarning: logger().set_level(spdlog::level::warn); break;
-    case LogLevel::kSilent: logger().set_level(spdlog::level::off); break;
+    case LogLevel::kDebug:
+      logger().set_level(spdlog::level::debug);
+      break;
+    case LogLevel::kInfo:
+      logger().set_level(spdlog::level::info);
+      break;
+    case LogLevel::kWarning:
+      logger().set_level(spdlog::level::warn);
+      break;
+    case LogLevel::kSilent:
+      logger().set_level(spdlog::level::off);
+      break;
   }
 }
 
-void log_debug(std::string_view message) { logger().debug("{}", message); }
-void log_info(std::string_view message) { logger().info("{}", message); }
-void log_warning(std::string_view message) { logger().warn("{}", message); }
+void log_debug(std::string_view message) {
+  logger().debug("{}", message);
+}
+void log_info(std::string_view message) {
+  logger().info("{}", message);
+}
+void log_warning(std::string_view message) {
+  logger().warn("{}", message);
+}
 
 }  // namespace taut

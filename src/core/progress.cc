@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 
 #include "taut/core/text.h"
@@ -30,10 +31,11 @@ std::string short_number(double value) {
 }
 
 std::string short_time(double seconds) {
-  const auto whole = static_cast<long>(seconds + 0.5);
+  const long whole = std::lround(seconds);
   std::array<char, 48> text{};
   if (whole >= 3600) {
-    std::snprintf(text.data(), text.size(), "%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
+    std::snprintf(text.data(), text.size(), "%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60,
+                  whole % 60);
   } else {
     std::snprintf(text.data(), text.size(), "%ld:%02ld", whole / 60, whole % 60);
   }
@@ -52,7 +54,8 @@ std::string format_progress(std::string_view label, std::int64_t done, std::int6
     const int filled = std::min(kWidth, static_cast<int>(share * kWidth));
     line += concat(" ", static_cast<int>(share * 100), "% [", std::string(filled, '#'),
                    std::string(kWidth - filled, ' '), "] ");
-    line += short_number(static_cast<double>(done)) + "/" + short_number(static_cast<double>(total));
+    line +=
+        short_number(static_cast<double>(done)) + "/" + short_number(static_cast<double>(total));
   } else {
     line += " " + short_number(static_cast<double>(done));
   }

@@ -61,6 +61,80 @@ std::string plain_text(const std::array<char, N>& fixed) {
   return {fixed.begin(), std::find(fixed.begin(), fixed.end(), '\0')};
 }
 
+constexpr std::string_view kDamaged = "restore it from a copy or an earlier checkpoint";
+
+[[noreturn]] void throw_format(std::string_view what, const std::string& path,
+                               std::string_view mend = kDamaged) {
+  throw Error(ErrorKind::kFormat, what, path, mend);
+}
+
+Header read_header(std::span<const std::byte> bytes, const std::string& path, std::string_view kind,
+                   std::uint32_t version) {
+  constexpr std::string_view kOther = "name another file";
+  Header header{};
+  if (bytes.size() < sizeof(Header)) throw_format("not a file of ours: too short", path, kOther);
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  if (header.magic != kMagic) throw_format("not a file of ours: wrong magic", path, kOther);
+  if (plain_text(header.kind) != kind) {
+    throw_format(concat("holds \"", plain_text(header.kind), "\" where \"", kind, "\" is wanted"),
+                 path, kOther);
+  }
+  if (header.version != version) {
+    throw_format(
+        concat("format version ", header.version, " where this build reads version ", version),
+        path, "write it again with this version");
+  }
+  return header;
+}
+
+constexpr std::uint64_t padded(std::uint64_t size) {
+  return (size + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+// Sections follow one another from the header to the table, with zeros up to each boundary: so that
+// no byte of the file can change unseen.
+void check_places(std::span<const std::byte> bytes, const std::string& path,
+                  std::span<const TableEntry> table, std::uint64_t table_offset) {
+  std::uint64_t place = sizeof(Header);
+  for (const TableEntry& entry : table) {
+    if (entry.offset != place || entry.size > table_offset - place ||
+        padded(entry.size) > table_offset - place) {
+      throw_format(concat("the file is damaged: section \"", plain_text(entry.name),
+                          "\" is not in its place"),
+                   path);
+    }
+    place += padded(entry.size);
+    const auto padding = bytes.subspan(entry.offset + entry.size, padded(entry.size) - entry.size);
+    if (std::any_of(padding.begin(), padding.end(),
+                    [](std::byte b) { return b != std::byte{0}; })) {
+      throw_format("the file is damaged: bytes between two sections differ from zero", path);
+    }
+  }
+  if (place != table_offset) throw_format("the file is damaged: bytes of no section", path);
+}
+
+std::span<const TableEntry> read_table(std::span<const std::byte> bytes, const std::string& path,
+                                       const Header& header) {
+  Footer footer{};
+  if (bytes.size() < sizeof(Header) + sizeof(Footer)) throw_format("the file is cut short", path);
+  std::memcpy(&footer, bytes.data() + bytes.size() - sizeof(footer), sizeof(footer));
+  const std::uint64_t body = bytes.size() - sizeof(Footer);
+  if (footer.magic != kMagic || footer.table_offset > body ||
+      footer.table_offset < sizeof(Header) || footer.table_offset % kAlignment != 0 ||
+      footer.table_entries > body / sizeof(TableEntry) ||
+      footer.table_offset + footer.table_entries * sizeof(TableEntry) != body) {
+    throw_format("the file is cut short or damaged: no footer", path);
+  }
+  const std::byte* start = bytes.data() + footer.table_offset;
+  if (seal(header, start, body - footer.table_offset) != footer.checksum) {
+    throw_format("the file is damaged: checksum of the section table differs", path);
+  }
+  const std::span<const TableEntry> table(reinterpret_cast<const TableEntry*>(start),
+                                          footer.table_entries);
+  check_places(bytes, path, table, footer.table_offset);
+  return table;
+}
+
 }  // namespace
 
 struct SectionWriter::Impl {
@@ -74,8 +148,7 @@ struct SectionWriter::Impl {
 
   void pad() {
     constexpr std::array<char, kAlignment> kZeros{};
-    const std::uint64_t rest = file.size() % kAlignment;
-    if (rest != 0) file.write(kZeros.data(), kAlignment - rest);
+    file.write(kZeros.data(), padded(file.size()) - file.size());
   }
 
   void close_section() {
@@ -88,20 +161,23 @@ struct SectionWriter::Impl {
 
 SectionWriter::SectionWriter(std::string path, std::string_view kind, std::uint32_t version)
     : impl_(std::make_unique<Impl>(std::move(path))) {
-  impl_->header = Header{.magic = kMagic,
-                         .kind = fixed_text<kKindSize>(kind),
-                         .version = version,
-                         .reserved = {}};
+  impl_->header = Header{
+      .magic = kMagic, .kind = fixed_text<kKindSize>(kind), .version = version, .reserved = {}};
   impl_->file.write(&impl_->header, sizeof(Header));
 }
 
 SectionWriter::~SectionWriter() = default;
 
 void SectionWriter::begin(std::string_view name) {
-  TAUT_ASSERT(name.size() < kNameSize);
+  TAUT_ASSERT(!name.empty() && name.size() < kNameSize);
+  TAUT_ASSERT(std::none_of(impl_->table.begin(), impl_->table.end(), [&](const TableEntry& entry) {
+    return plain_text(entry.name) == name;
+  }));
   impl_->close_section();
-  impl_->table.push_back(
-      {.name = fixed_text<kNameSize>(name), .offset = impl_->file.size(), .size = 0, .checksum = 0});
+  impl_->table.push_back({.name = fixed_text<kNameSize>(name),
+                          .offset = impl_->file.size(),
+                          .size = 0,
+                          .checksum = 0});
   XXH3_64bits_reset(&impl_->hash);
   impl_->open = true;
 }
@@ -139,42 +215,9 @@ Bytes SectionWriter::commit() {
 SectionReader::SectionReader(const std::string& path, std::string_view kind, std::uint32_t version)
     : path_(path), file_(path) {
   const std::span<const std::byte> bytes = file_.bytes();
-  const auto bad = [&](std::string_view what, std::string_view mend) {
-    throw Error(ErrorKind::kFormat, what, path, mend);
-  };
-  Header header{};
-  if (bytes.size() < sizeof(Header)) bad("not a file of ours: too short", "name another file");
-  std::memcpy(&header, bytes.data(), sizeof(header));
-  if (header.magic != kMagic) bad("not a file of ours: wrong magic", "name another file");
-  if (plain_text(header.kind) != kind) {
-    bad(concat("holds \"", plain_text(header.kind), "\" where \"", kind, "\" is wanted"),
-        "name another file");
-  }
-  if (header.version != version) {
-    bad(concat("format version ", header.version, " where this build reads version ", version),
-        "write it again with this version");
-  }
-  constexpr std::string_view kDamaged = "restore it from a copy or an earlier checkpoint";
-  Footer footer{};
-  if (bytes.size() < sizeof(Header) + sizeof(Footer)) bad("the file is cut short", kDamaged);
-  std::memcpy(&footer, bytes.data() + bytes.size() - sizeof(footer), sizeof(footer));
-  const std::uint64_t body = bytes.size() - sizeof(Footer);
-  if (footer.magic != kMagic || footer.table_offset > body ||
-      footer.table_entries > body / sizeof(TableEntry) ||
-      footer.table_offset + footer.table_entries * sizeof(TableEntry) != body) {
-    bad("the file is cut short or damaged: no footer", kDamaged);
-  }
-  const std::byte* table = bytes.data() + footer.table_offset;
-  const std::size_t table_size = footer.table_entries * sizeof(TableEntry);
-  if (seal(header, table, table_size) != footer.checksum) {
-    bad("the file is damaged: checksum of the section table differs", kDamaged);
-  }
-  for (std::uint64_t i = 0; i < footer.table_entries; ++i) {
-    TableEntry entry{};
-    std::memcpy(&entry, table + i * sizeof(entry), sizeof(entry));
-    if (entry.offset > footer.table_offset || entry.size > footer.table_offset - entry.offset) {
-      bad("the file is damaged: a section lies outside it", kDamaged);
-    }
+  const Header header = read_header(bytes, path, kind, version);
+  const std::span<const TableEntry> table = read_table(bytes, path, header);
+  for (const TableEntry& entry : table) {
     entries_.push_back({plain_text(entry.name), entry.offset, entry.size, entry.checksum});
   }
 }
@@ -188,19 +231,20 @@ const SectionReader::Entry* SectionReader::find(std::string_view name) const noe
 const SectionReader::Entry& SectionReader::require(std::string_view name) const {
   const Entry* entry = find(name);
   if (entry == nullptr) {
-    throw Error(ErrorKind::kFormat, concat("section \"", name, "\" is missing"), path_);
+    throw_format(concat("section \"", name, "\" is missing"), path_, {});
   }
   return *entry;
 }
 
-bool SectionReader::has(std::string_view name) const noexcept { return find(name) != nullptr; }
+bool SectionReader::has(std::string_view name) const noexcept {
+  return find(name) != nullptr;
+}
 
 std::span<const std::byte> SectionReader::section(std::string_view name) const {
   const Entry& entry = require(name);
   const std::span<const std::byte> bytes = file_.bytes().subspan(entry.offset, entry.size);
   if (hash_bytes(bytes.data(), bytes.size()) != entry.checksum) {
-    throw Error(ErrorKind::kFormat, concat("damaged: checksum of section \"", name, "\" differs"),
-                path_, "restore it from a copy or an earlier checkpoint");
+    throw_format(concat("damaged: checksum of section \"", name, "\" differs"), path_);
   }
   return bytes;
 }
@@ -212,6 +256,7 @@ std::string_view SectionReader::text(std::string_view name) const {
 
 std::vector<std::string> SectionReader::names() const {
   std::vector<std::string> names;
+  names.reserve(entries_.size());
   for (const Entry& entry : entries_) names.push_back(entry.name);
   return names;
 }
@@ -221,8 +266,7 @@ Bytes SectionReader::section_bytes(std::string_view name) const {
 }
 
 void SectionReader::throw_bad_size(std::string_view name) const {
-  throw Error(ErrorKind::kFormat, concat("section \"", name, "\" has a size that does not fit"),
-              path_);
+  throw_format(concat("section \"", name, "\" has a size that does not fit"), path_, {});
 }
 
 }  // namespace taut

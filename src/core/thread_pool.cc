@@ -8,21 +8,26 @@
 #include <exception>
 #include <limits>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 #include "taut/core/error.h"
+#include "taut/core/text.h"
 
 namespace taut {
 namespace {
 
+constexpr int kMostThreads = 1024;
 thread_local bool inside_loop = false;
 
 int usable_processors() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const bool known = sched_getaffinity(0, sizeof(set), &set) == 0;
+  const int processors =
+      known ? CPU_COUNT(&set) : static_cast<int>(std::thread::hardware_concurrency());
+  return std::clamp(processors, 1, kMostThreads);
 }
 
 }  // namespace
@@ -44,10 +49,18 @@ struct ThreadPool::Impl {
 
   explicit Impl(int threads) {
     workers.reserve(static_cast<std::size_t>(threads - 1));
-    for (int i = 1; i < threads; ++i) workers.emplace_back([this] { serve(); });
+    try {
+      for (int i = 1; i < threads; ++i) workers.emplace_back([this] { serve(); });
+    } catch (const std::system_error& refused) {
+      stop();
+      throw Error(ErrorKind::kIo, concat("cannot start ", threads, " threads: ", refused.what()),
+                  {}, "ask for fewer threads");
+    }
   }
 
-  ~Impl() {
+  ~Impl() { stop(); }
+
+  void stop() {
     {
       const std::lock_guard lock(mutex);
       stopping = true;
@@ -102,13 +115,17 @@ struct ThreadPool::Impl {
 };
 
 ThreadPool::ThreadPool(int threads) {
-  if (threads < 0) throw_invalid_argument("threads", "0 or more", std::to_string(threads));
+  if (threads < 0 || threads > kMostThreads) {
+    throw_invalid_argument("threads", concat("0 to ", kMostThreads), std::to_string(threads));
+  }
   impl_ = std::make_unique<Impl>(threads == 0 ? usable_processors() : threads);
 }
 
 ThreadPool::~ThreadPool() = default;
 
-int ThreadPool::threads() const noexcept { return static_cast<int>(impl_->workers.size()) + 1; }
+int ThreadPool::threads() const noexcept {
+  return static_cast<int>(impl_->workers.size()) + 1;
+}
 
 void ThreadPool::run(std::int64_t tasks, const std::function<void(std::int64_t)>& body) {
   if (tasks <= 0) return;

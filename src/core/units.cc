@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <optional>
 
 #include "taut/core/error.h"
 #include "taut/core/text.h"
@@ -11,7 +12,7 @@
 namespace taut {
 namespace {
 
-constexpr double kLargestBytes = 4611686018427387904.0;  // 2^62
+constexpr std::int64_t kLargestBytes = std::int64_t{1} << 62;
 
 std::string_view trim(std::string_view text) {
   const auto first = text.find_first_not_of(" \t");
@@ -21,11 +22,20 @@ std::string_view trim(std::string_view text) {
 
 // Reads a whole number with decimals from the front of text and drops it; false if there is none.
 bool take_number(std::string_view& text, double& value) {
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), value,
-                                      std::chars_format::general);
+  const auto result =
+      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::general);
   if (result.ec != std::errc{} || !std::isfinite(value)) return false;
   text.remove_prefix(static_cast<std::size_t>(result.ptr - text.data()));
   return true;
+}
+
+// A plain number of bytes, exact where a double is not; nothing if it is anything else.
+std::optional<std::int64_t> whole_number(std::string_view text) {
+  std::int64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, value);
+  if (result.ec != std::errc{} || result.ptr != end) return std::nullopt;
+  return value;
 }
 
 [[noreturn]] void throw_bad_size(std::string_view text) {
@@ -53,10 +63,14 @@ double unit_bytes(std::string_view unit, std::string_view text) {
 
 Bytes parse_bytes(std::string_view text) {
   std::string_view rest = trim(text);
+  if (const std::optional<std::int64_t> whole = whole_number(rest)) {
+    if (*whole < 1 || *whole > kLargestBytes) throw_bad_size(text);
+    return Bytes{*whole};
+  }
   double value = 0;
   if (!take_number(rest, value)) throw_bad_size(text);
   const double bytes = std::floor(value * unit_bytes(trim(rest), text));
-  if (!(bytes >= 1) || bytes > kLargestBytes) throw_bad_size(text);
+  if (!(bytes >= 1) || bytes > static_cast<double>(kLargestBytes)) throw_bad_size(text);
   return Bytes{static_cast<std::int64_t>(bytes)};
 }
 
@@ -70,7 +84,9 @@ Ratio parse_ratio(std::string_view text) {
   } else if (!rest.empty() && rest[0] == '/') {
     rest = trim(rest.substr(1));
     double divisor = 0;
-    if (!take_number(rest, divisor) || !trim(rest).empty() || divisor == 0) throw_bad_ratio(text);
+    if (!take_number(rest, divisor) || !trim(rest).empty() || !(divisor > 0)) {
+      throw_bad_ratio(text);
+    }
     value /= divisor;
   } else if (!rest.empty()) {
     throw_bad_ratio(text);
@@ -98,7 +114,8 @@ std::string format_bytes(Bytes bytes) {
   constexpr std::array<const char*, 5> kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
   double value = static_cast<double>(bytes.count);
   std::size_t unit = 0;
-  while (std::abs(value) >= 1024 && unit + 1 < kUnits.size()) {
+  // What would round to 1024.0 is 1.0 of the next unit.
+  while (std::abs(value) >= (unit == 0 ? 1024 : 1023.95) && unit + 1 < kUnits.size()) {
     value /= 1024;
     ++unit;
   }
@@ -108,10 +125,12 @@ std::string format_bytes(Bytes bytes) {
 }
 
 std::string format_budget(const Budget& budget) {
-  if (const Bytes* bytes = std::get_if<Bytes>(&budget)) return std::to_string(bytes->count);
+  if (const Bytes* bytes = std::get_if<Bytes>(&budget)) {
+    return std::to_string(bytes->count) + (bytes->count == 1 ? "B" : "");  // "1" is a ratio
+  }
   std::array<char, 32> text{};
-  const auto result = std::to_chars(text.data(), text.data() + text.size() - 2,
-                                    std::get<Ratio>(budget).value);
+  const auto result =
+      std::to_chars(text.data(), text.data() + text.size() - 2, std::get<Ratio>(budget).value);
   std::string spelled(text.data(), result.ptr);
   if (spelled.find_first_of(".e") == std::string::npos) spelled += ".0";
   return spelled;

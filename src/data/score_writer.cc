@@ -1,7 +1,10 @@
 #include "taut/data/score_writer.h"
 
+#include <array>
+#include <charconv>
 #include <cstdio>
 #include <numeric>
+#include <string_view>
 #include <vector>
 
 #include "table_writer.h"
@@ -32,19 +35,31 @@ class FileScores : public ScoreWriter {
   std::int64_t next_row_ = 0;
 };
 
+// The same text as a CSV file.
 class StdoutScores : public ScoreWriter {
  public:
+  StdoutScores() { put("row,score\n"); }
+
   void write(std::span<const float> scores) override {
-    if (next_row_ == 0) check(std::fputs("row,score\n", stdout) >= 0);
+    std::string text;
     for (const float score : scores) {
-      check(std::printf("%lld,%.9g\n", static_cast<long long>(next_row_++),
-                        static_cast<double>(score)) > 0);
+      std::array<char, 32> digits{};
+      const std::to_chars_result end =
+          std::to_chars(digits.data(), digits.data() + digits.size(), score);
+      text += std::to_string(next_row_++);
+      text += ',';
+      text.append(digits.data(), end.ptr);
+      text += '\n';
     }
+    put(text);
   }
 
   void commit() override { check(std::fflush(stdout) == 0); }
 
  private:
+  static void put(std::string_view text) {
+    check(std::fwrite(text.data(), 1, text.size(), stdout) == text.size());
+  }
   static void check(bool good) {
     if (!good) throw Error(ErrorKind::kIo, "cannot write the scores", "standard output");
   }

@@ -23,7 +23,9 @@ class MemoryCounter {
     while (now > seen && !peak_bytes_.compare_exchange_weak(seen, now, std::memory_order_relaxed)) {
     }
   }
-  [[nodiscard]] std::int64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t bytes() const noexcept {
+    return bytes_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] std::int64_t peak_bytes() const noexcept {
     return peak_bytes_.load(std::memory_order_relaxed);
   }

@@ -15,7 +15,8 @@ namespace taut {
 
 /// Writes a file beside its path, flushes it to the disk and renames it into place on commit().
 /// Without commit() the path is left as it was and what was written is removed.
-/// Errors: kIo, naming the path (disk full, no permission, not a directory). Not for sharing between threads.
+/// Errors: kIo, naming the path (disk full, no permission, not a directory). Not for sharing
+/// between threads.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
@@ -44,7 +45,8 @@ void write_file(const std::string& path, std::string_view text);
 void make_directories(const std::string& path);
 
 /// A read-only mapping of a file. Errors: kNotFound, kIo.
-/// Threads: reading is free. Valid while the object lives, also when the path is replaced meanwhile.
+/// Threads: reading is free. Valid while the object lives, also when the path is replaced
+/// meanwhile.
 class MappedFile {
  public:
   explicit MappedFile(const std::string& path);

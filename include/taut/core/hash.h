@@ -16,7 +16,8 @@ namespace taut {
 }
 
 /// Mixes a second value into a hash; order matters.
-[[nodiscard]] constexpr std::uint64_t hash_combine(std::uint64_t hash, std::uint64_t value) noexcept {
+[[nodiscard]] constexpr std::uint64_t hash_combine(std::uint64_t hash,
+                                                   std::uint64_t value) noexcept {
   return mix64(hash ^ mix64(value));
 }
 

@@ -16,8 +16,8 @@ class ProgressBar {
   ProgressBar(std::string label, std::int64_t total, std::string unit);
   ~ProgressBar();
 
-  /// Sets how much is done and, if not empty, a note at the end ("loss 0.512"). Cheap: draws at most
-  /// ten times a second.
+  /// Sets how much is done and, if not empty, a note at the end ("loss 0.512"). Cheap: draws at
+  /// most ten times a second.
   void update(std::int64_t done, std::string_view note = {});
 
  private:
@@ -28,7 +28,7 @@ class ProgressBar {
 /// The line that a bar shows, exposed for its tests: "label  42% [####      ] 1.2M/2.8M examples,
 /// 310k/s, 0:05 left, note". seconds: elapsed.
 [[nodiscard]] std::string format_progress(std::string_view label, std::int64_t done,
-                                          std::int64_t total, std::string_view unit,
-                                          double seconds, std::string_view note);
+                                          std::int64_t total, std::string_view unit, double seconds,
+                                          std::string_view note);
 
 }  // namespace taut

@@ -12,7 +12,8 @@ namespace taut {
 /// Threads: one loop at a time; a second caller waits. A loop inside a loop runs on its own thread.
 class ThreadPool {
  public:
-  /// threads >= 1; 0 means one for each processor that the process may use. Throws kInvalidArgument.
+  /// threads: 1 to 1024; 0 means one for each processor that the process may use.
+  /// Errors: kInvalidArgument outside that range, kIo when the system refuses so many threads.
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

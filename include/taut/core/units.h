@@ -1,5 +1,6 @@
 #pragma once
-// Bytes and ratios as types, and their spelling in configs: "16MiB", "1500000", "1/10", "0.1", "10%".
+// Bytes and ratios as types, and their spelling in configs: "16MiB", "1500000", "1/10", "0.1",
+// "10%".
 
 #include <compare>
 #include <cstdint>
@@ -41,7 +42,7 @@ using Budget = std::variant<Bytes, Ratio>;
 /// "16.0 MiB", "512 B": for people, three digits or so.
 [[nodiscard]] std::string format_bytes(Bytes bytes);
 
-/// The exact spelling that parse_budget reads back: "16777216", "0.1".
+/// The exact spelling that parse_budget reads back: "16777216", "1B", "0.1".
 [[nodiscard]] std::string format_budget(const Budget& budget);
 
 }  // namespace taut

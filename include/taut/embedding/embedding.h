@@ -1,5 +1,6 @@
 #pragma once
-// Embedding tables that live inside a byte budget while they are trained (FIITED, arXiv 2401.04408).
+// Embedding tables that live inside a byte budget while they are trained (FIITED, arXiv
+// 2401.04408).
 
 #include <cstdint>
 #include <memory>
@@ -26,9 +27,10 @@ struct JaggedIds {
 
 /// What a collection holds at one moment.
 struct Statistics {
-  std::int64_t memory_bytes = 0;                            ///< everything, = allocator count
-  std::int64_t budget_bytes = 0;                            ///< 0: none
-  std::vector<std::pair<std::string, std::int64_t>> parts;  ///< bytes by part ("values", "index", ...)
+  std::int64_t memory_bytes = 0;  ///< everything, = allocator count
+  std::int64_t budget_bytes = 0;  ///< 0: none
+  std::vector<std::pair<std::string, std::int64_t>>
+      parts;  ///< bytes by part ("values", "index", ...)
   std::int64_t resident_rows = 0;
   std::vector<std::int64_t> rows_by_width;  ///< [chunks + 1] resident rows that hold k chunks
   double threshold = 0;                     ///< importance at which a row is just worth a chunk

@@ -60,7 +60,24 @@ struct Options {
   double initial_accumulator = 0.2;
   double epsilon = 1e-8;
   std::uint64_t seed = 1;
+
+  // Finer settings of elastic; the defaults are what the study in docs/embedding.md found good.
+
+  /// Share of the budget for the count-min sketch of sketch admission, in (0, 0.5].
+  double sketch_share = 0.05;
+  /// Share of the pages' bytes that the threshold leaves free for what comes in, in [0, 0.5].
+  double reserve = 0.03;
+  /// A held chunk counts this much more than one that wants in, in [0, 2].
+  double hysteresis = 0.2;
+  /// kMixed: 16-bit values from this multiple of a chunk's threshold on, above 1.
+  double precision_ratio = 64.0;
+  /// Learning rate of the cold pool.
+  double cold_learning_rate = 0.3;
 };
+
+/// Throws kConfig naming the key, what is wanted and what was given, for the first option that is
+/// out of range. Options that one method alone reads are checked by that method.
+void check_options(const Options& options);
 
 /// Spellings in configs: "fp32", "bf16", "fp16", "int8", "mixed"; "auto", "sampled", "sketch";
 /// "tagged", "exact". parse_* throw kConfig with the nearest known name.

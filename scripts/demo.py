@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""The demo: a recommender in full, in a tenth and in a hundredth of its memory, on real and synthetic data.
+
+Trains full, hash and elastic tables on the flights data and on a synthetic set of a million ids, prints one
+table and writes a page of plots. Run it with `make demo`; --out names another folder.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUDGETS = ("1/10", "1/100")
+METHODS = ("full", "hash", "elastic")
+
+
+def taut(program: Path, *args) -> dict:
+    """Runs a command of taut and returns its JSON result; its messages go to the terminal."""
+    command = [str(program), *map(str, args), "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"demo: failed: {' '.join(command)}")
+    return json.loads(done.stdout)
+
+
+def make_synthetic(program: Path, folder: Path, rows: int) -> tuple[Path, float]:
+    """A synthetic set whose best possible AUC is known, and a config for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = taut(program, "synth", folder / "synth.parquet", "--rows", rows, "--split")
+    config = folder / "synth.toml"
+    with config.open("w") as file:
+        subprocess.run([str(program), "init", str(folder / "train.parquet")], stdout=file, check=True)
+    return config, made["test_bayes_auc"]
+
+
+def format_size(size: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def print_table(rows: list[dict]) -> None:
+    header = ("data", "method", "budget", "AUC", "best possible", "bytes of tables", "examples/s")
+    lines = [header]
+    for row in rows:
+        best = f"{row['best']:.4f}" if row["best"] else "-"
+        lines.append(
+            (
+                row["data"],
+                row["method"],
+                row["budget"],
+                f"{row['auc']:.4f}",
+                best,
+                format_size(row["memory_bytes"]),
+                f"{row['examples_per_second']:,.0f}",
+            )
+        )
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    for line in lines:
+        left, right = line[:3], line[3:]
+        cells = [text.ljust(width) for text, width in zip(left, widths[:3], strict=True)]
+        cells += [text.rjust(width) for text, width in zip(right, widths[3:], strict=True)]
+        print("  ".join(cells))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--program", type=Path, default=ROOT / "build/release/bin/taut")
+    parser.add_argument("--out", type=Path, default=ROOT / "build/demo")
+    parser.add_argument("--rows", type=int, default=2_000_000, help="rows of the synthetic set")
+    options = parser.parse_args()
+    started = time.monotonic()
+    shutil.rmtree(options.out, ignore_errors=True)
+    options.out.mkdir(parents=True)
+
+    print("demo: making a synthetic set of a million ids", flush=True)
+    synthetic, best = make_synthetic(options.program, options.out / "data", options.rows)
+    sets = {"flights": (ROOT / "examples/flights.toml", None), "synthetic": (synthetic, best)}
+    rows, runs = [], []
+    for name, (config, best_auc) in sets.items():
+        print(f"demo: training {', '.join(METHODS)} on {name}", flush=True)
+        folder = options.out / name
+        sweep = taut(
+            *(options.program, "sweep", config, "--out", folder, "--seeds", 1),
+            *("--methods", ",".join(METHODS), "--budgets", ",".join(BUDGETS)),
+        )
+        rows += [{**row, "data": name, "best": best_auc} for row in sweep["rows"]]
+        runs += [run["run"] for run in sweep["runs"]]
+    page = options.out / "report.html"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+    report = [sys.executable, "-m", "taut.report", *runs, "--out", str(page)]
+    subprocess.run(report, check=True, env=environment, stdout=subprocess.DEVNULL)
+    print()
+    print_table(rows)
+    print(f"\n{time.monotonic() - started:.0f} s; plots: {page}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+#pragma once
+// How values, scales and importances are written in few bits.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "taut/core/hash.h"
+#include "taut/core/random.h"
+
+namespace taut::embedding {
+
+/// How the values of one row lie in memory.
+enum class Storage : std::uint8_t { kFloat32, kBFloat16, kFloat16, kInt8, kInt16 };
+
+[[nodiscard]] constexpr int bytes_per_value(Storage storage) noexcept {
+  return storage == Storage::kFloat32 ? 4 : storage == Storage::kInt8 ? 1 : 2;
+}
+
+/// Integers need a scale beside them.
+[[nodiscard]] constexpr bool is_scaled(Storage storage) noexcept {
+  return storage == Storage::kInt8 || storage == Storage::kInt16;
+}
+
+/// 16 uniform bits at a time for stochastic rounding, named by (seed, step, row): no state outlives
+/// the row's update.
+class RowRandom {
+ public:
+  explicit RowRandom(std::uint64_t key) noexcept : key_(key) {}
+  [[nodiscard]] std::uint32_t next16() noexcept {
+    if (left_ == 0) {
+      word_ = mix64(key_ + counter_++);
+      left_ = 4;
+    }
+    const auto bits = static_cast<std::uint32_t>(word_ & 0xFFFF);
+    word_ >>= 16;
+    --left_;
+    return bits;
+  }
+  /// Uniform in [0, 1).
+  [[nodiscard]] float next() noexcept { return static_cast<float>(next16()) * 0x1.0p-16f; }
+
+ private:
+  std::uint64_t key_;
+  std::uint64_t counter_ = 0;
+  std::uint64_t word_ = 0;
+  int left_ = 0;
+};
+
+/// The random key of a row at a step.
+[[nodiscard]] inline RowRandom row_random(std::uint64_t seed, std::int64_t step,
+                                          std::uint64_t key) noexcept {
+  return RowRandom(hash_combine(mix64(seed) + static_cast<std::uint64_t>(step), key));
+}
+
+/// out[i] += weight * value i. scale is read for integers only.
+void add_values(Storage storage, const std::uint8_t* source, float scale, int size, float weight,
+                float* out) noexcept;
+/// out[i] = value i.
+void read_values(Storage storage, const std::uint8_t* source, float scale, int size,
+                 float* out) noexcept;
+/// Stochastic rounding, right in expectation; what is out of range is clamped. fp32 is exact.
+void write_values(Storage storage, const float* values, float scale, int size, RowRandom& random,
+                  std::uint8_t* target) noexcept;
+
+/// A row's scale in 8 bits: the largest magnitude m that its integers can hold,
+/// m = 2^(code / 8 - 20), so 2^-20 to 3800 in steps of 9 %.
+class ScaleCode {
+ public:
+  /// The value of one integer step.
+  [[nodiscard]] static float step(std::uint8_t code, Storage storage) noexcept;
+  /// A code that holds largest: the old one while it is at most 30 % too wide, else the tightest.
+  [[nodiscard]] static std::uint8_t fit(float largest, std::uint8_t old) noexcept;
+};
+
+/// An importance or Adagrad state in `Codes` logarithmic steps: code 0 is 0, the others go from
+/// 2^-14 up in steps of 2^(1 / PerOctave). Adding rounds stochastically (a Morris counter: right in
+/// expectation; relative spread about sqrt(0.35 / PerOctave)).
+template <int Codes, int PerOctave>
+class LogCode {
+ public:
+  static constexpr int kCodes = Codes;
+  static constexpr int kPerOctave = PerOctave;
+
+  [[nodiscard]] static float value(int code) noexcept {
+    return table()[static_cast<std::size_t>(code)];
+  }
+  /// The largest code whose value is at most x.
+  [[nodiscard]] static int floor(float x) noexcept {
+    const auto& values = table();
+    int low = 0;
+    int high = Codes;  // values[low] <= x < values[high]
+    while (high - low > 1) {
+      const int middle = (low + high) / 2;
+      (values[static_cast<std::size_t>(middle)] <= x ? low : high) = middle;
+    }
+    return low;
+  }
+  /// The code of x, rounded up or down so that the mean is x.
+  [[nodiscard]] static int round(float x, RowRandom& random) noexcept {
+    const int low = floor(x);
+    if (low + 1 >= Codes) return low;
+    const float bottom = value(low);
+    const float share = (x - bottom) / (value(low + 1) - bottom);
+    return random.next() < share ? low + 1 : low;
+  }
+
+ private:
+  static const std::array<float, Codes>& table() noexcept;
+};
+
+/// 10 bits, up to 2^25.3.
+using ImportanceCode = LogCode<1024, 26>;
+/// 8 bits, up to 2^22.3: cold pool state.
+using PoolCode = LogCode<256, 7>;
+/// 8 bits, up to 2^9: counters of the admission sketch.
+using SketchCode = LogCode<256, 11>;
+
+/// Values 4i .. 4i + 3 of a row's start: uniform(-bound, bound) from (seed, key, dimension).
+[[nodiscard]] inline std::array<float, 4> initial_values(std::uint64_t seed, std::uint64_t key,
+                                                         int quad, float bound) noexcept {
+  std::uint64_t bits = CounterRandom(seed).with(key).bits(static_cast<std::uint64_t>(quad));
+  std::array<float, 4> values;
+  for (float& value : values) {
+    value = (static_cast<float>(bits & 0xFFFF) + 0.5f) * (bound * 0x1.0p-15f) - bound;
+    bits >>= 16;
+  }
+  return values;
+}
+
+/// out[0 .. size) = initial values of dimensions first .. first + size.
+void initial_range(std::uint64_t seed, std::uint64_t key, int first, int size, float bound,
+                   float* out) noexcept;
+
+/// The 64-bit name of a row in all tables: a bijection of id within a table.
+[[nodiscard]] inline std::uint64_t row_key(std::size_t table, std::uint64_t id) noexcept {
+  return mix64(id ^ mix64(static_cast<std::uint64_t>(table) + 0x7461757400ull));
+}
+
+}  // namespace taut::embedding

@@ -1,0 +1,413 @@
+// method = elastic: rows whose width and precision follow from the optimizer's own state.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "batch.h"
+#include "dense_rows.h"
+#include "elastic_plan.h"
+#include "elastic_shard.h"
+#include "registry.h"
+#include "state.h"
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
+namespace taut::embedding {
+namespace {
+
+constexpr std::int64_t kSampledPages = 8192;  // a rebalance looks at
+constexpr float kMostInflation = 16.0f;       // importances are rewritten from here on
+constexpr int kInflationOctaves = 4;
+
+// What a checkpoint and a frozen file need beside the shards' bytes.
+struct SavedState {
+  std::int64_t steps = 0;
+  std::int64_t shards = 0;
+  std::int64_t threshold_code = 0;
+  std::int64_t sketch = 0;
+  double rebalance_seconds = 0;
+  float inflation = 1;
+  float reserved = 0;
+};
+
+struct SavedShard {
+  ShardSizes sizes;
+  ShardCounts counts;
+};
+
+/// All shards, to be read.
+struct ElasticReader {
+  const PageLayout* layout = nullptr;
+  std::vector<ShardView> shards;
+
+  [[nodiscard]] std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
+    return row_key(table, id);
+  }
+  [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept {
+    return key & (shards.size() - 1);
+  }
+  void prefetch(std::uint64_t key) const noexcept { shards[shard_of(key)].prefetch(key); }
+  void add(std::uint64_t key, float weight, float* out) const noexcept {
+    shards[shard_of(key)].add(key, weight, out);
+  }
+};
+
+class ElasticEmbedding final : public RowwiseEmbedding {
+ public:
+  ElasticEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool,
+                   const ElasticPlan& plan);
+
+  [[nodiscard]] std::int64_t memory_bytes() const noexcept override { return counter_.bytes(); }
+  [[nodiscard]] std::int64_t peak_memory_bytes() const noexcept override {
+    return counter_.peak_bytes();
+  }
+  [[nodiscard]] Statistics statistics() const override;
+  void save(SectionWriter& file, const std::string& prefix) const override;
+  void load(const SectionReader& file, const std::string& prefix) override;
+  void export_frozen(SectionWriter& file, const std::string& prefix) const override;
+
+ protected:
+  [[nodiscard]] std::uint64_t key_of(std::size_t table, std::uint64_t id) const noexcept override {
+    return row_key(table, id);
+  }
+  [[nodiscard]] int shard_of(std::uint64_t key) const noexcept override {
+    return static_cast<int>(key & (shards_.size() - 1));
+  }
+  void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
+                 std::span<float> out) const override;
+  void update_shard(int shard, const TouchedRows& rows) override;
+  void end_step() override;
+
+ private:
+  [[nodiscard]] StepContext context() const;
+  void rebalance();
+  void choose_admission();
+  void refresh_reader();
+
+  MemoryCounter counter_;
+  PageLayout layout_;
+  bool may_switch_;
+  bool sketch_;
+  float inflation_ = 1;
+  double rebalance_seconds_ = 0;
+  WidthRule rule_;
+  std::vector<ElasticShard> shards_;
+  ElasticReader reader_;
+};
+
+ElasticEmbedding::ElasticEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool,
+                                   const ElasticPlan& plan)
+    : RowwiseEmbedding(options, std::move(pool), plan.shards),
+      layout_(plan.layout),
+      may_switch_(plan.may_switch),
+      sketch_(plan.sketch),
+      rule_(layout_, options.beta, options.precision_ratio, options.hysteresis) {
+  shards_.reserve(static_cast<std::size_t>(plan.shards));
+  for (int i = 0; i < plan.shards; ++i) {
+    shards_.emplace_back(plan.sizes, &layout_, &counter_,
+                         hash_combine(options.seed, static_cast<std::uint64_t>(i)));
+  }
+  refresh_reader();
+}
+
+void ElasticEmbedding::refresh_reader() {
+  reader_.layout = &layout_;
+  reader_.shards.assign(shards_.begin(), shards_.end());
+}
+
+StepContext ElasticEmbedding::context() const {
+  return {.seed = options_.seed,
+          .step = steps_,
+          .sketch = sketch_,
+          .learning_rate = static_cast<float>(options_.learning_rate),
+          .cold_learning_rate = static_cast<float>(options_.cold_learning_rate),
+          .initial_accumulator = static_cast<float>(options_.initial_accumulator),
+          .epsilon = static_cast<float>(options_.epsilon),
+          .bound = initial_bound(options_.dim),
+          .inflation = inflation_,
+          .rule = &rule_};
+}
+
+void ElasticEmbedding::do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
+                                 std::span<float> out) const {
+  pooled_lookup(reader_, tables, batch, options_.dim, out, pool_.get());
+}
+
+void ElasticEmbedding::update_shard(int shard, const TouchedRows& rows) {
+  constexpr std::size_t kAhead = 8;
+  ElasticShard& owned = shards_[static_cast<std::size_t>(shard)];
+  const StepContext now = context();
+  const auto dim = static_cast<std::size_t>(options_.dim);
+  for (std::size_t i = 0; i < rows.keys.size(); ++i) {
+    if (i + kAhead < rows.keys.size()) owned.prefetch(rows.keys[i + kAhead]);
+    owned.update(rows.keys[i], rows.gradients.data() + i * dim, now);
+  }
+}
+
+void ElasticEmbedding::end_step() {
+  // While the table fills, the threshold moves at 1, 2, 4, ... steps too.
+  const bool early = steps_ < options_.period && (steps_ & (steps_ - 1)) == 0;
+  if (!early && steps_ % options_.period != 0) return;
+  const auto start = std::chrono::steady_clock::now();
+  rebalance();
+  rebalance_seconds_ +=
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void ElasticEmbedding::rebalance() {
+  if (may_switch_) choose_admission();
+  if (options_.decay < 1) {
+    inflation_ = static_cast<float>(inflation_ / options_.decay);
+    if (inflation_ >= kMostInflation) {
+      inflation_ /= static_cast<float>(1 << kInflationOctaves);
+      pool_->run(static_cast<std::int64_t>(shards_.size()), [&](std::int64_t i) {
+        shards_[static_cast<std::size_t>(i)].deflate(kInflationOctaves);
+      });
+    }
+  }
+  const auto shards = static_cast<std::int64_t>(shards_.size());
+  std::vector<ImportanceHistogram> parts(shards_.size());
+  std::vector<std::int64_t> pages(shards_.size());
+  pool_->run(shards, [&](std::int64_t i) {
+    const auto at = static_cast<std::size_t>(i);
+    parts[at].fill(0);
+    pages[at] = shards_[at].sample(parts[at], std::max<std::int64_t>(1, kSampledPages / shards),
+                                   static_cast<std::uint64_t>(steps_));
+  });
+  std::int64_t sampled = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    sampled += pages[i];
+    if (i == 0) continue;
+    std::transform(parts[0].begin(), parts[0].end(), parts[i].begin(), parts[0].begin(),
+                   std::plus<>());
+  }
+  const double room = static_cast<double>(sampled) *
+                      (layout_.page_bytes - PageLayout::kHeaderBytes) * (1.0 - options_.reserve);
+  rule_.set_threshold_code(rule_.solve(parts[0], room));
+}
+
+void ElasticEmbedding::choose_admission() {
+  double keys = 0;
+  std::int64_t counters = 0;
+  for (const ElasticShard& shard : shards_) {
+    keys += shard.distinct_keys();
+    counters += shard.sizes().sketch_counters;
+  }
+  if (static_cast<double>(counters) >= keys * kLeastCountersPerId) return;
+  may_switch_ = false;
+  sketch_ = false;
+  const StepContext now = context();
+  pool_->run(static_cast<std::int64_t>(shards_.size()),
+             [&](std::int64_t i) { shards_[static_cast<std::size_t>(i)].drop_sketch(now); });
+  refresh_reader();
+}
+
+Statistics ElasticEmbedding::statistics() const {
+  Statistics result;
+  result.memory_bytes = memory_bytes();
+  result.budget_bytes = options_.budget.count;
+  result.rows_by_width.assign(static_cast<std::size_t>(layout_.chunks) + 1, 0);
+  std::int64_t values = 0;
+  std::int64_t pages = 0;
+  std::int64_t pool = 0;
+  std::int64_t sketch = 0;
+  std::int64_t registers = 0;
+  for (const ElasticShard& shard : shards_) {
+    const ShardSizes& sizes = shard.sizes();
+    for (std::int64_t index = 0; index < sizes.pages; ++index) {
+      const PageView page = shard.page(index);
+      values += page.used_value_bytes();
+      for (int row = 0, rows = page.rows(); row < rows; ++row) {
+        ++result.rows_by_width[static_cast<std::size_t>(page.state(row).width)];
+        ++result.resident_rows;
+      }
+    }
+    pages += sizes.pages;
+    pool += sizes.pool_slots * ShardView::slot_bytes(layout_);
+    sketch += sizes.sketch_counters;
+    registers += sizes.registers;
+    result.admitted_rows += shard.counts().admitted;
+    result.evicted_rows += shard.counts().evicted;
+  }
+  const std::int64_t rows = result.resident_rows * layout_.overhead_bytes();
+  const std::int64_t heads = pages * PageLayout::kHeaderBytes;
+  result.parts = {
+      {"values", values},
+      {"rows", rows},
+      {"pages", heads},
+      {"cold_pool", pool},
+      {"sketch", sketch},
+      {"distinct_ids", registers},
+      {"free", result.memory_bytes - values - rows - heads - pool - sketch - registers}};
+  result.threshold = rule_.entry_importance() / inflation_;
+  result.rebalance_seconds = rebalance_seconds_;
+  return result;
+}
+
+std::string shard_name(const std::string& prefix, std::size_t index) {
+  return concat(prefix, "shard/", index);
+}
+
+void ElasticEmbedding::save(SectionWriter& file, const std::string& prefix) const {
+  save_options(file, prefix, options_);
+  save_value(file, prefix + "state",
+             SavedState{.steps = steps_,
+                        .shards = static_cast<std::int64_t>(shards_.size()),
+                        .threshold_code = rule_.threshold_code(),
+                        .sketch = sketch_ ? 1 : 0,
+                        .rebalance_seconds = rebalance_seconds_,
+                        .inflation = inflation_});
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    save_value(file, shard_name(prefix, i) + "/sizes",
+               SavedShard{.sizes = shards_[i].sizes(), .counts = shards_[i].counts()});
+    file.add_array(shard_name(prefix, i), shards_[i].bytes());
+  }
+}
+
+// The sizes fit the bytes, and every page is whole: what is mapped or restored can be read safely.
+void check_shard(const SectionReader& file, const std::string& name, const ShardSizes& sizes,
+                 std::span<const std::uint8_t> bytes, const PageLayout& layout) {
+  const auto within = [&](std::int64_t count) {
+    return count >= 0 && count <= static_cast<std::int64_t>(bytes.size());
+  };
+  if (sizes.pages < 1 || !within(sizes.pages) || !within(sizes.pool_slots) ||
+      !within(sizes.sketch_counters) || !within(sizes.registers) || sizes.granule_bits < 15 ||
+      sizes.granule_bits > 48 ||
+      ElasticShard::total_bytes(sizes, layout) > static_cast<std::int64_t>(bytes.size())) {
+    throw_damaged(file, name, "has sizes that do not fit its bytes");
+  }
+  for (std::int64_t i = 0; i < sizes.pages; ++i) {
+    if (!PageView(bytes.data() + i * layout.page_bytes, layout).valid()) {
+      throw_damaged(file, name, concat("has a broken page ", i));
+    }
+  }
+}
+
+void ElasticEmbedding::load(const SectionReader& file, const std::string& prefix) {
+  check_saved_options(file, prefix, options_);
+  const auto state = load_value<SavedState>(file, prefix + "state");
+  if (state.shards != static_cast<std::int64_t>(shards_.size()) || state.steps < 0 ||
+      state.threshold_code < 0 || state.threshold_code >= ImportanceCode::kCodes ||
+      !(state.inflation >= 1)) {
+    throw_damaged(file, prefix + "state", "holds impossible values");
+  }
+  std::vector<SavedShard> saved(shards_.size());
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    const std::string name = shard_name(prefix, i);
+    saved[i] = load_value<SavedShard>(file, name + "/sizes");
+    const auto bytes = file.array<std::uint8_t>(name);
+    check_section_bytes(file, name, shards_[i].bytes().size(), bytes.size());
+    check_shard(file, name, saved[i].sizes, bytes, layout_);
+  }
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    shards_[i].restore(file.array<std::uint8_t>(shard_name(prefix, i)), saved[i].sizes,
+                       saved[i].counts);
+  }
+  steps_ = state.steps;
+  rule_.set_threshold_code(static_cast<int>(state.threshold_code));
+  sketch_ = state.sketch != 0;
+  may_switch_ = shards_[0].sizes().registers > 0;
+  inflation_ = state.inflation;
+  rebalance_seconds_ = state.rebalance_seconds;
+  refresh_reader();
+}
+
+// ---- the read-only form ----
+
+struct FrozenHeader {
+  std::int64_t tables = 0;
+  std::int64_t shards = 0;
+  std::int32_t page_bytes = 0;
+  std::int32_t chunk = 0;
+  std::int32_t chunks = 0;
+  std::int32_t low = 0;
+  std::int32_t high = 0;
+  std::int32_t mixed = 0;
+  std::int32_t exact = 0;
+  std::int32_t reserved = 0;
+};
+
+void ElasticEmbedding::export_frozen(SectionWriter& file, const std::string& prefix) const {
+  save_value(file, prefix + "header",
+             FrozenHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
+                          .shards = static_cast<std::int64_t>(shards_.size()),
+                          .page_bytes = layout_.page_bytes,
+                          .chunk = layout_.chunk,
+                          .chunks = layout_.chunks,
+                          .low = static_cast<std::int32_t>(layout_.low),
+                          .high = static_cast<std::int32_t>(layout_.high),
+                          .mixed = layout_.mixed ? 1 : 0,
+                          .exact = layout_.exact ? 1 : 0});
+  file.add(prefix + "method", options_.method);
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    ShardSizes sizes = shards_[i].sizes();
+    sizes.sketch_counters = 0;
+    sizes.registers = 0;
+    save_value(file, shard_name(prefix, i) + "/sizes", sizes);
+    file.add_array(shard_name(prefix, i), shards_[i].bytes().first(static_cast<std::size_t>(
+                                              ElasticShard::total_bytes(sizes, layout_))));
+  }
+}
+
+class FrozenElastic final : public FrozenEmbedding {
+ public:
+  FrozenElastic(const SectionReader& file, const std::string& prefix) {
+    const auto header = load_value<FrozenHeader>(file, prefix + "header");
+    const auto storage = [](std::int32_t value) {
+      return value >= 0 && value <= static_cast<std::int32_t>(Storage::kInt16);
+    };
+    if (header.tables < 1 || header.shards < 1 || header.shards > 4096 ||
+        (header.shards & (header.shards - 1)) != 0 || header.chunk < 1 || header.chunks < 1 ||
+        header.chunks > 32 || header.chunk * header.chunks > 512 || !storage(header.low) ||
+        !storage(header.high) || header.page_bytes < 1 || header.page_bytes > 65535) {
+      throw_damaged(file, prefix + "header", "holds impossible values");
+    }
+    tables_ = header.tables;
+    layout_ = {.page_bytes = header.page_bytes,
+               .chunk = header.chunk,
+               .chunks = header.chunks,
+               .low = static_cast<Storage>(header.low),
+               .high = static_cast<Storage>(header.high),
+               .mixed = header.mixed != 0,
+               .exact = header.exact != 0};
+    reader_.layout = &layout_;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(header.shards); ++i) {
+      const std::string name = shard_name(prefix, i);
+      const auto sizes = load_value<ShardSizes>(file, name + "/sizes");
+      const auto bytes = file.array<std::uint8_t>(name);
+      check_shard(file, name, sizes, bytes, layout_);
+      reader_.shards.emplace_back(bytes.data(), sizes, &layout_);
+    }
+  }
+
+  [[nodiscard]] int dim() const noexcept override { return layout_.dim(); }
+  [[nodiscard]] std::int64_t tables() const noexcept override { return tables_; }
+  void lookup(std::span<const JaggedIds> tables, std::int64_t batch,
+              std::span<float> out) const override {
+    with_checked_tables(tables, static_cast<std::size_t>(tables_), batch, dim(), out.size(), "out",
+                        [&](std::span<const JaggedIds> checked) {
+                          pooled_lookup(reader_, checked, batch, dim(), out, nullptr);
+                        });
+  }
+
+ private:
+  std::int64_t tables_ = 0;
+  PageLayout layout_;
+  ElasticReader reader_;
+};
+
+}  // namespace
+
+std::unique_ptr<Embedding> make_elastic(const Options& options, std::shared_ptr<ThreadPool> pool) {
+  return std::make_unique<ElasticEmbedding>(options, std::move(pool), plan_elastic(options));
+}
+
+std::unique_ptr<FrozenEmbedding> open_elastic(const SectionReader& file,
+                                              const std::string& prefix) {
+  return std::make_unique<FrozenElastic>(file, prefix);
+}
+
+}  // namespace taut::embedding

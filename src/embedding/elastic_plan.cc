@@ -1,0 +1,126 @@
+#include "elastic_plan.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+#include "taut/core/units.h"
+
+namespace taut::embedding {
+namespace {
+
+constexpr std::int64_t kLine = 64;             // what allocations are rounded up to
+constexpr std::int64_t kMappedFrom = 4 << 20;  // from here on, to
+constexpr std::int64_t kMappedUnit = 4096;
+constexpr std::int64_t kShardBytes = 64 << 10;  // the least worth a shard of its own
+constexpr int kMostShards = 64;
+constexpr int kFullRowsPerPage = 12;
+constexpr std::int64_t kLeastPage = 512;
+constexpr std::int64_t kLargestPage = 32768;
+constexpr std::int64_t kMostRegisters = 4096;  // of all shards
+constexpr std::int64_t kFewPages = 16;
+
+Storage low_storage(ValueType type) {
+  switch (type) {
+    case ValueType::kFloat32:
+      return Storage::kFloat32;
+    case ValueType::kBFloat16:
+      return Storage::kBFloat16;
+    case ValueType::kFloat16:
+      return Storage::kFloat16;
+    case ValueType::kInt8:
+    case ValueType::kMixed:
+      break;
+  }
+  return Storage::kInt8;
+}
+
+PageLayout make_layout(const Options& options) {
+  PageLayout layout;
+  layout.chunk = options.chunk;
+  layout.chunks = options.dim / options.chunk;
+  layout.low = low_storage(options.value_type);
+  layout.mixed = options.value_type == ValueType::kMixed;
+  layout.high = layout.mixed ? Storage::kInt16 : layout.low;
+  layout.exact = options.keys == Keys::kExact;
+  return layout;
+}
+
+std::int64_t distinct_ids(const Options& options) {
+  std::int64_t sum = 0;
+  for (const TableOptions& table : options.tables) {
+    if (table.distinct_ids == 0) return 0;  // not known
+    sum += table.distinct_ids;
+  }
+  return sum;
+}
+
+// The pool pays where the budget is very tight, and only there (docs/embedding.md).
+double cold_share(const Options& options) {
+  if (options.cold_share >= 0) return options.cold_share;
+  const std::int64_t full = full_bytes(options).count;
+  if (distinct_ids(options) == 0 || options.budget.count * 50 > full) return 0.0;
+  return 0.5;
+}
+
+}  // namespace
+
+ElasticPlan plan_elastic(const Options& options) {
+  ElasticPlan plan;
+  plan.layout = make_layout(options);
+  PageLayout& layout = plan.layout;
+  const std::int64_t least = (layout.least_page_bytes() + kLine - 1) / kLine * kLine;
+  const auto too_small = [&](std::int64_t wanted) {
+    throw Error(
+        ErrorKind::kBudget,
+        concat(options.budget.count, " bytes hold not one row of ", options.dim, " dimensions"),
+        "embedding.budget", concat("give at least ", wanted, " bytes"));
+  };
+  if (options.budget.count < least) too_small(least);
+
+  const std::int64_t wanted_shards =
+      std::clamp<std::int64_t>(options.budget.count / kShardBytes, 1, kMostShards);
+  plan.shards = static_cast<int>(std::bit_floor(static_cast<std::uint64_t>(wanted_shards)));
+  std::int64_t arena = options.budget.count / plan.shards;
+  arena -= arena % (arena >= kMappedFrom ? kMappedUnit : kLine);
+
+  const std::int64_t ids = distinct_ids(options);
+  const auto counters =
+      static_cast<std::int64_t>(static_cast<double>(arena) * options.sketch_share);
+  const bool enough =
+      static_cast<double>(counters) * plan.shards >= kLeastCountersPerId * static_cast<double>(ids);
+  plan.may_switch = options.admission == Admission::kAuto && ids == 0;
+  plan.sketch = counters >= 16 && (options.admission == Admission::kSketch || plan.may_switch ||
+                                   (options.admission == Admission::kAuto && enough));
+  if (options.admission == Admission::kSketch && counters < 16) {
+    too_small(static_cast<std::int64_t>(16 / options.sketch_share) + kLine);
+  }
+  plan.may_switch = plan.may_switch && plan.sketch;
+
+  ShardSizes& sizes = plan.sizes;
+  if (plan.sketch) sizes.sketch_counters = counters;
+  if (plan.may_switch) {
+    const std::int64_t most = std::min(kMostRegisters / plan.shards, arena / 64);
+    sizes.registers =
+        most < 16 ? 0 : static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(most)));
+  }
+  sizes.pool_slots = static_cast<std::int64_t>(static_cast<double>(arena) * cold_share(options)) /
+                     ShardView::slot_bytes(layout);
+  layout.page_bytes = 0;
+  const std::int64_t room = arena - ElasticShard::total_bytes(sizes, layout);
+  if (room < layout.least_page_bytes()) {
+    too_small(layout.least_page_bytes() * options.budget.count / std::max<std::int64_t>(room, 1));
+  }
+  const std::int64_t full_row = layout.overhead_bytes() + layout.value_bytes(layout.widest());
+  const std::int64_t usual =
+      std::clamp(static_cast<std::int64_t>(
+                     std::bit_ceil(static_cast<std::uint64_t>(full_row * kFullRowsPerPage))),
+                 kLeastPage, kLargestPage);
+  sizes.pages = std::max<std::int64_t>(1, room / usual);
+  layout.page_bytes = static_cast<int>(sizes.pages < kFewPages ? room / sizes.pages : usual);
+  sizes.granule_bits = ShardSizes::bits_for(sizes.pages);
+  return plan;
+}
+
+}  // namespace taut::embedding

@@ -1,0 +1,27 @@
+#pragma once
+// How an elastic collection divides its budget.
+
+#include <cstdint>
+
+#include "elastic_shard.h"
+#include "page.h"
+#include "taut/embedding/options.h"
+
+namespace taut::embedding {
+
+/// The division of a budget: fixed by the options alone, so the same for any number of threads.
+struct ElasticPlan {
+  PageLayout layout;
+  int shards = 1;           ///< a power of two
+  ShardSizes sizes;         ///< of each shard
+  bool sketch = false;      ///< admission by sketch at the start
+  bool may_switch = false;  ///< from sketch to sampled when too many distinct ids come
+};
+
+/// Throws kConfig (an option that elastic does not have) or kBudget (naming the least).
+[[nodiscard]] ElasticPlan plan_elastic(const Options& options);
+
+/// A sketch is worth its bytes while it has this share of a counter for each distinct id.
+inline constexpr double kLeastCountersPerId = 1.0 / 3.0;
+
+}  // namespace taut::embedding

@@ -1,0 +1,392 @@
+#include "elastic_shard.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "dense_rows.h"
+#include "taut/core/error.h"
+#include "taut/core/hash.h"
+
+namespace taut::embedding {
+namespace {
+
+constexpr int kTagGranuleBits = 15;  // of the tag's 16; the last one says which page it is
+constexpr int kLongestRow = 512;
+
+std::uint64_t pool_hash(std::uint64_t key, int chunk) noexcept {
+  return mix64(key ^ (static_cast<std::uint64_t>(chunk + 1) * 0xD6E8FEB86659FD93ull));
+}
+
+float largest_magnitude(const float* values, int size) noexcept {
+  float largest = 0;
+  for (int i = 0; i < size; ++i) largest = std::max(largest, std::fabs(values[i]));
+  return largest;
+}
+
+}  // namespace
+
+std::int64_t ShardSizes::bits_for(std::int64_t pages) noexcept {
+  return kTagGranuleBits + std::bit_width(static_cast<std::uint64_t>(pages)) - 1;
+}
+
+ShardView::ShardView(const std::uint8_t* bytes, const ShardSizes& sizes,
+                     const PageLayout* layout) noexcept
+    : bytes_(bytes), layout_(layout), sizes_(sizes) {}
+
+Candidates ShardView::candidates(std::uint64_t key) const noexcept {
+  const auto pages = static_cast<std::uint64_t>(sizes_.pages);
+  const std::uint64_t granule = key >> (64 - sizes_.granule_bits);
+  const std::uint64_t low = granule & ((1u << kTagGranuleBits) - 1);
+  const std::uint64_t upper_mask =
+      (std::uint64_t{1} << (sizes_.granule_bits - kTagGranuleBits)) - 1;
+  const std::uint64_t second = granule ^ ((mix64(low) & upper_mask) << kTagGranuleBits);
+  const auto page_of = [&](std::uint64_t g) {
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(
+        static_cast<unsigned __int128>(g) * pages >> sizes_.granule_bits));
+  };
+  return {.page = {page_of(granule), page_of(second)},
+          .tag = {static_cast<std::uint16_t>(low << 1), static_cast<std::uint16_t>(low << 1 | 1)}};
+}
+
+void ShardView::prefetch(std::uint64_t key) const noexcept {
+  const Candidates where = candidates(key);
+  for (const std::int64_t index : where.page) {
+    const std::uint8_t* page = bytes_ + index * layout_->page_bytes;
+    __builtin_prefetch(page);
+    __builtin_prefetch(page + 64);
+  }
+}
+
+ShardView::Place ShardView::find(std::uint64_t key) const noexcept {
+  const Candidates where = candidates(key);
+  for (int i = 0; i < 2; ++i) {
+    const int row = page(where.page[i]).find(where.tag[i], key);
+    if (row >= 0) return {.page = where.page[i], .row = row};
+  }
+  return {};
+}
+
+std::int64_t ShardView::slot_offset(std::uint64_t key, int chunk) const noexcept {
+  const auto slot = static_cast<std::int64_t>(
+      reduce_range(pool_hash(key, chunk), static_cast<std::uint64_t>(sizes_.pool_slots)));
+  return sizes_.pages * layout_->page_bytes + slot * slot_bytes(*layout_);
+}
+
+void ShardView::add_pool(std::uint64_t key, int first, float weight, float* out) const noexcept {
+  if (sizes_.pool_slots == 0) return;
+  for (int chunk = first; chunk < layout_->chunks; ++chunk) {
+    const std::uint8_t* slot = bytes_ + slot_offset(key, chunk);
+    add_values(Storage::kInt8, slot + 2, ScaleCode::step(slot[0], Storage::kInt8), layout_->chunk,
+               weight, out + chunk * layout_->chunk);
+  }
+}
+
+void ShardView::add(std::uint64_t key, float weight, float* out) const noexcept {
+  const Place place = find(key);
+  int width = 0;
+  if (place.row >= 0) {
+    const PageView held = page(place.page);
+    const RowState state = held.state(place.row);
+    width = state.width;
+    add_values(layout_->storage(state.precise), held.values(place.row),
+               held.scale_step(place.row, state.precise), width * layout_->chunk, weight, out);
+  }
+  add_pool(key, width, weight, out);
+}
+
+std::int64_t ElasticShard::total_bytes(const ShardSizes& sizes, const PageLayout& layout) {
+  return sizes.pages * layout.page_bytes + sizes.pool_slots * slot_bytes(layout) +
+         sizes.sketch_counters + sizes.registers;
+}
+
+ElasticShard::ElasticShard(const ShardSizes& sizes, const PageLayout* layout,
+                           MemoryCounter* counter, std::uint64_t seed)
+    : arena_(static_cast<std::size_t>(total_bytes(sizes, *layout)), counter) {
+  layout_ = layout;
+  sizes_ = sizes;
+  bind();
+  initialize_pool(seed);
+}
+
+void ElasticShard::bind() noexcept {
+  static_cast<ShardView&>(*this) = ShardView(arena_.data(), sizes_, layout_);
+}
+
+std::uint8_t* ElasticShard::sketch() noexcept {
+  return arena_.data() + sizes_.pages * layout_->page_bytes +
+         sizes_.pool_slots * slot_bytes(*layout_);
+}
+
+const std::uint8_t* ElasticShard::registers() const noexcept {
+  return arena_.data() + total_bytes(sizes_, *layout_) - sizes_.registers;
+}
+
+std::uint8_t* ElasticShard::registers() noexcept {
+  return arena_.data() + total_bytes(sizes_, *layout_) - sizes_.registers;
+}
+
+void ElasticShard::initialize_pool(std::uint64_t seed) {
+  std::array<float, kLongestRow> values;
+  std::uint8_t* slot = arena_.data() + sizes_.pages * layout_->page_bytes;
+  for (std::int64_t i = 0; i < sizes_.pool_slots; ++i, slot += slot_bytes(*layout_)) {
+    const auto name = static_cast<std::uint64_t>(i);
+    initial_range(seed, mix64(name), 0, layout_->chunk, initial_bound(layout_->dim()),
+                  values.data());
+    RowRandom random = row_random(seed, 0, name);
+    slot[0] = ScaleCode::fit(largest_magnitude(values.data(), layout_->chunk), 0);
+    write_values(Storage::kInt8, values.data(), ScaleCode::step(slot[0], Storage::kInt8),
+                 layout_->chunk, random, slot + 2);
+  }
+}
+
+void ElasticShard::see(std::uint64_t key) noexcept {
+  if (sizes_.registers == 0) return;
+  const std::uint64_t hash = mix64(key);
+  std::uint8_t& seen = registers()[hash & static_cast<std::uint64_t>(sizes_.registers - 1)];
+  const int rank = std::countl_zero(hash | 0xFFFF) + 1;
+  seen = std::max(seen, static_cast<std::uint8_t>(rank));
+}
+
+double ElasticShard::distinct_keys() const {
+  const auto count = static_cast<double>(sizes_.registers);
+  if (sizes_.registers == 0) return 0;
+  double sum = 0;
+  double zeros = 0;
+  for (std::int64_t i = 0; i < sizes_.registers; ++i) {
+    sum += std::exp2(-static_cast<double>(registers()[i]));
+    zeros += registers()[i] == 0 ? 1 : 0;
+  }
+  const double estimate = 0.7213 / (1.0 + 1.079 / count) * count * count / sum;
+  return estimate <= 2.5 * count && zeros > 0 ? count * std::log(count / zeros) : estimate;
+}
+
+float ElasticShard::add_to_sketch(std::uint64_t key, float amount, RowRandom& random) noexcept {
+  const auto size = static_cast<std::uint64_t>(sizes_.sketch_counters);
+  std::uint8_t* counters = sketch();
+  std::uint8_t* cell[2];
+  for (std::uint64_t i = 0; i < 2; ++i) {
+    cell[i] = counters + reduce_range(hash_combine(key, i + 0x5CE7C4), size);
+  }
+  // Conservative update (Estan and Varghese 2002): only what is below the new sum is raised.
+  const float sum = SketchCode::value(std::min(*cell[0], *cell[1])) + amount;
+  const auto code = static_cast<std::uint8_t>(SketchCode::round(sum, random));
+  for (std::uint8_t* counter : cell) *counter = std::max(*counter, code);
+  return sum;
+}
+
+float ElasticShard::admit(std::uint64_t key, float q, RowRandom& random,
+                          const StepContext& context) noexcept {
+  const float entry = context.rule->entry_importance();
+  if (context.sketch) {
+    const float sum = add_to_sketch(key, q, random);
+    const float most = SketchCode::value(SketchCode::kCodes - 1);
+    return sum >= std::min(entry, most) ? sum : -1.0f;
+  }
+  if (q >= entry) return q;
+  const float share = q / entry;
+  const float dice = random.next() + random.next() * 0x1.0p-16f;
+  return dice < share ? entry : -1.0f;
+}
+
+ElasticShard::Victim ElasticShard::cheapest(const Page& page, int keep,
+                                            const WidthRule& rule) const noexcept {
+  Victim victim{.row = -1, .density = INFINITY};
+  for (int row = 0, rows = page.rows(); row < rows; ++row) {
+    if (row == keep) continue;
+    const RowState state = page.state(row);
+    const float importance = ImportanceCode::value(state.importance);
+    float density = rule.chunk_density(importance, state.width);
+    if (state.precise) density = std::min(density, rule.precision_density(importance));
+    if (density < victim.density) victim = {.row = row, .density = density};
+  }
+  return victim;
+}
+
+void ElasticShard::give_up(Page page, int row, const WidthRule& rule, RowRandom& random) {
+  RowState state = page.state(row);
+  const float importance = ImportanceCode::value(state.importance);
+  if (state.precise &&
+      rule.precision_density(importance) <= rule.chunk_density(importance, state.width)) {
+    std::array<float, kLongestRow> values;
+    const int size = state.width * layout_->chunk;
+    read_values(layout_->storage(true), page.values(row), page.scale_step(row, true), size,
+                values.data());
+    state.precise = false;
+    page.resize(row, state);
+    write_row(page, row, values.data(), random);
+  } else if (state.width > 1) {
+    --state.width;
+    page.resize(row, state);
+  } else {
+    page.remove(row);
+    ++counts_.evicted;
+  }
+}
+
+bool ElasticShard::make_room(Page page, int bytes, float density, int& keep,
+                             const StepContext& context, RowRandom& random) {
+  const WidthRule& rule = *context.rule;
+  while (page.free_bytes() < bytes) {
+    const Victim victim = cheapest(page, keep, rule);
+    const bool below_the_line = victim.density < rule.threshold();
+    const float worth = below_the_line ? victim.density : victim.density * rule.hysteresis_factor();
+    if (victim.row < 0 || worth >= density) return false;
+    const int rows = page.rows();
+    give_up(page, victim.row, rule, random);
+    if (page.rows() < rows && victim.row < keep) --keep;
+  }
+  return true;
+}
+
+ElasticShard::Place ElasticShard::enter(std::uint64_t key, float importance, RowRandom& random,
+                                        const StepContext& context) {
+  const Candidates where = candidates(key);
+  const int bytes = layout_->overhead_bytes() + layout_->chunk_bytes(false);
+  const int free[2] = {page(where.page[0]).free_bytes(), page(where.page[1]).free_bytes()};
+  int choice = free[1] > free[0] ? 1 : 0;
+  if (free[choice] < bytes) {  // where less is lost
+    const WidthRule& rule = *context.rule;
+    const float lost[2] = {cheapest(mutable_page(where.page[0]), -1, rule).density,
+                           cheapest(mutable_page(where.page[1]), -1, rule).density};
+    choice = lost[1] < lost[0] ? 1 : 0;
+  }
+  Page target = mutable_page(where.page[choice]);
+  const int code = ImportanceCode::round(importance, random);
+  int none = -1;
+  if (!make_room(target, bytes, context.rule->chunk_density(importance, 1), none, context,
+                 random)) {
+    return {.page = -1, .row = -1};
+  }
+  ++counts_.admitted;
+  const RowState state{.width = 1, .precise = false, .importance = code};
+  return {.page = where.page[choice], .row = target.append(where.tag[choice], key, state)};
+}
+
+void ElasticShard::start_values(std::uint64_t key, int first, int last, float* values,
+                                const StepContext& context) const noexcept {
+  const int chunk = layout_->chunk;
+  if (sizes_.pool_slots == 0) {
+    initial_range(context.seed, key, first * chunk, (last - first) * chunk, context.bound,
+                  values + first * chunk);
+    return;
+  }
+  for (int k = first; k < last; ++k) {
+    const std::uint8_t* slot = bytes_ + slot_offset(key, k);
+    read_values(Storage::kInt8, slot + 2, ScaleCode::step(slot[0], Storage::kInt8), chunk,
+                values + k * chunk);
+  }
+}
+
+void ElasticShard::reshape(std::uint64_t key, Page page, int& row, float* values,
+                           const StepContext& context, RowRandom& random) {
+  RowState state = page.state(row);
+  const RowState wanted = context.rule->wanted(state.importance, state);
+  const float importance = ImportanceCode::value(state.importance);
+  if (wanted.width < state.width || (state.precise && !wanted.precise)) {
+    state.width = std::min(state.width, wanted.width);
+    state.precise = state.precise && wanted.precise;
+    page.resize(row, state);
+  }
+  while (state.width < wanted.width) {
+    const float density = context.rule->chunk_density(importance, state.width + 1);
+    if (!make_room(page, layout_->chunk_bytes(state.precise), density, row, context, random)) break;
+    start_values(key, state.width, state.width + 1, values, context);
+    ++state.width;
+    page.resize(row, state);
+  }
+  if (wanted.precise && !state.precise) {
+    const int more = state.width * (layout_->chunk_bytes(true) - layout_->chunk_bytes(false));
+    const float density = context.rule->precision_density(importance);
+    if (make_room(page, more, density, row, context, random)) {
+      state.precise = true;
+      page.resize(row, state);
+    }
+  }
+}
+
+void ElasticShard::write_row(Page page, int row, const float* values, RowRandom& random) noexcept {
+  const RowState state = page.state(row);
+  const int size = state.width * layout_->chunk;
+  if (is_scaled(layout_->low)) {
+    page.set_scale(row, ScaleCode::fit(largest_magnitude(values, size), page.scale(row)));
+  }
+  write_values(layout_->storage(state.precise), values, page.scale_step(row, state.precise), size,
+               random, page.values(row));
+}
+
+void ElasticShard::train_pool(std::uint64_t key, int first, const float* gradient,
+                              const StepContext& context, RowRandom& random) noexcept {
+  if (sizes_.pool_slots == 0) return;
+  const int chunk = layout_->chunk;
+  std::array<float, kLongestRow> values;
+  for (int k = first; k < layout_->chunks; ++k) {
+    std::uint8_t* slot = pool_slot(key, k);
+    const float* part = gradient + k * chunk;
+    const float state = PoolCode::value(slot[1]) + mean_square(part, chunk);
+    slot[1] = static_cast<std::uint8_t>(PoolCode::round(state, random));
+    const float step = context.cold_learning_rate /
+                       (std::sqrt(state + context.initial_accumulator) + context.epsilon);
+    read_values(Storage::kInt8, slot + 2, ScaleCode::step(slot[0], Storage::kInt8), chunk,
+                values.data());
+    for (int i = 0; i < chunk; ++i) values[static_cast<std::size_t>(i)] -= step * part[i];
+    slot[0] = ScaleCode::fit(largest_magnitude(values.data(), chunk), slot[0]);
+    write_values(Storage::kInt8, values.data(), ScaleCode::step(slot[0], Storage::kInt8), chunk,
+                 random, slot + 2);
+  }
+}
+
+void ElasticShard::update(std::uint64_t key, const float* gradient, const StepContext& context) {
+  RowRandom random = row_random(context.seed, context.step, key);
+  std::array<float, kLongestRow> values;
+  const float q = mean_square(gradient, layout_->dim()) * context.inflation;
+  see(key);
+  Place place = find(key);
+  const bool entering = place.row < 0;
+  float importance = 0;
+  if (entering) {
+    importance = admit(key, q, random, context);
+    if (importance >= 0) place = enter(key, importance, random, context);
+    if (place.row < 0) {
+      train_pool(key, 0, gradient, context, random);
+      return;
+    }
+    start_values(key, 0, 1, values.data(), context);
+  }
+  Page page = mutable_page(place.page);
+  RowState state = page.state(place.row);
+  const int held = state.width;
+  if (!entering) {
+    importance = ImportanceCode::value(state.importance) + q;
+    state.importance = ImportanceCode::round(importance, random);
+    page.set_state(place.row, state);
+    read_values(layout_->storage(state.precise), page.values(place.row),
+                page.scale_step(place.row, state.precise), held * layout_->chunk, values.data());
+  }
+  reshape(key, page, place.row, values.data(), context, random);
+  const float step =
+      context.learning_rate /
+      (std::sqrt(importance / context.inflation + context.initial_accumulator) + context.epsilon);
+  const int stepped = entering ? page.state(place.row).width : held;
+  for (int i = 0; i < stepped * layout_->chunk; ++i) {
+    values[static_cast<std::size_t>(i)] -= step * gradient[i];
+  }
+  write_row(page, place.row, values.data(), random);
+  train_pool(key, stepped, gradient, context, random);
+}
+
+std::int64_t ElasticShard::sample(ImportanceHistogram& rows, std::int64_t most,
+                                  std::uint64_t round) const {
+  const std::int64_t taken = std::min(most, sizes_.pages);
+  const auto shift = static_cast<std::int64_t>(
+      reduce_range(mix64(round), static_cast<std::uint64_t>(sizes_.pages)));
+  for (std::int64_t i = 0; i < taken; ++i) {
+    const PageView held = page((sizes_.pages * i / taken + shift) % sizes_.pages);
+    for (int row = 0, count = held.rows(); row < count; ++row) {
+      ++rows[static_cast<std::size_t>(held.state(row).importance)];
+    }
+  }
+  return taken;
+}
+
+}  // namespace taut::embedding

@@ -1,0 +1,160 @@
+#pragma once
+// One shard of an elastic table: pages, cold pool, admission sketch and register of distinct ids,
+// all in one counted allocation. One thread owns a shard while it changes.
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "page.h"
+#include "taut/core/aligned_buffer.h"
+#include "threshold.h"
+
+namespace taut::embedding {
+
+/// How a shard's bytes are divided. Areas lie in this order.
+struct ShardSizes {
+  std::int64_t pages = 0;
+  std::int64_t pool_slots = 0;
+  std::int64_t sketch_counters = 0;  ///< 1 byte each
+  std::int64_t registers = 0;        ///< of the HyperLogLog, 1 byte each; a power of two
+  std::int64_t granule_bits = 0;     ///< of a key that page and tag are made from; never changes
+
+  /// Granule bits for this many pages: a page has at most 2^15 granules, so a tag tells them apart.
+  [[nodiscard]] static std::int64_t bits_for(std::int64_t pages) noexcept;
+};
+
+/// Where a key may lie. The key's leading bits are its granule; granules are dealt to pages in
+/// order, so page and tag together give the granule back. The second page is that of the granule
+/// with its upper bits changed by a function of the lower ones, which is its own inverse.
+struct Candidates {
+  std::int64_t page[2];
+  std::uint16_t tag[2];
+};
+
+/// Reads a shard: live or mapped from a file.
+class ShardView {
+ public:
+  ShardView() = default;
+  ShardView(const std::uint8_t* bytes, const ShardSizes& sizes, const PageLayout* layout) noexcept;
+
+  void prefetch(std::uint64_t key) const noexcept;
+  /// out += weight * row: what is held, the cold pool for the rest.
+  void add(std::uint64_t key, float weight, float* out) const noexcept;
+  [[nodiscard]] Candidates candidates(std::uint64_t key) const noexcept;
+  [[nodiscard]] PageView page(std::int64_t index) const noexcept {
+    return {bytes_ + index * layout_->page_bytes, *layout_};
+  }
+  /// Bytes of one pool slot: scale code, Adagrad code, int8 values.
+  [[nodiscard]] static int slot_bytes(const PageLayout& layout) noexcept {
+    return 2 + layout.chunk;
+  }
+
+ protected:
+  struct Place {
+    std::int64_t page = 0;
+    int row = -1;
+  };
+  [[nodiscard]] Place find(std::uint64_t key) const noexcept;
+  [[nodiscard]] std::int64_t slot_offset(std::uint64_t key, int chunk) const noexcept;
+  /// out += weight * the pool's values of chunks first .. chunks.
+  void add_pool(std::uint64_t key, int first, float weight, float* out) const noexcept;
+
+  const std::uint8_t* bytes_ = nullptr;
+  const PageLayout* layout_ = nullptr;
+  ShardSizes sizes_;
+};
+
+/// What all shards read during one step.
+struct StepContext {
+  std::uint64_t seed = 0;
+  std::int64_t step = 0;
+  bool sketch = false;  ///< admission by sketch, else sampled
+  float learning_rate = 0;
+  float cold_learning_rate = 0;
+  float initial_accumulator = 0;
+  float epsilon = 0;
+  float bound = 0;      ///< of initial values
+  float inflation = 1;  ///< importances are stored times this: 1 / decay^rebalances
+  const WidthRule* rule = nullptr;
+};
+
+/// Rows that came and went since the start.
+struct ShardCounts {
+  std::int64_t admitted = 0;
+  std::int64_t evicted = 0;
+};
+
+class ElasticShard : public ShardView {
+ public:
+  ElasticShard(const ShardSizes& sizes, const PageLayout* layout, MemoryCounter* counter,
+               std::uint64_t seed);
+
+  /// One optimizer step of one row with its summed gradient [dim].
+  void update(std::uint64_t key, const float* gradient, const StepContext& context);
+  /// Adds the rows of at most `most` pages, evenly spread, to the histogram; returns how many
+  /// pages.
+  std::int64_t sample(ImportanceHistogram& rows, std::int64_t most, std::uint64_t round) const;
+  /// Divides all importances by 2^octaves.
+  void deflate(int octaves);
+  /// Distinct keys seen, by the HyperLogLog (Flajolet et al. 2007).
+  [[nodiscard]] double distinct_keys() const;
+  /// Gives the sketch's and registers' bytes to the pages; rows move to where they belong.
+  void drop_sketch(const StepContext& context);
+
+  [[nodiscard]] std::span<const std::uint8_t> bytes() const noexcept { return arena_.span(); }
+  [[nodiscard]] const ShardSizes& sizes() const noexcept { return sizes_; }
+  [[nodiscard]] const ShardCounts& counts() const noexcept { return counts_; }
+  /// Takes over a saved state; the caller has checked it.
+  void restore(std::span<const std::uint8_t> bytes, const ShardSizes& sizes,
+               const ShardCounts& counts);
+
+  /// Bytes that the areas take, in all.
+  [[nodiscard]] static std::int64_t total_bytes(const ShardSizes& sizes, const PageLayout& layout);
+
+ private:
+  struct Victim {
+    int row = -1;
+    float density = 0;
+  };
+  void bind() noexcept;
+  // Moves the rows of a page that was number `index` of `old_pages` to where they belong now.
+  void rehome(const PageView& from, std::int64_t index, std::int64_t old_pages,
+              const StepContext& context, RowRandom& random);
+  [[nodiscard]] Page mutable_page(std::int64_t index) noexcept {
+    return {arena_.data() + index * layout_->page_bytes, *layout_};
+  }
+  [[nodiscard]] std::uint8_t* pool_slot(std::uint64_t key, int chunk) noexcept {
+    return arena_.data() + slot_offset(key, chunk);
+  }
+  [[nodiscard]] std::uint8_t* sketch() noexcept;
+  [[nodiscard]] std::uint8_t* registers() noexcept;
+  [[nodiscard]] const std::uint8_t* registers() const noexcept;
+
+  void initialize_pool(std::uint64_t seed);
+  void see(std::uint64_t key) noexcept;
+  float add_to_sketch(std::uint64_t key, float amount, RowRandom& random) noexcept;
+  // The importance with which an absent row enters now, or a negative number.
+  float admit(std::uint64_t key, float q, RowRandom& random, const StepContext& context) noexcept;
+  // A page with room for a row of one chunk, the row in it; page -1 when nothing there is worth
+  // less.
+  Place enter(std::uint64_t key, float importance, RowRandom& random, const StepContext& context);
+  // Brings the row to what the rule wants, as far as there is room; new values are filled in.
+  void reshape(std::uint64_t key, Page page, int& row, float* values, const StepContext& context,
+               RowRandom& random);
+  // Frees bytes in the page by giving up what is worth less than density; row `keep` stays whole.
+  bool make_room(Page page, int bytes, float density, int& keep, const StepContext& context,
+                 RowRandom& random);
+  [[nodiscard]] Victim cheapest(const Page& page, int keep, const WidthRule& rule) const noexcept;
+  void give_up(Page page, int row, const WidthRule& rule, RowRandom& random);
+  void write_row(Page page, int row, const float* values, RowRandom& random) noexcept;
+  void train_pool(std::uint64_t key, int first, const float* gradient, const StepContext& context,
+                  RowRandom& random) noexcept;
+  void start_values(std::uint64_t key, int first, int last, float* values,
+                    const StepContext& context) const noexcept;
+
+  AlignedBuffer<std::uint8_t> arena_;
+  ShardCounts counts_;
+};
+
+}  // namespace taut::embedding

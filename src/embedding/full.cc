@@ -1,0 +1,346 @@
+// method = full: every id seen has a row of its own; grows as ids come.
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "batch.h"
+#include "dense_rows.h"
+#include "registry.h"
+#include "state.h"
+#include "taut/core/aligned_buffer.h"
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
+namespace taut::embedding {
+namespace {
+
+constexpr std::size_t kShards = 16;
+constexpr std::size_t kBlockRows = 256;
+constexpr std::size_t kFirstSlots = 64;
+
+/// Open addressing from key to row, and blocks of rows; live or mapped.
+struct FullView {
+  const std::uint64_t* keys = nullptr;
+  const std::uint32_t* rows = nullptr;  // row + 1; 0: free slot
+  std::uint64_t mask = 0;
+  const std::uint8_t* const* blocks = nullptr;
+  std::size_t row_bytes = 0;
+
+  [[nodiscard]] std::uint64_t first_slot(std::uint64_t key) const noexcept {
+    return (key >> 8) & mask;
+  }
+  /// The key's slot, or the free one where it belongs.
+  [[nodiscard]] std::uint64_t slot(std::uint64_t key) const noexcept {
+    std::uint64_t slot = first_slot(key);
+    while (rows[slot] != 0 && keys[slot] != key) slot = (slot + 1) & mask;
+    return slot;
+  }
+  [[nodiscard]] const std::uint8_t* row(std::size_t index) const noexcept {
+    return blocks[index / kBlockRows] + index % kBlockRows * row_bytes;
+  }
+  [[nodiscard]] const std::uint8_t* find(std::uint64_t key) const noexcept {
+    const std::uint32_t found = rows[slot(key)];
+    return found == 0 ? nullptr : row(found - 1);
+  }
+  void prefetch(std::uint64_t key) const noexcept {
+    __builtin_prefetch(rows + first_slot(key));
+    __builtin_prefetch(keys + first_slot(key));
+  }
+};
+
+struct FullReader {
+  DenseRowFormat format;
+  std::uint64_t seed;
+  std::array<FullView, kShards> shards;
+
+  [[nodiscard]] std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
+    return row_key(table, id);
+  }
+  void prefetch(std::uint64_t key) const noexcept { shards[key % kShards].prefetch(key); }
+  void add(std::uint64_t key, float weight, float* out) const noexcept {
+    if (const std::uint8_t* row = shards[key % kShards].find(key)) {
+      format.add(row, weight, out);
+      return;
+    }
+    const int dim = format.dim();
+    const float bound = initial_bound(dim);
+    for (int quad = 0; quad * 4 < dim; ++quad) {
+      const std::array<float, 4> values = initial_values(seed, key, quad, bound);
+      for (int i = 0; i < 4; ++i) out[quad * 4 + i] += weight * values[static_cast<std::size_t>(i)];
+    }
+  }
+};
+
+class FullShard {
+ public:
+  FullShard(const DenseRowFormat& format, MemoryCounter* counter)
+      : row_bytes_(static_cast<std::size_t>(format.row_bytes())), counter_(counter) {
+    rehash(kFirstSlots);
+  }
+
+  [[nodiscard]] FullView view() const noexcept {
+    return {.keys = keys_.data(),
+            .rows = rows_.data(),
+            .mask = rows_.size() - 1,
+            .blocks = pointers_.data(),
+            .row_bytes = row_bytes_};
+  }
+  /// The key's row, or null.
+  [[nodiscard]] std::uint8_t* find(std::uint64_t key) noexcept {
+    const std::uint32_t found = rows_[view().slot(key)];
+    return found == 0 ? nullptr : row(found - 1);
+  }
+  /// Adds a row for a key that has none; the caller writes its bytes.
+  std::uint8_t* append(std::uint64_t key) {
+    if ((size_ + 1) * 10 > rows_.size() * 7) rehash(rows_.size() * 2);
+    if (size_ % kBlockRows == 0) {
+      blocks_.emplace_back(kBlockRows * row_bytes_, counter_);
+      pointers_.push_back(blocks_.back().data());
+    }
+    const std::uint64_t slot = view().slot(key);
+    keys_[slot] = key;
+    rows_[slot] = static_cast<std::uint32_t>(++size_);
+    return row(size_ - 1);
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] std::size_t slots() const noexcept { return rows_.size(); }
+  [[nodiscard]] std::int64_t index_bytes() const noexcept { return keys_.bytes() + rows_.bytes(); }
+  /// Keys in the order of their rows.
+  [[nodiscard]] std::vector<std::uint64_t> keys() const {
+    std::vector<std::uint64_t> ordered(size_);
+    for (std::size_t slot = 0; slot < rows_.size(); ++slot) {
+      if (rows_[slot] != 0) ordered[rows_[slot] - 1] = keys_[slot];
+    }
+    return ordered;
+  }
+
+ private:
+  [[nodiscard]] std::uint8_t* row(std::size_t index) noexcept {
+    return blocks_[index / kBlockRows].data() + index % kBlockRows * row_bytes_;
+  }
+  void rehash(std::size_t slots) {
+    AlignedBuffer<std::uint64_t> old_keys(slots, counter_);
+    AlignedBuffer<std::uint32_t> old_rows(slots, counter_);
+    keys_.swap(old_keys);
+    rows_.swap(old_rows);
+    for (std::size_t i = 0; i < old_rows.size(); ++i) {
+      if (old_rows[i] == 0) continue;
+      const std::uint64_t slot = view().slot(old_keys[i]);
+      keys_[slot] = old_keys[i];
+      rows_[slot] = old_rows[i];
+    }
+  }
+
+  std::size_t row_bytes_;
+  MemoryCounter* counter_;
+  AlignedBuffer<std::uint64_t> keys_;
+  AlignedBuffer<std::uint32_t> rows_;
+  std::vector<AlignedBuffer<std::uint8_t>> blocks_;
+  std::vector<const std::uint8_t*> pointers_;
+  std::size_t size_ = 0;
+};
+
+struct FrozenHeader {
+  std::int64_t tables = 0;
+  std::uint64_t seed = 0;
+  std::int64_t dim = 0;
+  std::int64_t value_type = 0;
+};
+
+std::string shard_name(const std::string& prefix, std::size_t shard, const char* part) {
+  return concat(prefix, "shard/", shard, "/", part);
+}
+
+class FullEmbedding final : public RowwiseEmbedding {
+ public:
+  FullEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool)
+      : RowwiseEmbedding(options, std::move(pool), kShards),
+        format_(options.value_type, options.dim),
+        counter_(std::make_unique<MemoryCounter>()),
+        shards_(empty_shards()) {}
+
+  [[nodiscard]] std::int64_t memory_bytes() const noexcept override { return counter_->bytes(); }
+  [[nodiscard]] std::int64_t peak_memory_bytes() const noexcept override {
+    return counter_->peak_bytes();
+  }
+
+  [[nodiscard]] Statistics statistics() const override {
+    Statistics result;
+    result.memory_bytes = memory_bytes();
+    std::int64_t index = 0;
+    for (const FullShard& shard : shards_) {
+      result.resident_rows += static_cast<std::int64_t>(shard.size());
+      index += shard.index_bytes();
+    }
+    const std::int64_t rows = result.resident_rows * format_.row_bytes();
+    result.parts = {{"rows", rows}, {"index", index}, {"free", result.memory_bytes - rows - index}};
+    result.rows_by_width.assign(static_cast<std::size_t>(options_.dim / options_.chunk) + 1, 0);
+    result.rows_by_width.back() = result.resident_rows;
+    result.admitted_rows = result.resident_rows;
+    return result;
+  }
+
+  void save(SectionWriter& file, const std::string& prefix) const override {
+    save_options(file, prefix, options_);
+    save_value(file, prefix + "steps", steps_);
+    for (std::size_t s = 0; s < kShards; ++s) {
+      file.add_array(shard_name(prefix, s, "keys"),
+                     std::span<const std::uint64_t>(shards_[s].keys()));
+      write_rows(file, shard_name(prefix, s, "rows"), shards_[s], 0);
+    }
+  }
+
+  void load(const SectionReader& file, const std::string& prefix) override {
+    check_saved_options(file, prefix, options_);
+    const auto steps = load_value<std::int64_t>(file, prefix + "steps");
+    const auto row_bytes = static_cast<std::size_t>(format_.row_bytes());
+    std::vector<FullShard> loaded = empty_shards();
+    for (std::size_t s = 0; s < kShards; ++s) {
+      const auto keys = file.array<std::uint64_t>(shard_name(prefix, s, "keys"));
+      const auto rows = file.array<std::uint8_t>(shard_name(prefix, s, "rows"));
+      check_section_bytes(file, shard_name(prefix, s, "rows"), keys.size() * row_bytes,
+                          rows.size());
+      for (std::size_t i = 0; i < keys.size(); ++i) {
+        if (keys[i] % kShards != s || loaded[s].find(keys[i]) != nullptr) {
+          throw_damaged(file, shard_name(prefix, s, "keys"), concat("has a wrong key at ", i));
+        }
+        std::memcpy(loaded[s].append(keys[i]), rows.data() + i * row_bytes, row_bytes);
+      }
+    }
+    shards_.swap(loaded);
+    steps_ = steps;
+  }
+
+  void export_frozen(SectionWriter& file, const std::string& prefix) const override {
+    file.add(prefix + "method", options_.method);
+    save_value(file, prefix + "header",
+               FrozenHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
+                            .seed = options_.seed,
+                            .dim = options_.dim,
+                            .value_type = static_cast<std::int64_t>(options_.value_type)});
+    for (std::size_t s = 0; s < kShards; ++s) {
+      const FullView view = shards_[s].view();
+      file.add_array(shard_name(prefix, s, "keys"), std::span(view.keys, shards_[s].slots()));
+      file.add_array(shard_name(prefix, s, "index"), std::span(view.rows, shards_[s].slots()));
+      write_rows(file, shard_name(prefix, s, "rows"), shards_[s], DenseRowFormat::kStateBytes);
+    }
+  }
+
+ protected:
+  [[nodiscard]] std::uint64_t key_of(std::size_t table, std::uint64_t id) const noexcept override {
+    return row_key(table, id);
+  }
+  [[nodiscard]] int shard_of(std::uint64_t key) const noexcept override {
+    return static_cast<int>(key % kShards);
+  }
+
+  void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
+                 std::span<float> out) const override {
+    FullReader reader{.format = format_, .seed = options_.seed, .shards = {}};
+    for (std::size_t s = 0; s < kShards; ++s) reader.shards[s] = shards_[s].view();
+    pooled_lookup(reader, tables, batch, options_.dim, out, pool_.get());
+  }
+
+  void update_shard(int shard, const TouchedRows& rows) override {
+    FullShard& owned = shards_[static_cast<std::size_t>(shard)];
+    const RowwiseAdagrad optimizer(options_);
+    const auto dim = static_cast<std::size_t>(options_.dim);
+    for (std::size_t i = 0; i < rows.keys.size(); ++i) {
+      const std::uint64_t key = rows.keys[i];
+      std::uint8_t* row = owned.find(key);
+      if (row == nullptr) {
+        row = owned.append(key);
+        format_.initialize(row, options_.seed, key);
+      }
+      RowRandom random = row_random(options_.seed, steps_, key);
+      format_.update(row, rows.gradients.data() + i * dim, optimizer, random);
+    }
+  }
+
+ private:
+  [[nodiscard]] std::vector<FullShard> empty_shards() const {
+    std::vector<FullShard> shards;
+    for (std::size_t s = 0; s < kShards; ++s) shards.emplace_back(format_, counter_.get());
+    return shards;
+  }
+  // The rows in order, each without its first `skip` bytes.
+  void write_rows(SectionWriter& file, const std::string& name, const FullShard& shard,
+                  std::size_t skip) const {
+    const FullView view = shard.view();
+    file.begin(name);
+    for (std::size_t i = 0; i < shard.size(); ++i) {
+      file.append(view.row(i) + skip, view.row_bytes - skip);
+    }
+  }
+
+  DenseRowFormat format_;
+  std::unique_ptr<MemoryCounter> counter_;
+  std::vector<FullShard> shards_;
+};
+
+class FrozenFull final : public FrozenEmbedding {
+ public:
+  FrozenFull(const SectionReader& file, const std::string& prefix)
+      : header_(load_value<FrozenHeader>(file, prefix + "header")),
+        reader_{
+            .format = checked_format(file, prefix, header_), .seed = header_.seed, .shards = {}} {
+    const auto row_bytes = static_cast<std::size_t>(reader_.format.row_bytes());
+    for (std::size_t s = 0; s < kShards; ++s) {
+      const auto keys = file.array<std::uint64_t>(shard_name(prefix, s, "keys"));
+      const auto index = file.array<std::uint32_t>(shard_name(prefix, s, "index"));
+      const auto rows = file.array<std::uint8_t>(shard_name(prefix, s, "rows"));
+      const std::size_t count = rows.size() / row_bytes;
+      const bool free_slot = std::find(index.begin(), index.end(), 0u) != index.end();
+      if (keys.size() != index.size() || !free_slot || (index.size() & (index.size() - 1)) != 0 ||
+          *std::max_element(index.begin(), index.end()) > count) {
+        throw_damaged(file, shard_name(prefix, s, "index"), "does not fit its rows");
+      }
+      for (std::size_t i = 0; i < count; i += kBlockRows) {
+        pointers_[s].push_back(rows.data() + i * row_bytes);
+      }
+      reader_.shards[s] = {.keys = keys.data(),
+                           .rows = index.data(),
+                           .mask = index.size() - 1,
+                           .blocks = pointers_[s].data(),
+                           .row_bytes = row_bytes};
+    }
+  }
+
+  [[nodiscard]] int dim() const noexcept override { return reader_.format.dim(); }
+  [[nodiscard]] std::int64_t tables() const noexcept override { return header_.tables; }
+  void lookup(std::span<const JaggedIds> tables, std::int64_t batch,
+              std::span<float> out) const override {
+    with_checked_tables(tables, static_cast<std::size_t>(header_.tables), batch, dim(), out.size(),
+                        "out", [&](std::span<const JaggedIds> checked) {
+                          pooled_lookup(reader_, checked, batch, dim(), out, nullptr);
+                        });
+  }
+
+ private:
+  static DenseRowFormat checked_format(const SectionReader& file, const std::string& prefix,
+                                       const FrozenHeader& header) {
+    if (header.tables < 1 || header.dim < 4 || header.dim > 512 || header.value_type < 0 ||
+        header.value_type > static_cast<std::int64_t>(ValueType::kMixed)) {
+      throw_damaged(file, prefix + "header", "holds impossible values");
+    }
+    return {static_cast<ValueType>(header.value_type), static_cast<int>(header.dim), true};
+  }
+
+  FrozenHeader header_;
+  FullReader reader_;
+  std::array<std::vector<const std::uint8_t*>, kShards> pointers_;
+};
+
+}  // namespace
+
+std::unique_ptr<Embedding> make_full(const Options& options, std::shared_ptr<ThreadPool> pool) {
+  return std::make_unique<FullEmbedding>(options, std::move(pool));
+}
+
+std::unique_ptr<FrozenEmbedding> open_full(const SectionReader& file, const std::string& prefix) {
+  return std::make_unique<FrozenFull>(file, prefix);
+}
+
+}  // namespace taut::embedding

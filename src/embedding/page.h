@@ -1,0 +1,160 @@
+#pragma once
+// A page of the store: whole rows of any width packed side by side, found by 16-bit tags.
+//
+//   offset 0          u16 rows, u16 bytes of values
+//   4                 tags, u16 each
+//   4 + 2 rows        records: 2 bytes of state (importance, width, precision),
+//                     1 byte of scale (integers), 8 bytes of key (exact keys)
+//   ...               free
+//   page end          values, row 0 last: row i ends where row i - 1 begins
+//
+// 5 bytes a row beside its values, with tags and integers. Whatever happens to a row moves bytes
+// within its page only.
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+
+#include "codec.h"
+
+namespace taut::embedding {
+
+/// What a row's two bytes of state say.
+struct RowState {
+  int width = 0;         ///< chunks held, 1 .. 32
+  bool precise = false;  ///< 16-bit values in a table that mixes 8 and 16
+  int importance = 0;    ///< an ImportanceCode
+
+  [[nodiscard]] std::uint16_t pack() const noexcept {
+    return static_cast<std::uint16_t>(importance | (precise ? 1 << 10 : 0) | ((width - 1) << 11));
+  }
+  [[nodiscard]] static RowState unpack(std::uint16_t bits) noexcept {
+    return {
+        .width = (bits >> 11) + 1, .precise = (bits & (1 << 10)) != 0, .importance = bits & 0x3FF};
+  }
+};
+
+/// What all pages of a table have in common.
+struct PageLayout {
+  int page_bytes = 0;
+  int chunk = 0;   ///< values a chunk
+  int chunks = 0;  ///< chunks of a full row
+  Storage low = Storage::kInt8;
+  Storage high = Storage::kInt16;  ///< of precise rows
+  bool mixed = false;
+  bool exact = false;
+
+  static constexpr int kHeaderBytes = 4;
+  static constexpr int kTagBytes = 2;
+
+  [[nodiscard]] int dim() const noexcept { return chunk * chunks; }
+  [[nodiscard]] Storage storage(bool precise) const noexcept { return precise ? high : low; }
+  [[nodiscard]] int chunk_bytes(bool precise) const noexcept {
+    return chunk * bytes_per_value(storage(precise));
+  }
+  [[nodiscard]] int value_bytes(const RowState& row) const noexcept {
+    return row.width * chunk_bytes(row.precise);
+  }
+  [[nodiscard]] int record_bytes() const noexcept {
+    return 2 + (is_scaled(low) ? 1 : 0) + (exact ? 8 : 0);
+  }
+  /// Bytes of a row beside its values.
+  [[nodiscard]] int overhead_bytes() const noexcept { return kTagBytes + record_bytes(); }
+  [[nodiscard]] RowState widest() const noexcept {
+    return {.width = chunks, .precise = mixed, .importance = 0};
+  }
+  /// The smallest page that holds one full row.
+  [[nodiscard]] int least_page_bytes() const noexcept {
+    return kHeaderBytes + overhead_bytes() + value_bytes(widest());
+  }
+};
+
+/// Reads one page.
+class PageView {
+ public:
+  PageView(const std::uint8_t* bytes, const PageLayout& layout) noexcept
+      : bytes_(bytes), layout_(&layout) {}
+
+  [[nodiscard]] int rows() const noexcept { return load<std::uint16_t>(0); }
+  [[nodiscard]] int used_value_bytes() const noexcept { return load<std::uint16_t>(2); }
+  [[nodiscard]] int free_bytes() const noexcept {
+    return layout_->page_bytes - PageLayout::kHeaderBytes - rows() * layout_->overhead_bytes() -
+           used_value_bytes();
+  }
+  [[nodiscard]] std::uint16_t tag(int row) const noexcept {
+    return load<std::uint16_t>(PageLayout::kHeaderBytes + row * PageLayout::kTagBytes);
+  }
+  [[nodiscard]] RowState state(int row) const noexcept {
+    return RowState::unpack(load<std::uint16_t>(record(row)));
+  }
+  [[nodiscard]] std::uint8_t scale(int row) const noexcept {
+    return is_scaled(layout_->low) ? load<std::uint8_t>(record(row) + 2) : std::uint8_t{0};
+  }
+  [[nodiscard]] float scale_step(int row, bool precise) const noexcept {
+    return is_scaled(layout_->low) ? ScaleCode::step(scale(row), layout_->storage(precise)) : 0.0f;
+  }
+  /// Exact keys only.
+  [[nodiscard]] std::uint64_t key(int row) const noexcept {
+    return load<std::uint64_t>(record(row) + layout_->record_bytes() - 8);
+  }
+  /// The row of this tag (and key, if keys are exact), or -1.
+  [[nodiscard]] int find(std::uint16_t tag, std::uint64_t key) const noexcept;
+  /// Where the row's values begin.
+  [[nodiscard]] const std::uint8_t* values(int row) const noexcept {
+    return bytes_ + values_offset(row);
+  }
+  /// Counts, tags and widths agree with each other and the page's size.
+  [[nodiscard]] bool valid() const noexcept;
+
+ protected:
+  template <typename T>
+  [[nodiscard]] T load(int offset) const noexcept {
+    T value;
+    std::memcpy(&value, bytes_ + offset, sizeof(T));
+    return value;
+  }
+  [[nodiscard]] int record(int row) const noexcept {
+    return PageLayout::kHeaderBytes + rows() * PageLayout::kTagBytes +
+           row * layout_->record_bytes();
+  }
+  [[nodiscard]] int values_offset(int row) const noexcept;
+
+  const std::uint8_t* bytes_;
+  const PageLayout* layout_;
+};
+
+/// Changes one page. The caller has made sure of the room.
+class Page : public PageView {
+ public:
+  Page(std::uint8_t* bytes, const PageLayout& layout) noexcept
+      : PageView(bytes, layout), data_(bytes) {}
+
+  void clear() noexcept { std::memset(data_, 0, PageLayout::kHeaderBytes); }
+  /// Adds a row behind the others, its values not yet written; returns its number.
+  int append(std::uint16_t tag, std::uint64_t key, const RowState& state) noexcept;
+  void remove(int row) noexcept;
+  /// Gives the row another width or precision. Of its values the first ones stay as bytes.
+  void resize(int row, const RowState& state) noexcept;
+  /// Importance alone: no byte moves.
+  void set_state(int row, const RowState& state) noexcept { store(record(row), state.pack()); }
+  void set_scale(int row, std::uint8_t scale) noexcept {
+    if (is_scaled(layout_->low)) store(record(row) + 2, scale);
+  }
+  [[nodiscard]] std::uint8_t* values(int row) noexcept { return data_ + values_offset(row); }
+
+ private:
+  template <typename T>
+  void store(int offset, T value) noexcept {
+    std::memcpy(data_ + offset, &value, sizeof(T));
+  }
+  void set_counts(int rows, int value_bytes) noexcept {
+    store(0, static_cast<std::uint16_t>(rows));
+    store(2, static_cast<std::uint16_t>(value_bytes));
+  }
+  // Moves the values of all rows behind `row` by -delta (delta bytes more for `row`).
+  void shift_values_behind(int row, int delta) noexcept;
+
+  std::uint8_t* data_;
+};
+
+}  // namespace taut::embedding

@@ -1,0 +1,35 @@
+#pragma once
+// The list of methods. Adding one: a file that implements Embedding, its functions declared here,
+// one line in registry.cc.
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "taut/core/error.h"
+#include "taut/embedding/embedding.h"
+
+namespace taut::embedding {
+
+struct Method {
+  std::string_view name;
+  std::unique_ptr<Embedding> (*make)(const Options& options, std::shared_ptr<ThreadPool> pool);
+  std::unique_ptr<FrozenEmbedding> (*open_frozen)(const SectionReader& file,
+                                                  const std::string& prefix);
+};
+
+/// All methods, in the order of the docs.
+[[nodiscard]] std::span<const Method> method_list() noexcept;
+/// Throws kind (kConfig for options, kFormat for files) with the nearest known name.
+[[nodiscard]] const Method& find_method(const std::string& name, ErrorKind kind,
+                                        const std::string& where);
+
+std::unique_ptr<Embedding> make_full(const Options& options, std::shared_ptr<ThreadPool> pool);
+std::unique_ptr<FrozenEmbedding> open_full(const SectionReader& file, const std::string& prefix);
+std::unique_ptr<Embedding> make_hash(const Options& options, std::shared_ptr<ThreadPool> pool);
+std::unique_ptr<FrozenEmbedding> open_hash(const SectionReader& file, const std::string& prefix);
+std::unique_ptr<Embedding> make_elastic(const Options& options, std::shared_ptr<ThreadPool> pool);
+std::unique_ptr<FrozenEmbedding> open_elastic(const SectionReader& file, const std::string& prefix);
+
+}  // namespace taut::embedding

@@ -1,0 +1,76 @@
+#include "state.h"
+
+#include <iomanip>
+#include <sstream>
+#include <string_view>
+#include <vector>
+
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
+namespace taut::embedding {
+
+std::string describe(const Options& options) {
+  std::ostringstream text;
+  text << std::setprecision(17);
+  const auto line = [&](std::string_view key, const auto& value) {
+    text << key << " = " << value << '\n';
+  };
+  line("method", options.method);
+  line("dim", options.dim);
+  line("tables", options.tables.size());
+  for (const TableOptions& table : options.tables) {
+    line(concat("distinct_ids of ", table.name), table.distinct_ids);
+  }
+  line("budget", options.budget.count);
+  line("value_type", to_string(options.value_type));
+  line("admission", to_string(options.admission));
+  line("keys", to_string(options.keys));
+  line("cold_share", options.cold_share);
+  line("chunk", options.chunk);
+  line("beta", options.beta);
+  line("decay", options.decay);
+  line("period", options.period);
+  line("learning_rate", options.learning_rate);
+  line("initial_accumulator", options.initial_accumulator);
+  line("epsilon", options.epsilon);
+  line("seed", options.seed);
+  line("sketch_share", options.sketch_share);
+  line("reserve", options.reserve);
+  line("hysteresis", options.hysteresis);
+  line("precision_ratio", options.precision_ratio);
+  line("cold_learning_rate", options.cold_learning_rate);
+  return std::move(text).str();
+}
+
+void save_options(SectionWriter& file, const std::string& prefix, const Options& options) {
+  file.add(prefix + "options", describe(options));
+}
+
+void check_saved_options(const SectionReader& file, const std::string& prefix,
+                         const Options& options) {
+  const std::vector<std::string> saved = split(file.text(prefix + "options"), '\n');
+  const std::vector<std::string> wanted = split(describe(options), '\n');
+  for (std::size_t i = 0; i < std::max(saved.size(), wanted.size()); ++i) {
+    const std::string there = i < saved.size() ? saved[i] : "";
+    const std::string here = i < wanted.size() ? wanted[i] : "";
+    if (there == here) continue;
+    throw Error(ErrorKind::kFormat,
+                concat("saved with other options: \"", there, "\" where this collection has \"",
+                       here, "\""),
+                file.path(), "use the options that it was saved with");
+  }
+}
+
+void check_section_bytes(const SectionReader& file, const std::string& name, std::size_t wanted,
+                         std::size_t got) {
+  if (wanted == got) return;
+  throw_damaged(file, name, concat("holds ", got, " bytes where ", wanted, " are wanted"));
+}
+
+void throw_damaged(const SectionReader& file, const std::string& name, const std::string& what) {
+  throw Error(ErrorKind::kFormat, concat("section \"", name, "\" ", what), file.path(),
+              "restore it from a copy or an earlier checkpoint");
+}
+
+}  // namespace taut::embedding

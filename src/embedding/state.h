@@ -1,0 +1,42 @@
+#pragma once
+// What checkpoints of all methods share: the options that must agree, and blocks of plain bytes.
+
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <string>
+
+#include "taut/core/file.h"
+#include "taut/embedding/options.h"
+
+namespace taut::embedding {
+
+/// Every option that decides the shape or the bits of a collection, one "key = value" line each.
+[[nodiscard]] std::string describe(const Options& options);
+
+void save_options(SectionWriter& file, const std::string& prefix, const Options& options);
+/// Throws kFormat naming the first option that differs, with both values.
+void check_saved_options(const SectionReader& file, const std::string& prefix,
+                         const Options& options);
+
+/// Throws kFormat: section `name` is not of the size that the options ask for.
+void check_section_bytes(const SectionReader& file, const std::string& name, std::size_t wanted,
+                         std::size_t got);
+[[noreturn]] void throw_damaged(const SectionReader& file, const std::string& name,
+                                const std::string& what);
+
+/// A section that is one value of a plain type.
+template <typename T>
+void save_value(SectionWriter& file, const std::string& name, const T& value) {
+  file.add(name, std::as_bytes(std::span(&value, 1)));
+}
+template <typename T>
+[[nodiscard]] T load_value(const SectionReader& file, const std::string& name) {
+  const std::span<const std::byte> bytes = file.section(name);
+  check_section_bytes(file, name, sizeof(T), bytes.size());
+  T value;
+  std::memcpy(&value, bytes.data(), sizeof(T));
+  return value;
+}
+
+}  // namespace taut::embedding

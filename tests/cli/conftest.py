@@ -1,0 +1,92 @@
+"""What the tests of the command line share: the program, and small data to train on."""
+
+import json
+import os
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = Path(os.environ.get("TAUT_PROGRAM", ROOT / "build/release/bin/taut"))
+
+
+class Result:
+    """How a call of the program ended."""
+
+    def __init__(self, done: subprocess.CompletedProcess):
+        self.code = done.returncode
+        self.out = done.stdout
+        self.err = done.stderr
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    assert PROGRAM.exists(), f"build first: {PROGRAM} is missing"
+    return PROGRAM
+
+
+@pytest.fixture(scope="session")
+def taut(program):
+    """Calls the program; check=True insists on success."""
+
+    def call(*args, check=True, env=None, timeout=300) -> Result:
+        done = subprocess.run(
+            [str(program), *map(str, args)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **(env or {})},
+        )
+        if check:
+            assert done.returncode == 0, done.stderr
+        return Result(done)
+
+    return call
+
+
+def write_csv(path: Path, rows: int, seed: int) -> Path:
+    """Rows with two id columns and a dense one, whose label depends on the ids."""
+    rng = random.Random(seed)
+    with path.open("w") as file:
+        file.write("label,d_x,c_user,c_item\n")
+        for _ in range(rows):
+            user, item = rng.randrange(50), rng.randrange(300)
+            likely = 0.85 if user * 7 % 3 == item * 5 % 3 else 0.15
+            file.write(f"{int(rng.random() < likely)},{rng.gauss(0, 1):.4f},u{user},{item}\n")
+    return path
+
+
+CONFIG = """
+[data]
+train = "train.csv"
+valid = "valid.csv"
+test = "test.csv"
+label = "label"
+dense = ["d_x"]
+categorical = ["c_user", "c_item"]
+[model]
+top = [16]
+bottom = [8]
+[embedding]
+method = "elastic"
+budget = "32KiB"
+[train]
+batch_size = 256
+log_every = 5
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Path:
+    """A folder with ctr.toml and its data."""
+    write_csv(tmp_path / "train.csv", 8000, 1)
+    write_csv(tmp_path / "valid.csv", 1000, 2)
+    write_csv(tmp_path / "test.csv", 1000, 3)
+    (tmp_path / "ctr.toml").write_text(CONFIG)
+    return tmp_path

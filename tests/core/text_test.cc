@@ -1,0 +1,73 @@
+#include "taut/core/text.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace taut {
+namespace {
+
+using testing::ElementsAre;
+using Names = std::vector<std::string>;
+
+TEST(Concat, WritesValuesOneAfterAnother) {
+  EXPECT_EQ(concat("row ", 7, " of ", std::string("a.csv"), ": ", 0.5, ' ', true),
+            "row 7 of a.csv: 0.5 1");
+}
+
+TEST(Join, PutsTheSeparatorBetweenPartsOnly) {
+  EXPECT_EQ(join(Names{}, ", "), "");
+  EXPECT_EQ(join(Names{"a"}, ", "), "a");
+  EXPECT_EQ(join(Names{"a", "", "c"}, ", "), "a, , c");
+}
+
+TEST(Split, KeepsEmptyParts) {
+  EXPECT_THAT(split("a,b,c", ','), ElementsAre("a", "b", "c"));
+  EXPECT_THAT(split("", ','), ElementsAre(""));
+  EXPECT_THAT(split(",", ','), ElementsAre("", ""));
+  EXPECT_THAT(split(",a,,", ','), ElementsAre("", "a", "", ""));
+  EXPECT_THAT(split("a\tb", ','), ElementsAre("a\tb"));
+}
+
+TEST(Split, IsUndoneByJoin) {
+  for (const std::string text : {"", ",", "a", "a,b", ",,a,,"}) {
+    EXPECT_EQ(join(split(text, ','), ","), text);
+  }
+}
+
+TEST(NearestName, FindsInsertionsDeletionsAndSubstitutions) {
+  const Names known = {"elastic", "full", "hash"};
+  EXPECT_EQ(nearest_name("elastc", known), "elastic");
+  EXPECT_EQ(nearest_name("ellastic", known), "elastic");
+  EXPECT_EQ(nearest_name("elazzic", known), "elastic");
+  EXPECT_EQ(nearest_name("ful", known), "full");
+  EXPECT_EQ(nearest_name("hash", known), "hash");
+}
+
+TEST(NearestName, IsEmptyWhenNothingIsNear) {
+  EXPECT_EQ(nearest_name("checkpoint_every", Names{"full", "hash"}), "");
+  EXPECT_EQ(nearest_name("abcd", Names{"wxyz"}), "");
+  EXPECT_EQ(nearest_name("full", Names{}), "");
+}
+
+TEST(NearestName, TakesTheFirstOfEquallyNear) {
+  EXPECT_EQ(nearest_name("bat", Names{"cat", "hat"}), "cat");
+  EXPECT_EQ(nearest_name("bat", Names{"hat", "cat"}), "hat");
+}
+
+TEST(NearestName, AllowsTwoEditsOnShortNamesAndHalfOfLongOnes) {
+  EXPECT_EQ(nearest_name("ab", Names{"cd"}), "cd");
+  EXPECT_EQ(nearest_name("ab", Names{"cde"}), "");
+  EXPECT_EQ(nearest_name("abcdefgh", Names{"abcdWXYZ"}), "abcdWXYZ");
+  EXPECT_EQ(nearest_name("abcdefgh", Names{"abcVWXYZ"}), "");
+}
+
+TEST(Suggest, NamesTheNearestOrListsAll) {
+  EXPECT_EQ(suggest("fulll", Names{"full", "hash"}), "did you mean full?");
+  EXPECT_EQ(suggest("embedding", Names{"full", "hash"}), "known: full, hash");
+}
+
+}  // namespace
+}  // namespace taut
