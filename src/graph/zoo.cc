@@ -61,18 +61,15 @@ Graph cifar_c() {
   return model.finish(model.fc("fc2", x, 10));
 }
 
-/// AlexNet's layers at any widths; HyPar's figures fit one of the two towers (parallel.md section
-/// 5).
+/// AlexNet at any widths, with the pools of AccPar's network file. HyPar's figures fit one of its
+/// two towers (parallel.md section 5).
 Graph alexnet(const std::string& name, const std::array<std::int64_t, 5>& channels,
               std::int64_t hidden) {
   constexpr Window kPool{3, 2, 0};
   ModelBuilder model(name);
-  const bool whole = hidden > 2048;
   Tensor x = model.conv("conv1", model.input({3, 224, 224}), channels[0], {11, 4, 2});
-  if (whole) x = model.pooled(x, kPool);
   x = model.pooled(model.conv("conv2", x, channels[1], {5, 1, 2}), kPool);
-  x = model.conv("conv3", x, channels[2], {3, 1, 1});
-  if (!whole) x = model.pooled(x, kPool);
+  x = model.pooled(model.conv("conv3", x, channels[2], {3, 1, 1}), kPool);
   x = model.conv("conv4", x, channels[3], {3, 1, 1});
   x = model.pooled(model.conv("conv5", x, channels[4], {3, 1, 1}), kPool);
   x = model.fc("fc1", x, hidden);
