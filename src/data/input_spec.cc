@@ -10,7 +10,8 @@ using Json = nlohmann::json;
 Json scaling_json(const std::vector<DenseScaling>& scaling) {
   Json list = Json::array();
   for (const DenseScaling& s : scaling) {
-    list.push_back({{"kind", static_cast<int>(s.kind)}, {"mean", s.mean}, {"deviation", s.deviation}});
+    list.push_back(
+        {{"kind", static_cast<int>(s.kind)}, {"mean", s.mean}, {"deviation", s.deviation}});
   }
   return list;
 }

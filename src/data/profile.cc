@@ -14,8 +14,6 @@
 namespace taut::data {
 namespace {
 
-constexpr std::size_t kBlocksAhead = 2;
-
 // Mean and squared deviations of a stream, block by block
 // (Chan, Golub, LeVeque 1983, pairwise update).
 class Moments {
@@ -76,7 +74,7 @@ DataProfile learn_profile(const ReaderOptions& options, ScalingKind kind) {
   std::vector<Moments> moments(options.schema.dense.size(), Moments(kind));
   ThreadPool pool(decode_threads(options));
   DataProfile profile;
-  Prefetcher<Rows> blocks(kBlocksAhead, [&](Rows& rows) { return source->read(rows); });
+  Prefetcher<Rows> blocks(source->blocks_ahead(), [&](Rows& rows) { return source->read(rows); });
   std::shared_ptr<const BadRows> bad;
   for (Rows rows; blocks.next(rows);) {
     bad = rows.bad;

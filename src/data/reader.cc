@@ -15,7 +15,6 @@
 namespace taut::data {
 namespace {
 
-constexpr std::size_t kBlocksAhead = 2;
 constexpr std::size_t kBatchesAhead = 8;
 
 // A batch and the bad rows met on the way to it.
@@ -128,7 +127,7 @@ struct BatchReader::Impl {
           return blocks ? blocks->next(rows) : source->read(rows);
         }) {
     if (!options.prefetch) return;
-    blocks = std::make_unique<Prefetcher<Rows>>(kBlocksAhead,
+    blocks = std::make_unique<Prefetcher<Rows>>(source->blocks_ahead(),
                                                 [this](Rows& rows) { return source->read(rows); });
     batches = std::make_unique<Prefetcher<Item>>(
         kBatchesAhead, [this](Item& next_item) { return cutter.next(next_item); });

@@ -87,10 +87,7 @@ std::unique_ptr<RowSource> open_source(const ReaderOptions& options, bool raw_de
   }
   const auto is_parquet = [](const InputFile& file) { return file.format == Format::kParquet; };
   const auto parquet_files = std::count_if(source.files.begin(), source.files.end(), is_parquet);
-  if (parquet_files == 0) {
-    throw Error(ErrorKind::kUnsupported, "text files cannot be read by this version",
-                source.files.front().path, "convert them to Parquet");
-  }
+  if (parquet_files == 0) return open_text(source);
   if (parquet_files == static_cast<std::ptrdiff_t>(source.files.size()))
     return open_parquet(source);
   throw Error(ErrorKind::kUnsupported, "Parquet and text files in one list",

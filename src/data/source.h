@@ -28,6 +28,8 @@ class RowSource {
   virtual bool read(Rows& rows) = 0;
   /// Rows in all files, 0 if not known.
   [[nodiscard]] virtual std::int64_t known_rows() const noexcept = 0;
+  /// How many blocks to decode ahead.
+  [[nodiscard]] virtual std::size_t blocks_ahead() const noexcept { return 2; }
 };
 
 /// What a column of the schema is for.

@@ -21,6 +21,9 @@ struct Schema {
   std::string time = {};  ///< "" for none
 };
 
+/// All columns of Criteo's TSV: label, dense I1 .. I13, categorical C1 .. C26.
+[[nodiscard]] Schema criteo_schema();
+
 /// How dense columns are scaled; learnt on the training part.
 enum class ScalingKind { kNone, kStandard, kLog };
 
@@ -41,7 +44,8 @@ enum class OnBadRow { kFail, kSkip };
 struct ReaderOptions {
   /// Files or globs ("part-*.parquet"); a glob's matches are taken in name order. Format by ending:
   /// .parquet, .csv, .tsv (with a header), or by name: format = "parquet", "csv", "tsv" or "criteo"
-  /// (no header: label, I1..I13, C1..C26). Parquet and text files do not mix in one reader.
+  /// (no header, no quotes: label, I1..I13, C1..C26). In CSV and TSV a field may be quoted; lines
+  /// may end in \r\n; blank lines are no rows. Parquet and text files do not mix in one reader.
   std::vector<std::string> files;
   std::string format = "auto";
   Schema schema;
@@ -60,7 +64,8 @@ struct ReaderOptions {
   /// Threads that decode columns side by side; 0: one per processor, at most 8. No effect on what
   /// comes out.
   int threads = 0;
-  /// In text files a categorical cell is cut at this character into several ids ("a|b"); 0: never.
+  /// In text files a categorical cell is cut at this character into several ids ("a|b"), empty
+  /// parts left out (so "|" is an empty bag, while an empty cell is a missing value); 0: never.
   char list_separator = '|';
 };
 

@@ -1,0 +1,44 @@
+#pragma once
+// Writes tables of a few simple column types as Parquet or CSV, whole or not at all.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "rows.h"
+
+namespace taut::data {
+
+/// The values of one column of a block: numbers, or bags of ids (as signed integers; a list column
+/// in Parquet if it has offsets, "a|b" in CSV).
+using OutputValues =
+    std::variant<std::vector<std::int8_t>, std::vector<std::int64_t>, std::vector<float>, IdRows>;
+
+enum class OutputType { kInt8, kInt64, kFloat, kList };
+
+struct OutputColumn {
+  std::string name;
+  OutputType type;
+};
+
+class TableWriter {
+ public:
+  TableWriter() = default;
+  virtual ~TableWriter() = default;
+  TableWriter(const TableWriter&) = delete;
+  TableWriter& operator=(const TableWriter&) = delete;
+
+  /// Appends rows: one entry per column, of the column's type, all of the same length.
+  virtual void write(std::span<const OutputValues> columns, std::int64_t rows) = 0;
+  /// Puts the file in place; its bytes. Without it nothing is left behind.
+  virtual std::int64_t commit() = 0;
+};
+
+/// path: *.parquet or *.csv. Errors: kUnsupported (another ending), kIo.
+[[nodiscard]] std::unique_ptr<TableWriter> open_table(const std::string& path,
+                                                      std::vector<OutputColumn> columns);
+
+}  // namespace taut::data
