@@ -24,6 +24,7 @@ PALETTE = (
 )
 MOST_POINTS = 2000
 MIB = 1 << 20
+UNITS = (("GiB", 1 << 30), ("MiB", MIB), ("KiB", 1 << 10))
 
 
 def colour(index: int) -> str:
@@ -96,18 +97,25 @@ def part_names(runs: Iterable[Run]) -> list[str]:
     """Names of all parts of memory, largest first, so that colours agree between runs."""
     sizes: dict[str, float] = {}
     for run in runs:
-        for name, size in (run.last("memory_parts") or {}).items():
-            sizes[name] = max(sizes.get(name, 0), size)
-    return sorted(sizes, key=lambda name: (-sizes[name], name))
+        for line in run.metrics:
+            for name, size in line.get("memory_parts", {}).items():
+                sizes[name] = max(sizes.get(name, 0), size)
+    return sorted((name for name in sizes if sizes[name] > 0), key=lambda name: (-sizes[name], name))
 
 
-def memory_of(figure: go.Figure, run: Run, parts: list[str], column: int) -> None:
+def unit_of(sizes: Iterable[float]) -> tuple[str, int]:
+    """The unit of bytes that suits the largest of the sizes, and its bytes."""
+    largest = max(sizes, default=0)
+    return next(((unit, size) for unit, size in UNITS if largest >= size), UNITS[-1])
+
+
+def memory_of(figure: go.Figure, run: Run, parts: list[str], column: int, unit_bytes: int) -> None:
     """One run's memory by part, stacked, below a dashed line for its budget."""
     stacked = [line for line in run.metrics if "memory_parts" in line]
     for index, part in enumerate(parts if stacked else []):
         figure.add_scatter(
             x=thin([line["step"] for line in stacked]),
-            y=thin([line["memory_parts"].get(part, 0) / MIB for line in stacked]),
+            y=thin([line["memory_parts"].get(part, 0) / unit_bytes for line in stacked]),
             name=part,
             legendgroup=part,
             showlegend=not any(trace.name == part for trace in figure.data),
@@ -121,7 +129,7 @@ def memory_of(figure: go.Figure, run: Run, parts: list[str], column: int) -> Non
         steps, sizes = run.series("memory_bytes")
         figure.add_scatter(
             x=thin(steps),
-            y=[size / MIB for size in thin(sizes)],
+            y=[size / unit_bytes for size in thin(sizes)],
             name="all parts",
             showlegend=not any(trace.name == "all parts" for trace in figure.data),
             fill="tozeroy",
@@ -134,7 +142,7 @@ def memory_of(figure: go.Figure, run: Run, parts: list[str], column: int) -> Non
         steps = [line["step"] for line in run.metrics]
         figure.add_scatter(
             x=[steps[0], steps[-1]],
-            y=[budget / MIB, budget / MIB],
+            y=[budget / unit_bytes] * 2,
             name="budget",
             showlegend=not any(trace.name == "budget" for trace in figure.data),
             mode="lines",
@@ -151,12 +159,13 @@ def memory_by_part(runs: Sequence[Run]) -> list[go.Figure]:
     figures = []
     for start in range(0, len(shown), 3):
         beside = shown[start : start + 3]
+        unit, unit_bytes = unit_of(size for run in beside for size in run.series("memory_bytes")[1])
         figure = make_subplots(rows=1, cols=len(beside), subplot_titles=[run.label for run in beside])
         for column, run in enumerate(beside, start=1):
-            memory_of(figure, run, parts, column)
+            memory_of(figure, run, parts, column, unit_bytes)
         figure.update_yaxes(rangemode="tozero")
         figure.update_annotations(font_size=12)
-        figures.append(styled(figure, "Memory by part against the budget", "step", "MiB"))
+        figures.append(styled(figure, "Memory by part against the budget", "step", unit))
     return figures
 
 

@@ -192,14 +192,30 @@ def test_memory_is_stacked_by_part_below_the_budget(make_run):
     by_name = {trace.name: trace for trace in figure.data}
     assert set(by_name) == {"values", "index", "budget"}
     assert by_name["values"].stackgroup == by_name["index"].stackgroup == "memory"
-    assert by_name["values"].y[0] + by_name["index"].y[0] == pytest.approx(1_000_000 / 2**20)
-    assert set(by_name["budget"].y) == {1.0}
+    assert by_name["values"].y[0] + by_name["index"].y[0] == pytest.approx(1_000_000 / 2**10)
+    assert set(by_name["budget"].y) == {1024.0}
+    assert figure.layout.yaxis.title.text == "KiB"
 
 
 def test_memory_without_parts_or_budget_is_one_area(make_run):
     lines = [metrics_line(step, memory_parts=..., budget_bytes=0) for step in (1, 2)]
     (figure,) = plots.memory_by_part([runs.read_run(make_run("run", lines=lines))])
     assert [trace.name for trace in figure.data] == ["all parts"]
+
+
+def test_memory_is_shown_in_the_unit_that_suits_its_size():
+    assert plots.unit_of([]) == ("KiB", 1024)
+    assert plots.unit_of([5]) == ("KiB", 1024)
+    assert plots.unit_of([5, 3 << 20]) == ("MiB", 1 << 20)
+    assert plots.unit_of([2**40]) == ("GiB", 1 << 30)
+
+
+def test_parts_that_never_hold_anything_are_left_out(make_run):
+    lines = [
+        metrics_line(1, memory_parts={"values": 10, "pool": 0, "free": 5}),
+        metrics_line(2, memory_parts={"values": 20}),
+    ]
+    assert plots.part_names([runs.read_run(make_run("run", lines=lines))]) == ["values", "free"]
 
 
 def test_colours_of_parts_agree_between_runs(make_run):
