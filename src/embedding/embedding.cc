@@ -49,13 +49,17 @@ Embedding::Embedding(Options options, std::shared_ptr<ThreadPool> pool)
 void Embedding::lookup(std::span<const JaggedIds> tables, std::int64_t batch,
                        std::span<float> out) const {
   with_checked_tables(tables, options_.tables.size(), batch, options_.dim, out.size(), "out",
-                      [&](std::span<const JaggedIds> checked) { do_lookup(checked, batch, out); });
+                      [&](std::span<const JaggedIds> checked) {
+                        check_ready();
+                        do_lookup(checked, batch, out);
+                      });
 }
 
 void Embedding::update(std::span<const JaggedIds> tables, std::int64_t batch,
                        std::span<const float> gradient) {
   with_checked_tables(tables, options_.tables.size(), batch, options_.dim, gradient.size(),
                       "gradient", [&](std::span<const JaggedIds> checked) {
+                        check_ready();
                         const auto bad = not_finite(checked, gradient);
                         if (bad && options_.on_nan == OnNan::kFail) {
                           throw Error(ErrorKind::kInvalidArgument, *bad, {},

@@ -150,6 +150,12 @@ class PopularityEmbedding final : public RowwiseEmbedding {
   void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
                  std::span<float> out) const override;
   void update_shard(int shard, const TouchedRows& rows) override;
+  void check_ready() const override {
+    if (ready_) return;
+    throw Error(ErrorKind::kInvalidArgument,
+                concat("method ", options_.method, " has not counted the ids yet"), {},
+                "call count() with every batch of a first pass, then finish_counting()");
+  }
 
  private:
   using Count = std::pair<std::uint64_t, std::int64_t>;  // key, occurrences
@@ -285,7 +291,6 @@ void PopularityEmbedding::do_lookup(std::span<const JaggedIds> tables, std::int6
 }
 
 void PopularityEmbedding::update_shard(int, const TouchedRows& rows) {
-  if (!ready_) return;
   const RowOptimizer optimizer(options_);
   const auto dim = static_cast<std::size_t>(options_.dim);
   for (std::size_t i = 0; i < rows.keys.size(); ++i) {

@@ -56,7 +56,7 @@ TEST_P(Resize, KeepsTheRowsThatMatterMost) {
   const std::vector<float> after = look_up(*embedding, head, shape_.dim);
   std::size_t same = 0;
   for (std::size_t i = 0; i < before.size(); ++i) same += before[i] == after[i] ? 1 : 0;
-  EXPECT_GT(same, before.size() * 8 / 10);
+  EXPECT_GT(same, before.size() * 7 / 10);
 }
 
 TEST_P(Resize, ACheckpointTakenAfterwardsResumesToTheSameBits) {

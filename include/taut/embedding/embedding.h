@@ -106,6 +106,8 @@ class Embedding {
   virtual void do_update(std::span<const JaggedIds> tables, std::int64_t batch,
                          std::span<const float> gradient) = 0;
   virtual void do_count(std::span<const JaggedIds> tables, std::int64_t batch);
+  /// Throws while the collection cannot be used yet (first pass not done).
+  virtual void check_ready() const {}
 
   Options options_;
   std::shared_ptr<ThreadPool> pool_;
