@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -30,17 +31,18 @@ constexpr std::array<TorchCommand, 4> kTorchCommands = {{
     {"sweep", "Train over methods, budgets and seeds and compare"},
 }};
 
-bool is_torch_command(std::string_view name) {
-  return std::any_of(kTorchCommands.begin(), kTorchCommands.end(),
-                     [&](const TorchCommand& command) { return name == command.name; });
-}
-
 // The first argument that is not an option.
 const char* command_word(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     if (argv[i][0] != '-') return argv[i];
   }
   return "";
+}
+
+#if !defined(TAUT_CLI_TORCH)
+bool is_torch_command(std::string_view name) {
+  return std::any_of(kTorchCommands.begin(), kTorchCommands.end(),
+                     [&](const TorchCommand& command) { return name == command.name; });
 }
 
 // Becomes taut-torch with the same arguments; returns only by throwing.
@@ -51,6 +53,7 @@ const char* command_word(int argc, char** argv) {
   throw Error(ErrorKind::kUnsupported, concat("command \"", command_word(1, argv), "\" needs LibTorch"),
               program, "build with TAUT_TORCH=ON");
 }
+#endif
 
 void add_globals(CLI::App& command, Globals& globals) {
   command.add_flag("--json", globals.json, "Print the result as one JSON object on stdout");
@@ -147,6 +150,7 @@ int run(int argc, char** argv) {
 }  // namespace taut::cli
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write, with a message
   try {
     return taut::cli::run(argc, argv);
   } catch (const taut::Error& failed) {

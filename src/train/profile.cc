@@ -45,7 +45,8 @@ data::DataProfile profile_from(const Json& json) {
   return {.rows = json.at("rows").get<std::int64_t>(),
           .positive_rows = json.at("positive_rows").get<std::int64_t>(),
           .distinct_ids = json.at("distinct_ids").get<std::vector<std::int64_t>>(),
-          .scaling = data::parse_scaling(json.at("scaling"))};
+          .scaling = data::parse_scaling(json.at("scaling")),
+          .bad_rows = {}};
 }
 
 }  // namespace

@@ -40,22 +40,21 @@ std::string first_difference(const std::string& old_text, const std::string& new
   return "a shorter config";
 }
 
-// Makes the run folder, or checks that a resumed one was made from the same config.
+// Makes the run folder, or checks that a resumed one was made from the same config. A folder without a
+// checkpoint holds nothing that could be lost: the run starts anew in it.
 void prepare_folder(const RunOptions& options) {
   const std::string text = to_toml(options.config);
-  const bool there = fs::exists(config_path(options.run));
-  if (there && !options.resume) {
+  const bool started = CheckpointFolder(options.run).newest().has_value();
+  if (started && !options.resume) {
     throw Error(ErrorKind::kConfig, "the folder holds a run already", options.run,
                 "add --resume to go on, or choose another --out");
   }
-  if (there) {
+  if (started) {
     const std::string old_text = read_file(config_path(options.run));
-    if (old_text != text) {
-      throw Error(ErrorKind::kConfig,
-                  concat("the config differs from the run's: ", first_difference(old_text, text)),
-                  options.run, "resume with the config that it was started with");
-    }
-    return;
+    if (old_text == text) return;
+    throw Error(ErrorKind::kConfig,
+                concat("the config differs from the run's: ", first_difference(old_text, text)),
+                options.run, "resume with the config that it was started with");
   }
   make_directories(options.run);
   write_file(config_path(options.run), text);

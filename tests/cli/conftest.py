@@ -77,7 +77,9 @@ bottom = [8]
 method = "elastic"
 budget = "32KiB"
 [train]
-batch_size = 256
+epochs = 4
+batch_size = 128
+learning_rate = 0.01
 log_every = 5
 """
 

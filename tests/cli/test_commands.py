@@ -122,8 +122,9 @@ def test_sweep_compares_and_is_resumable(taut, workspace):
 def test_init_writes_a_config_that_trains(taut, workspace):
     written = taut("init", workspace / "train.csv").out
     (workspace / "made.toml").write_text(written)
-    result = taut("train", workspace / "made.toml", "--out", workspace / "run", "--json").json
-    assert result["auc"] > 0.7 or result["auc"] is None
+    more = ("--set", "train.epochs=8", "--set", "train.batch_size=128", "--memory-budget", "32KiB")
+    made = taut("train", workspace / "made.toml", "--out", workspace / "run", "--json", *more).json
+    assert made["auc"] > 0.6
 
 
 def test_same_bits_for_any_number_of_threads(taut, workspace):

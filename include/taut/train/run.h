@@ -38,7 +38,7 @@ class Interrupted : public Error {
 /// killed and resumed.
 /// Errors: kConfig when run holds a run already and resume is off, or its config differs; kFormat
 /// for a damaged checkpoint, naming the file; those of the data, embedding and nn areas.
-[[nodiscard]] nlohmann::json train_run(const RunOptions& options);
+nlohmann::json train_run(const RunOptions& options);
 
 /// The profile of the training files, from path when it was remembered there for the same files
 /// (names, sizes, times) and columns, else by a pass over them.

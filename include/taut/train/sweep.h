@@ -32,7 +32,7 @@ struct MeanSpread {
 /// Runs what is not done yet (a finished run in the folder is kept, an interrupted one goes on) and
 /// returns {"rows": [{method, budget, seeds, auc, auc_spread, log_loss, memory_bytes, full_bytes,
 /// examples_per_second}], "runs": [summaries]}. Writes results.csv (a line per run) and sweep.html.
-[[nodiscard]] nlohmann::json run_sweep(const SweepOptions& options);
+nlohmann::json run_sweep(const SweepOptions& options);
 
 /// The rows as a text table for people.
 [[nodiscard]] std::string format_sweep_table(const nlohmann::json& sweep);

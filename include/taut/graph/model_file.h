@@ -1,0 +1,42 @@
+#pragma once
+// Models from files: our own TOML form and ONNX.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "taut/graph/graph.h"
+
+namespace taut::graph {
+
+/// Reads the small TOML form (docs/parallel.md, "A model of your own"):
+///     name = "mine"
+///     [input]            # channels, height, width; or features
+///     [[layer]]          # op = conv | fc | linear | pool | global-pool | add | concat | attention
+///     |
+///                        # embedding; name; from (default: the layer before)
+/// Layers may stand in any order. source names the text in errors.
+/// Errors: kConfig for syntax, unknown keys and operators, missing values, names that no layer has,
+/// cycles and branches that never join; kInvalidArgument for sizes that do not fit, naming the
+/// layer.
+[[nodiscard]] Graph parse_model_toml(std::string_view text, const std::string& source);
+
+/// Sizes for the symbolic dimensions of an ONNX file, by name ("sequence" -> 128). A symbolic first
+/// dimension of an input is the batch and needs none.
+using DimensionSizes = std::map<std::string, std::int64_t>;
+
+/// Reads an ONNX model (operator sets up to 17; shapes inferred by the onnx library). Convolutions
+/// and products with constant weights become weighted nodes; activations, normalisations, pools and
+/// reshapes belong to the layer before them; sums, concatenations and products of two activations
+/// become element-wise nodes. Weights that several layers share count once for each.
+/// Errors: kNotFound, kIo; kFormat (not ONNX, cut short, above 1 GiB, shapes that disagree);
+/// kUnsupported (an operator that is not known, control flow), naming node and operator; kData (a
+/// dimension without a size), naming it.
+[[nodiscard]] Graph read_onnx(const std::string& path, const DimensionSizes& sizes = {});
+
+/// The same from bytes in memory; source names them in errors.
+[[nodiscard]] Graph parse_onnx(std::string_view bytes, const std::string& source,
+                               const DimensionSizes& sizes = {});
+
+}  // namespace taut::graph

@@ -1,0 +1,172 @@
+#pragma once
+// What a plan moves: words and messages of every layer and boundary, level by level, by HyPar's
+// published tables or by exact volumes.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "taut/graph/graph.h"
+#include "taut/parallel/split.h"
+#include "taut/parallel/volume.h"
+
+namespace taut::parallel {
+
+/// Which communication model (parallel.md sections 3 and 9).
+enum class CostTable {
+  kFig,      ///< HyPar's tables in the reading that gives the plans and bytes of its figures
+  kPrinted,  ///< HyPar's tables as printed, with AccPar's rows for type III
+  kVolume,   ///< the exact volumes
+};
+
+/// "fig", "printed", "volume".
+[[nodiscard]] std::string_view to_string(CostTable table) noexcept;
+
+/// What a cost model counts.
+struct CostOptions {
+  CostTable table = CostTable::kVolume;
+  std::int64_t batch = 256;  ///< samples of a step, over the whole array
+  int levels = 4;
+  int types = 3;  ///< 2: types I and II only (HyPar); 3: type III too (AccPar)
+  /// kVolume: partial sums are added before pooling, as a non-linearity before the pool needs.
+  bool raw_sums = false;
+  /// kVolume: share of features that winners-take-all leaves; 1: dense. Sums before the activation
+  /// stay dense; other features travel as values and a bitmask (density + 1/32, never above dense),
+  /// errors as values of the winners (parallel.md section 12). The tensor read by the loss is
+  /// dense.
+  double density = 1;
+  /// kFig, kPrinted: charge type III on a layer that reads the model's input, as AccPar's program
+  /// does.
+  bool charge_first_layer = false;
+};
+
+/// Words (32 bit; both directions and all pairs of the level) and messages, level by level.
+struct Traffic {
+  std::vector<double> words;
+  std::vector<double> messages;
+};
+
+/// One movement of a step: what an executor does and what it is predicted to move.
+struct Redistribution {
+  enum class What { kFeature, kError, kGradient };
+  What what = What::kFeature;
+  Collective collective = Collective::kAllReduce;
+  int node = 0;      ///< the layer whose feature, error or weight gradient moves: the edge's source
+  int reader = -1;   ///< the node at the other end of the edge; -1 for gradients
+  int level = 0;     ///< 0: top
+  double words = 0;  ///< predicted, over the whole level
+
+  [[nodiscard]] double bytes() const noexcept { return 4 * words; }
+};
+
+/// Words of an edge's four kinds of movement per unit of move_units().
+struct EdgeWords {
+  double feature_sums = 0;  ///< reduce-scatters of features
+  double features = 0;      ///< changes and all-gathers of features
+  double error_sums = 0;    ///< reduce-scatters of errors
+  double errors = 0;        ///< changes and all-gathers of errors
+  auto operator<=>(const EdgeWords&) const = default;
+};
+
+/// The communication of a model under plans. Threads: reading is free. Keeps a reference to the
+/// graph.
+class CostModel {
+ public:
+  /// Errors: kInvalidArgument for options out of range; a batch smaller than the array is refused
+  /// with both numbers.
+  CostModel(const graph::Graph& graph, CostOptions options);
+
+  [[nodiscard]] const graph::Graph& graph() const noexcept { return *graph_; }
+  [[nodiscard]] const CostOptions& options() const noexcept { return options_; }
+  [[nodiscard]] int levels() const noexcept { return options_.levels; }
+
+  /// The splits that a node may have at one level, lowest type first.
+  [[nodiscard]] std::vector<Split> splits(int node) const;
+  /// Whether a node can have a state: splits that it knows and, for kVolume, no dimension cut into
+  /// more parts than it has (2^(levels of type I) <= batch and so on).
+  [[nodiscard]] bool feasible(int node, const LayerState& state) const;
+  /// Why not, naming layer and numbers; nothing when it can.
+  [[nodiscard]] std::optional<std::string> infeasible_reason(int node,
+                                                             const LayerState& state) const;
+  /// All feasible states of a node in ascending order. Throws kInvalidArgument above 2^21 of them.
+  [[nodiscard]] std::vector<LayerState> states(int node) const;
+
+  /// Movement inside a node (weight gradients; HyPar's tables: outputs or errors too).
+  [[nodiscard]] Traffic node_traffic(int node, const LayerState& state) const;
+  /// Movement on an edge, features and errors.
+  [[nodiscard]] Traffic edge_traffic(int edge, const LayerState& from, const LayerState& to) const;
+  /// Everything that a plan moves. Checks the plan: kInvalidArgument naming the layer.
+  [[nodiscard]] Traffic traffic(const Plan& plan) const;
+  /// The same as a list, in the order of a step: per node its gradients, per edge its features and
+  /// errors. Only kVolume knows it; kUnsupported for HyPar's tables.
+  [[nodiscard]] std::vector<Redistribution> redistributions(const Plan& plan) const;
+  /// Throws kInvalidArgument, naming the layer, unless the plan fits graph and levels and is
+  /// feasible.
+  void check(const Plan& plan) const;
+
+  /// Words that one unit of movement stands for on an edge.
+  [[nodiscard]] EdgeWords edge_words(int edge) const;
+  /// Words of a node's weights, of its input and output over the whole batch.
+  [[nodiscard]] double weight_words(int node) const;
+  [[nodiscard]] double input_words(int node) const;
+  [[nodiscard]] double output_words(int node) const;
+  /// Whether HyPar's tables leave the edge free: it is read by the loss.
+  [[nodiscard]] bool free_edge(int edge) const;
+  /// Whether no node is read by this one: it reads the model's input alone.
+  [[nodiscard]] bool reads_input(int node) const;
+
+  /// 32-bit words that one accelerator keeps for a node: weights, gradient and momentum, and the
+  /// features stored for the backward pass.
+  [[nodiscard]] double memory_words(int node, const LayerState& state) const;
+
+ private:
+  const graph::Graph* graph_;
+  CostOptions options_;
+};
+
+/// Walks one edge's levels from the top; units of the four kinds of EdgeWords at each.
+struct EdgeUnits {
+  double feature_sums = 0;
+  double features = 0;
+  double error_sums = 0;
+  double errors = 0;
+  int messages = 0;
+};
+
+class EdgeCounter {
+ public:
+  explicit EdgeCounter(CostTable table) : table_(table) {}
+  EdgeUnits step(Split from, Split to) noexcept;
+
+ private:
+  CostTable table_;
+  MoveCounter features_;
+  MoveCounter errors_;
+  double pairs_ = 1;   ///< 2^(levels above), for HyPar's tables
+  double halves_ = 1;  ///< what the reader's splits above leave of its input
+};
+
+/// Walks one node's levels from the top; words of the level.
+class NodeCounter {
+ public:
+  NodeCounter(const CostModel& model, int node);
+  /// Words and messages of the next level.
+  struct Step {
+    double words = 0;
+    int messages = 0;
+    bool gradient = false;  ///< an all-reduce of the weight gradient, which may hide behind compute
+  };
+  Step step(Split split) noexcept;
+
+ private:
+  CostTable table_;
+  bool free_errors_;
+  double weights_;
+  double inputs_;
+  double outputs_;
+  double pairs_ = 1;
+  double copies_ = 1;
+};
+
+}  // namespace taut::parallel

@@ -1,0 +1,208 @@
+"""One self-contained HTML page from runs and sweeps: a table on top, plots below.
+
+Usage: python -m taut.report RUN... [--out FILE]
+RUN is a folder that `taut train` or `taut sweep` wrote. The page holds everything, plotly's JavaScript included, and
+works without a network.
+"""
+
+import argparse
+import contextlib
+import html
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from taut import __version__, plots
+from taut.runs import Record, ReportError, Run, Sweep, finite, group_runs, label_runs, read_folder, sweep_row
+
+STYLE = """
+:root { color-scheme: light; }
+body { margin: 0; background: #f6f8fa; color: #24292f; }
+body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
+main { max-width: 1320px; margin: 0 auto; padding: 24px 20px 48px; }
+h1 { font-size: 26px; margin: 0 0 4px; }
+h2 { font-size: 19px; margin: 32px 0 10px; }
+p { margin: 4px 0 12px; color: #57606a; }
+.card { background: #fff; border: 1px solid #d0d7de; border-radius: 8px; padding: 8px 12px; overflow-x: auto; }
+.plots { display: grid; gap: 14px; margin-top: 14px; }
+.plots { grid-template-columns: repeat(auto-fit, minmax(min(520px, 100%), 1fr)); }
+.wide { grid-column: 1 / -1; }
+table { border-collapse: collapse; width: 100%; font-size: 14px; }
+th, td { padding: 6px 12px; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+th { color: #57606a; font-weight: 600; border-bottom: 2px solid #d0d7de; }
+td { border-bottom: 1px solid #eaeef2; }
+tr:last-child td { border-bottom: 0; }
+th.name, td.name { text-align: left; }
+.best { font-weight: 700; }
+.notes { font-size: 13px; color: #9a6700; }
+"""
+
+# A column: its title, the text of a number, and what is best (max, min, or neither).
+Column = tuple[str, str, Callable[[float], str], Callable[..., float] | None]
+
+
+def size_text(size: float) -> str:
+    """Bytes with a unit."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def decimal(value: float) -> str:
+    """A quality figure."""
+    return f"{value:.4f}"
+
+
+def whole(value: float) -> str:
+    """A count."""
+    return f"{value:,.0f}"
+
+
+COLUMNS: tuple[Column, ...] = (
+    ("AUC", "auc", decimal, max),
+    ("log loss", "log_loss", decimal, min),
+    ("normalized entropy", "normalized_entropy", decimal, min),
+    ("examples/s", "examples_per_second", whole, None),
+    ("memory", "memory_bytes", size_text, None),
+    ("of full", "share", lambda share: f"{share:.2%}", None),
+    ("full table", "full_bytes", size_text, None),
+    ("seed", "seed", whole, None),
+    ("threads", "threads", whole, None),
+    ("steps", "steps", whole, None),
+)
+
+
+def table_html(names: Sequence[str], labels: Sequence[Sequence[str]], records: Sequence[Record]) -> str:
+    """A table: text columns (their titles and cells), then every column of COLUMNS that a record has."""
+    shown = [column for column in COLUMNS if any(finite(record.get(column[1])) is not None for record in records)]
+    head = "".join(f'<th class="name">{html.escape(name)}</th>' for name in names)
+    head += "".join(f"<th>{html.escape(title)}</th>" for title, *_ in shown)
+    rows = []
+    for texts, record in zip(labels, records, strict=True):
+        row = "".join(f'<td class="name">{html.escape(text)}</td>' for text in texts)
+        for _, key, spell, better in shown:
+            value = finite(record.get(key))
+            known = [number for other in records if (number := finite(other.get(key))) is not None]
+            best = better is not None and len(set(known)) > 1 and value == better(known)
+            text = "&ndash;" if value is None else html.escape(spell(value))
+            row += f'<td class="best">{text}</td>' if best else f"<td>{text}</td>"
+        rows.append(f"<tr>{row}</tr>")
+    return f'<div class="card"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def with_share(record: Record) -> Record:
+    """The record and the share of the full table's bytes that it takes."""
+    memory, full = finite(record.get("memory_bytes")), finite(record.get("full_bytes"))
+    return {**record, "share": memory / full} if memory is not None and full else record
+
+
+def figure_html(figure: go.Figure, wide: bool = False) -> str:
+    """A plot in its card, without plotly's JavaScript."""
+    body = figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True})
+    return f'<div class="card{" wide" if wide else ""}">{body}</div>'
+
+
+def runs_section(title: str, runs: Sequence[Run]) -> str:
+    """Runs on the same data beside each other."""
+    records = [with_share({"steps": run.last("step"), **run.summary}) for run in runs]
+    parts = [f"<h2>{html.escape(title)}</h2>"]
+    if runs[0].training_data:
+        parts.append(f"<p>Trained on {html.escape(runs[0].training_data)}</p>")
+    labels = [(run.label, run.method, run.budget) for run in runs]
+    parts.append(table_html(("run", "method", "budget"), labels, records))
+    notes = [f"{run.label}: {note}" for run in runs for note in run.notes]
+    parts += [f'<p class="notes">{html.escape(note)}</p>' for note in notes]
+    cards = []
+    if len(runs) > 1:
+        against = plots.auc_against_bytes((sweep_row(run) for run in runs), "AUC against memory")
+        cards += [figure_html(against, wide=True)] if against else []
+    cards += [figure_html(figure) for figure in plots.run_figures(runs)]
+    cards += [figure_html(figure, wide=True) for figure in plots.memory_by_part(runs)]
+    return "".join([*parts, '<div class="plots">', *cards, "</div>"])
+
+
+def sweep_section(sweep: Sweep) -> str:
+    """A sweep: means over its seeds, and AUC against bytes."""
+    labels, records = [], []
+    for method, budgets in plots.cells(sweep.rows).items():
+        for budget, same in budgets.items():
+            scores = [row["auc"] for row in same]
+            spread = f"{min(scores):.4f} to {max(scores):.4f}"
+            labels.append((method, budget, str(len(same)), spread))
+            means = {key: [v for row in same if (v := finite(row.get(key))) is not None] for _, key, *_ in COLUMNS}
+            records.append(with_share({key: plots.mean(v) for key, v in means.items() if v and key != "seed"}))
+    if not records:
+        raise ReportError("no run of the sweep has an AUC and its memory", sweep.folder, "let a run of it end")
+    figure = plots.auc_against_bytes(sweep.rows, "AUC against memory: mean, worst and best seed")
+    return "".join(
+        [
+            f"<h2>Sweep {html.escape(sweep.folder.resolve().name)}</h2>",
+            table_html(("method", "budget", "seeds", "AUC of seeds"), labels, records),
+            '<div class="plots">',
+            figure_html(figure, wide=True) if figure else "",
+            "</div>",
+        ]
+    )
+
+
+def make_page(folders: Sequence[Path]) -> str:
+    """The whole page of runs and sweeps, as HTML."""
+    found = [read_folder(folder) for folder in folders]
+    runs = [item for item in found if isinstance(item, Run)]
+    label_runs(runs)
+    sections = [sweep_section(item) for item in found if isinstance(item, Sweep)]
+    sections += [runs_section(title, members) for title, members in group_runs(runs).items()]
+    heading = "Training report" if len(found) > 1 else f"Report of {found[0].folder.resolve().name}"
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>taut: {html.escape(heading)}</title><style>{STYLE}</style>"
+        f"<script>{get_plotlyjs()}</script></head><body><main>"
+        f"<h1>{html.escape(heading)}</h1><p>taut {__version__}. Tables count every byte: values, index, importance and"
+        " optimizer state. Lower is better for losses, higher for AUC.</p>"
+        f"{''.join(sections)}</main></body></html>\n"
+    )
+
+
+def write_page(page: str, path: Path) -> None:
+    """Writes the page beside its path and renames it into place."""
+    beside = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(page, "utf-8")
+        beside.replace(path)
+    except OSError as problem:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise ReportError(
+            f"cannot write the page: {problem.strerror}", path, "name another file with --out"
+        ) from problem
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Makes the page that the command line asks for; 2 for what the user can mend."""
+    parser = argparse.ArgumentParser(
+        prog="python -m taut.report", description="Makes one self-contained HTML page of plots from runs and sweeps."
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run or of a sweep")
+    parser.add_argument(
+        "--out", type=Path, help="the page (default: report.html in RUN, or taut-report.html here for several)"
+    )
+    options = parser.parse_args(arguments)
+    out = options.out or (options.runs[0] / "report.html" if len(options.runs) == 1 else Path("taut-report.html"))
+    try:
+        write_page(make_page(options.runs), out)
+    except ReportError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    print(out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,245 @@
+#include "taut/graph/model_builder.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
+namespace taut::graph {
+namespace {
+
+/// Sizes above this are refused: products of a few of them must fit 64 bits.
+constexpr std::int64_t kLargestSize = std::int64_t{1} << 40;
+
+std::int64_t checked(const std::string& layer, std::string_view what, std::int64_t value,
+                     std::int64_t least) {
+  if (value < least || value > kLargestSize) {
+    throw_invalid_argument(concat("layer ", layer, ": ", what),
+                           concat("in ", least, "..", kLargestSize), concat(value));
+  }
+  return value;
+}
+
+/// The product, refused above 2^62.
+std::int64_t product(const std::string& layer, std::initializer_list<std::int64_t> factors) {
+  std::int64_t result = 1;
+  for (const std::int64_t factor : factors) {
+    if (__builtin_mul_overflow(result, factor, &result) || result > (std::int64_t{1} << 50)) {
+      throw_invalid_argument("layer " + layer + ": size", "below 2^50 words or operations",
+                             "a larger one");
+    }
+  }
+  return result;
+}
+
+std::int64_t window_output(const std::string& layer, std::int64_t in, const Window& window) {
+  checked(layer, "kernel", window.kernel, 1);
+  checked(layer, "stride", window.stride, 1);
+  checked(layer, "pad", window.pad, 0);
+  const std::int64_t padded = in + 2 * window.pad;
+  if (padded < window.kernel) {
+    throw_invalid_argument(concat("layer ", layer, ": kernel"),
+                           concat("at most the padded input of ", padded), concat(window.kernel));
+  }
+  return (padded - window.kernel) / window.stride + 1;
+}
+
+int halvings(std::int64_t channels) {
+  return std::bit_width(static_cast<std::uint64_t>(channels)) - 1;
+}
+
+int whole_halvings(std::int64_t parts) {
+  return std::countr_zero(static_cast<std::uint64_t>(parts));
+}
+
+std::string shape_text(const Shape& shape) {
+  return concat("[", shape.channels, ", ", shape.height, ", ", shape.width, "]");
+}
+
+}  // namespace
+
+ModelBuilder::ModelBuilder(std::string name) : name_(std::move(name)) {}
+
+Tensor ModelBuilder::input(Shape shape) const {
+  checked("input", "channels", shape.channels, 1);
+  checked("input", "height", shape.height, 1);
+  checked("input", "width", shape.width, 1);
+  return {-1, shape, product("input", {shape.channels, shape.height, shape.width})};
+}
+
+int ModelBuilder::append(Node node, std::span<const Tensor> operands) {
+  const int index = static_cast<int>(nodes_.size());
+  for (const Tensor& operand : operands) {
+    if (operand.node >= 0) {
+      edges_.push_back({operand.node, index, operand.shape.words(), operand.raw_words});
+    }
+  }
+  nodes_.push_back(std::move(node));
+  return index;
+}
+
+Tensor ModelBuilder::weighted(Node node, const Tensor& in, const Shape& out) {
+  node.kind = NodeKind::kWeighted;
+  node.in_words = in.shape.words();
+  node.stored_words = node.in_words;
+  node.raw_words = product(node.name, {out.channels, out.height, out.width});
+  node.out_words = node.raw_words;
+  node.macs = product(node.name, {node.weights, out.height, out.width});
+  const int index = append(std::move(node), {&in, 1});
+  return {index, out, out.words()};
+}
+
+Tensor ModelBuilder::conv(const std::string& name, const Tensor& in, std::int64_t out_channels,
+                          Window window, std::int64_t groups) {
+  checked(name, "out", out_channels, 1);
+  checked(name, "groups", groups, 1);
+  if (in.shape.channels % groups != 0 || out_channels % groups != 0) {
+    throw_invalid_argument(
+        "layer " + name + ": groups",
+        concat("a divisor of ", in.shape.channels, " and ", out_channels, " channels"),
+        concat(groups));
+  }
+  const Shape out{out_channels, window_output(name, in.shape.height, window),
+                  window_output(name, in.shape.width, window)};
+  Node node{.name = name, .op = groups > 1 ? "conv-grouped" : "conv"};
+  node.in_channels = in.shape.channels;
+  node.out_channels = out_channels;
+  node.grouped = groups > 1;
+  node.channel_levels = groups > 1 ? halvings(groups) : 0;
+  node.kernel = window.kernel;
+  node.weights =
+      product(name, {in.shape.channels / groups, window.kernel, window.kernel, out_channels});
+  node.input_macs = product(name, {node.weights, in.shape.height, in.shape.width});
+  return weighted(std::move(node), in, out);
+}
+
+Tensor ModelBuilder::fc(const std::string& name, const Tensor& in, std::int64_t out) {
+  checked(name, "out", out, 1);
+  Node node{.name = name, .op = "fc"};
+  node.in_channels = in.shape.words();
+  node.out_channels = out;
+  node.weights = product(name, {in.shape.words(), out});
+  node.input_macs = node.weights;
+  return weighted(std::move(node), in, {out, 1, 1});
+}
+
+Tensor ModelBuilder::linear(const std::string& name, const Tensor& in, std::int64_t out,
+                            std::int64_t out_parts) {
+  checked(name, "out", out, 1);
+  checked(name, "out_parts", out_parts, 0);
+  Node node{.name = name, .op = "fc"};
+  node.in_channels = in.shape.channels;
+  node.out_channels = out_parts > 0 ? out_parts : out;
+  node.weights = product(name, {in.shape.channels, out});
+  node.input_macs = product(name, {node.weights, in.shape.height, in.shape.width});
+  return weighted(std::move(node), in, {out, in.shape.height, in.shape.width});
+}
+
+Tensor ModelBuilder::pooled(const Tensor& in, Window window) const {
+  const std::string layer =
+      in.node >= 0 ? "pool after " + nodes_.at(in.node).name : "pool of input";
+  Tensor out = in;
+  out.shape.height = window_output(layer, in.shape.height, window);
+  out.shape.width = window_output(layer, in.shape.width, window);
+  return out;
+}
+
+Tensor ModelBuilder::global_pool(const std::string& name, const Tensor& in) {
+  Node node{.name = name, .op = "pool", .kind = NodeKind::kElementwise};
+  node.in_channels = node.out_channels = in.shape.channels;
+  node.channel_levels = halvings(in.shape.channels);
+  node.in_words = in.shape.words();
+  node.out_words = node.raw_words = in.shape.channels;
+  const int index = append(std::move(node), {&in, 1});
+  return {index, {in.shape.channels, 1, 1}, in.shape.channels};
+}
+
+Tensor ModelBuilder::add(const std::string& name, std::span<const Tensor> operands) {
+  if (operands.size() < 2) {
+    throw_invalid_argument("layer " + name + ": operands", "at least 2", concat(operands.size()));
+  }
+  const Shape& shape = operands[0].shape;
+  Node node{.name = name, .op = "add", .kind = NodeKind::kElementwise};
+  for (const Tensor& operand : operands) {
+    if (operand.shape != shape) {
+      throw_invalid_argument("layer " + name + ": operand", "of shape " + shape_text(shape),
+                             shape_text(operand.shape));
+    }
+    node.in_words += operand.shape.words();
+  }
+  node.in_channels = node.out_channels = shape.channels;
+  node.channel_levels = halvings(shape.channels);
+  node.out_words = node.raw_words = shape.words();
+  return {append(std::move(node), operands), shape, shape.words()};
+}
+
+Tensor ModelBuilder::concatenate(const std::string& name, std::span<const Tensor> operands) {
+  if (operands.empty()) throw_invalid_argument("layer " + name + ": operands", "some", "none");
+  Shape out = operands[0].shape;
+  out.channels = 0;
+  int levels = 62;
+  for (const Tensor& operand : operands) {
+    if (operand.shape.height != out.height || operand.shape.width != out.width) {
+      throw_invalid_argument("layer " + name + ": operand",
+                             concat("of ", out.height, " x ", out.width),
+                             shape_text(operand.shape));
+    }
+    out.channels += operand.shape.channels;
+    levels = std::min(levels, halvings(operand.shape.channels));
+  }
+  Node node{.name = name, .op = "concat", .kind = NodeKind::kElementwise};
+  node.in_channels = node.out_channels = out.channels;
+  node.channel_levels = levels;  // every operand is cut alike, so the narrowest limits
+  node.in_words = node.out_words = node.raw_words = out.words();
+  return {append(std::move(node), operands), out, out.words()};
+}
+
+Tensor ModelBuilder::attention(const std::string& name, const Tensor& qkv, std::int64_t heads) {
+  checked(name, "heads", heads, 1);
+  if (qkv.shape.channels % (3 * heads) != 0) {
+    throw_invalid_argument("layer " + name + ": input channels",
+                           concat("a multiple of 3 x ", heads, " heads"),
+                           concat(qkv.shape.channels));
+  }
+  const Shape out{qkv.shape.channels / 3, qkv.shape.height, qkv.shape.width};
+  const std::int64_t tokens = out.height * out.width;
+  Node node{.name = name, .op = "attention", .kind = NodeKind::kElementwise};
+  node.in_channels = node.out_channels = out.channels;
+  node.channel_levels = whole_halvings(heads);
+  node.in_words = node.stored_words = qkv.shape.words();
+  node.out_words = node.raw_words = out.words();
+  node.macs = node.input_macs = product(name, {2, tokens, tokens, out.channels});
+  return {append(std::move(node), {&qkv, 1}), out, out.words()};
+}
+
+Tensor ModelBuilder::batch_only(const std::string& name, const std::string& op,
+                                std::span<const Tensor> operands, Shape out) {
+  Node node{.name = name, .op = op, .kind = NodeKind::kBatchOnly};
+  for (const Tensor& operand : operands) node.in_words += operand.shape.words();
+  node.out_words = node.raw_words = product(name, {out.channels, out.height, out.width});
+  node.in_channels = node.out_channels = checked(name, "out", out.channels, 1);
+  return {append(std::move(node), operands), out, out.words()};
+}
+
+void ModelBuilder::table(const std::string& name, const Tensor& reader, std::int64_t rows,
+                         std::int64_t dim) {
+  product(name, {checked(name, "rows", rows, 1), checked(name, "dim", dim, 1)});
+  tables_.push_back({name, reader.node, rows, dim});
+}
+
+Graph ModelBuilder::finish(const Tensor& last) {
+  if (last.node < 0) throw_invalid_argument("model " + name_, "at least one layer", "none");
+  Node loss{.name = "loss", .op = "loss", .kind = NodeKind::kBatchOnly};
+  loss.in_words = last.shape.words();
+  append(std::move(loss), {&last, 1});
+  // What a layer gives is what its readers read: pools belong to the layer before them.
+  for (const Edge& edge : edges_) {
+    Node& node = nodes_[edge.from];
+    if (node.kind == NodeKind::kWeighted) node.out_words = edge.words;
+  }
+  return Graph(std::move(name_), std::move(nodes_), std::move(edges_), std::move(tables_));
+}
+
+}  // namespace taut::graph

@@ -1,0 +1,100 @@
+#include "graph/onnx_operators.h"
+
+#include <map>
+
+namespace taut::graph {
+
+std::optional<OnnxRole> onnx_operator_role(std::string_view op_type) {
+  static const std::map<std::string_view, OnnxRole> kRoles = [] {
+    std::map<std::string_view, OnnxRole> roles;
+    const auto set = [&](OnnxRole role, std::initializer_list<std::string_view> names) {
+      for (const std::string_view name : names) roles[name] = role;
+    };
+    set(OnnxRole::kProduct, {"Conv", "ConvTranspose", "Gemm", "MatMul"});
+    set(OnnxRole::kGather, {"Gather"});
+    set(OnnxRole::kGlobalPool,
+        {"GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax", "ReduceSum"});
+    set(OnnxRole::kSelection, {"Slice", "Split"});
+    set(OnnxRole::kConstant, {"Constant", "ConstantOfShape", "Shape", "Size", "Range"});
+    set(OnnxRole::kFolded, {"Abs",
+                            "Add",
+                            "And",
+                            "AveragePool",
+                            "BatchNormalization",
+                            "Cast",
+                            "Ceil",
+                            "Celu",
+                            "Clip",
+                            "Concat",
+                            "Cos",
+                            "CumSum",
+                            "Div",
+                            "Dropout",
+                            "Elu",
+                            "Equal",
+                            "Erf",
+                            "Exp",
+                            "Expand",
+                            "Flatten",
+                            "Floor",
+                            "Gelu",
+                            "Greater",
+                            "GreaterOrEqual",
+                            "GroupNormalization",
+                            "HardSigmoid",
+                            "HardSwish",
+                            "Identity",
+                            "InstanceNormalization",
+                            "LRN",
+                            "LayerNormalization",
+                            "LeakyRelu",
+                            "Less",
+                            "LessOrEqual",
+                            "Log",
+                            "LogSoftmax",
+                            "LpNormalization",
+                            "Max",
+                            "MaxPool",
+                            "Mean",
+                            "Min",
+                            "Mish",
+                            "Mod",
+                            "Mul",
+                            "Neg",
+                            "Not",
+                            "Or",
+                            "PRelu",
+                            "Pad",
+                            "Pow",
+                            "Reciprocal",
+                            "Relu",
+                            "Reshape",
+                            "Resize",
+                            "Round",
+                            "Selu",
+                            "Sigmoid",
+                            "Sign",
+                            "Sin",
+                            "Softmax",
+                            "Softplus",
+                            "Softsign",
+                            "Sqrt",
+                            "Squeeze",
+                            "Sub",
+                            "Sum",
+                            "Tanh",
+                            "ThresholdedRelu",
+                            "Tile",
+                            "Transpose",
+                            "Trilu",
+                            "Unsqueeze",
+                            "Upsample",
+                            "Where"});
+    return roles;
+  }();
+  const auto found = kRoles.find(op_type);
+  if (found == kRoles.end()) return std::nullopt;
+  return found->second;
+}
+
+}  // namespace taut::graph

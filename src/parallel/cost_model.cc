@@ -1,0 +1,349 @@
+#include "taut/parallel/cost_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
+namespace taut::parallel {
+namespace {
+
+constexpr double kMaskWordsPerValue = 1.0 / 32;
+constexpr std::size_t kMostStates = std::size_t{1} << 21;
+
+void check_options(const CostOptions& options) {
+  if (options.levels < 1 || options.levels > kMaxLevels) {
+    throw_invalid_argument("levels", concat("in 1..", kMaxLevels), concat(options.levels));
+  }
+  if (options.types != 2 && options.types != 3) {
+    throw_invalid_argument("types", "2 or 3", concat(options.types));
+  }
+  if (!(options.density > 0 && options.density <= 1)) {
+    throw_invalid_argument("density", "above 0 and at most 1", concat(options.density));
+  }
+  const std::int64_t accelerators = std::int64_t{1} << options.levels;
+  if (options.batch < accelerators) {
+    throw_invalid_argument("batch", concat("at least the ", accelerators, " accelerators"),
+                           concat(options.batch));
+  }
+  if (options.batch > (std::int64_t{1} << 32)) {
+    throw_invalid_argument("batch", "at most 2^32", concat(options.batch));
+  }
+}
+
+/// HyPar's tables of boundaries (parallel.md section 3), units of A(F), both directions.
+double table_boundary(CostTable table, Split from, Split to) noexcept {
+  // Element-wise nodes split by channels make what type III makes and want what type II wants.
+  const auto row = from == Split::kChannels ? Split::kOutput : from;
+  const auto column = to == Split::kChannels ? Split::kInput : to;
+  static constexpr double kFig[3][3] = {{0, 1, 0}, {0, 0, 0}, {1, 0, 0}};
+  static constexpr double kPrinted[3][3] = {{0, 1, 1}, {1, 1, 0}, {1, 0, 1}};
+  const auto& costs = table == CostTable::kFig ? kFig : kPrinted;
+  return costs[static_cast<int>(row)][static_cast<int>(column)];
+}
+
+double share(const LayerState& state, std::initializer_list<Split> halving) {
+  double share = 1;
+  for (const Split split : halving) share *= std::ldexp(1.0, -state.count(split));
+  return share;
+}
+
+}  // namespace
+
+std::string_view to_string(CostTable table) noexcept {
+  switch (table) {
+    case CostTable::kFig:
+      return "fig";
+    case CostTable::kPrinted:
+      return "printed";
+    case CostTable::kVolume:
+      return "volume";
+  }
+  return "?";
+}
+
+EdgeUnits EdgeCounter::step(Split from, Split to) noexcept {
+  EdgeUnits units;
+  if (table_ == CostTable::kVolume) {
+    const SplitLayouts maker = layouts_of(from);
+    const SplitLayouts reader = layouts_of(to);
+    const MoveUnits features = features_.step(maker.feature_made, reader.feature_wanted);
+    const MoveUnits errors = errors_.step(reader.error_made, maker.error_wanted);
+    units = {features.reduce_scatter, features.change + features.all_gather, errors.reduce_scatter,
+             errors.change + errors.all_gather, features.messages() + errors.messages()};
+    return units;
+  }
+  units.features = table_boundary(table_, from, to) * pairs_ * halves_;
+  units.messages = units.features > 0 ? 1 : 0;
+  pairs_ *= 2;
+  if (to != Split::kOutput) halves_ /= 2;
+  return units;
+}
+
+NodeCounter::NodeCounter(const CostModel& model, int node)
+    : table_(model.options().table),
+      free_errors_(model.reads_input(node) && !model.options().charge_first_layer),
+      weights_(model.weight_words(node)),
+      inputs_(model.input_words(node)),
+      outputs_(model.output_words(node)) {
+  if (model.graph().node(node).kind != graph::NodeKind::kWeighted) {
+    weights_ = inputs_ = outputs_ = 0;
+  }
+}
+
+NodeCounter::Step NodeCounter::step(Split split) noexcept {
+  Step step;
+  if (table_ == CostTable::kVolume) {
+    if (split == Split::kBatch) {
+      step.words = 2 * copies_ * weights_;
+      copies_ *= 2;
+    }
+  } else {
+    switch (split) {
+      case Split::kBatch:
+        step.words = 2 * pairs_ * weights_;
+        inputs_ /= 2;
+        outputs_ /= 2;
+        break;
+      case Split::kInput:
+        step.words = 2 * pairs_ * outputs_;
+        inputs_ /= 2;
+        weights_ /= 2;
+        break;
+      case Split::kOutput:
+        step.words = free_errors_ ? 0 : 2 * pairs_ * inputs_;
+        weights_ /= 2;
+        outputs_ /= 2;
+        break;
+      case Split::kChannels:
+        inputs_ /= 2;
+        weights_ /= 2;
+        outputs_ /= 2;
+        break;
+    }
+    pairs_ *= 2;
+  }
+  step.messages = step.words > 0 ? 2 : 0;  // reduce-scatter and all-gather
+  step.gradient = split == Split::kBatch;
+  return step;
+}
+
+CostModel::CostModel(const graph::Graph& graph, CostOptions options)
+    : graph_(&graph), options_(options) {
+  check_options(options_);
+}
+
+std::vector<Split> CostModel::splits(int node) const {
+  const graph::Node& layer = graph_->node(node);
+  if (layer.kind == graph::NodeKind::kBatchOnly) return {Split::kBatch};
+  if (layer.kind == graph::NodeKind::kElementwise || layer.grouped) {
+    return {Split::kBatch, Split::kChannels};
+  }
+  if (options_.types == 2) return {Split::kBatch, Split::kInput};
+  return {Split::kBatch, Split::kInput, Split::kOutput};
+}
+
+std::optional<std::string> CostModel::infeasible_reason(int node, const LayerState& state) const {
+  const graph::Node& layer = graph_->node(node);
+  const auto too_many = [&](int levels, std::string_view what, std::int64_t parts) {
+    return concat("layer ", layer.name, ": ", parts, " ", what, " cannot be cut into ",
+                  std::int64_t{1} << levels, " parts");
+  };
+  const auto exceeds = [](int levels, std::int64_t parts) {
+    return (std::int64_t{1} << levels) > parts;
+  };
+  const int channels = state.count(Split::kChannels);
+  if (channels > layer.channel_levels) {
+    return too_many(channels, "channel parts", std::int64_t{1} << layer.channel_levels);
+  }
+  if (options_.table != CostTable::kVolume) return std::nullopt;  // halves are real numbers there
+  if (const int levels = state.count(Split::kBatch); exceeds(levels, options_.batch)) {
+    return too_many(levels, "samples", options_.batch);
+  }
+  if (const int levels = state.count(Split::kInput); exceeds(levels, layer.in_channels)) {
+    return too_many(levels, "input channels", layer.in_channels);
+  }
+  if (const int levels = state.count(Split::kOutput); exceeds(levels, layer.out_channels)) {
+    return too_many(levels, "output channels", layer.out_channels);
+  }
+  return std::nullopt;
+}
+
+bool CostModel::feasible(int node, const LayerState& state) const {
+  const std::vector<Split> known = splits(node);
+  for (int level = 0; level < state.levels(); ++level) {
+    if (std::find(known.begin(), known.end(), state.at(level)) == known.end()) return false;
+  }
+  return !infeasible_reason(node, state);
+}
+
+std::vector<LayerState> CostModel::states(int node) const {
+  const std::vector<Split> known = splits(node);
+  std::vector<LayerState> all = {LayerState(levels(), Split::kBatch)};
+  for (int level = 0; level < levels(); ++level) {
+    std::vector<LayerState> longer;
+    longer.reserve(all.size() * known.size());
+    for (const LayerState& state : all) {
+      for (const Split split : known) {
+        longer.push_back(state);
+        longer.back().set(level, split);
+      }
+    }
+    all = std::move(longer);
+    if (all.size() > kMostStates) {
+      throw_invalid_argument("states of layer " + graph_->node(node).name,
+                             concat("at most ", kMostStates), "more");
+    }
+  }
+  std::erase_if(all, [&](const LayerState& state) { return infeasible_reason(node, state); });
+  return all;
+}
+
+Traffic CostModel::node_traffic(int node, const LayerState& state) const {
+  Traffic traffic;
+  NodeCounter counter(*this, node);
+  for (int level = 0; level < levels(); ++level) {
+    const NodeCounter::Step step = counter.step(state.at(level));
+    traffic.words.push_back(step.words);
+    traffic.messages.push_back(step.messages);
+  }
+  return traffic;
+}
+
+Traffic CostModel::edge_traffic(int edge, const LayerState& from, const LayerState& to) const {
+  Traffic traffic;
+  const EdgeWords words = edge_words(edge);
+  EdgeCounter counter(options_.table);
+  for (int level = 0; level < levels(); ++level) {
+    const EdgeUnits units = counter.step(from.at(level), to.at(level));
+    traffic.words.push_back(units.feature_sums * words.feature_sums +
+                            units.features * words.features + units.error_sums * words.error_sums +
+                            units.errors * words.errors);
+    traffic.messages.push_back(free_edge(edge) ? 0 : units.messages);
+  }
+  return traffic;
+}
+
+void CostModel::check(const Plan& plan) const {
+  if (plan.levels != levels() || static_cast<int>(plan.states.size()) != graph_->size()) {
+    throw_invalid_argument("plan",
+                           concat("for ", graph_->size(), " nodes and ", levels(), " levels"),
+                           concat(plan.states.size(), " nodes and ", plan.levels, " levels"));
+  }
+  for (int v = 0; v < graph_->size(); ++v) {
+    const LayerState& state = plan.states[v];
+    const std::string& name = graph_->node(v).name;
+    if (state.levels() != levels()) {
+      throw_invalid_argument("plan of layer " + name, concat("for ", levels(), " levels"),
+                             concat(state.levels()));
+    }
+    if (const auto reason = infeasible_reason(v, state)) {
+      throw Error(ErrorKind::kInvalidArgument, *reason);
+    }
+    if (!feasible(v, state)) {
+      throw Error(ErrorKind::kInvalidArgument,
+                  concat("layer ", name, " cannot have a split of the plan"));
+    }
+  }
+}
+
+Traffic CostModel::traffic(const Plan& plan) const {
+  check(plan);
+  Traffic total{std::vector<double>(levels(), 0), std::vector<double>(levels(), 0)};
+  const auto add = [&](const Traffic& part) {
+    for (int level = 0; level < levels(); ++level) {
+      total.words[level] += part.words[level];
+      total.messages[level] += part.messages[level];
+    }
+  };
+  for (int v = 0; v < graph_->size(); ++v) add(node_traffic(v, plan.states[v]));
+  for (int e = 0; e < static_cast<int>(graph_->edges().size()); ++e) {
+    const graph::Edge& edge = graph_->edges()[e];
+    add(edge_traffic(e, plan.states[edge.from], plan.states[edge.to]));
+  }
+  return total;
+}
+
+std::vector<Redistribution> CostModel::redistributions(const Plan& plan) const {
+  if (options_.table != CostTable::kVolume) {
+    throw Error(ErrorKind::kUnsupported, "HyPar's tables do not say how tensors move",
+                concat("cost table ", to_string(options_.table)), "use volume");
+  }
+  check(plan);
+  std::vector<Redistribution> list;
+  for (int v = 0; v < graph_->size(); ++v) {
+    const Traffic traffic = node_traffic(v, plan.states[v]);
+    for (int level = 0; level < levels(); ++level) {
+      if (traffic.words[level] == 0) continue;
+      list.push_back({Redistribution::What::kGradient, Collective::kAllReduce, v, -1, level,
+                      traffic.words[level]});
+    }
+  }
+  using What = Redistribution::What;
+  for (int e = 0; e < static_cast<int>(graph_->edges().size()); ++e) {
+    const graph::Edge& edge = graph_->edges()[e];
+    const EdgeWords words = edge_words(e);
+    MoveCounter features;
+    MoveCounter errors;
+    const auto add = [&](What what, int level, const MoveUnits& units, double sums, double rest) {
+      const auto one = [&](Collective collective, double moved) {
+        if (moved > 0) list.push_back({what, collective, edge.from, edge.to, level, moved});
+      };
+      one(Collective::kReduceScatter, units.reduce_scatter * sums);
+      one(Collective::kChange, units.change * rest);
+      one(Collective::kAllGather, units.all_gather * rest);
+    };
+    for (int level = 0; level < levels(); ++level) {
+      const SplitLayouts maker = layouts_of(plan.states[edge.from].at(level));
+      const SplitLayouts reader = layouts_of(plan.states[edge.to].at(level));
+      add(What::kFeature, level, features.step(maker.feature_made, reader.feature_wanted),
+          words.feature_sums, words.features);
+      add(What::kError, level, errors.step(reader.error_made, maker.error_wanted), words.error_sums,
+          words.errors);
+    }
+  }
+  return list;
+}
+
+EdgeWords CostModel::edge_words(int edge) const {
+  const graph::Edge& read = graph_->edges()[edge];
+  const double words = static_cast<double>(read.words) * static_cast<double>(options_.batch);
+  if (options_.table != CostTable::kVolume) {
+    return free_edge(edge) ? EdgeWords{} : EdgeWords{0, words, 0, 0};
+  }
+  const double raw = static_cast<double>(read.raw_words) * static_cast<double>(options_.batch);
+  const bool dense = options_.density == 1 || graph_->node(read.to).op == "loss";
+  const double values = dense ? 1 : options_.density;
+  const double features = dense ? 1 : std::min(1.0, options_.density + kMaskWordsPerValue);
+  return {options_.raw_sums ? raw : words, words * features, words * values, words * values};
+}
+
+double CostModel::weight_words(int node) const {
+  return static_cast<double>(graph_->node(node).weights);
+}
+double CostModel::input_words(int node) const {
+  return static_cast<double>(graph_->node(node).in_words) * static_cast<double>(options_.batch);
+}
+double CostModel::output_words(int node) const {
+  return static_cast<double>(graph_->node(node).out_words) * static_cast<double>(options_.batch);
+}
+bool CostModel::free_edge(int edge) const {
+  return options_.table != CostTable::kVolume &&
+         graph_->node(graph_->edges()[edge].to).op == "loss";
+}
+bool CostModel::reads_input(int node) const {
+  return graph_->inputs(node).empty();
+}
+
+double CostModel::memory_words(int node, const LayerState& state) const {
+  const graph::Node& layer = graph_->node(node);
+  const double weights = 3 * static_cast<double>(layer.weights);
+  const double stored =
+      static_cast<double>(layer.stored_words) * static_cast<double>(options_.batch);
+  return weights * share(state, {Split::kInput, Split::kOutput, Split::kChannels}) +
+         stored * share(state, {Split::kBatch, Split::kInput, Split::kChannels});
+}
+
+}  // namespace taut::parallel

@@ -1,0 +1,128 @@
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "parallel/search.h"
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
+namespace taut::parallel {
+namespace {
+
+constexpr double kMostTableStates = 1024;
+
+/// Whether all states of all nodes may be listed and their tables eliminated.
+double most_states(const CostModel& model) {
+  std::size_t most = 1;
+  for (int v = 0; v < model.graph().size(); ++v) most = std::max(most, model.splits(v).size());
+  return std::pow(static_cast<double>(most), model.levels());
+}
+
+double work_of(const CostModel& model, const std::vector<SharedDomain>& domains) {
+  CostGraph sizes;
+  for (const SharedDomain& domain : domains) {
+    sizes.nodes.push_back(std::make_shared<const Costs>(domain->size()));
+  }
+  for (const graph::Edge& edge : model.graph().edges()) {
+    sizes.edges.push_back({edge.from, edge.to, nullptr});
+  }
+  return elimination_work(sizes);
+}
+
+}  // namespace
+
+JointSearch::JointSearch(const CostModel& model, LevelWeights weights,
+                         const std::function<bool(int, const LayerState&)>& keep)
+    : model_(model), weights_(std::move(weights)), builder_(model, weights_) {
+  const bool few = most_states(model) <= kMostTableStates;
+  if (keep) {
+    domains_ = filtered_domains(model, keep);
+  } else if (few) {
+    domains_ = full_domains(model);
+  }
+  tables_ = keep || (few && work_of(model, domains_) <= kWorkLimit);
+  if (!tables_ && model.options().table != CostTable::kVolume) {
+    throw Error(ErrorKind::kUnsupported,
+                concat("joint search over ", model.levels(), " levels with the table ",
+                       to_string(model.options().table)),
+                "method exact", "use fewer accelerators, volume, or the methods hypar or greedy");
+  }
+}
+
+Problem JointSearch::problem(const NodeExtra& extra) {
+  TAUT_ASSERT(tables_);
+  return builder_.build(domains_, extra);
+}
+
+std::optional<Found> JointSearch::run(const NodeExtra& extra) {
+  if (!tables_) return deep_search(model_, weights_, extra);
+  for (const SharedDomain& domain : domains_) {
+    if (domain->empty()) return std::nullopt;
+  }
+  const Problem tables = problem(extra);
+  const std::optional<Choice> choice = solve(tables.costs, 4 * kWorkLimit);
+  if (!choice) return std::nullopt;
+  return Found{tables.plan(choice->states, model_.levels()), choice->cost, choice->cost, true};
+}
+
+Plan greedy_plan(const CostModel& model, const LevelWeights& weights) {
+  const graph::Graph& graph = model.graph();
+  std::vector<NodeCounter> nodes;
+  for (int v = 0; v < graph.size(); ++v) nodes.emplace_back(model, v);
+  std::vector<EdgeCounter> edges(graph.edges().size(), EdgeCounter(model.options().table));
+  std::vector<LayerState> states(graph.size());
+  for (int level = 0; level < model.levels(); ++level) {
+    const double per_word = weights.per_word[level];
+    const double per_message = weights.per_message[level];
+    CostGraph costs;
+    std::vector<std::vector<Split>> choices(graph.size());
+    for (int v = 0; v < graph.size(); ++v) {
+      Costs of_node;
+      for (const Split split : model.splits(v)) {
+        LayerState longer(level + 1, split);
+        for (int above = 0; above < level; ++above) longer.set(above, states[v].at(above));
+        if (model.infeasible_reason(v, longer)) continue;
+        const NodeCounter::Step step = NodeCounter(nodes[v]).step(split);
+        choices[v].push_back(split);
+        of_node.push_back(step.words * per_word + step.messages * per_message);
+      }
+      TAUT_ASSERT(!of_node.empty());
+      costs.nodes.push_back(std::make_shared<const Costs>(std::move(of_node)));
+    }
+    for (std::size_t e = 0; e < edges.size(); ++e) {
+      const graph::Edge& edge = graph.edges()[e];
+      const EdgeWords words = model.edge_words(static_cast<int>(e));
+      const bool free = model.free_edge(static_cast<int>(e));
+      Costs table;
+      for (const Split from : choices[edge.from]) {
+        for (const Split to : choices[edge.to]) {
+          const EdgeUnits units = EdgeCounter(edges[e]).step(from, to);
+          const double moved = units.feature_sums * words.feature_sums +
+                               units.features * words.features +
+                               units.error_sums * words.error_sums + units.errors * words.errors;
+          table.push_back(moved * per_word + (free ? 0 : units.messages * per_message));
+        }
+      }
+      costs.edges.push_back({edge.from, edge.to, std::make_shared<const Costs>(std::move(table))});
+    }
+    const std::optional<Choice> best = solve(costs, kWorkLimit);
+    if (!best) {
+      throw Error(ErrorKind::kUnsupported, "the graph is too entangled for one level's search",
+                  "model " + graph.name());
+    }
+    for (int v = 0; v < graph.size(); ++v) {
+      const Split chosen = choices[v][best->states[v]];
+      LayerState longer(level + 1, chosen);
+      for (int above = 0; above < level; ++above) longer.set(above, states[v].at(above));
+      states[v] = longer;
+      nodes[v].step(chosen);
+    }
+    for (std::size_t e = 0; e < edges.size(); ++e) {
+      const graph::Edge& edge = graph.edges()[e];
+      edges[e].step(states[edge.from].at(level), states[edge.to].at(level));
+    }
+  }
+  return {model.levels(), std::move(states)};
+}
+
+}  // namespace taut::parallel

@@ -1,0 +1,303 @@
+#include "taut/parallel/planner.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "parallel/memory_search.h"
+#include "parallel/overlap_search.h"
+#include "parallel/search.h"
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+#include "taut/core/units.h"
+#include "taut/parallel/step_time.h"
+
+namespace taut::parallel {
+namespace {
+
+constexpr double kBytesPerWord = 4;
+
+/// Value of a name in a list of (name, value); throws kConfig.
+template <typename Value, std::size_t kCount>
+Value parse_name(std::string_view what, std::string_view name,
+                 const std::array<Value, kCount>& values) {
+  std::vector<std::string> names;
+  for (const Value value : values) {
+    names.emplace_back(to_string(value));
+    if (names.back() == name) return value;
+  }
+  throw Error(ErrorKind::kConfig, concat("unknown ", what, " ", name), {}, suggest(name, names));
+}
+
+std::string size_text(double bytes) {
+  return format_bytes({static_cast<std::int64_t>(std::llround(bytes))});
+}
+
+LevelWeights objective_weights(const Cluster& cluster, Objective objective) {
+  LevelWeights weights = LevelWeights::words(cluster.depth());
+  if (objective == Objective::kWords) return weights;
+  for (int level = 0; level < cluster.depth(); ++level) {
+    weights.per_word[level] = cluster.seconds_per_word(level);
+    weights.per_message[level] = cluster.levels[level].latency_seconds;
+  }
+  return weights;
+}
+
+/// The split that dp, mp and owt give a weighted layer.
+Split fixed_split(Method method, const graph::Node& node) {
+  const bool data = method == Method::kData || (method == Method::kTrick && node.op != "fc");
+  if (data) return Split::kBatch;
+  return node.grouped ? Split::kChannels : Split::kInput;
+}
+
+/// dp, mp or owt: weighted layers as the method says, the others as suits them best.
+PlanOutcome fixed_plan(const CostModel& model, const LevelWeights& weights, Method method) {
+  for (int v = 0; v < model.graph().size(); ++v) {
+    const graph::Node& node = model.graph().node(v);
+    if (node.kind != graph::NodeKind::kWeighted) continue;
+    const LayerState state(model.levels(), fixed_split(method, node));
+    if (const auto reason = model.infeasible_reason(v, state)) {
+      return NoPlan{concat(to_string(method), " does not fit: ", *reason), 0};
+    }
+  }
+  JointSearch search(model, weights, [&](int v, const LayerState& state) {
+    const graph::Node& node = model.graph().node(v);
+    const bool fixed = node.kind == graph::NodeKind::kWeighted;
+    const Split split = fixed ? fixed_split(method, node) : Split::kBatch;
+    if (!fixed && method != Method::kData) return true;
+    return state == LayerState(model.levels(), split);
+  });
+  const std::optional<Found> found = search.run();
+  TAUT_ASSERT(found.has_value());
+  return Planned{found->plan, found->cost, 0, false, concat("fixed by ", to_string(method))};
+}
+
+/// A price on memory so low that it only decides between plans of equal cost.
+NodeExtra tie_break(const CostModel& model, const LevelWeights& weights) {
+  const Plan data{
+      model.levels(),
+      std::vector<LayerState>(model.graph().size(), LayerState(model.levels(), Split::kBatch))};
+  double memory = 0;
+  for (int v = 0; v < model.graph().size(); ++v) memory += model.memory_words(v, data.states[v]);
+  const double cost = plan_cost(model, weights, data);
+  if (!(memory > 0 && cost > 0)) return {};
+  constexpr double kBelowAnyDifference = 1e-11;
+  const double price = kBelowAnyDifference * cost / memory;
+  return [&model, price](int v, const LayerState& state) {
+    return price * model.memory_words(v, state);
+  };
+}
+
+std::string guarantee_text(const Planned& planned) {
+  if (planned.optimal) return "optimal: no plan has less";
+  if (planned.lower_bound <= 0) return "no bound";
+  const double gap = planned.objective / planned.lower_bound - 1;
+  return concat("within ", 100 * gap, "% of the least possible");
+}
+
+PlanOutcome exact_plan(const CostModel& model, const Cluster& cluster, const PlanOptions& options,
+                       const LevelWeights& weights, double cap_words) {
+  if (options.objective == Objective::kOverlap) {
+    if (cap_words > 0) {
+      throw Error(ErrorKind::kUnsupported, "a memory cap with the objective overlap", "make_plan",
+                  "use the objective seconds, or no cap");
+    }
+    Planned planned = overlap_plan(model, cluster, weights);
+    planned.guarantee = guarantee_text(planned);
+    return planned;
+  }
+  JointSearch search(model, weights);
+  const NodeExtra ties = tie_break(model, weights);
+  std::optional<Found> found =
+      cap_words > 0 ? search_within(search, ties, cap_words) : search.run(ties);
+  if (!found) return NoPlan{"no plan fits", 0};
+  Planned planned;
+  planned.plan = found->plan;
+  planned.objective = plan_cost(model, weights, planned.plan);
+  planned.optimal = found->optimal;
+  planned.lower_bound =
+      planned.optimal ? planned.objective : std::min(found->lower_bound, planned.objective);
+  planned.guarantee = guarantee_text(planned);
+  return planned;
+}
+
+PlanOutcome plan_without_cap(const CostModel& model, const Cluster& cluster,
+                             const PlanOptions& options, const LevelWeights& weights,
+                             double cap_words) {
+  switch (options.method) {
+    case Method::kHypar:
+    case Method::kGreedy: {
+      const Plan plan = greedy_plan(model, weights);
+      return Planned{plan, plan_cost(model, weights, plan), 0, false,
+                     "best at each level given those above"};
+    }
+    case Method::kExact:
+      return exact_plan(model, cluster, options, weights, cap_words);
+    case Method::kData:
+    case Method::kModel:
+    case Method::kTrick:
+      break;
+  }
+  return fixed_plan(model, weights, options.method);
+}
+
+}  // namespace
+
+std::string_view to_string(Method method) noexcept {
+  switch (method) {
+    case Method::kHypar:
+      return "hypar";
+    case Method::kGreedy:
+      return "greedy";
+    case Method::kExact:
+      return "exact";
+    case Method::kData:
+      return "dp";
+    case Method::kModel:
+      return "mp";
+    case Method::kTrick:
+      return "owt";
+  }
+  return "?";
+}
+
+std::string_view to_string(Objective objective) noexcept {
+  switch (objective) {
+    case Objective::kWords:
+      return "words";
+    case Objective::kSeconds:
+      return "seconds";
+    case Objective::kOverlap:
+      return "overlap";
+  }
+  return "?";
+}
+
+Method parse_method(std::string_view name) {
+  return parse_name("method", name,
+                    std::array{Method::kHypar, Method::kGreedy, Method::kExact, Method::kData,
+                               Method::kModel, Method::kTrick});
+}
+
+CostTable parse_cost_table(std::string_view name) {
+  return parse_name("cost table", name,
+                    std::array{CostTable::kFig, CostTable::kPrinted, CostTable::kVolume});
+}
+
+Objective parse_objective(std::string_view name) {
+  return parse_name("objective", name,
+                    std::array{Objective::kWords, Objective::kSeconds, Objective::kOverlap});
+}
+
+CostOptions cost_options(const Cluster& cluster, const PlanOptions& options) {
+  CostOptions cost = options.cost;
+  cost.levels = cluster.depth();
+  if (options.method == Method::kHypar) cost.types = 2;
+  return cost;
+}
+
+PlanOutcome make_plan(const graph::Graph& graph, const Cluster& cluster,
+                      const PlanOptions& options) {
+  const CostModel model(graph, cost_options(cluster, options));
+  const LevelWeights weights = objective_weights(cluster, options.objective);
+  const double cap_bytes =
+      options.memory_cap_bytes > 0 ? options.memory_cap_bytes : cluster.accelerator.memory_bytes;
+  if (cap_bytes > 0) {
+    const double least = least_memory_bytes(model) + options.table_bytes;
+    if (least > cap_bytes) {
+      return NoPlan{
+          concat("no plan fits in ", size_text(cap_bytes),
+                 " on each accelerator; the least that any plan needs is ", size_text(least)),
+          least};
+    }
+  }
+  const double cap_words = cap_bytes > 0 ? (cap_bytes - options.table_bytes) / kBytesPerWord : 0;
+  PlanOutcome outcome = plan_without_cap(model, cluster, options, weights, cap_words);
+  auto* planned = std::get_if<Planned>(&outcome);
+  if (planned == nullptr) return outcome;
+  if (options.objective == Objective::kOverlap) {
+    planned->objective = step_time(model, cluster, planned->plan).overlapped_seconds;
+  }
+  const double needed = memory_bytes(model, planned->plan) + options.table_bytes;
+  if (cap_bytes > 0 && needed > cap_bytes) {
+    return NoPlan{concat("the plan of ", to_string(options.method), " needs ", size_text(needed),
+                         " on each accelerator, ", size_text(cap_bytes),
+                         " are allowed; exact finds plans that fit"),
+                  least_memory_bytes(model) + options.table_bytes};
+  }
+  return outcome;
+}
+
+double memory_bytes(const CostModel& model, const Plan& plan) {
+  double words = 0;
+  for (int v = 0; v < model.graph().size(); ++v) words += model.memory_words(v, plan.states.at(v));
+  return kBytesPerWord * words;
+}
+
+double least_memory_bytes(const CostModel& model) {
+  // Memory depends on how many levels have each type, so uniform counts are tried, not all states.
+  double words = 0;
+  const int levels = model.levels();
+  for (int v = 0; v < model.graph().size(); ++v) {
+    const std::vector<Split> known = model.splits(v);
+    double least = std::numeric_limits<double>::infinity();
+    std::vector<LayerState> states = {LayerState(levels, known[0])};
+    for (int level = 0; level < levels; ++level) {
+      std::vector<LayerState> longer;
+      for (const LayerState& state : states) {
+        for (const Split split : known) {
+          if (level > 0 && split < state.at(level - 1)) continue;
+          longer.push_back(state);
+          longer.back().set(level, split);
+        }
+      }
+      states = std::move(longer);
+    }
+    for (const LayerState& state : states) {
+      if (!model.infeasible_reason(v, state)) least = std::min(least, model.memory_words(v, state));
+    }
+    words += least;
+  }
+  return kBytesPerWord * words;
+}
+
+std::vector<std::optional<RunnerUp>> runners_up(const CostModel& model, const Cluster& cluster,
+                                                Objective objective, const Plan& plan) {
+  const LevelWeights weights = objective_weights(cluster, objective);
+  std::vector<std::optional<RunnerUp>> result(plan.states.size());
+  for (int v = 0; v < model.graph().size(); ++v) {
+    const auto around = [&](const LayerState& state) {
+      double cost = node_cost(model, weights, v, state);
+      for (const int e : model.graph().inputs(v)) {
+        cost += edge_cost(model, weights, e, plan.states[model.graph().edges()[e].from], state);
+      }
+      for (const int e : model.graph().outputs(v)) {
+        cost += edge_cost(model, weights, e, state, plan.states[model.graph().edges()[e].to]);
+      }
+      return cost;
+    };
+    const double now = around(plan.states[v]);
+    const auto offer = [&](const LayerState& state) {
+      if (state == plan.states[v] || model.infeasible_reason(v, state)) return;
+      const double extra = around(state) - now;
+      if (!result[v] || extra < result[v]->extra) result[v] = RunnerUp{state, extra};
+    };
+    const std::vector<Split> known = model.splits(v);
+    const bool few = std::pow(known.size(), model.levels()) <= 256;
+    if (few) {
+      for (const LayerState& state : model.states(v)) offer(state);
+      continue;
+    }
+    for (int level = 0; level < model.levels(); ++level) {  // one level changed
+      for (const Split split : known) {
+        LayerState state = plan.states[v];
+        state.set(level, split);
+        offer(state);
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace taut::parallel

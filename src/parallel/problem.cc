@@ -1,0 +1,192 @@
+#include "parallel/problem.h"
+
+#include <algorithm>
+
+#include "taut/core/error.h"
+#include "taut/core/hash.h"
+
+namespace taut::parallel {
+namespace {
+
+/// One object for each distinct domain.
+class DomainInterner {
+ public:
+  SharedDomain intern(Domain domain) {
+    for (const SharedDomain& known : known_) {
+      if (*known == domain) return known;
+    }
+    known_.push_back(std::make_shared<const Domain>(std::move(domain)));
+    return known_.back();
+  }
+
+ private:
+  std::vector<SharedDomain> known_;
+};
+
+}  // namespace
+
+Plan Problem::plan(const std::vector<int>& states, int levels) const {
+  Plan plan{levels, {}};
+  plan.states.reserve(states.size());
+  for (std::size_t v = 0; v < states.size(); ++v) plan.states.push_back((*domains[v])[states[v]]);
+  return plan;
+}
+
+std::vector<SharedDomain> full_domains(const CostModel& model) {
+  // Few kinds of nodes: by what decides the states, so that they are listed once.
+  struct Kind {
+    std::vector<Split> splits;
+    int most_batch, most_input, most_output, most_channels;
+    auto operator<=>(const Kind&) const = default;
+  };
+  const int levels = model.levels();
+  std::map<Kind, SharedDomain> known;
+  std::vector<SharedDomain> domains;
+  for (int v = 0; v < model.graph().size(); ++v) {
+    const auto most = [&](Split split) {
+      int count = 0;
+      for (int n = 1; n <= levels; ++n) {
+        LayerState state(n, split);
+        if (!model.infeasible_reason(v, state)) count = n;
+      }
+      return count;
+    };
+    const Kind kind{model.splits(v), most(Split::kBatch), most(Split::kInput), most(Split::kOutput),
+                    most(Split::kChannels)};
+    SharedDomain& domain = known[kind];
+    if (!domain) domain = std::make_shared<const Domain>(model.states(v));
+    domains.push_back(domain);
+  }
+  return domains;
+}
+
+std::vector<SharedDomain> filtered_domains(
+    const CostModel& model, const std::function<bool(int node, const LayerState&)>& keep) {
+  DomainInterner interner;
+  std::vector<SharedDomain> domains = full_domains(model);
+  for (std::size_t v = 0; v < domains.size(); ++v) {
+    Domain kept;
+    for (const LayerState& state : *domains[v]) {
+      if (keep(static_cast<int>(v), state)) kept.push_back(state);
+    }
+    domains[v] = interner.intern(std::move(kept));
+  }
+  return domains;
+}
+
+double node_cost(const CostModel& model, const LevelWeights& weights, int node,
+                 const LayerState& state) {
+  NodeCounter counter(model, node);
+  double cost = 0;
+  for (int level = 0; level < model.levels(); ++level) {
+    const NodeCounter::Step step = counter.step(state.at(level));
+    const double one =
+        step.words * weights.per_word[level] + step.messages * weights.per_message[level];
+    cost += step.gradient ? one * weights.gradient : one;
+  }
+  return cost;
+}
+
+double edge_cost(const CostModel& model, const LevelWeights& weights, int edge,
+                 const LayerState& from, const LayerState& to) {
+  const Traffic traffic = model.edge_traffic(edge, from, to);
+  double cost = 0;
+  for (int level = 0; level < model.levels(); ++level) {
+    cost += traffic.words[level] * weights.per_word[level] +
+            traffic.messages[level] * weights.per_message[level];
+  }
+  return cost;
+}
+
+double plan_cost(const CostModel& model, const LevelWeights& weights, const Plan& plan) {
+  double cost = 0;
+  for (int v = 0; v < model.graph().size(); ++v) {
+    cost += node_cost(model, weights, v, plan.states[v]);
+  }
+  for (int e = 0; e < static_cast<int>(model.graph().edges().size()); ++e) {
+    const graph::Edge& edge = model.graph().edges()[e];
+    cost += edge_cost(model, weights, e, plan.states[edge.from], plan.states[edge.to]);
+  }
+  return cost;
+}
+
+Problem ProblemBuilder::build(std::vector<SharedDomain> domains, const NodeExtra& extra) {
+  Problem problem;
+  for (int v = 0; v < model_.graph().size(); ++v) {
+    TAUT_ASSERT(!domains[v]->empty());
+    Costs costs;
+    costs.reserve(domains[v]->size());
+    for (const LayerState& state : *domains[v]) {
+      costs.push_back(node_cost(model_, weights_, v, state) + (extra ? extra(v, state) : 0));
+    }
+    problem.costs.nodes.push_back(intern(std::move(costs)));
+  }
+  for (int e = 0; e < static_cast<int>(model_.graph().edges().size()); ++e) {
+    const graph::Edge& edge = model_.graph().edges()[e];
+    problem.costs.edges.push_back(
+        {edge.from, edge.to, edge_table(e, {domains[edge.from], domains[edge.to]})});
+  }
+  problem.domains = std::move(domains);
+  return problem;
+}
+
+const ProblemBuilder::Units& ProblemBuilder::units(const DomainPair& domains) {
+  const auto [at, added] = units_.try_emplace(domains);
+  Units& units = at->second;
+  if (!added) return units;
+  const std::size_t size = domains.first->size() * domains.second->size();
+  for (Costs* costs : {&units.feature_sums, &units.features, &units.error_sums, &units.errors,
+                       &units.messages, &units.all}) {
+    costs->assign(size, 0);
+  }
+  std::size_t i = 0;
+  for (const LayerState& from : *domains.first) {
+    for (const LayerState& to : *domains.second) {
+      EdgeCounter counter(model_.options().table);
+      for (int level = 0; level < model_.levels(); ++level) {
+        const EdgeUnits step = counter.step(from.at(level), to.at(level));
+        const double weight = weights_.per_word[level];
+        units.feature_sums[i] += weight * step.feature_sums;
+        units.features[i] += weight * step.features;
+        units.error_sums[i] += weight * step.error_sums;
+        units.errors[i] += weight * step.errors;
+        units.messages[i] += weights_.per_message[level] * step.messages;
+      }
+      units.all[i] =
+          units.feature_sums[i] + units.features[i] + units.error_sums[i] + units.errors[i];
+      ++i;
+    }
+  }
+  return units;
+}
+
+SharedCosts ProblemBuilder::edge_table(int edge, const DomainPair& domains) {
+  const EdgeWords words = model_.edge_words(edge);
+  const bool messages = !model_.free_edge(edge);
+  SharedCosts& table = tables_[{domains, {words, messages}}];
+  if (table) return table;
+  const Units& unit = units(domains);
+  Costs costs(unit.all.size());
+  const bool alike = words.feature_sums == words.features && words.features == words.errors &&
+                     words.errors == words.error_sums;
+  for (std::size_t i = 0; i < costs.size(); ++i) {
+    costs[i] = alike
+                   ? words.features * unit.all[i]
+                   : words.feature_sums * unit.feature_sums[i] + words.features * unit.features[i] +
+                         words.error_sums * unit.error_sums[i] + words.errors * unit.errors[i];
+    if (messages) costs[i] += unit.messages[i];
+  }
+  table = std::make_shared<const Costs>(std::move(costs));
+  return table;
+}
+
+SharedCosts ProblemBuilder::intern(Costs costs) {
+  const std::uint64_t hash = hash_bytes(costs.data(), costs.size() * sizeof(double));
+  const auto [begin, end] = interned_.equal_range(hash);
+  for (auto it = begin; it != end; ++it) {
+    if (*it->second == costs) return it->second;
+  }
+  return interned_.emplace(hash, std::make_shared<const Costs>(std::move(costs)))->second;
+}
+
+}  // namespace taut::parallel

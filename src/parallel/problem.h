@@ -1,0 +1,90 @@
+#pragma once
+// From a communication model to tables of costs: which states a node may take, what they cost.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "parallel/cost_graph.h"
+#include "taut/parallel/cost_model.h"
+
+namespace taut::parallel {
+
+/// What a word and a message cost at each level, and how much weight gradients count (1: fully).
+struct LevelWeights {
+  std::vector<double> per_word;
+  std::vector<double> per_message;
+  double gradient = 1;
+
+  [[nodiscard]] static LevelWeights words(int levels) {
+    return {std::vector<double>(levels, 1), std::vector<double>(levels, 0), 1};
+  }
+};
+
+using Domain = std::vector<LayerState>;
+using SharedDomain = std::shared_ptr<const Domain>;
+
+/// An extra cost of a node's state, such as a price of memory. May be empty.
+using NodeExtra = std::function<double(int node, const LayerState& state)>;
+
+/// A pairwise problem over chosen states of each node.
+struct Problem {
+  std::vector<SharedDomain> domains;  ///< by node
+  CostGraph costs;
+
+  [[nodiscard]] Plan plan(const std::vector<int>& states, int levels) const;
+};
+
+/// All feasible states of each node; equal domains are one object.
+[[nodiscard]] std::vector<SharedDomain> full_domains(const CostModel& model);
+
+/// Only the states that keep() accepts. A node that is left without any keeps none (size 0).
+[[nodiscard]] std::vector<SharedDomain> filtered_domains(
+    const CostModel& model, const std::function<bool(int node, const LayerState&)>& keep);
+
+/// Cost of a node's state and of an edge's pair of states.
+[[nodiscard]] double node_cost(const CostModel& model, const LevelWeights& weights, int node,
+                               const LayerState& state);
+[[nodiscard]] double edge_cost(const CostModel& model, const LevelWeights& weights, int edge,
+                               const LayerState& from, const LayerState& to);
+/// Cost of a whole plan.
+[[nodiscard]] double plan_cost(const CostModel& model, const LevelWeights& weights,
+                               const Plan& plan);
+
+/// Builds problems over one model and one set of weights, keeping the tables of units between
+/// calls.
+class ProblemBuilder {
+ public:
+  ProblemBuilder(const CostModel& model, LevelWeights weights)
+      : model_(model), weights_(std::move(weights)) {}
+
+  /// Requires a state for each node.
+  [[nodiscard]] Problem build(std::vector<SharedDomain> domains, const NodeExtra& extra = {});
+
+ private:
+  /// Weighted units of all pairs of two domains, for each of the four kinds of EdgeWords, and the
+  /// cost of their messages.
+  struct Units {
+    Costs feature_sums;
+    Costs features;
+    Costs error_sums;
+    Costs errors;
+    Costs messages;
+    Costs all;  ///< the four kinds together
+  };
+  using DomainPair = std::pair<SharedDomain, SharedDomain>;
+
+  const Units& units(const DomainPair& domains);
+  SharedCosts edge_table(int edge, const DomainPair& domains);
+  SharedCosts intern(Costs costs);
+
+  const CostModel& model_;
+  LevelWeights weights_;
+  std::map<DomainPair, Units> units_;
+  std::map<std::pair<DomainPair, std::pair<EdgeWords, bool>>, SharedCosts> tables_;
+  std::multimap<std::uint64_t, SharedCosts> interned_;
+};
+
+}  // namespace taut::parallel

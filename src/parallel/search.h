@@ -1,0 +1,69 @@
+#pragma once
+// Searches for the cheapest plan under additive costs: exact where the state space allows, else
+// with a lower bound.
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "parallel/problem.h"
+
+namespace taut::parallel {
+
+/// A plan found, its cost (extra costs included) and what no plan can go below.
+struct Found {
+  Plan plan;
+  double cost = 0;
+  double lower_bound = 0;
+  bool optimal = false;
+};
+
+/// Additions that a search may spend on one elimination.
+inline constexpr double kWorkLimit = 2e9;
+
+/// Joint search over all levels at once (parallel.md section 10). Up to some hundred states a
+/// layer, all of them are in the tables and the answer is exact for any graph that elimination can
+/// afford. Deeper arrays: neighbouring levels of equal cost are interchangeable, so a layer's state
+/// is how many levels of each such group have each type, and a boundary costs what its cheapest
+/// alignment costs. On a chain every boundary can have its cheapest alignment, so that is exact
+/// too; on other graphs it is a lower bound, and local search improves the plan that it suggests.
+class JointSearch {
+ public:
+  /// keep: which states a node may take; empty: all feasible ones. The deep search ignores it, so
+  /// it may be given only where all states fit the tables. Errors: kUnsupported for HyPar's tables
+  /// on arrays that are too deep for all states.
+  JointSearch(const CostModel& model, LevelWeights weights,
+              const std::function<bool(int, const LayerState&)>& keep = {});
+
+  /// The cheapest plan; extra is added to the nodes' costs. Nothing when keep left a node no state.
+  [[nodiscard]] std::optional<Found> run(const NodeExtra& extra = {});
+
+  /// All states in tables (exact).
+  [[nodiscard]] bool has_tables() const noexcept { return tables_; }
+  /// The tables for one extra; requires has_tables().
+  [[nodiscard]] Problem problem(const NodeExtra& extra = {});
+  [[nodiscard]] const CostModel& model() const noexcept { return model_; }
+  [[nodiscard]] const LevelWeights& weights() const noexcept { return weights_; }
+
+ private:
+  const CostModel& model_;
+  LevelWeights weights_;
+  ProblemBuilder builder_;
+  std::vector<SharedDomain> domains_;
+  bool tables_ = true;
+};
+
+/// The top-down search of HyPar's Algorithm 2: level by level, each level's best given those above.
+/// Ties go to the lower type. Words of a level weighted by its weights.
+[[nodiscard]] Plan greedy_plan(const CostModel& model, const LevelWeights& weights);
+
+/// The deep search of JointSearch. weights may differ from level to level.
+[[nodiscard]] Found deep_search(const CostModel& model, const LevelWeights& weights,
+                                const NodeExtra& extra);
+
+/// Improves a plan until no change of the splits of two levels, over all layers at once, makes it
+/// cheaper. Never worse than the plan it starts from.
+[[nodiscard]] Plan improve_by_levels(const CostModel& model, const LevelWeights& weights,
+                                     const NodeExtra& extra, Plan plan);
+
+}  // namespace taut::parallel

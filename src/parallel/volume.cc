@@ -1,0 +1,36 @@
+#include "taut/parallel/volume.h"
+
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
+namespace taut::parallel {
+
+std::string_view to_string(Collective collective) noexcept {
+  switch (collective) {
+    case Collective::kReduceScatter:
+      return "reduce-scatter";
+    case Collective::kChange:
+      return "change";
+    case Collective::kAllGather:
+      return "all-gather";
+    case Collective::kAllReduce:
+      return "all-reduce";
+  }
+  return "?";
+}
+
+std::vector<MoveUnits> move_units(const std::vector<Held>& made, const std::vector<Held>& wanted) {
+  if (made.size() != wanted.size()) {
+    throw_invalid_argument("wanted layout", concat("of ", made.size(), " levels"),
+                           concat(wanted.size()));
+  }
+  MoveCounter counter;
+  std::vector<MoveUnits> units;
+  units.reserve(made.size());
+  for (std::size_t level = 0; level < made.size(); ++level) {
+    units.push_back(counter.step(made[level], wanted[level]));
+  }
+  return units;
+}
+
+}  // namespace taut::parallel
