@@ -53,7 +53,7 @@ void add_array(const arrow::Array& array, ColumnSample& column) {
   if (column.kind == SampleKind::kOther) return;
   if (column.kind == SampleKind::kText || column.kind == SampleKind::kList) {
     IdRows ids;
-    append_ids(array, 0, ids);
+    to_ids(array, ids);
     append_keys(ids, array.length(), column.keys);
     return;
   }
@@ -61,9 +61,9 @@ void add_array(const arrow::Array& array, ColumnSample& column) {
   std::vector<std::int64_t> whole;
   std::vector<float> fractions;
   if (column.kind == SampleKind::kNumber) {
-    append_dense(array, fractions, ignored);
+    to_dense(array, fractions, ignored);
   } else {
-    append_time(array, whole, ignored);
+    to_time(array, whole, ignored);
   }
   for (std::int64_t row = 0; row < array.length(); ++row) {
     const double number =
