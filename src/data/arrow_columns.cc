@@ -216,8 +216,13 @@ void to_labels(const arrow::Array& array, std::vector<float>& labels, BadCells& 
   labels.resize(static_cast<std::size_t>(array.length()));
   float* out = labels.data();
   with_values(array, [&](const auto* values) {
+    bool all_good = array.null_count() == 0;
     for (std::int64_t i = 0; i < array.length(); ++i) {
       out[i] = static_cast<float>(values[i]);
+      all_good &= is_zero_or_one(values[i]);
+    }
+    if (all_good) return;
+    for (std::int64_t i = 0; i < array.length(); ++i) {
       if (array.IsNull(i)) {
         bad.add(i, [] { return std::string("the label is missing"); });
       } else if (!is_zero_or_one(values[i])) {
@@ -241,7 +246,7 @@ void to_time(const arrow::Array& array, std::vector<std::int64_t>& time, BadCell
   }
 }
 
-void to_dense(const arrow::Array& array, std::vector<float>& values, BadCells& bad) {
+bool to_dense(const arrow::Array& array, std::vector<float>& values, BadCells& bad) {
   values.resize(static_cast<std::size_t>(array.length()));
   float* out = values.data();
   bool all_finite = true;
@@ -251,7 +256,7 @@ void to_dense(const arrow::Array& array, std::vector<float>& values, BadCells& b
       all_finite &= std::fabs(out[i]) <= std::numeric_limits<float>::max();
     }
   });
-  if (all_finite && array.null_count() == 0) return;
+  if (all_finite && array.null_count() == 0) return false;
   for (std::int64_t i = 0; i < array.length(); ++i) {
     if (array.IsNull(i)) {
       out[i] = std::numeric_limits<float>::quiet_NaN();
@@ -259,15 +264,23 @@ void to_dense(const arrow::Array& array, std::vector<float>& values, BadCells& b
       bad.add(i, [&] { return concat("the value is ", out[i], ", must be a finite number"); });
     }
   }
+  return array.null_count() > 0;
 }
 
-void to_ids(const arrow::Array& array, IdRows& column) {
-  column.offsets.clear();
-  if (!is_bag_list(array.type_id())) return to_single_ids(array, column.ids);
-  column.ids.clear();
+void to_ids(const std::shared_ptr<arrow::Array>& array, IdRows& column) {
+  const Type::type id = array->type_id();
+  column.clear();
+  if ((id == Type::INT64 || id == Type::UINT64) && array->null_count() == 0) {
+    // Both have the same bits as ids, and unsigned may look at signed integers of its width.
+    const auto* values = array->data()->GetValues<std::uint64_t>(1);
+    column.borrowed = {values, static_cast<std::size_t>(array->length())};
+    column.owner = array;
+    return;
+  }
+  if (!is_bag_list(id)) return to_single_ids(*array, column.ids);
   column.offsets.push_back(0);
-  if (array.type_id() == Type::LIST) return to_list_ids<arrow::ListArray>(array, column);
-  to_list_ids<arrow::LargeListArray>(array, column);
+  if (id == Type::LIST) return to_list_ids<arrow::ListArray>(*array, column);
+  to_list_ids<arrow::LargeListArray>(*array, column);
 }
 
 }  // namespace taut::data

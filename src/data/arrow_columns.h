@@ -5,6 +5,7 @@
 #include <arrow/type.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,9 +24,9 @@ void check_type(const arrow::DataType& type, const ColumnRole& role, const std::
 /// Each replaces a column by the values of an array; bad cells are numbered from 0.
 void to_labels(const arrow::Array& array, std::vector<float>& labels, BadCells& bad);
 void to_time(const arrow::Array& array, std::vector<std::int64_t>& time, BadCells& bad);
-/// A null becomes NaN; NaN and infinity are bad cells.
-void to_dense(const arrow::Array& array, std::vector<float>& values, BadCells& bad);
-/// Nulls inside a list are left out.
-void to_ids(const arrow::Array& array, IdRows& column);
+/// A null becomes NaN; NaN and infinity are bad cells. True if there is a null.
+bool to_dense(const arrow::Array& array, std::vector<float>& values, BadCells& bad);
+/// Nulls inside a list are left out. 64-bit integers are not copied: the column then keeps the array.
+void to_ids(const std::shared_ptr<arrow::Array>& array, IdRows& column);
 
 }  // namespace taut::data

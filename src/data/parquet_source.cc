@@ -107,11 +107,11 @@ class ParquetSource : public RowSource {
         to_time(array, rows.time, bad);
         break;
       case Role::kDense:
-        to_dense(array, rows.dense[role.index], bad);
-        finish_dense(options_, role.index, rows.dense[role.index]);
+        finish_dense(options_, role.index, to_dense(array, rows.dense[role.index], bad),
+                     rows.dense[role.index]);
         break;
       case Role::kCategorical:
-        to_ids(array, rows.categorical[role.index]);
+        to_ids(batch->column(0), rows.categorical[role.index]);
         break;
     }
     return array.length();

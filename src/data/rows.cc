@@ -9,21 +9,20 @@ namespace {
 
 constexpr std::int64_t kTransposeRows = 256;
 
-template <typename T>
-void append_range(const std::vector<T>& from, std::int64_t begin, std::int64_t count,
-                  std::vector<T>& to) {
+template <typename From, typename T>
+void append_range(const From& from, std::int64_t begin, std::int64_t count, std::vector<T>& to) {
   if (from.empty()) return;
   to.insert(to.end(), from.begin() + begin, from.begin() + begin + count);
 }
 
 void append_ids(const IdRows& from, std::int64_t begin, std::int64_t count, std::int64_t to_size,
                 IdRows& to) {
-  if (from.single() && to.single()) return append_range(from.ids, begin, count, to.ids);
+  if (from.single() && to.single()) return append_range(from.values(), begin, count, to.ids);
   to.make_bags(to_size);
   for (std::int64_t row = begin; row < begin + count; ++row) {
     const std::int64_t first = from.single() ? row : from.offsets[row];
     const std::int64_t last = from.single() ? row + 1 : from.offsets[row + 1];
-    append_range(from.ids, first, last - first, to.ids);
+    append_range(from.values(), first, last - first, to.ids);
     to.offsets.push_back(static_cast<std::int64_t>(to.ids.size()));
   }
 }
@@ -42,9 +41,9 @@ void keep_runs(const Runs& runs, std::vector<T>& values) {
 }
 
 void keep_id_runs(const Runs& runs, IdRows& column) {
-  if (column.single()) return keep_runs(runs, column.ids);
+  if (column.single() && column.owner == nullptr) return keep_runs(runs, column.ids);
   IdRows kept;
-  kept.offsets.push_back(0);
+  if (!column.single()) kept.offsets.push_back(0);
   std::int64_t size = 0;
   for (const auto& [begin, end] : runs) {
     append_ids(column, begin, end - begin, size, kept);
@@ -53,9 +52,8 @@ void keep_id_runs(const Runs& runs, IdRows& column) {
   column = std::move(kept);
 }
 
-template <typename T>
-void copy_range(const std::vector<T>& from, std::int64_t begin, std::int64_t count,
-                std::vector<T>& to) {
+template <typename From, typename T>
+void copy_range(const From& from, std::int64_t begin, std::int64_t count, std::vector<T>& to) {
   if (from.empty()) return to.clear();
   to.assign(from.begin() + begin, from.begin() + begin + count);
 }
@@ -81,7 +79,7 @@ void copy_bags(const IdRows& from, std::int64_t begin, std::int64_t count, IdCol
   const bool single = from.single();
   const std::int64_t first = single ? begin : from.offsets[begin];
   const std::int64_t last = single ? begin + count : from.offsets[begin + count];
-  copy_range(from.ids, first, last - first, to.ids);
+  copy_range(from.values(), first, last - first, to.ids);
   to.offsets.resize(static_cast<std::size_t>(count) + 1);
   for (std::int64_t row = 0; row <= count; ++row) {
     to.offsets[row] = single ? row : from.offsets[begin + row] - first;
@@ -109,10 +107,7 @@ void Rows::reset(const Schema& schema) {
   labels.clear();
   time.clear();
   for (std::vector<float>& column : dense) column.clear();
-  for (IdRows& column : categorical) {
-    column.ids.clear();
-    column.offsets.clear();
-  }
+  for (IdRows& column : categorical) column.clear();
 }
 
 void Rows::reuse(const Schema& schema) {

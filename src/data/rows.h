@@ -11,10 +11,23 @@
 
 namespace taut::data {
 
-/// One categorical column of a block. Without offsets every bag has exactly one id.
+/// One categorical column of a block. Without offsets every bag has exactly one id. The ids are held
+/// here, or look into memory that a decoder has filled and that `owner` keeps alive.
 struct IdRows {
   std::vector<std::uint64_t> ids;
   std::vector<std::int64_t> offsets;  ///< [size + 1], or empty
+  std::shared_ptr<const void> owner;  ///< null: ids are held here
+  std::span<const std::uint64_t> borrowed;
+
+  [[nodiscard]] std::span<const std::uint64_t> values() const noexcept {
+    return owner == nullptr ? std::span<const std::uint64_t>(ids) : borrowed;
+  }
+  /// Forgets ids and offsets; keeps memory.
+  void clear() noexcept {
+    ids.clear();
+    offsets.clear();
+    owner.reset();
+  }
 
   [[nodiscard]] bool single() const noexcept { return offsets.empty(); }
   /// Writes out the offsets of `size` single-valued bags.
