@@ -17,8 +17,10 @@ using taut::data::BatchReader;
 using taut::data::IdColumn;
 using taut::data::ReaderOptions;
 
-// Sums that do not depend on the order of rows; ids modulo 2^64.
-struct Sums {
+// Sums do not depend on the order of rows; ids modulo 2^64.
+struct Result {
+  std::int64_t rows = 0;
+  double seconds = 0;
   double labels = 0;
   double dense = 0;
   std::uint64_t ids = 0;
@@ -66,26 +68,32 @@ ReaderOptions parse(int argc, char** argv, bool& check) {
   return options;
 }
 
+Result read(const ReaderOptions& options, bool check) {
+  Result result;
+  const auto started = std::chrono::steady_clock::now();
+  BatchReader reader(options);
+  for (Batch batch; reader.next(batch);) {
+    result.rows += batch.size;
+    if (check) result.add(batch);
+  }
+  result.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  return result;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
     bool check = false;
     const ReaderOptions options = parse(argc, argv, check);
-    Sums sums;
-    std::int64_t rows = 0;
-    const auto started = std::chrono::steady_clock::now();
-    BatchReader reader(options);
-    for (Batch batch; reader.next(batch);) {
-      rows += batch.size;
-      if (check) sums.add(batch);
-    }
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
-    std::printf("{\"rows\": %lld, \"seconds\": %.6f", static_cast<long long>(rows),
-                seconds.count());
+    read(options, false);
+    const Result result = read(options, check);
+    std::printf("{\"rows\": %lld, \"seconds\": %.6f", static_cast<long long>(result.rows),
+                result.seconds);
     if (check) {
-      std::printf(", \"labels\": %.0f, \"dense\": %.9g, \"ids\": %llu", sums.labels, sums.dense,
-                  static_cast<unsigned long long>(sums.ids));
+      std::printf(", \"labels\": %.0f, \"dense\": %.9g, \"ids\": %llu", result.labels, result.dense,
+                  static_cast<unsigned long long>(result.ids));
     }
     std::puts("}");
     return 0;
