@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 
 #include "taut/core/error.h"
 #include "taut/core/text.h"
@@ -19,7 +20,9 @@ constexpr int kFullRowsPerPage = 12;
 constexpr std::int64_t kLeastPage = 512;
 constexpr std::int64_t kLargestPage = 32768;
 constexpr std::int64_t kMostRegisters = 4096;  // of all shards
-constexpr std::int64_t kFewPages = 16;
+constexpr std::int64_t kFewPages = 16;         // below this, they share all bytes evenly
+constexpr std::int64_t kLeastCounters = 16;
+constexpr std::int64_t kLeastRegisters = 16;
 
 Storage low_storage(ValueType type) {
   switch (type) {
@@ -64,25 +67,14 @@ double cold_share(const Options& options) {
   return 0.5;
 }
 
-}  // namespace
-
-ElasticPlan plan_elastic(const Options& options) {
+// The division of a budget of `bytes`, or nothing where a row or the sketch does not fit.
+std::optional<ElasticPlan> try_plan(const Options& options, std::int64_t bytes) {
   ElasticPlan plan;
   plan.layout = make_layout(options);
   PageLayout& layout = plan.layout;
-  const std::int64_t least = (layout.least_page_bytes() + kLine - 1) / kLine * kLine;
-  const auto too_small = [&](std::int64_t wanted) {
-    throw Error(
-        ErrorKind::kBudget,
-        concat(options.budget.count, " bytes hold not one row of ", options.dim, " dimensions"),
-        "embedding.budget", concat("give at least ", wanted, " bytes"));
-  };
-  if (options.budget.count < least) too_small(least);
-
-  const std::int64_t wanted_shards =
-      std::clamp<std::int64_t>(options.budget.count / kShardBytes, 1, kMostShards);
-  plan.shards = static_cast<int>(std::bit_floor(static_cast<std::uint64_t>(wanted_shards)));
-  std::int64_t arena = options.budget.count / plan.shards;
+  const auto shards = std::clamp<std::int64_t>(bytes / kShardBytes, 1, kMostShards);
+  plan.shards = static_cast<int>(std::bit_floor(static_cast<std::uint64_t>(shards)));
+  std::int64_t arena = bytes / plan.shards;
   arena -= arena % (arena >= kMappedFrom ? kMappedUnit : kLine);
 
   const std::int64_t ids = distinct_ids(options);
@@ -90,28 +82,26 @@ ElasticPlan plan_elastic(const Options& options) {
       static_cast<std::int64_t>(static_cast<double>(arena) * options.sketch_share);
   const bool enough =
       static_cast<double>(counters) * plan.shards >= kLeastCountersPerId * static_cast<double>(ids);
-  plan.may_switch = options.admission == Admission::kAuto && ids == 0;
-  plan.sketch = counters >= 16 && (options.admission == Admission::kSketch || plan.may_switch ||
-                                   (options.admission == Admission::kAuto && enough));
-  if (options.admission == Admission::kSketch && counters < 16) {
-    too_small(static_cast<std::int64_t>(16 / options.sketch_share) + kLine);
-  }
-  plan.may_switch = plan.may_switch && plan.sketch;
+  const bool automatic = options.admission == Admission::kAuto && enough;
+  if (options.admission == Admission::kSketch && counters < kLeastCounters) return std::nullopt;
+  plan.sketch =
+      counters >= kLeastCounters && (options.admission == Admission::kSketch || automatic);
+  plan.may_switch = plan.sketch && automatic && ids == 0;
 
   ShardSizes& sizes = plan.sizes;
   if (plan.sketch) sizes.sketch_counters = counters;
   if (plan.may_switch) {
     const std::int64_t most = std::min(kMostRegisters / plan.shards, arena / 64);
-    sizes.registers =
-        most < 16 ? 0 : static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(most)));
+    sizes.registers = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(most)));
+    if (sizes.registers < kLeastRegisters) {  // too few to tell: sampling needs no telling
+      sizes.registers = sizes.sketch_counters = 0;
+      plan.sketch = plan.may_switch = false;
+    }
   }
   sizes.pool_slots = static_cast<std::int64_t>(static_cast<double>(arena) * cold_share(options)) /
                      ShardView::slot_bytes(layout);
-  layout.page_bytes = 0;
   const std::int64_t room = arena - ElasticShard::total_bytes(sizes, layout);
-  if (room < layout.least_page_bytes()) {
-    too_small(layout.least_page_bytes() * options.budget.count / std::max<std::int64_t>(room, 1));
-  }
+  if (room < layout.least_page_bytes()) return std::nullopt;
   const std::int64_t full_row = layout.overhead_bytes() + layout.value_bytes(layout.widest());
   const std::int64_t usual =
       std::clamp(static_cast<std::int64_t>(
@@ -121,6 +111,18 @@ ElasticPlan plan_elastic(const Options& options) {
   layout.page_bytes = static_cast<int>(sizes.pages < kFewPages ? room / sizes.pages : usual);
   sizes.granule_bits = ShardSizes::bits_for(sizes.pages);
   return plan;
+}
+
+}  // namespace
+
+ElasticPlan plan_elastic(const Options& options) {
+  if (const std::optional<ElasticPlan> plan = try_plan(options, options.budget.count)) return *plan;
+  std::int64_t least = (options.budget.count / kLine + 1) * kLine;
+  while (!try_plan(options, least)) least += kLine;
+  throw Error(
+      ErrorKind::kBudget,
+      concat(options.budget.count, " bytes hold not one row of ", options.dim, " dimensions"),
+      "embedding.budget", concat("give at least ", least, " bytes"));
 }
 
 }  // namespace taut::embedding

@@ -1,5 +1,6 @@
 #include "taut/parallel/cluster.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "taut/core/error.h"
@@ -10,12 +11,6 @@ namespace taut::parallel {
 namespace {
 
 constexpr double kBytesPerWord = 4;
-
-/// The pairs' traffic on the busiest link of a ring of 2^levels, at a level of it (0: the top one,
-/// where both ways round are equally long). One unit: what one member sends at that level.
-double ring_congestion(int levels, int level) {
-  return static_cast<double>(1ll << (levels - std::max(level, 1)));
-}
 
 }  // namespace
 
@@ -31,19 +26,23 @@ std::string_view to_string(Topology topology) noexcept {
   return "?";
 }
 
-double Cluster::congestion(int level) const {
+Cluster::Network Cluster::network(int level) const {
   const Topology topology = levels.at(level).topology;
-  if (topology == Topology::kTree) return 1;
-  int first = level;
-  while (first > 0 && levels[first - 1].topology == topology) --first;
-  int last = level;
-  while (last + 1 < depth() && levels[last + 1].topology == topology) ++last;
-  const int size = last - first + 1;
-  const int index = level - first;
-  if (topology == Topology::kRing) return ring_congestion(size, index);
-  const int along_x = (size + 1) / 2;
-  return index < along_x ? ring_congestion(along_x, index)
-                         : ring_congestion(size - along_x, index - along_x);
+  if (topology == Topology::kTree) return {level, level + 1};
+  Network all{level, level + 1};
+  while (all.first > 0 && levels[all.first - 1].topology == topology) --all.first;
+  while (all.last < depth() && levels[all.last].topology == topology) ++all.last;
+  if (topology == Topology::kRing) return all;
+  const int along_y = all.first + (all.last - all.first + 1) / 2;
+  return level < along_y ? Network{all.first, along_y} : Network{along_y, all.last};
+}
+
+double Cluster::congestion(int level) const {
+  const Network ring = network(level);
+  if (levels[level].topology == Topology::kTree) return 1;
+  // A ring of 2^n members: at its top level both ways round are equally long, and each link carries
+  // half of the members' messages; below, the pairs of a block all cross its middle link.
+  return static_cast<double>(1ll << (ring.last - ring.first - std::max(level - ring.first, 1)));
 }
 
 double Cluster::seconds_per_word(int level) const {

@@ -146,9 +146,11 @@ class Eliminator {
     }
     around.erase(v);
     const std::vector<int> neighbours(around.begin(), around.end());
+    const bool pairs = std::all_of(removed.factors.begin(), removed.factors.end(),
+                                   [](const Factor& factor) { return factor.scope.size() == 2; });
     if (neighbours.size() == 1) {
       fold(removed, neighbours[0]);
-    } else if (neighbours.size() == 2 && removed.factors.size() == 2) {
+    } else if (neighbours.size() == 2 && pairs) {
       product(removed, neighbours[0], neighbours[1]);
     } else if (!neighbours.empty()) {
       bucket(removed, neighbours);

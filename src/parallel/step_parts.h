@@ -18,6 +18,9 @@ struct NodeTraffic {
 [[nodiscard]] NodeTraffic split_node_traffic(const CostModel& model, int node,
                                              const LayerState& state);
 
+/// Words that one accelerator's shards of a weighted layer have: input, output and weights.
+[[nodiscard]] double local_dram_words(const CostModel& model, int node, const LayerState& state);
+
 /// Seconds of words and messages, one after another.
 [[nodiscard]] double seconds_of(const Traffic& traffic, const Cluster& cluster);
 

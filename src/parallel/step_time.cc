@@ -55,6 +55,17 @@ NodeTraffic split_node_traffic(const CostModel& model, int node, const LayerStat
   return parts;
 }
 
+double local_dram_words(const CostModel& model, int node, const LayerState& state) {
+  const auto shard = [&](double words, std::initializer_list<Split> halving) {
+    int levels = 0;
+    for (const Split split : halving) levels += state.count(split);
+    return std::ldexp(words, -levels);
+  };
+  return shard(model.input_words(node), {Split::kBatch, Split::kInput, Split::kChannels}) +
+         shard(model.output_words(node), {Split::kBatch, Split::kOutput, Split::kChannels}) +
+         shard(model.weight_words(node), {Split::kInput, Split::kOutput, Split::kChannels});
+}
+
 double step_macs(const graph::Graph& graph, const Cluster& cluster, std::int64_t batch) {
   double macs = 0;
   for (const graph::Node& node : graph.nodes()) macs += macs_of(node, cluster);
@@ -99,15 +110,7 @@ StepEnergy step_energy(const CostModel& model, const Cluster& cluster, const Pla
   double local = 0;
   for (int v = 0; v < model.graph().size(); ++v) {
     if (model.graph().node(v).kind != graph::NodeKind::kWeighted) continue;
-    const LayerState& state = plan.states[v];
-    const auto shard = [&](double words, std::initializer_list<Split> halving) {
-      int levels = 0;
-      for (const Split split : halving) levels += state.count(split);
-      return std::ldexp(words, -levels);
-    };
-    local += shard(model.input_words(v), {Split::kBatch, Split::kInput, Split::kChannels});
-    local += shard(model.output_words(v), {Split::kBatch, Split::kOutput, Split::kChannels});
-    local += shard(model.weight_words(v), {Split::kInput, Split::kOutput, Split::kChannels});
+    local += local_dram_words(model, v, plan.states[v]);
   }
   StepEnergy energy;
   energy.mac_joules =

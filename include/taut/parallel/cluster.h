@@ -62,6 +62,13 @@ struct Cluster {
   /// and tori the number of accelerators whose traffic crosses it when links are as wide as
   /// bytes_per_second divided by the accelerators (4 x 4 torus: 2, as HyPar's figure 12 shows).
   [[nodiscard]] double congestion(int level) const;
+  /// The levels [first, last) whose traffic shares links with a level's: itself on a tree, those of
+  /// its ring, or of its dimension of a torus.
+  struct Network {
+    int first = 0;
+    int last = 0;
+  };
+  [[nodiscard]] Network network(int level) const;
 };
 
 /// The number of levels of an array. Refuses what is no power of two, or outside 2..65536, with the

@@ -1,0 +1,124 @@
+// The full table against a plain map: exact gradients, exact row-wise Adagrad.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+#include "embedding/codec.h"
+#include "support.h"
+
+namespace taut::embedding {
+namespace {
+
+struct PlainRow {
+  std::vector<float> values;
+  float accumulated = 0;
+};
+
+// Row-wise Adagrad written as plainly as can be.
+class PlainTable {
+ public:
+  explicit PlainTable(const Options& options) : options_(options) {}
+
+  PlainRow& row(std::size_t table, std::uint64_t id) {
+    PlainRow& found = rows_[{table, id}];
+    if (found.values.empty()) {
+      found.values.resize(static_cast<std::size_t>(options_.dim));
+      initial_range(options_.seed, row_key(table, id), 0, options_.dim,
+                    1.0f / std::sqrt(static_cast<float>(options_.dim)), found.values.data());
+    }
+    return found;
+  }
+
+  std::vector<float> lookup(const TestBatch& batch) {
+    const std::size_t dim = static_cast<std::size_t>(options_.dim);
+    std::vector<float> out(static_cast<std::size_t>(batch.size) * batch.ids.size() * dim, 0.0f);
+    for_ids(batch, [&](std::size_t t, std::uint64_t id, std::size_t output, float weight) {
+      const PlainRow& held = row(t, id);
+      for (std::size_t i = 0; i < dim; ++i) out[output * dim + i] += weight * held.values[i];
+    });
+    return out;
+  }
+
+  void update(const TestBatch& batch) {
+    const std::size_t dim = static_cast<std::size_t>(options_.dim);
+    std::map<std::pair<std::size_t, std::uint64_t>, std::vector<float>> sums;
+    for_ids(batch, [&](std::size_t t, std::uint64_t id, std::size_t output, float weight) {
+      std::vector<float>& sum = sums[{t, id}];
+      sum.resize(dim, 0.0f);
+      for (std::size_t i = 0; i < dim; ++i) sum[i] += weight * batch.gradient[output * dim + i];
+    });
+    for (const auto& [name, sum] : sums) {
+      PlainRow& held = row(name.first, name.second);
+      float square = 0;
+      for (const float g : sum) square += g * g;
+      held.accumulated += square / static_cast<float>(dim);
+      const float step =
+          static_cast<float>(options_.learning_rate) /
+          (std::sqrt(held.accumulated + static_cast<float>(options_.initial_accumulator)) +
+           static_cast<float>(options_.epsilon));
+      for (std::size_t i = 0; i < dim; ++i) held.values[i] -= step * sum[i];
+    }
+  }
+
+  [[nodiscard]] std::size_t size() const { return rows_.size(); }
+
+ private:
+  template <typename Body>
+  void for_ids(const TestBatch& batch, Body&& body) {
+    for (std::size_t t = 0; t < batch.ids.size(); ++t) {
+      for (std::size_t bag = 0; bag < static_cast<std::size_t>(batch.size); ++bag) {
+        const std::size_t first =
+            batch.offsets[t].empty() ? bag : static_cast<std::size_t>(batch.offsets[t][bag]);
+        const std::size_t last = batch.offsets[t].empty()
+                                     ? bag + 1
+                                     : static_cast<std::size_t>(batch.offsets[t][bag + 1]);
+        for (std::size_t i = first; i < last; ++i) {
+          const float weight = batch.weights[t].empty() ? 1.0f : batch.weights[t][i];
+          body(t, batch.ids[t][i], bag * batch.ids.size() + t, weight);
+        }
+      }
+    }
+  }
+
+  Options options_;
+  std::map<std::pair<std::size_t, std::uint64_t>, PlainRow> rows_;
+};
+
+TEST(Full, IsAPlainMapWithExactGradientsBitForBit) {
+  for (const bool bags : {true, false}) {
+    const BatchShape shape{.size = 100, .tables = 3, .dim = 8, .ids = 3000, .bags = bags};
+    const Options options = make_options("full", shape, 0);
+    const auto full = make_embedding(options, threads(2));
+    PlainTable plain(options);
+    for (std::uint64_t step = 0; step < 60; ++step) {
+      const TestBatch batch = make_batch(shape, 5, step);
+      ASSERT_EQ(look_up(*full, batch, shape.dim), plain.lookup(batch)) << step;
+      full->update(batch.tables(), batch.size, batch.gradient);
+      plain.update(batch);
+    }
+    EXPECT_EQ(full->statistics().resident_rows, static_cast<std::int64_t>(plain.size()));
+    EXPECT_EQ(full->steps(), 60);
+  }
+}
+
+TEST(Full, LookingUpAnUnseenIdMakesNoRow) {
+  const BatchShape shape;
+  const auto full = make_embedding(make_options("full", shape, 0), threads(1));
+  const TestBatch batch = make_batch(shape, 1, 1);
+  (void)look_up(*full, batch, shape.dim);
+  EXPECT_EQ(full->statistics().resident_rows, 0);
+}
+
+TEST(Full, TakesFourDimPlusFourBytesARowAndAnIndex) {
+  const BatchShape shape{.size = 512, .ids = 200000, .bags = false};
+  const auto full = make_embedding(make_options("full", shape, 0), threads(1));
+  train(*full, shape, 3, 0, 100);
+  const Statistics statistics = full->statistics();
+  EXPECT_GT(statistics.resident_rows, 50000);
+  EXPECT_EQ(statistics.parts[0].second, statistics.resident_rows * (4 * 16 + 4));
+  EXPECT_LE(statistics.memory_bytes, statistics.resident_rows * (4 * 16 + 4 + 40));
+}
+
+}  // namespace
+}  // namespace taut::embedding
