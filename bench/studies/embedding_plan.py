@@ -184,7 +184,7 @@ def best_label(outcomes: Outcomes, cells: dict[str, tuple[str, str, str, str]], 
 
 
 def tuning_budget(plan: Plan, method: str, budget: str) -> str:
-    """At which budget the rate for this budget was chosen: the nearest tuned one that is not smaller, or else the first."""
+    """The budget whose tuning counts here: the nearest one that is not smaller, or else the largest."""
     if method == "full":
         return "1"
     size = {name: fraction(name) for name in plan.tuning_budgets}
