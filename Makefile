@@ -46,7 +46,7 @@ bench: build ## measure against the peers: make bench AREA=train|embedding|all
 	@$(PYTHON) bench/peers/run.py $(AREA)
 
 study: build ## reproduce the quality tables of docs/: make study AREA=embedding DATA=DIR
-	@$(PYTHON) scripts/study.py --area "$(AREA)" --data "$(DATA)"
+	@$(PYTHON) bench/studies/run.py --area "$(AREA)" --data "$(DATA)"
 
 clean: ## remove build/
 	rm -rf build

@@ -104,6 +104,9 @@ TEST_F(Runs, LearnAndLeaveASummaryMetricsAndCheckpoints) {
   EXPECT_GT(summary["auc"].get<double>(), 0.75);  // the best possible is about 0.88
   EXPECT_EQ(summary["examples"], 12000);
   EXPECT_EQ(summary["test"]["examples"], 1000);
+  EXPECT_EQ(summary["progressive"]["examples"], 4400);  // 6000 less the batches of the first quarter
+  EXPECT_GT(summary["progressive"]["auc"].get<double>(), 0.6);
+  EXPECT_LT(summary["progressive"]["auc"].get<double>(), summary["auc"].get<double>());
   EXPECT_LE(summary["peak_memory_bytes"], 24 << 10);
   EXPECT_EQ(Json::parse(std::ifstream(run.run + "/summary.json")), summary);
   std::ifstream metrics(run.run + "/metrics.jsonl");
