@@ -79,7 +79,7 @@ std::vector<Command> add_commands(CLI::App& root, const Globals& globals) {
   light.insert(light.end(), {add_plan, add_simulate, add_figures});
 #endif
 #if defined(TAUT_CLI_DATA)
-  light.insert(light.begin() + 1, {add_synth, add_predict});
+  light.insert(light.begin() + 1, {add_init, add_synth, add_predict});
 #endif
   for (const auto add : light) commands.push_back(add(root, globals));
   return commands;

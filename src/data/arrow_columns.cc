@@ -34,12 +34,6 @@ const arrow::DataType& value_type(const arrow::DataType& dictionary) {
   return *static_cast<const arrow::DictionaryType&>(dictionary).value_type();
 }
 
-bool can_be_id(const arrow::DataType& type) {
-  const Type::type id = type.id();
-  if (id == Type::DICTIONARY) return can_be_id(value_type(type));
-  return arrow::is_integer(id) || id == Type::BOOL || is_string_like(id);
-}
-
 bool can_be_number(const arrow::DataType& type) {
   const Type::type id = type.id();
   return arrow::is_integer(id) || id == Type::FLOAT || id == Type::DOUBLE || id == Type::BOOL;
@@ -189,6 +183,12 @@ void append_list_ids(const arrow::Array& array, IdRows& column) {
 }
 
 }  // namespace
+
+bool can_be_id(const arrow::DataType& type) {
+  const Type::type id = type.id();
+  if (id == Type::DICTIONARY) return can_be_id(value_type(type));
+  return arrow::is_integer(id) || id == Type::BOOL || is_string_like(id);
+}
 
 void check_type(const arrow::DataType& type, const ColumnRole& role, const std::string& path) {
   if (fits(type, role.role)) return;

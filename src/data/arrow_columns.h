@@ -14,6 +14,9 @@
 
 namespace taut::data {
 
+/// True if values of the type can be ids (not lists of them).
+[[nodiscard]] bool can_be_id(const arrow::DataType& type);
+
 /// Throws kData, naming file, column and type, if a column of this type cannot play the role.
 void check_type(const arrow::DataType& type, const ColumnRole& role, const std::string& path);
 
