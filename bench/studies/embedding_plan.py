@@ -309,8 +309,6 @@ def all_jobs(plan: Plan, outcomes: Outcomes) -> list[Job]:
 
 
 def with_known_keys(plan: Plan, keys: set[str]) -> Plan:
-    """The plan without the variants that set keys which this program does not have; empty keys: not known yet."""
-    if not keys:
-        return plan
+    """The plan without the full models that set keys which this program does not have."""
     kept = tuple((label, change) for label, change in plan.full_models if {key for key, _ in change} <= keys)
     return dataclasses.replace(plan, full_models=kept)

@@ -32,6 +32,10 @@ class Study:
         else:
             embedding_data.prepare(options.data.resolve(), made)
             self.plan = plans.make_plan(methods, options.everything)
+        data = self.plan.feature_sets[0]
+        settings = {key: value for _, change in self.plan.full_models for key, value in change}
+        known = {key for key, value in settings.items() if self.engine.knows(data, key, value)}
+        self.plan = plans.with_known_keys(self.plan, known)
         self.started = time.monotonic()
 
     def facts(self) -> Record:
@@ -67,7 +71,6 @@ class Study:
         if self.plan.missing:
             print(f"study: methods that are not there yet: {', '.join(self.plan.missing)}", file=sys.stderr)
         for stage in plans.STAGES:
-            self.plan = plans.with_known_keys(self.plan, self.engine.config_keys())
             self.engine.run(self.wanted(stage(self.plan, self.engine.outcomes)), progress)
             self.write()
         progress.finish()

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 import time
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -147,6 +146,7 @@ class Engine:
         self.program = program
         self.folder = folder
         self.paths = paths
+        self.environment = {**os.environ, **{name: str(path) for name, path in paths.items()}}
         self.workers = workers
         trainer = program.with_name(program.name + "-torch")
         self.version = sha256_of(trainer if trainer.is_file() else program)[:12]
@@ -195,9 +195,8 @@ class Engine:
         if profile.is_file() and not (folder / "profile.json").exists():
             shutil.copy(profile, folder / "profile.json")
         command = self.command(job, folder)
-        environment = {**os.environ, **{name: str(path) for name, path in self.paths.items()}}
         child = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=self.folder
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment, cwd=self.folder
         )
         self.children.add(child)
         output, messages = child.communicate()
@@ -259,12 +258,13 @@ class Engine:
         """All jobs that failed so far."""
         return [outcome for outcome in self.outcomes.values() if outcome.failure]
 
-    def config_keys(self) -> set[str]:
-        """`section.key` of every key of the program, from a config that it wrote; empty before the first run."""
-        for path in self.folder.glob("runs/*/*/*/config.toml"):
-            config = tomllib.loads(path.read_text("utf-8"))
-            return {f"{section}.{key}" for section, keys in config.items() for key in keys}
-        return set()
+    def knows(self, data: DataSet, key: str, value: str) -> bool:
+        """Whether the program's configs have that key: it looks at the config before it refuses the method."""
+        command = [str(self.program), "sweep", str(data.config), "--out", str(self.folder), "--methods", "none"]
+        done = subprocess.run(
+            [*command, "--set", f"{key}={value}"], capture_output=True, text=True, env=self.environment
+        )
+        return "unknown key" not in done.stderr
 
 
 def write_text(path: Path, text: str) -> None:
