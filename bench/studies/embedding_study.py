@@ -27,6 +27,7 @@ class Study:
         paths = {"TAUT_STUDY": made} | ({} if options.quick else {"TAUT_DATA": options.data.resolve()})
         self.engine = Engine(options.program.resolve(), self.folder, paths, options.jobs)
         methods = self.engine.known_methods()
+        self.engine.keep_versions(options.keep)
         if options.quick:
             self.plan = embedding_quick.make_plan(self.engine.program, made, methods)
         else:
@@ -46,6 +47,7 @@ class Study:
             "command": "bench/studies/run.py --area embedding --quick" if self.options.quick else command,
             "machine": evidence.machine_record(),
             "program": self.engine.version,
+            "kept": self.engine.kept,
             "workers": self.engine.workers,
             "seconds": time.monotonic() - self.started,
             "train_seconds": reports.train_seconds(list(self.engine.outcomes.values())),

@@ -150,6 +150,7 @@ class Engine:
         self.workers = workers
         trainer = program.with_name(program.name + "-torch")
         self.version = sha256_of(trainer if trainer.is_file() else program)[:12]
+        self.kept: dict[str, str] = {}
         self.outcomes: dict[tuple[str, str, str, str], Outcome] = {}
         self.children: set[subprocess.Popen[str]] = set()
         self.stopped = threading.Event()
@@ -161,9 +162,30 @@ class Engine:
             raise StudyError(f"taut info failed: {done.stderr.strip()}, {self.program}, run make build")
         return json.loads(done.stdout)["methods"]
 
+    def keep_versions(self, methods: Sequence[str]) -> None:
+        """Takes earlier runs of these methods for those of this program, and notes which program made them."""
+        path = self.folder / "versions.json"
+        noted = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        for method in methods:
+            if method not in noted:
+                raise StudyError(
+                    f"no earlier runs of this method, --keep {method}, known: {', '.join(noted) or 'none'}"
+                )
+        self.kept = {method: noted[method] for method in methods if noted[method] != self.version}
+        current = dict.fromkeys(self.known_methods(), self.version)
+        write_text(path, json.dumps(noted | current | self.kept, indent=1) + "\n")
+
+    def version_of(self, method: str) -> str:
+        """The program whose runs of a method count."""
+        return self.kept.get(method, self.version)
+
     def folder_of(self, job: Job) -> Path:
         """Where a job's runs lie: readable names, then the hash of all that decides them."""
-        decides = [self.version, job.data.config.read_text("utf-8"), *map(str, sorted(self.paths.items()))]
+        decides = [
+            self.version_of(job.method),
+            job.data.config.read_text("utf-8"),
+            *map(str, sorted(self.paths.items())),
+        ]
         decides += [job.method, job.budget, *(f"{key}={value}" for key, value in sorted(job.settings))]
         key = hashlib.sha256("\0".join(decides).encode()).hexdigest()[:12]
         return self.folder / "runs" / job.data.name / f"{job.method}_{job.budget.replace('/', '-')}_{key}"

@@ -204,6 +204,7 @@ FACTS = {
         "versions": {"taut": "1"},
     },
     "program": "abc",
+    "kept": {"hash": "old"},
     "seconds": 60.0,
     "train_seconds": 30.0,
 }
@@ -220,6 +221,7 @@ def test_the_document_names_failures_and_missing_methods(plan, books, tmp_path):
     assert "does not have them: cafe." in text
     assert "- main: book-crossing, hash fp32 at 1/10: error: out of luck" in text
     assert "| hash fp32 |  | failed |" in text
+    assert "taken over: hash by old." in text
     whole = json.loads((tmp_path / "out" / "results.json").read_text())
     assert whole["failures"] == [{"job": "main: book-crossing, hash fp32 at 1/10", "why": "error: out of luck"}]
     (row,) = csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines())
@@ -294,6 +296,25 @@ def test_a_later_call_trains_only_what_is_missing_or_changed(fake, books, tmp_pa
     books.config.write_text("# changed\n")
     fake().run([job_of(books)], engine.Progress(1))
     assert len(calls_of(tmp_path)) == 3
+
+
+def test_a_new_program_trains_again_but_for_methods_that_are_kept(fake, books, tmp_path):
+    first = fake()
+    first.keep_versions([])
+    first.run([job_of(books)], engine.Progress(1))
+    program = tmp_path / "taut"
+    program.write_text(program.read_text() + "# rebuilt\n")
+    kept = fake()
+    kept.keep_versions(["full"])
+    kept.run([job_of(books)], engine.Progress(1))
+    assert kept.kept == {"full": first.version}
+    assert len(calls_of(tmp_path)) == 1
+    anew = fake()
+    anew.keep_versions([])
+    anew.run([job_of(books)], engine.Progress(1))
+    assert len(calls_of(tmp_path)) == 2
+    with pytest.raises(engine.StudyError, match="no earlier runs of this method, --keep qr, known: full, hash"):
+        anew.keep_versions(["qr"])
 
 
 def test_a_failed_job_is_named_and_others_go_on(fake, books, capsys):
