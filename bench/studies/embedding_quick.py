@@ -60,7 +60,6 @@ def make_plan(program: Path, folder: Path, known_methods: Sequence[str]) -> Plan
         tuning_budgets=("1/4",),
         ablations=plans.ABLATIONS[:2],
         ablation_budgets=("1/4",),
-        ablation_seeds=1,
         drift_budget="1/4",
         drift_variants=plans.DRIFT_VARIANTS[:1],
         full_models=plans.FULL_MODELS[:1] + plans.FULL_MODELS[2:3],

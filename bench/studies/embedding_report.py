@@ -81,6 +81,9 @@ def paragraphs(plan: Plan, outcomes: Outcomes, facts: Record) -> list[str]:
         "moment. AUC is on the test rows; `±` is the deviation over seeds. Every row says how many seeds and rows it "
         "stands on.",
     ]
+    if facts["kept"]:
+        kept = ", ".join(f"{method} by {version}" for method, version in facts["kept"].items())
+        parts.append(f"Runs of an earlier build of the trainer were taken over: {kept}.")
     if plan.missing:
         parts.append(f"**Not in this study**, because the program does not have them: {', '.join(plan.missing)}.")
     failed = [o for o in outcomes.values() if o.failure]

@@ -27,11 +27,16 @@ class Study:
         paths = {"TAUT_STUDY": made} | ({} if options.quick else {"TAUT_DATA": options.data.resolve()})
         self.engine = Engine(options.program.resolve(), self.folder, paths, options.jobs)
         methods = self.engine.known_methods()
+        self.engine.keep_versions(options.keep)
         if options.quick:
             self.plan = embedding_quick.make_plan(self.engine.program, made, methods)
         else:
             embedding_data.prepare(options.data.resolve(), made)
             self.plan = plans.make_plan(methods, options.everything)
+        data = self.plan.feature_sets[0]
+        settings = {key: value for _, change in self.plan.full_models for key, value in change}
+        known = {key for key, value in settings.items() if self.engine.knows(data, key, value)}
+        self.plan = plans.with_known_keys(self.plan, known)
         self.started = time.monotonic()
 
     def facts(self) -> Record:
@@ -42,6 +47,7 @@ class Study:
             "command": "bench/studies/run.py --area embedding --quick" if self.options.quick else command,
             "machine": evidence.machine_record(),
             "program": self.engine.version,
+            "kept": self.engine.kept,
             "workers": self.engine.workers,
             "seconds": time.monotonic() - self.started,
             "train_seconds": reports.train_seconds(list(self.engine.outcomes.values())),
@@ -67,7 +73,6 @@ class Study:
         if self.plan.missing:
             print(f"study: methods that are not there yet: {', '.join(self.plan.missing)}", file=sys.stderr)
         for stage in plans.STAGES:
-            self.plan = plans.with_known_keys(self.plan, self.engine.config_keys())
             self.engine.run(self.wanted(stage(self.plan, self.engine.outcomes)), progress)
             self.write()
         progress.finish()

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 import time
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,7 @@ class Job:
     def seconds(self) -> float:
         """What it takes, roughly."""
         epochs = float(dict(self.settings).get("train.epochs", "1"))
-        return self.seeds * (1 + self.data.seconds * epochs)
+        return 0.7 + self.seeds * self.data.seconds * epochs
 
 
 @dataclasses.dataclass
@@ -147,9 +146,11 @@ class Engine:
         self.program = program
         self.folder = folder
         self.paths = paths
+        self.environment = {**os.environ, **{name: str(path) for name, path in paths.items()}}
         self.workers = workers
         trainer = program.with_name(program.name + "-torch")
         self.version = sha256_of(trainer if trainer.is_file() else program)[:12]
+        self.kept: dict[str, str] = {}
         self.outcomes: dict[tuple[str, str, str, str], Outcome] = {}
         self.children: set[subprocess.Popen[str]] = set()
         self.stopped = threading.Event()
@@ -161,9 +162,30 @@ class Engine:
             raise StudyError(f"taut info failed: {done.stderr.strip()}, {self.program}, run make build")
         return json.loads(done.stdout)["methods"]
 
+    def keep_versions(self, methods: Sequence[str]) -> None:
+        """Takes earlier runs of these methods for those of this program, and notes which program made them."""
+        path = self.folder / "versions.json"
+        noted = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        for method in methods:
+            if method not in noted:
+                raise StudyError(
+                    f"no earlier runs of this method, --keep {method}, known: {', '.join(noted) or 'none'}"
+                )
+        self.kept = {method: noted[method] for method in methods if noted[method] != self.version}
+        current = dict.fromkeys(self.known_methods(), self.version)
+        write_text(path, json.dumps(noted | current | self.kept, indent=1) + "\n")
+
+    def version_of(self, method: str) -> str:
+        """The program whose runs of a method count."""
+        return self.kept.get(method, self.version)
+
     def folder_of(self, job: Job) -> Path:
         """Where a job's runs lie: readable names, then the hash of all that decides them."""
-        decides = [self.version, job.data.config.read_text("utf-8"), *map(str, sorted(self.paths.items()))]
+        decides = [
+            self.version_of(job.method),
+            job.data.config.read_text("utf-8"),
+            *map(str, sorted(self.paths.items())),
+        ]
         decides += [job.method, job.budget, *(f"{key}={value}" for key, value in sorted(job.settings))]
         key = hashlib.sha256("\0".join(decides).encode()).hexdigest()[:12]
         return self.folder / "runs" / job.data.name / f"{job.method}_{job.budget.replace('/', '-')}_{key}"
@@ -195,9 +217,8 @@ class Engine:
         if profile.is_file() and not (folder / "profile.json").exists():
             shutil.copy(profile, folder / "profile.json")
         command = self.command(job, folder)
-        environment = {**os.environ, **{name: str(path) for name, path in self.paths.items()}}
         child = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=self.folder
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment, cwd=self.folder
         )
         self.children.add(child)
         output, messages = child.communicate()
@@ -259,12 +280,13 @@ class Engine:
         """All jobs that failed so far."""
         return [outcome for outcome in self.outcomes.values() if outcome.failure]
 
-    def config_keys(self) -> set[str]:
-        """`section.key` of every key of the program, from a config that it wrote; empty before the first run."""
-        for path in self.folder.glob("runs/*/*/*/config.toml"):
-            config = tomllib.loads(path.read_text("utf-8"))
-            return {f"{section}.{key}" for section, keys in config.items() for key in keys}
-        return set()
+    def knows(self, data: DataSet, key: str, value: str) -> bool:
+        """Whether the program's configs have that key: it looks at the config before it refuses the method."""
+        command = [str(self.program), "sweep", str(data.config), "--out", str(self.folder), "--methods", "none"]
+        done = subprocess.run(
+            [*command, "--set", f"{key}={value}"], capture_output=True, text=True, env=self.environment
+        )
+        return "unknown key" not in done.stderr
 
 
 def write_text(path: Path, text: str) -> None:

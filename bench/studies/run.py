@@ -31,9 +31,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--program", type=Path, default=ROOT / "build/release/bin/taut")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="trainings side by side")
     parser.add_argument("--tables", default="", help="only these, separated by commas; others stay empty")
+    parser.add_argument(
+        "--keep", default="", help="methods whose runs by an earlier build still count: their code is the same"
+    )
     parser.add_argument("--quick", action="store_true", help="seconds on synthetic data: does everything run?")
     options = parser.parse_args(arguments)
     options.tables = [name for name in options.tables.split(",") if name]
+    options.keep = [name for name in options.keep.split(",") if name]
     options.everything = os.environ.get("FULL", "") not in ("", "0")
     return options
 

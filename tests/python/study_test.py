@@ -117,12 +117,11 @@ def test_small_models_are_trained_as_the_chosen_full_one(plan, books):
         assert dict(job.settings)["train.epochs"] == "2"
 
 
-def test_variants_that_need_unknown_keys_are_left_out_once_keys_are_known(plan):
+def test_variants_that_need_unknown_keys_are_left_out(plan):
     keys = {"embedding.dim", "train.epochs", "embedding.learning_rate"}
     kept = {label for label, _ in plans.with_known_keys(plan, keys).full_models}
     assert "D 32, 2 epochs" in kept
     assert not any("L2" in label or "weight decay" in label for label in kept)
-    assert plans.with_known_keys(plan, set()) == plan
 
 
 def test_a_figure_is_mean_and_deviation_over_seeds(plan, books):
@@ -205,6 +204,7 @@ FACTS = {
         "versions": {"taut": "1"},
     },
     "program": "abc",
+    "kept": {"hash": "old"},
     "seconds": 60.0,
     "train_seconds": 30.0,
 }
@@ -221,6 +221,7 @@ def test_the_document_names_failures_and_missing_methods(plan, books, tmp_path):
     assert "does not have them: cafe." in text
     assert "- main: book-crossing, hash fp32 at 1/10: error: out of luck" in text
     assert "| hash fp32 |  | failed |" in text
+    assert "taken over: hash by old." in text
     whole = json.loads((tmp_path / "out" / "results.json").read_text())
     assert whole["failures"] == [{"job": "main: book-crossing, hash fp32 at 1/10", "why": "error: out of luck"}]
     (row,) = csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines())
@@ -241,6 +242,8 @@ if arguments[0] == "info":
     print(json.dumps({{"methods": ["full", "hash"]}}))
     sys.exit()
 value = lambda name: arguments[arguments.index(name) + 1]
+if value("--methods") == "none":
+    sys.exit("error: unknown key" if "a.b=1" in arguments else "error: unknown method")
 if value("--methods") == "hash":
     sys.exit("info: started\\nerror: no luck, hash")
 out = pathlib.Path(value("--out"))
@@ -295,6 +298,25 @@ def test_a_later_call_trains_only_what_is_missing_or_changed(fake, books, tmp_pa
     assert len(calls_of(tmp_path)) == 3
 
 
+def test_a_new_program_trains_again_but_for_methods_that_are_kept(fake, books, tmp_path):
+    first = fake()
+    first.keep_versions([])
+    first.run([job_of(books)], engine.Progress(1))
+    program = tmp_path / "taut"
+    program.write_text(program.read_text() + "# rebuilt\n")
+    kept = fake()
+    kept.keep_versions(["full"])
+    kept.run([job_of(books)], engine.Progress(1))
+    assert kept.kept == {"full": first.version}
+    assert len(calls_of(tmp_path)) == 1
+    anew = fake()
+    anew.keep_versions([])
+    anew.run([job_of(books)], engine.Progress(1))
+    assert len(calls_of(tmp_path)) == 2
+    with pytest.raises(engine.StudyError, match="no earlier runs of this method, --keep qr, known: full, hash"):
+        anew.keep_versions(["qr"])
+
+
 def test_a_failed_job_is_named_and_others_go_on(fake, books, capsys):
     study = fake()
     failed, fine = study.run([job_of(books, "hash fp32", "hash"), job_of(books)], engine.Progress(2))
@@ -302,6 +324,12 @@ def test_a_failed_job_is_named_and_others_go_on(fake, books, capsys):
     assert len(fine.runs) == 1
     assert study.failures() == [failed]
     assert "FAILED main: book-crossing, hash fp32 at 1: error: no luck, hash" in capsys.readouterr().err
+
+
+def test_the_program_is_asked_for_its_keys(fake, books):
+    study = fake()
+    assert not study.knows(books, "a.b", "1")
+    assert study.knows(books, "a.c", "1")
 
 
 def test_a_missing_program_says_how_to_get_it(tmp_path):
