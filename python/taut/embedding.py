@@ -1,9 +1,9 @@
 """Elastic embedding tables for PyTorch models."""
 
 import json
-import os
 import tempfile
 import weakref
+from pathlib import Path
 
 import torch
 
@@ -125,19 +125,18 @@ class ElasticEmbeddingBag(torch.nn.Module):
     def get_extra_state(self) -> torch.Tensor:
         """The table as bytes, so that ``state_dict()`` holds it."""
         with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "table")
-            torch.ops.taut.tables_save(self._tables, path)
-            with open(path, "rb") as file:
-                return torch.frombuffer(bytearray(file.read()), dtype=torch.uint8)
+            path = Path(folder) / "table"
+            torch.ops.taut.tables_save(self._tables, str(path))
+            return torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
 
     def set_extra_state(self, state: torch.Tensor) -> None:
         """Restores the same bits; the options must be those of the saved table."""
         with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "table")
-            with open(path, "wb") as file:
-                file.write(state.numpy().tobytes())
-            torch.ops.taut.tables_load(self._tables, path)
+            path = Path(folder) / "table"
+            path.write_bytes(state.numpy().tobytes())
+            torch.ops.taut.tables_load(self._tables, str(path))
 
     def extra_repr(self) -> str:
+        """What ``print(module)`` shows."""
         budget = self.options["budget"]
         return f"{self.num_embeddings}, {self.embedding_dim}, memory_budget={budget!r}, mode={self.mode!r}"

@@ -14,6 +14,7 @@ namespace taut::data {
 namespace {
 
 constexpr std::int64_t kStreamBufferBytes = 1 << 18;  // of each column chunk being read
+constexpr std::int64_t kSmallDictionaryBytes = 1 << 16;  // compressed
 
 std::string first_line(const std::string& text) {
   return text.substr(0, text.find('\n'));
@@ -31,9 +32,12 @@ void collect_leaves(const parquet::arrow::SchemaField& field, std::vector<int>& 
   for (const auto& child : field.children) collect_leaves(child, leaves);
 }
 
-// True if all data pages of a chunk are dictionary-encoded, so that its strings need not be made.
-bool is_dictionary_encoded(const parquet::ColumnChunkMetaData& chunk) {
-  if (chunk.type() != parquet::Type::BYTE_ARRAY || chunk.encoding_stats().empty()) return false;
+// True if all data pages of a chunk point into a small dictionary: then its few strings are hashed
+// once a block instead of one for each row.
+bool has_small_dictionary(const parquet::ColumnChunkMetaData& chunk) {
+  if (chunk.type() != parquet::Type::BYTE_ARRAY || !chunk.has_dictionary_page()) return false;
+  const std::int64_t dictionary_bytes = chunk.data_page_offset() - chunk.dictionary_page_offset();
+  if (dictionary_bytes > kSmallDictionaryBytes || chunk.encoding_stats().empty()) return false;
   return std::all_of(chunk.encoding_stats().begin(), chunk.encoding_stats().end(),
                      [](const parquet::PageEncodingStats& page) {
                        return page.page_type == parquet::PageType::DICTIONARY_PAGE ||
@@ -86,7 +90,7 @@ ParquetFile inspect_parquet(const std::string& path, const std::vector<ColumnRol
   for (const ParquetColumn& column : file.columns) {
     if (column.role.role != Role::kCategorical) continue;
     for (const int leaf : column.leaves) {
-      if (is_dictionary_encoded(*group->ColumnChunk(leaf))) file.dictionary_leaves.push_back(leaf);
+      if (has_small_dictionary(*group->ColumnChunk(leaf))) file.dictionary_leaves.push_back(leaf);
     }
   }
   return file;

@@ -74,7 +74,7 @@ class ParquetSource : public RowSource {
   // The next rows of the open row group; false when there are none.
   bool read_block(Rows& rows) {
     if (rows_left_ == 0) return false;
-    rows.reset(options_.reader.schema);
+    rows.reuse(options_.reader.schema);
     const std::int64_t wanted = std::min(rows_left_, kBlockRows);
     pool_.run(static_cast<std::int64_t>(roles_.size()), [&](std::int64_t c) {
       const std::int64_t got = decode(static_cast<std::size_t>(c), rows);
@@ -90,7 +90,7 @@ class ParquetSource : public RowSource {
     return true;
   }
 
-  // Appends one batch of column c; its rows.
+  // Replaces column c by its next batch; its rows.
   std::int64_t decode(std::size_t c, Rows& rows) {
     const ColumnRole& role = roles_[c];
     BadCells& bad = bad_[c];
@@ -101,17 +101,17 @@ class ParquetSource : public RowSource {
     const arrow::Array& array = *batch->column(0);
     switch (role.role) {
       case Role::kLabel:
-        append_labels(array, rows.labels, bad);
+        to_labels(array, rows.labels, bad);
         break;
       case Role::kTime:
-        append_time(array, rows.time, bad);
+        to_time(array, rows.time, bad);
         break;
       case Role::kDense:
-        append_dense(array, rows.dense[role.index], bad);
-        finish_dense(options_, role.index, rows.dense[role.index]);
+        finish_dense(options_, role.index, to_dense(array, rows.dense[role.index], bad),
+                     rows.dense[role.index]);
         break;
       case Role::kCategorical:
-        append_ids(array, 0, rows.categorical[role.index]);
+        to_ids(batch->column(0), rows.categorical[role.index]);
         break;
     }
     return array.length();

@@ -37,23 +37,25 @@ SampleKind kind_of(const arrow::DataType& type) {
 
 // The keys of bags: their ids hashed together.
 void append_keys(const IdRows& column, std::int64_t rows, std::vector<std::uint64_t>& keys) {
+  const std::span<const std::uint64_t> ids = column.values();
   for (std::int64_t row = 0; row < rows; ++row) {
     const std::int64_t first = column.single() ? row : column.offsets[row];
     const std::int64_t last = column.single() ? row + 1 : column.offsets[row + 1];
     std::uint64_t key =
-        last - first == 1 ? column.ids[first] : static_cast<std::uint64_t>(last - first);
+        last - first == 1 ? ids[first] : static_cast<std::uint64_t>(last - first);
     for (std::int64_t i = first; last - first > 1 && i < last; ++i)
-      key = hash_combine(key, column.ids[i]);
+      key = hash_combine(key, ids[i]);
     keys.push_back(key);
   }
 }
 
-void add_array(const arrow::Array& array, ColumnSample& column) {
+void add_array(const std::shared_ptr<arrow::Array>& values, ColumnSample& column) {
+  const arrow::Array& array = *values;
   column.missing += array.null_count();
   if (column.kind == SampleKind::kOther) return;
   if (column.kind == SampleKind::kText || column.kind == SampleKind::kList) {
     IdRows ids;
-    append_ids(array, 0, ids);
+    to_ids(values, ids);
     append_keys(ids, array.length(), column.keys);
     return;
   }
@@ -61,9 +63,9 @@ void add_array(const arrow::Array& array, ColumnSample& column) {
   std::vector<std::int64_t> whole;
   std::vector<float> fractions;
   if (column.kind == SampleKind::kNumber) {
-    append_dense(array, fractions, ignored);
+    (void)to_dense(array, fractions, ignored);
   } else {
-    append_time(array, whole, ignored);
+    to_time(array, whole, ignored);
   }
   for (std::int64_t row = 0; row < array.length(); ++row) {
     const double number =
@@ -93,7 +95,7 @@ Sample sample_parquet(const InputFile& file) {
     if (read == nullptr) break;
     const auto batch = read->Slice(0, kSampleRows - sample.rows);
     for (std::size_t c = 0; c < sample.columns.size(); ++c) {
-      add_array(*batch->column(static_cast<int>(c)), sample.columns[c]);
+      add_array(batch->column(static_cast<int>(c)), sample.columns[c]);
     }
     sample.rows += batch->num_rows();
   }

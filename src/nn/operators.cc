@@ -158,7 +158,7 @@ class LookupFunction : public torch::autograd::Function<LookupFunction> {
     const variable_list saved = context->get_saved_variables();
     const auto tables = static_cast<std::size_t>(context->saved_data["tables"].toInt());
     const TensorList all(saved);
-    variable_list result(7);
+    variable_list result(4 + saved.size());  // anchor, three numbers, and every tensor of the lists
     result[0] = call_update(context->saved_data["handle"].toInt(), context->saved_data["scale"].toDouble(),
                             all.slice(0, tables), all.slice(tables, tables), all.slice(2 * tables),
                             gradients[0]);
@@ -215,7 +215,7 @@ void tables_load(std::int64_t handle, const std::string& path) {
 
 TORCH_LIBRARY(taut, library) {
   library.def("tables_create(str options, int threads=0) -> int", &tables_create);
-  library.def("tables_release(int tables) -> ()", &release_tables);
+  library.def("tables_release(int tables) -> ()", [](std::int64_t tables) { release_tables(tables); });
   library.def("tables_statistics(int tables) -> str", &tables_statistics);
   library.def("tables_save(int tables, str path) -> ()", &tables_save);
   library.def("tables_load(int tables, str path) -> ()", &tables_load);

@@ -175,7 +175,7 @@ TEST(ShuffleBuffer, FollowsAPlainModelWithBagsOfAnySize) {
   }
   ASSERT_EQ(out.size, 1000);
   Batch batch;
-  to_batch(out, batch);
+  to_batch(out, 0, out.size, batch);
   EXPECT_EQ(bags(batch, 0), given);
   EXPECT_EQ(buffer.size(), 0);
 }
