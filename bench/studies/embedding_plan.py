@@ -81,6 +81,8 @@ DRIFT_VARIANTS: tuple[tuple[str, Settings], ...] = (
 )
 # Full models for the full feature set; a variant is left out where the program lacks its keys.
 TWO_EPOCHS = (("train.epochs", "2"),)
+THREE_EPOCHS = (("train.epochs", "3"),)
+DIM_64 = (("embedding.dim", "64"),)
 DIM_32 = (("embedding.dim", "32"),)
 DENSE_DECAY = (("train.weight_decay", "1e-4"),)
 SLOW = (("embedding.learning_rate", "0.1"),)
@@ -91,10 +93,10 @@ FULL_MODELS: tuple[tuple[str, Settings], ...] = (
     ("D 32, 1 epoch", DIM_32),
     ("D 16, 2 epochs", TWO_EPOCHS),
     ("D 32, 2 epochs", DIM_32 + TWO_EPOCHS),
-    ("D 16, 2 epochs, rate 0.1", TWO_EPOCHS + SLOW),
+    ("D 64, 2 epochs", DIM_64 + TWO_EPOCHS),
+    ("D 32, 3 epochs", DIM_32 + THREE_EPOCHS),
     ("D 32, 2 epochs, rate 0.1", DIM_32 + TWO_EPOCHS + SLOW),
     ("D 16, 2 epochs, weight decay 1e-4", TWO_EPOCHS + DENSE_DECAY),
-    ("D 16, 1 epoch, weight decay 1e-4", DENSE_DECAY),
     ("D 16, 2 epochs, L2 0.03", TWO_EPOCHS + WEAK_L2),
     ("D 16, 2 epochs, L2 0.3", TWO_EPOCHS + STRONG_L2),
 )
