@@ -1,9 +1,8 @@
 // ONNX in: protobuf and shape inference are the onnx library's; what a layer is to a planner is
-// ours. The only file that sees protobuf (LibTorch carries another one).
+// ours. Only the files named onnx_* see protobuf (LibTorch carries another one).
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <onnx/onnx_pb.h>
-#include <onnx/shape_inference/implementation.h>
 #include <algorithm>
 #include <bit>
 #include <filesystem>
@@ -15,7 +14,9 @@
 #include <utility>
 #include <vector>
 
+#include "graph/onnx_checks.h"
 #include "graph/onnx_operators.h"
+#include "graph/onnx_shapes.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/text.h"
@@ -25,7 +26,6 @@ namespace taut::graph {
 namespace {
 
 constexpr std::size_t kLargestFile = std::size_t{1} << 30;
-constexpr std::int64_t kNewestOperatorSet = 17;  // of the onnx library that infers the shapes
 constexpr std::int64_t kLargestWords = std::int64_t{1} << 50;
 
 using Dimensions = std::vector<std::int64_t>;
@@ -45,9 +45,9 @@ class OnnxModel {
   }
 
   Graph build() {
-    check_operators();
+    check_onnx(model_, source_);
     fix_input_dimensions();
-    infer_shapes();
+    infer_onnx_shapes(model_, source_);
     collect_shapes();
     for (const onnx::NodeProto& node : model_.graph().node()) read(node);
     return finish();
@@ -59,10 +59,7 @@ class OnnxModel {
     throw Error(kind, what, source_, mend);
   }
 
-  static std::string label(const onnx::NodeProto& node) {
-    if (!node.name().empty()) return node.name();
-    return node.output_size() > 0 ? node.output(0) : std::string("without a name");
-  }
+  static std::string label(const onnx::NodeProto& node) { return onnx_label(node); }
 
   void parse(std::string_view bytes) {
     if (bytes.size() > kLargestFile) {
@@ -73,39 +70,6 @@ class OnnxModel {
     google::protobuf::io::CodedInputStream coded(&array);
     if (!model_.ParseFromCodedStream(&coded) || !coded.ConsumedEntireMessage()) {
       fail(ErrorKind::kFormat, "not an ONNX model, or cut short");
-    }
-    if (model_.graph().node_size() == 0) fail(ErrorKind::kFormat, "the ONNX model has no nodes");
-    for (const onnx::OperatorSetIdProto& set : model_.opset_import()) {
-      if (set.domain().empty() && set.version() > kNewestOperatorSet) {
-        fail(
-            ErrorKind::kUnsupported,
-            concat("operator set ", set.version(), ", this build reads up to ", kNewestOperatorSet),
-            concat("export with opset_version=", kNewestOperatorSet));
-      }
-    }
-  }
-
-  void check_operators() const {
-    if (model_.functions_size() > 0) {
-      fail(ErrorKind::kUnsupported, concat("model function ", model_.functions(0).name()),
-           "inline functions before export");
-    }
-    for (const onnx::NodeProto& node : model_.graph().node()) {
-      const bool known_domain = node.domain().empty() || node.domain() == "ai.onnx";
-      for (const onnx::AttributeProto& attribute : node.attribute()) {
-        if (attribute.has_g() || attribute.graphs_size() > 0) {
-          fail(ErrorKind::kUnsupported,
-               concat("node ", label(node), ": control flow (", node.op_type(), ")"));
-        }
-      }
-      if (!known_domain || !onnx_operator_role(node.op_type())) {
-        fail(ErrorKind::kUnsupported,
-             concat("node ", label(node), ": unknown operator ", node.domain(),
-                    known_domain ? "" : ".", node.op_type()));
-      }
-      if (node.output_size() == 0) {
-        fail(ErrorKind::kFormat, concat("node ", label(node), " has no output"));
-      }
     }
   }
 
@@ -155,16 +119,6 @@ class OnnxModel {
            "give its size, or export with fixed sizes");
     }
     dim.set_dim_value(found->second);
-  }
-
-  void infer_shapes() {
-    try {
-      onnx::shape_inference::InferShapes(model_, onnx::OpSchemaRegistry::Instance(),
-                                         onnx::ShapeInferenceOptions(false, 0, true));
-    } catch (const std::exception& error) {
-      const std::string text = error.what();
-      fail(ErrorKind::kFormat, "shapes do not agree: " + text.substr(0, text.find('\n')));
-    }
   }
 
   void collect_shapes() {

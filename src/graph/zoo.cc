@@ -11,7 +11,6 @@
 #include "taut/core/file.h"
 #include "taut/core/text.h"
 #include "taut/graph/model_builder.h"
-#include "taut/graph/model_file.h"
 
 namespace taut::graph {
 namespace {
@@ -149,9 +148,9 @@ Graph zoo_model(std::string_view name) {
               suggest(name, zoo_names()));
 }
 
-Graph load_model(const std::string& name_or_path) {
+Graph load_model(const std::string& name_or_path, const DimensionSizes& sizes) {
   const std::string extension = std::filesystem::path(name_or_path).extension().string();
-  if (extension == ".onnx") return read_onnx(name_or_path);
+  if (extension == ".onnx") return read_onnx(name_or_path, sizes);
   if (extension == ".toml") return parse_model_toml(read_file(name_or_path), name_or_path);
   if (name_or_path.find('/') != std::string::npos) {
     throw Error(ErrorKind::kNotFound, "no model in " + name_or_path, {},

@@ -1,6 +1,7 @@
 // The cluster file: an array as TOML.
 #include <toml++/toml.h>
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +21,35 @@ class ClusterFile {
       root_ = toml::parse(text, source);
     } catch (const toml::parse_error& error) {
       fail(std::string(error.description()), static_cast<int>(error.source().begin.line));
+    }
+  }
+
+  /// Puts "key=value", "accelerator.key=value" or "level.N.key=value" over the file.
+  void set(const std::string& setting) {
+    const std::size_t equals = setting.find('=');
+    const std::vector<std::string> path = split(setting.substr(0, equals), '.');
+    toml::table* table = &root_;
+    if (equals != std::string::npos && path.size() == 2 && path[0] == "accelerator") {
+      table = root_.emplace<toml::table>("accelerator").first->second.as_table();
+    } else if (equals != std::string::npos && path.size() == 3 && path[0] == "level") {
+      toml::array* levels = root_["level"].as_array();
+      const std::size_t index = std::strtoul(path[1].c_str(), nullptr, 10);
+      table = levels != nullptr && index >= 1 && index <= levels->size()
+                  ? levels->get(index - 1)->as_table()
+                  : nullptr;
+    } else if (equals == std::string::npos || path.size() != 1) {
+      table = nullptr;
+    }
+    if (table == nullptr) {
+      throw Error(ErrorKind::kConfig, "cannot set " + setting, source_,
+                  "write key=value, accelerator.key=value or level.N.key=value");
+    }
+    const std::string value = setting.substr(equals + 1);
+    try {
+      const toml::table parsed = toml::parse("value = " + value);
+      table->insert_or_assign(path.back(), *parsed.get("value"));
+    } catch (const toml::parse_error&) {
+      table->insert_or_assign(path.back(), value);  // text without quotes
     }
   }
 
@@ -166,8 +196,11 @@ class ClusterFile {
 
 }  // namespace
 
-Cluster parse_cluster_toml(std::string_view text, const std::string& source) {
-  return ClusterFile(text, source).read();
+Cluster parse_cluster_toml(std::string_view text, const std::string& source,
+                           const std::vector<std::string>& settings) {
+  ClusterFile file(text, source);
+  for (const std::string& setting : settings) file.set(setting);
+  return file.read();
 }
 
 }  // namespace taut::parallel

@@ -10,6 +10,7 @@ namespace taut::parallel {
 namespace {
 
 constexpr double kMostTableStates = 1024;
+constexpr double kFewTableStates = 81;  // below, tables cost less than the deep search
 
 /// Whether all states of all nodes may be listed and their tables eliminated.
 double most_states(const CostModel& model) {
@@ -41,6 +42,8 @@ JointSearch::JointSearch(const CostModel& model, LevelWeights weights,
     domains_ = full_domains(model);
   }
   tables_ = keep || (few && work_of(model, domains_) <= kWorkLimit);
+  deep_first_ =
+      !keep && model.options().table == CostTable::kVolume && most_states(model) > kFewTableStates;
   if (!tables_ && model.options().table != CostTable::kVolume) {
     throw Error(ErrorKind::kUnsupported,
                 concat("joint search over ", model.levels(), " levels with the table ",
@@ -55,7 +58,10 @@ Problem JointSearch::problem(const NodeExtra& extra) {
 }
 
 std::optional<Found> JointSearch::run(const NodeExtra& extra) {
-  if (!tables_) return deep_search(model_, weights_, extra);
+  if (deep_first_) {
+    Found deep = deep_search(model_, weights_, extra);
+    if (deep.optimal || !tables_) return deep;
+  }
   for (const SharedDomain& domain : domains_) {
     if (domain->empty()) return std::nullopt;
   }

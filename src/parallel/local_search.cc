@@ -37,11 +37,17 @@ std::vector<SharedDomain> around(const CostModel& model, const Plan& plan,
 
 Plan improve_by_levels(const CostModel& model, const LevelWeights& weights, const NodeExtra& extra,
                        Plan plan) {
-  constexpr int kMostRounds = 20;
+  constexpr double kMostSteps = 4e7;  // steps of edge counters: about half a second
   double cost = std::numeric_limits<double>::infinity();
+  double steps = 0;
   const auto improve = [&](const std::vector<int>& levels) {
+    std::vector<SharedDomain> domains = around(model, plan, levels);
+    for (const graph::Edge& edge : model.graph().edges()) {
+      steps += static_cast<double>(domains[edge.from]->size() * domains[edge.to]->size()) *
+               model.levels();
+    }
     ProblemBuilder builder(model, weights);
-    const Problem problem = builder.build(around(model, plan, levels), extra);
+    const Problem problem = builder.build(std::move(domains), extra);
     const std::optional<Choice> choice = solve(problem.costs, kWorkLimit);
     if (!choice || choice->cost >= cost * (1 - 1e-12)) return false;
     cost = choice->cost;
@@ -49,12 +55,14 @@ Plan improve_by_levels(const CostModel& model, const LevelWeights& weights, cons
     return true;
   };
   bool improved = true;
-  for (int round = 0; improved && round < kMostRounds; ++round) {
+  while (improved && steps < kMostSteps) {
     improved = false;
     for (int level = 0; level < model.levels(); ++level) improved |= improve({level});
     if (improved) continue;
     for (int a = 0; a < model.levels(); ++a) {
-      for (int b = a + 1; b < model.levels(); ++b) improved |= improve({a, b});
+      for (int b = a + 1; b < model.levels() && steps < kMostSteps; ++b) {
+        improved |= improve({a, b});
+      }
     }
   }
   return plan;

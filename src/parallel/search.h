@@ -38,7 +38,7 @@ class JointSearch {
   /// The cheapest plan; extra is added to the nodes' costs. Nothing when keep left a node no state.
   [[nodiscard]] std::optional<Found> run(const NodeExtra& extra = {});
 
-  /// All states in tables (exact).
+  /// All states fit the tables (exact).
   [[nodiscard]] bool has_tables() const noexcept { return tables_; }
   /// The tables for one extra; requires has_tables().
   [[nodiscard]] Problem problem(const NodeExtra& extra = {});
@@ -51,6 +51,7 @@ class JointSearch {
   ProblemBuilder builder_;
   std::vector<SharedDomain> domains_;
   bool tables_ = true;
+  bool deep_first_ = false;  ///< the deep search may prove its answer with less work
 };
 
 /// The top-down search of HyPar's Algorithm 2: level by level, each level's best given those above.
@@ -62,7 +63,7 @@ class JointSearch {
                                 const NodeExtra& extra);
 
 /// Improves a plan until no change of the splits of two levels, over all layers at once, makes it
-/// cheaper. Never worse than the plan it starts from.
+/// cheaper, or about half a second's work is done. Never worse than the plan it starts from.
 [[nodiscard]] Plan improve_by_levels(const CostModel& model, const LevelWeights& weights,
                                      const NodeExtra& extra, Plan plan);
 

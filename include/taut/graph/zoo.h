@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "taut/graph/graph.h"
+#include "taut/graph/model_file.h"
 
 namespace taut::graph {
 
@@ -19,8 +20,9 @@ namespace taut::graph {
 /// A network of the zoo. Errors: kNotFound with the nearest names.
 [[nodiscard]] Graph zoo_model(std::string_view name);
 
-/// What a user writes for MODEL: a name of the zoo, or the path of an .onnx or .toml file.
-/// Errors: kNotFound (neither a name nor a file of these kinds), and those of the readers.
-[[nodiscard]] Graph load_model(const std::string& name_or_path);
+/// What a user writes for MODEL: a name of the zoo, or the path of an .onnx or .toml file. sizes
+/// are for symbolic dimensions of an ONNX file. Errors: kNotFound (neither a name nor a file of
+/// these kinds), and those of the readers.
+[[nodiscard]] Graph load_model(const std::string& name_or_path, const DimensionSizes& sizes = {});
 
 }  // namespace taut::graph

@@ -80,7 +80,10 @@ struct Cluster {
 [[nodiscard]] Cluster hypar_cluster(long long accelerators, Topology topology = Topology::kTree);
 
 /// Reads a cluster from TOML (docs/parallel.md, "A cluster file"); source names it in errors.
+/// settings lie over it: "macs=input", "accelerator.memory=8GiB", "level.1.bytes_per_second=1e9"
+/// (levels of the file counted from 1).
 /// Errors: kConfig for syntax, unknown keys, missing or impossible values, with the line.
-[[nodiscard]] Cluster parse_cluster_toml(std::string_view text, const std::string& source);
+[[nodiscard]] Cluster parse_cluster_toml(std::string_view text, const std::string& source,
+                                         const std::vector<std::string>& settings = {});
 
 }  // namespace taut::parallel

@@ -1,0 +1,277 @@
+// taut plan MODEL: which layer is split how at which level, what it costs, and why.
+#include <algorithm>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "cli/planning.h"
+#include "taut/core/text.h"
+#include "taut/parallel/step_time.h"
+#include "taut/parallel/unequal.h"
+
+namespace taut::cli {
+namespace {
+
+using nlohmann::json;
+
+struct PlanCommandOptions {
+  PlanningOptions planning;
+  bool redistributions = false;
+  double fast_compute = 0;  ///< > 0: half of the accelerators are so much faster
+  double fast_links = 1;
+};
+
+/// One method's plan and what it costs.
+struct Planned {
+  parallel::Method method;
+  parallel::Planned plan;
+  parallel::CostOptions cost;
+  parallel::PlanReport report;
+};
+
+Planned cost_of(const Planning& planning, parallel::Method method, parallel::Planned plan) {
+  parallel::PlanOptions options = planning.options;
+  options.method = method;
+  const parallel::CostOptions cost = parallel::cost_options(planning.cluster, options);
+  const parallel::CostModel model(planning.graph, cost);
+  parallel::PlanReport report = parallel::report(model, planning.cluster, plan.plan);
+  return {method, std::move(plan), cost, std::move(report)};
+}
+
+double table_seconds(const Planning& planning) {
+  return planning.tables.seconds;
+}
+
+double table_bytes(const Planning& planning) {
+  double words = 0;
+  for (const double level : planning.tables.words_by_level) words += level;
+  return 4 * words;
+}
+
+json summary(const Planning& planning, const Planned& one) {
+  return {
+      {"method", to_string(one.method)},
+      {"bytes_per_step", one.report.bytes() + table_bytes(planning)},
+      {"seconds_per_step", one.report.time.serial_seconds + table_seconds(planning)},
+      {"seconds_per_step_overlapped", one.report.time.overlapped_seconds + table_seconds(planning)},
+      {"compute_seconds", one.report.time.compute_seconds},
+      {"communication_seconds", one.report.time.communication_seconds},
+      {"joules_per_step", one.report.energy.total()},
+      {"memory_bytes", one.report.memory_bytes + planning.tables.largest_bytes},
+      {"objective", one.plan.objective},
+      {"lower_bound", one.plan.lower_bound},
+      {"optimal", one.plan.optimal},
+      {"guarantee", one.plan.guarantee}};
+}
+
+std::vector<std::optional<parallel::RunnerUp>> runners_of(const Planning& planning,
+                                                          const Planned& one) {
+  const parallel::CostModel model(planning.graph, one.cost);
+  return parallel::runners_up(model, planning.cluster, planning.options.objective, one.plan.plan);
+}
+
+bool counts_words(const Planning& planning) {
+  return planning.options.objective == parallel::Objective::kWords;
+}
+
+json layers_json(const Planning& planning, const Planned& one) {
+  const auto runners = runners_of(planning, one);
+  json layers = json::array();
+  for (const parallel::LayerCost& layer : one.report.layers) {
+    const graph::Node& node = planning.graph.node(layer.node);
+    json entry = {{"name", node.name},
+                  {"op", node.op},
+                  {"splits", split_json(one.plan.plan.states[layer.node])},
+                  {"inside_bytes", 4 * layer.gradient_words},
+                  {"boundary_bytes", 4 * layer.boundary_words},
+                  {"communication_seconds", layer.communication_seconds},
+                  {"compute_seconds", layer.compute_seconds},
+                  {"memory_bytes", layer.memory_bytes}};
+    for (const double words : layer.words_by_level) entry["bytes_by_level"].push_back(4 * words);
+    if (const auto& runner = runners[layer.node]) {
+      const bool words = counts_words(planning);
+      entry["runner_up"] = {
+          {"splits", split_json(runner->state)},
+          {words ? "extra_bytes" : "extra_seconds", words ? 4 * runner->extra : runner->extra}};
+    }
+    layers.push_back(std::move(entry));
+  }
+  return layers;
+}
+
+json levels_json(const Planning& planning, const Planned& one) {
+  json levels = json::array();
+  for (int level = 0; level < planning.cluster.depth(); ++level) {
+    const double words = one.report.traffic.words[level];
+    levels.push_back({{"name", planning.cluster.levels[level].name},
+                      {"topology", to_string(planning.cluster.levels[level].topology)},
+                      {"bytes", 4 * words},
+                      {"table_exchange_bytes", 4 * planning.tables.words_by_level[level]},
+                      {"seconds", words * planning.cluster.seconds_per_word(level) +
+                                      one.report.traffic.messages[level] *
+                                          planning.cluster.levels[level].latency_seconds}});
+  }
+  return levels;
+}
+
+json redistributions_json(const Planning& planning, const Planned& one) {
+  using What = parallel::Redistribution::What;
+  const parallel::CostModel model(planning.graph, one.cost);
+  json list = json::array();
+  for (const parallel::Redistribution& move : model.redistributions(one.plan.plan)) {
+    json entry = {{"tensor", move.what == What::kFeature ? "feature"
+                             : move.what == What::kError ? "error"
+                                                         : "gradient"},
+                  {"collective", to_string(move.collective)},
+                  {"layer", planning.graph.node(move.node).name},
+                  {"level", move.level + 1},
+                  {"bytes", move.bytes()}};
+    if (move.reader >= 0) entry["reader"] = planning.graph.node(move.reader).name;
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+json tables_json(const Planning& planning) {
+  json tables = {{"bytes", planning.tables.total_bytes},
+                 {"largest_accelerator_bytes", planning.tables.largest_bytes},
+                 {"exchange_bytes_per_step", table_bytes(planning)},
+                 {"exchange_seconds", planning.tables.seconds}};
+  for (std::size_t t = 0; t < planning.tables.accelerator.size(); ++t) {
+    tables["accelerator"][planning.graph.tables()[t].name] = planning.tables.accelerator[t];
+  }
+  return tables;
+}
+
+/// The other state and what it would add.
+std::string runner_text(const Planning& planning, const parallel::RunnerUp& runner) {
+  const std::string extra =
+      counts_words(planning) ? bytes_text(4 * runner.extra) : seconds_text(runner.extra);
+  return concat(split_text(runner.state), " +", extra);
+}
+
+void print_layers(const Planning& planning, const Planned& one) {
+  const auto runners = runners_of(planning, one);
+  std::vector<std::vector<std::string>> rows = {
+      {"layer", "split H1..H" + std::to_string(planning.cluster.depth()), "inside", "boundary",
+       "exchange", "compute", "memory", "runner-up (others kept)"}};
+  for (const parallel::LayerCost& layer : one.report.layers) {
+    const auto& runner = runners[layer.node];
+    rows.push_back({planning.graph.node(layer.node).name,
+                    split_text(one.plan.plan.states[layer.node]),
+                    bytes_text(4 * layer.gradient_words), bytes_text(4 * layer.boundary_words),
+                    seconds_text(layer.communication_seconds), seconds_text(layer.compute_seconds),
+                    bytes_text(layer.memory_bytes),
+                    runner ? runner_text(planning, *runner) : std::string("-")});
+  }
+  std::cout << aligned_table(rows);
+}
+
+void print_methods(const Planning& planning, const std::vector<Planned>& plans) {
+  std::vector<std::vector<std::string>> rows = {
+      {"method", "guarantee", "bytes/step", "seconds/step", "overlapped", "joules", "memory"}};
+  for (const Planned& one : plans) {
+    rows.push_back({std::string(to_string(one.method)), one.plan.guarantee,
+                    bytes_text(one.report.bytes() + table_bytes(planning)),
+                    seconds_text(one.report.time.serial_seconds + table_seconds(planning)),
+                    seconds_text(one.report.time.overlapped_seconds + table_seconds(planning)),
+                    concat(one.report.energy.total()),
+                    bytes_text(one.report.memory_bytes + planning.tables.largest_bytes)});
+  }
+  std::cout << aligned_table(rows);
+}
+
+void print(const Planning& planning, const std::vector<Planned>& plans) {
+  std::cout << planning.graph.name() << ", batch " << planning.options.cost.batch << ", "
+            << planning.cluster.accelerators() << " accelerators (" << planning.cluster.name
+            << "), cost " << to_string(planning.options.cost.table) << ", objective "
+            << to_string(planning.options.objective) << "\n\n";
+  print_layers(planning, plans.front());
+  std::cout << "\n";
+  print_methods(planning, plans);
+  if (!planning.graph.tables().empty()) {
+    std::cout << "\ntables: " << bytes_text(planning.tables.total_bytes) << ", at most "
+              << bytes_text(planning.tables.largest_bytes) << " on an accelerator; exchange "
+              << bytes_text(table_bytes(planning)) << " a step\n";
+  }
+  std::cout << std::flush;
+}
+
+Outcome plan_unequal(const Planning& planning, const PlanCommandOptions& options, bool quiet) {
+  const parallel::UnequalOptions unequal{.compute_ratio = options.fast_compute,
+                                         .link_ratio = options.fast_links};
+  const parallel::UnequalPlan best =
+      parallel::plan_unequal(planning.graph, planning.cluster, unequal, planning.options);
+  json result = {{"model", planning.graph.name()},
+                 {"slow_share", best.slow_share},
+                 {"seconds_per_step", best.seconds},
+                 {"layers", json::array()}};
+  std::vector<std::vector<std::string>> rows = {{"layer", "split"}};
+  for (int v = 0; v < planning.graph.size(); ++v) {
+    result["layers"].push_back(
+        {{"name", planning.graph.node(v).name}, {"splits", split_json(best.plan.states[v])}});
+    rows.push_back({planning.graph.node(v).name, split_text(best.plan.states[v])});
+  }
+  if (!quiet) {
+    std::cout << aligned_table(rows) << "\nslow half takes " << best.slow_share << " of the work, "
+              << seconds_text(best.seconds) << " a step" << std::endl;
+  }
+  return {result, 0};
+}
+
+Outcome run(const PlanCommandOptions& options, const Globals& globals) {
+  const Planning planning = read_planning(options.planning, globals);
+  if (options.fast_compute > 0) return plan_unequal(planning, options, globals.json);
+  std::vector<Planned> plans;
+  std::optional<parallel::NoPlan> first_failure;
+  json failures = json::array();
+  for (const parallel::Method method : planning.methods) {
+    parallel::PlanOutcome outcome = plan_with(planning, method);
+    if (auto* found = std::get_if<parallel::Planned>(&outcome)) {
+      plans.push_back(cost_of(planning, method, std::move(*found)));
+      continue;
+    }
+    const auto& none = std::get<parallel::NoPlan>(outcome);
+    if (!first_failure) first_failure = none;
+    failures.push_back({{"method", to_string(method)}, {"reason", none.reason}});
+    if (planning.methods.size() > 1) std::cerr << none.reason << std::endl;
+  }
+  if (plans.empty()) return no_plan(*first_failure);
+  if (!globals.json) print(planning, plans);
+
+  json result = summary(planning, plans.front());
+  result["model"] = planning.graph.name();
+  result["batch"] = planning.options.cost.batch;
+  result["accelerators"] = planning.cluster.accelerators();
+  result["cluster"] = planning.cluster.name;
+  result["cost"] = to_string(planning.options.cost.table);
+  result["objective_name"] = to_string(planning.options.objective);
+  result["levels"] = levels_json(planning, plans.front());
+  result["layers"] = layers_json(planning, plans.front());
+  for (const Planned& one : plans) result["methods"].push_back(summary(planning, one));
+  if (!failures.empty()) result["methods_without_plan"] = failures;
+  if (!planning.graph.tables().empty()) result["tables"] = tables_json(planning);
+  if (options.redistributions) {
+    result["redistributions"] = redistributions_json(planning, plans.front());
+  }
+  return {result, 0};
+}
+
+}  // namespace
+
+Command add_plan(CLI::App& root, const Globals& globals) {
+  CLI::App* app = root.add_subcommand("plan", "Split each layer over an array of accelerators");
+  auto options = std::make_shared<PlanCommandOptions>();
+  add_planning_options(*app, options->planning);
+  app->add_flag("--redistributions", options->redistributions,
+                "With --json: list every movement with its predicted bytes");
+  app->add_option("--fast-compute", options->fast_compute,
+                  "Half of the accelerators compute so many times faster; finds their share");
+  app->add_option("--fast-links", options->fast_links,
+                  "Bandwidth inside the fast half over that of the slow one")
+      ->capture_default_str();
+  return {app, [options, &globals] { return run(*options, globals); }};
+}
+
+}  // namespace taut::cli

@@ -1,0 +1,203 @@
+#include "cli/planning.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+
+#include "cli/settings.h"
+#include "taut/core/error.h"
+#include "taut/core/file.h"
+#include "taut/core/text.h"
+#include "taut/core/units.h"
+#include "taut/graph/zoo.h"
+
+namespace taut::cli {
+namespace {
+
+graph::DimensionSizes dimension_sizes(const std::vector<std::string>& dimensions) {
+  graph::DimensionSizes sizes;
+  for (const std::string& dimension : dimensions) {
+    const std::size_t equals = dimension.find('=');
+    char* end = nullptr;
+    const long long size =
+        equals == std::string::npos ? 0 : std::strtoll(dimension.c_str() + equals + 1, &end, 10);
+    if (size < 1 || *end != '\0') {
+      throw Error(ErrorKind::kConfig, concat("--dim ", dimension, " is not NAME=SIZE"));
+    }
+    sizes[dimension.substr(0, equals)] = size;
+  }
+  return sizes;
+}
+
+parallel::Topology topology_of(const std::string& name) {
+  std::vector<std::string> known;
+  for (const auto topology :
+       {parallel::Topology::kTree, parallel::Topology::kRing, parallel::Topology::kTorus}) {
+    known.emplace_back(to_string(topology));
+    if (known.back() == name) return topology;
+  }
+  throw Error(ErrorKind::kConfig, "unknown topology " + name, {}, suggest(name, known));
+}
+
+parallel::Cluster read_cluster(const PlanningOptions& options, const Globals& globals) {
+  parallel::Cluster cluster;
+  if (options.cluster_file.empty()) {
+    if (!globals.sets.empty()) {
+      throw Error(ErrorKind::kConfig, "--set needs a file to lie over", {}, "give --cluster FILE");
+    }
+    cluster = parallel::hypar_cluster(options.accelerators > 0 ? options.accelerators : 16,
+                                      topology_of(options.topology));
+  } else {
+    cluster = parallel::parse_cluster_toml(read_file(options.cluster_file), options.cluster_file,
+                                           globals.sets);
+    if (options.accelerators > 0 && options.accelerators != cluster.accelerators()) {
+      throw Error(ErrorKind::kConfig,
+                  concat("--accelerators ", options.accelerators, ", but the cluster has ",
+                         cluster.accelerators()),
+                  options.cluster_file, "leave --accelerators out");
+    }
+  }
+  if (!(options.bandwidth > 0)) {
+    throw_invalid_argument("--bandwidth", "above 0", concat(options.bandwidth));
+  }
+  for (parallel::Level& level : cluster.levels) level.bytes_per_second *= options.bandwidth;
+  return cluster;
+}
+
+std::string scaled(double value, double step, std::span<const char* const> units) {
+  std::size_t unit = 0;
+  while (std::abs(value) >= 999.5 && unit + 1 < units.size()) {
+    value /= step;
+    ++unit;
+  }
+  const int digits = std::abs(value) >= 99.95 ? 0 : std::abs(value) >= 9.995 ? 1 : 2;
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%.*f %s", value == 0 ? 0 : digits, value, units[unit]);
+  return text.data();
+}
+
+}  // namespace
+
+void add_planning_options(CLI::App& app, PlanningOptions& o) {
+  app.add_option("MODEL", o.model, "A name of the zoo, or an .onnx or .toml file")->required();
+  app.add_option("--dim", o.dimensions, "Size of a symbolic dimension of an ONNX file: NAME=SIZE");
+  app.add_option("--accelerators", o.accelerators, "Accelerators, a power of two (default 16)");
+  app.add_option("--batch", o.batch, "Samples of a step over the whole array")
+      ->capture_default_str();
+  app.add_option("--cluster", o.cluster_file, "Cluster file; without one, HyPar's array");
+  app.add_option("--topology", o.topology, "Without a cluster file: tree, ring or torus")
+      ->capture_default_str();
+  app.add_option("--bandwidth", o.bandwidth, "Factor on the bandwidth of all levels")
+      ->capture_default_str();
+  app.add_option("--method", o.method, "hypar, greedy, exact, dp, mp, owt; several with commas")
+      ->capture_default_str();
+  app.add_option("--cost", o.cost,
+                 "fig or printed (HyPar's tables in two readings), volume (exact volumes)")
+      ->capture_default_str();
+  app.add_option("--objective", o.objective, "words, seconds or overlap")->capture_default_str();
+  app.add_option("--types", o.types, "2: batch and input channels; 3: output channels too")
+      ->capture_default_str();
+  app.add_option("--density", o.density, "Share of activations that winners-take-all leaves")
+      ->capture_default_str();
+  app.add_flag("--raw-sums", o.raw_sums, "Add partial sums before pooling");
+  app.add_option("--memory-cap", o.memory_cap, "Most bytes on one accelerator (\"8GiB\")");
+  app.add_option("--table-budget", o.table_budget,
+                 "Bytes of all embedding tables together, or a share of them (\"1/10\")");
+  app.add_option("--row-share", o.row_share, "Mean share of an embedding row that is kept")
+      ->capture_default_str();
+}
+
+Planning read_planning(const PlanningOptions& o, const Globals& globals) {
+  Planning planning{graph::load_model(o.model, dimension_sizes(o.dimensions)),
+                    read_cluster(o, globals),
+                    {},
+                    {},
+                    {}};
+  for (const std::string& name : comma_list(o.method)) {
+    planning.methods.push_back(parallel::parse_method(name));
+  }
+  if (planning.methods.empty()) throw Error(ErrorKind::kConfig, "--method names no method");
+  parallel::PlanOptions& options = planning.options;
+  options.cost.table = parallel::parse_cost_table(o.cost);
+  options.cost.batch = o.batch;
+  options.cost.types = o.types;
+  options.cost.density = o.density;
+  options.cost.raw_sums = o.raw_sums;
+  options.objective = parallel::parse_objective(o.objective);
+  options.method = planning.methods.front();
+  if (!o.memory_cap.empty()) {
+    options.memory_cap_bytes = static_cast<double>(parse_bytes(o.memory_cap).count);
+  }
+  parallel::TableOptions tables;
+  tables.row_share = o.row_share;
+  if (!o.table_budget.empty()) {
+    const Bytes full{4 * planning.graph.table_words()};
+    tables.budget_bytes =
+        static_cast<double>(resolve_budget(parse_budget(o.table_budget), full).count);
+  }
+  planning.tables = parallel::place_tables(planning.graph, planning.cluster, o.batch, tables);
+  options.table_bytes = planning.tables.largest_bytes;
+  return planning;
+}
+
+parallel::PlanOutcome plan_with(const Planning& planning, parallel::Method method) {
+  parallel::PlanOptions options = planning.options;
+  options.method = method;
+  return parallel::make_plan(planning.graph, planning.cluster, options);
+}
+
+Outcome no_plan(const parallel::NoPlan& none) {
+  std::cerr << none.reason << std::endl;
+  nlohmann::json result = {{"plan", nullptr}, {"reason", none.reason}};
+  if (none.least_memory_bytes > 0) result["least_memory_bytes"] = none.least_memory_bytes;
+  return {result, 1};
+}
+
+std::string split_text(const parallel::LayerState& state) {
+  std::string text;
+  for (int level = 0; level < state.levels(); ++level) {
+    text += concat(level > 0 ? " " : "", to_string(state.at(level)));
+  }
+  return text;
+}
+
+nlohmann::json split_json(const parallel::LayerState& state) {
+  nlohmann::json splits = nlohmann::json::array();
+  for (int level = 0; level < state.levels(); ++level) splits.push_back(to_string(state.at(level)));
+  return splits;
+}
+
+std::string bytes_text(double bytes) {
+  static constexpr std::array<const char*, 6> kUnits = {"B", "kB", "MB", "GB", "TB", "PB"};
+  return scaled(bytes, 1000, kUnits);
+}
+
+std::string seconds_text(double seconds) {
+  static constexpr std::array<const char*, 4> kUnits = {"ns", "us", "ms", "s"};
+  return scaled(1e9 * seconds, 1000, kUnits);
+}
+
+std::string aligned_table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()), 0);
+    for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t c = 0; c < row.size(); ++c) {
+      const std::string fill(widths[c] - row[c].size(), ' ');
+      line += c < 2 ? row[c] + fill : fill + row[c];
+      if (c + 1 < row.size()) line += "  ";
+    }
+    while (!line.empty() && line.back() == ' ') line.pop_back();
+    text += line + "\n";
+  }
+  return text;
+}
+
+}  // namespace taut::cli

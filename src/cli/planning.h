@@ -1,0 +1,69 @@
+#pragma once
+// What plan and simulate have in common: the options that say which model, which array, which plan.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "taut/graph/graph.h"
+#include "taut/parallel/cluster.h"
+#include "taut/parallel/cost_model.h"
+#include "taut/parallel/planner.h"
+#include "taut/parallel/tables.h"
+
+namespace taut::cli {
+
+/// As written on the command line.
+struct PlanningOptions {
+  std::string model;
+  std::vector<std::string> dimensions;  ///< --dim NAME=SIZE, for ONNX files
+  long long accelerators = 0;           ///< 0: the cluster file's, else 16
+  std::int64_t batch = 256;
+  std::string cluster_file;
+  std::string topology = "tree";
+  double bandwidth = 1;  ///< factor on all levels
+  std::string method = "exact";
+  std::string cost = "volume";
+  std::string objective = "seconds";
+  int types = 3;
+  double density = 1;
+  bool raw_sums = false;
+  std::string memory_cap;
+  std::string table_budget;
+  double row_share = 1;
+};
+
+/// Declares the options on a command.
+void add_planning_options(CLI::App& app, PlanningOptions& options);
+
+/// The same, read and checked.
+struct Planning {
+  graph::Graph graph;
+  parallel::Cluster cluster;
+  parallel::PlanOptions options;  ///< method: the first
+  std::vector<parallel::Method> methods;
+  parallel::TablePlacement tables;
+};
+
+[[nodiscard]] Planning read_planning(const PlanningOptions& options, const Globals& globals);
+
+/// The plan of one method; prints why there is none.
+[[nodiscard]] parallel::PlanOutcome plan_with(const Planning& planning, parallel::Method method);
+
+/// What commands say when there is no plan: the reason on stderr, exit code 1.
+[[nodiscard]] Outcome no_plan(const parallel::NoPlan& none);
+
+/// Splits at every level, "I I II III".
+[[nodiscard]] std::string split_text(const parallel::LayerState& state);
+[[nodiscard]] nlohmann::json split_json(const parallel::LayerState& state);
+
+/// "1.23 MB", "45 ms": three digits, powers of 1000.
+[[nodiscard]] std::string bytes_text(double bytes);
+[[nodiscard]] std::string seconds_text(double seconds);
+
+/// Rows of cells as text, columns aligned; the first row is the header. Numbers' columns (all but
+/// the first two) are aligned to the right.
+[[nodiscard]] std::string aligned_table(const std::vector<std::vector<std::string>>& rows);
+
+}  // namespace taut::cli

@@ -1,0 +1,171 @@
+#pragma once
+// Makes small ONNX models in memory. Needs ONNX_ML and ONNX_NAMESPACE to be defined.
+
+#include <onnx/onnx_pb.h>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace taut::graph {
+
+class OnnxBuilder {
+ public:
+  explicit OnnxBuilder(std::int64_t operator_set = 13) {
+    model_.set_ir_version(7);
+    model_.add_opset_import()->set_version(operator_set);
+    graph().set_name("made");
+  }
+
+  onnx::GraphProto& graph() { return *model_.mutable_graph(); }
+  onnx::ModelProto& model() { return model_; }
+
+  /// Sizes below 1 become a symbolic dimension named "d0", "d1" ...
+  void input(const std::string& name, const std::vector<std::int64_t>& shape,
+             std::int32_t type = onnx::TensorProto::FLOAT) {
+    describe(*graph().add_input(), name, shape, type);
+  }
+  void output(const std::string& name) {
+    onnx::ValueInfoProto& info = *graph().add_output();
+    info.set_name(name);
+    info.mutable_type()->mutable_tensor_type()->set_elem_type(onnx::TensorProto::FLOAT);
+  }
+
+  /// Weights without values: only their shape matters to the reader.
+  void weights(const std::string& name, const std::vector<std::int64_t>& shape) {
+    onnx::TensorProto& tensor = *graph().add_initializer();
+    tensor.set_name(name);
+    tensor.set_data_type(onnx::TensorProto::FLOAT);
+    for (const std::int64_t size : shape) tensor.add_dims(size);
+  }
+  void integers(const std::string& name, const std::vector<std::int64_t>& values) {
+    onnx::TensorProto& tensor = *graph().add_initializer();
+    tensor.set_name(name);
+    tensor.set_data_type(onnx::TensorProto::INT64);
+    tensor.add_dims(static_cast<std::int64_t>(values.size()));
+    for (const std::int64_t value : values) tensor.add_int64_data(value);
+  }
+
+  using Integers = std::vector<std::pair<std::string, std::vector<std::int64_t>>>;
+
+  /// A node named as its output; attributes of several numbers are lists, of one a number.
+  onnx::NodeProto& node(const std::string& op, const std::vector<std::string>& inputs,
+                        const std::string& output, const Integers& attributes = {}) {
+    onnx::NodeProto& made = *graph().add_node();
+    made.set_op_type(op);
+    made.set_name(output);
+    for (const std::string& input : inputs) made.add_input(input);
+    made.add_output(output);
+    for (const auto& [name, values] : attributes) {
+      onnx::AttributeProto& attribute = *made.add_attribute();
+      attribute.set_name(name);
+      if (values.size() == 1) {
+        attribute.set_type(onnx::AttributeProto::INT);
+        attribute.set_i(values[0]);
+      } else {
+        attribute.set_type(onnx::AttributeProto::INTS);
+        for (const std::int64_t value : values) attribute.add_ints(value);
+      }
+    }
+    return made;
+  }
+
+  [[nodiscard]] std::string bytes() const { return model_.SerializeAsString(); }
+
+ private:
+  static void describe(onnx::ValueInfoProto& info, const std::string& name,
+                       const std::vector<std::int64_t>& shape, std::int32_t type) {
+    info.set_name(name);
+    auto& tensor = *info.mutable_type()->mutable_tensor_type();
+    tensor.set_elem_type(type);
+    for (std::size_t d = 0; d < shape.size(); ++d) {
+      auto& dim = *tensor.mutable_shape()->add_dim();
+      if (shape[d] > 0) {
+        dim.set_dim_value(shape[d]);
+      } else {
+        dim.set_dim_param("d" + std::to_string(d));
+      }
+    }
+  }
+
+  onnx::ModelProto model_;
+};
+
+/// Lenet-c as an exporter writes it: biases, activations, a symbolic batch.
+inline OnnxBuilder onnx_lenet_c() {
+  OnnxBuilder made;
+  made.input("x", {0, 1, 28, 28});
+  const auto layer = [&](const std::string& name, const std::string& in, std::int64_t from,
+                         std::int64_t to) {
+    made.weights(name + ".w", {to, from, 5, 5});
+    made.weights(name + ".b", {to});
+    made.node("Conv", {in, name + ".w", name + ".b"}, name);
+    made.node("Relu", {name}, name + ".relu");
+    made.node("MaxPool", {name + ".relu"}, name + ".pool",
+              {{"kernel_shape", {2, 2}}, {"strides", {2, 2}}});
+  };
+  layer("conv1", "x", 1, 20);
+  layer("conv2", "conv1.pool", 20, 50);
+  made.node("Flatten", {"conv2.pool"}, "flat", {{"axis", {1}}});
+  made.weights("fc1.w", {500, 800});
+  made.weights("fc1.b", {500});
+  made.node("Gemm", {"flat", "fc1.w", "fc1.b"}, "fc1", {{"transB", {1}}});
+  made.node("Relu", {"fc1"}, "fc1.relu");
+  made.weights("fc2.w", {500, 10});
+  made.node("MatMul", {"fc1.relu", "fc2.w"}, "fc2");
+  made.output("fc2");
+  return made;
+}
+
+/// A residual block with normalisation, then a global pool and a classifier.
+inline OnnxBuilder onnx_residual() {
+  OnnxBuilder made;
+  made.input("x", {4, 8, 16, 16});
+  made.weights("a.w", {16, 8, 3, 3});
+  made.node("Conv", {"x", "a.w"}, "a", {{"pads", {1, 1, 1, 1}}});
+  for (const char* part : {"scale", "bias", "mean", "var"}) made.weights(part, {16});
+  made.node("BatchNormalization", {"a", "scale", "bias", "mean", "var"}, "a.norm");
+  made.node("Relu", {"a.norm"}, "a.relu");
+  made.weights("b.w", {16, 16, 3, 3});
+  made.node("Conv", {"a.relu", "b.w"}, "b", {{"pads", {1, 1, 1, 1}}});
+  made.weights("c.w", {16, 1, 3, 3});
+  made.node("Conv", {"b", "c.w"}, "c", {{"pads", {1, 1, 1, 1}}, {"group", {16}}});
+  made.node("Add", {"c", "a.relu"}, "sum");
+  made.node("GlobalAveragePool", {"sum"}, "pool");
+  made.node("Flatten", {"pool"}, "flat", {{"axis", {1}}});
+  made.weights("fc.w", {16, 10});
+  made.node("MatMul", {"flat", "fc.w"}, "fc");
+  made.output("fc");
+  return made;
+}
+
+/// Token ids through an embedding and one attention block of four heads.
+inline OnnxBuilder onnx_attention() {
+  OnnxBuilder made;
+  made.input("ids", {2, 6}, onnx::TensorProto::INT64);
+  made.weights("table", {100, 8});
+  made.node("Gather", {"table", "ids"}, "emb");
+  for (const std::string name : {"q", "k", "v"}) {
+    made.weights(name + ".w", {8, 8});
+    made.node("MatMul", {"emb", name + ".w"}, name);
+    made.integers(name + ".shape", {2, 6, 4, 2});
+    made.node("Reshape", {name, name + ".shape"}, name + ".heads");
+    made.node("Transpose", {name + ".heads"}, name + ".t",
+              {{"perm", name == "k" ? std::vector<std::int64_t>{0, 2, 3, 1}
+                                    : std::vector<std::int64_t>{0, 2, 1, 3}}});
+  }
+  made.node("MatMul", {"q.t", "k.t"}, "scores");
+  made.node("Softmax", {"scores"}, "weights", {{"axis", {3}}});
+  made.node("MatMul", {"weights", "v.t"}, "mixed");
+  made.node("Transpose", {"mixed"}, "back", {{"perm", {0, 2, 1, 3}}});
+  made.integers("flat.shape", {2, 6, 8});
+  made.node("Reshape", {"back", "flat.shape"}, "flat");
+  made.weights("out.w", {8, 8});
+  made.node("MatMul", {"flat", "out.w"}, "out");
+  made.node("Add", {"out", "emb"}, "sum");
+  made.output("sum");
+  return made;
+}
+
+}  // namespace taut::graph
