@@ -60,12 +60,14 @@ void set_option(Options& options, const std::string& key, const Json& value) {
   if (setter == setters().end()) {
     std::vector<std::string> known = {"budget"};
     for (const auto& [name, set] : setters()) known.push_back(name);
-    throw Error(ErrorKind::kConfig, concat("unknown option \"", key, "\""), {}, suggest(key, known));
+    throw Error(ErrorKind::kConfig, concat("unknown option \"", key, "\""), {},
+                suggest(key, known));
   }
   try {
     setter->second(options, value);
   } catch (const Json::exception&) {
-    throw Error(ErrorKind::kConfig, concat("option \"", key, "\" has the wrong type: ", value.dump()));
+    throw Error(ErrorKind::kConfig,
+                concat("option \"", key, "\" has the wrong type: ", value.dump()));
   }
 }
 

@@ -66,7 +66,8 @@ class LayerStore {
     std::vector<float> turned(values.size());
     for (std::int64_t r = 0; r < rows; ++r) {
       for (std::int64_t c = 0; c < columns; ++c) {
-        turned[static_cast<std::size_t>(c * rows + r)] = values[static_cast<std::size_t>(r * columns + c)];
+        turned[static_cast<std::size_t>(c * rows + r)] =
+            values[static_cast<std::size_t>(r * columns + c)];
       }
     }
     return turned;
