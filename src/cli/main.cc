@@ -106,7 +106,7 @@ std::vector<Command> add_commands(CLI::App& root, const Globals& globals) {
   std::string mend = concat("see taut ", chosen.front()->get_name(), " --help");
   for (const std::string& extra : chosen.front()->remaining()) {
     const std::string near = nearest_name(extra, known);
-    if (extra.starts_with("-") && !near.empty()) mend = concat("did you mean ", near, "?");
+    if (extra.starts_with('-') && !near.empty()) mend = concat("did you mean ", near, "?");
   }
   throw Error(ErrorKind::kConfig, failed.what(), "taut " + chosen.front()->get_name(), mend);
 }
