@@ -111,8 +111,13 @@ def parse_line(text: str, path: Path, number: int) -> Record:
     if line.get("step") is None:
         raise ReportError('"step" is missing', where, mend)
     for name, kind in (("memory_parts", dict), ("rows_by_width", list)):
-        if name in line and not isinstance(line[name], kind):
+        if name not in line:
+            continue
+        if not isinstance(line[name], kind):
             raise ReportError(f'"{name}" must be a JSON {"object" if kind is dict else "list"}', where, mend)
+        values = line[name].values() if kind is dict else line[name]
+        if not all(isinstance(value, int) and value >= 0 for value in values):
+            raise ReportError(f'"{name}" must hold whole numbers, none negative', where, mend)
     return line
 
 

@@ -90,9 +90,7 @@ Command add_info(CLI::App& root, const Globals& globals) {
               if (!globals.json) print_info(info);
               return {info};
             }
-#if defined(TAUT_CLI_PLAN)
             if (is_model(*source)) return model_info(*source, globals);
-#endif
             const bool is_run = fs::is_directory(*source);
             if (is_run && !fs::exists(*source + "/config.toml")) {
               throw Error(ErrorKind::kNotFound, "not a run: config.toml is missing", *source);

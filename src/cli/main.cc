@@ -74,12 +74,10 @@ std::vector<Command> add_commands(CLI::App& root, const Globals& globals) {
     commands.push_back(add(root, globals));
   }
 #endif
-  std::vector<Command (*)(CLI::App&, const Globals&)> light = {add_info};
-#if defined(TAUT_CLI_PLAN)
-  light.insert(light.end(), {add_plan, add_simulate, add_figures});
-#endif
+  std::vector<Command (*)(CLI::App&, const Globals&)> light = {add_info, add_plan, add_simulate,
+                                                               add_figures};
 #if defined(TAUT_CLI_DATA)
-  light.insert(light.begin() + 1, {add_synth, add_predict});
+  light.insert(light.begin() + 1, {add_init, add_synth, add_predict});
 #endif
   for (const auto add : light) commands.push_back(add(root, globals));
   return commands;

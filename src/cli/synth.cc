@@ -28,6 +28,7 @@ Json result_json(const data::SynthResult& result, const data::SynthOptions& opti
           {"positive_rate", result.positive_rate},
           {"bayes_auc", result.bayes_auc},
           {"test_bayes_auc", result.files.back().bayes_auc},
+          {"ids", result.ids},
           {"seed", options.seed},
           {"files", files}};
 }
@@ -42,12 +43,26 @@ void print_result(const data::SynthResult& result) {
             << result.bayes_auc << std::endl;
 }
 
-void add_options(CLI::App& app, data::SynthOptions& o) {
+struct Options {
+  data::SynthOptions synth;
+  std::string split;
+};
+
+constexpr const char* kUsualSplit = "0.8,0.1,0.1";
+
+std::vector<double> parse_shares(const std::string& text) {
+  std::vector<double> shares;
+  for (const std::string& part : split(text, ',')) shares.push_back(parse_ratio(part).value);
+  return shares;
+}
+
+void add_options(CLI::App& app, Options& options) {
+  data::SynthOptions& o = options.synth;
   app.add_option("FILE", o.path, "What to write: *.parquet or *.csv")->required();
   app.add_option("--rows", o.rows, "Rows of all files together")->capture_default_str();
   app.add_option("--columns", o.categorical, "Categorical columns")->capture_default_str();
   app.add_option("--dense", o.dense, "Dense columns")->capture_default_str();
-  app.add_option("--ids", o.ids, "Ids of each categorical column, or one number for all")
+  app.add_option("--ids", o.ids, "Ids of all categorical columns together, or of each (N,N,...)")
       ->delimiter(',')
       ->capture_default_str();
   app.add_option("--exponent", o.exponent, "Exponent of the ids' Zipf law; 0: all as frequent")
@@ -63,10 +78,11 @@ void add_options(CLI::App& app, data::SynthOptions& o) {
   app.add_option("--auc", o.bayes_auc, "The best possible AUC to aim at")->capture_default_str();
   app.add_option("--positive-rate", o.positive_rate, "Share of rows with label 1")
       ->capture_default_str();
-  app.add_option("--split", o.split,
-                 "Shares of train, valid and test (0.8,0.1,0.1): FILE is the training file, "
-                 "valid.* and test.* are written beside it")
-      ->delimiter(',');
+  app.add_option("--split", options.split,
+                 "Write train.*, valid.* and test.* into FILE's folder instead of FILE, with these "
+                 "shares of "
+                 "the rows (0.8,0.1,0.1 when none are given)")
+      ->expected(0, 1);
 }
 
 }  // namespace
@@ -74,16 +90,20 @@ void add_options(CLI::App& app, data::SynthOptions& o) {
 Command add_synth(CLI::App& root, const Globals& globals) {
   CLI::App* app =
       root.add_subcommand("synth", "Write synthetic click data whose best possible AUC is known");
-  auto o = std::make_shared<data::SynthOptions>();
+  auto o = std::make_shared<Options>();
   add_options(*app, *o);
-  return {app, [o, &globals] {
-            o->seed = globals.seed;
-            o->threads = globals.threads;
-            ProgressBar bar("synth", o->rows, "rows");
+  return {app, [app, o, &globals] {
+            data::SynthOptions& options = o->synth;
+            options.seed = globals.seed;
+            options.threads = globals.threads;
+            if (app->count("--split") > 0) {
+              options.split = parse_shares(o->split.empty() ? kUsualSplit : o->split);
+            }
+            ProgressBar bar("synth", options.rows, "rows");
             const data::SynthResult result =
-                data::write_synthetic(*o, [&bar](std::int64_t rows) { bar.update(rows); });
+                data::write_synthetic(options, [&bar](std::int64_t rows) { bar.update(rows); });
             if (!globals.json) print_result(result);
-            return Outcome{result_json(result, *o)};
+            return Outcome{result_json(result, options)};
           }};
 }
 

@@ -34,12 +34,6 @@ const arrow::DataType& value_type(const arrow::DataType& dictionary) {
   return *static_cast<const arrow::DictionaryType&>(dictionary).value_type();
 }
 
-bool can_be_id(const arrow::DataType& type) {
-  const Type::type id = type.id();
-  if (id == Type::DICTIONARY) return can_be_id(value_type(type));
-  return arrow::is_integer(id) || id == Type::BOOL || is_string_like(id);
-}
-
 bool can_be_number(const arrow::DataType& type) {
   const Type::type id = type.id();
   return arrow::is_integer(id) || id == Type::FLOAT || id == Type::DOUBLE || id == Type::BOOL;
@@ -112,19 +106,19 @@ bool is_zero_or_one(T value) {
 }
 
 template <typename StringArray>
-void append_text_ids(const arrow::Array& array, std::uint64_t* out) {
+void to_text_ids(const arrow::Array& array, std::uint64_t* out) {
   const auto& strings = static_cast<const StringArray&>(array);
   for (std::int64_t i = 0; i < array.length(); ++i) {
     out[i] = strings.IsNull(i) ? kMissingId : id_of_text(strings.GetView(i));
   }
 }
 
-void append_single_ids(const arrow::Array& array, std::vector<std::uint64_t>& ids);
+void to_single_ids(const arrow::Array& array, std::vector<std::uint64_t>& ids);
 
-void append_dictionary_ids(const arrow::Array& array, std::uint64_t* out) {
+void to_dictionary_ids(const arrow::Array& array, std::uint64_t* out) {
   const auto& encoded = static_cast<const arrow::DictionaryArray&>(array);
   std::vector<std::uint64_t> values;
-  append_single_ids(*encoded.dictionary(), values);
+  to_single_ids(*encoded.dictionary(), values);
   const arrow::Array& indices = *encoded.indices();
   with_values(indices, [&](const auto* index) {
     if (array.null_count() == 0) {
@@ -140,19 +134,18 @@ void append_dictionary_ids(const arrow::Array& array, std::uint64_t* out) {
 }
 
 // One id per element, kMissingId for nulls.
-void append_single_ids(const arrow::Array& array, std::vector<std::uint64_t>& ids) {
-  const std::size_t before = ids.size();
-  ids.resize(before + static_cast<std::size_t>(array.length()));
-  std::uint64_t* out = ids.data() + before;
+void to_single_ids(const arrow::Array& array, std::vector<std::uint64_t>& ids) {
+  ids.resize(static_cast<std::size_t>(array.length()));
+  std::uint64_t* out = ids.data();
   switch (array.type_id()) {
     case Type::STRING:
     case Type::BINARY:
-      return append_text_ids<arrow::BinaryArray>(array, out);
+      return to_text_ids<arrow::BinaryArray>(array, out);
     case Type::LARGE_STRING:
     case Type::LARGE_BINARY:
-      return append_text_ids<arrow::LargeBinaryArray>(array, out);
+      return to_text_ids<arrow::LargeBinaryArray>(array, out);
     case Type::DICTIONARY:
-      return append_dictionary_ids(array, out);
+      return to_dictionary_ids(array, out);
     default:
       break;
   }
@@ -171,14 +164,14 @@ void append_single_ids(const arrow::Array& array, std::vector<std::uint64_t>& id
 }
 
 template <typename ListArray>
-void append_list_ids(const arrow::Array& array, IdRows& column) {
+void to_list_ids(const arrow::Array& array, IdRows& column) {
   const auto& lists = static_cast<const ListArray&>(array);
   const std::int64_t rows = array.length();
   const std::int64_t first = lists.value_offset(0);
   const std::shared_ptr<arrow::Array> elements =
       lists.values()->Slice(first, lists.value_offset(rows) - first);
   std::vector<std::uint64_t> ids;
-  append_single_ids(*elements, ids);
+  to_single_ids(*elements, ids);
   for (std::int64_t row = 0; row < rows; ++row) {
     if (lists.IsNull(row)) column.ids.push_back(kMissingId);
     for (std::int64_t i = lists.value_offset(row); i < lists.value_offset(row + 1); ++i) {
@@ -189,6 +182,12 @@ void append_list_ids(const arrow::Array& array, IdRows& column) {
 }
 
 }  // namespace
+
+bool can_be_id(const arrow::DataType& type) {
+  const Type::type id = type.id();
+  if (id == Type::DICTIONARY) return can_be_id(value_type(type));
+  return arrow::is_integer(id) || id == Type::BOOL || is_string_like(id);
+}
 
 void check_type(const arrow::DataType& type, const ColumnRole& role, const std::string& path) {
   if (fits(type, role.role)) return;
@@ -213,26 +212,29 @@ void check_type(const arrow::DataType& type, const ColumnRole& role, const std::
   }
 }
 
-void append_labels(const arrow::Array& array, std::vector<float>& labels, BadCells& bad) {
-  const auto base = static_cast<std::int64_t>(labels.size());
-  labels.resize(labels.size() + static_cast<std::size_t>(array.length()));
-  float* out = labels.data() + base;
+void to_labels(const arrow::Array& array, std::vector<float>& labels, BadCells& bad) {
+  labels.resize(static_cast<std::size_t>(array.length()));
+  float* out = labels.data();
   with_values(array, [&](const auto* values) {
+    bool all_good = array.null_count() == 0;
     for (std::int64_t i = 0; i < array.length(); ++i) {
       out[i] = static_cast<float>(values[i]);
+      all_good &= is_zero_or_one(values[i]);
+    }
+    if (all_good) return;
+    for (std::int64_t i = 0; i < array.length(); ++i) {
       if (array.IsNull(i)) {
-        bad.add(base + i, [] { return std::string("the label is missing"); });
+        bad.add(i, [] { return std::string("the label is missing"); });
       } else if (!is_zero_or_one(values[i])) {
-        bad.add(base + i, [&] { return concat("the label is ", +values[i], ", must be 0 or 1"); });
+        bad.add(i, [&] { return concat("the label is ", +values[i], ", must be 0 or 1"); });
       }
     }
   });
 }
 
-void append_time(const arrow::Array& array, std::vector<std::int64_t>& time, BadCells& bad) {
-  const auto base = static_cast<std::int64_t>(time.size());
-  time.resize(time.size() + static_cast<std::size_t>(array.length()));
-  std::int64_t* out = time.data() + base;
+void to_time(const arrow::Array& array, std::vector<std::int64_t>& time, BadCells& bad) {
+  time.resize(static_cast<std::size_t>(array.length()));
+  std::int64_t* out = time.data();
   with_values(array, [&](const auto* values) {
     for (std::int64_t i = 0; i < array.length(); ++i) {
       out[i] = static_cast<std::int64_t>(values[i]);
@@ -240,14 +242,13 @@ void append_time(const arrow::Array& array, std::vector<std::int64_t>& time, Bad
   });
   if (array.null_count() == 0) return;
   for (std::int64_t i = 0; i < array.length(); ++i) {
-    if (array.IsNull(i)) bad.add(base + i, [] { return std::string("the time is missing"); });
+    if (array.IsNull(i)) bad.add(i, [] { return std::string("the time is missing"); });
   }
 }
 
-void append_dense(const arrow::Array& array, std::vector<float>& values, BadCells& bad) {
-  const auto base = static_cast<std::int64_t>(values.size());
-  values.resize(values.size() + static_cast<std::size_t>(array.length()));
-  float* out = values.data() + base;
+bool to_dense(const arrow::Array& array, std::vector<float>& values, BadCells& bad) {
+  values.resize(static_cast<std::size_t>(array.length()));
+  float* out = values.data();
   bool all_finite = true;
   with_values(array, [&](const auto* from) {
     for (std::int64_t i = 0; i < array.length(); ++i) {
@@ -255,24 +256,31 @@ void append_dense(const arrow::Array& array, std::vector<float>& values, BadCell
       all_finite &= std::fabs(out[i]) <= std::numeric_limits<float>::max();
     }
   });
-  if (all_finite && array.null_count() == 0) return;
+  if (all_finite && array.null_count() == 0) return false;
   for (std::int64_t i = 0; i < array.length(); ++i) {
     if (array.IsNull(i)) {
       out[i] = std::numeric_limits<float>::quiet_NaN();
     } else if (!std::isfinite(out[i])) {
-      bad.add(base + i,
-              [&] { return concat("the value is ", out[i], ", must be a finite number"); });
+      bad.add(i, [&] { return concat("the value is ", out[i], ", must be a finite number"); });
     }
   }
+  return array.null_count() > 0;
 }
 
-void append_ids(const arrow::Array& array, std::int64_t rows, IdRows& column) {
-  if (!is_bag_list(array.type_id())) {
-    return append_single_ids(array, column.ids);
+void to_ids(const std::shared_ptr<arrow::Array>& array, IdRows& column) {
+  const Type::type id = array->type_id();
+  column.clear();
+  if ((id == Type::INT64 || id == Type::UINT64) && array->null_count() == 0) {
+    // Both have the same bits as ids, and unsigned may look at signed integers of its width.
+    const auto* values = array->data()->GetValues<std::uint64_t>(1);
+    column.borrowed = {values, static_cast<std::size_t>(array->length())};
+    column.owner = array;
+    return;
   }
-  column.make_bags(rows);
-  if (array.type_id() == Type::LIST) return append_list_ids<arrow::ListArray>(array, column);
-  append_list_ids<arrow::LargeListArray>(array, column);
+  if (!is_bag_list(id)) return to_single_ids(*array, column.ids);
+  column.offsets.push_back(0);
+  if (id == Type::LIST) return to_list_ids<arrow::ListArray>(*array, column);
+  to_list_ids<arrow::LargeListArray>(*array, column);
 }
 
 }  // namespace taut::data

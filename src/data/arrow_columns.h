@@ -5,6 +5,7 @@
 #include <arrow/type.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,16 +15,18 @@
 
 namespace taut::data {
 
+/// True if values of the type can be ids (not lists of them).
+[[nodiscard]] bool can_be_id(const arrow::DataType& type);
+
 /// Throws kData, naming file, column and type, if a column of this type cannot play the role.
 void check_type(const arrow::DataType& type, const ColumnRole& role, const std::string& path);
 
-/// Each appends array.length() values; bad cells are counted from the column's size before the
-/// call.
-void append_labels(const arrow::Array& array, std::vector<float>& labels, BadCells& bad);
-void append_time(const arrow::Array& array, std::vector<std::int64_t>& time, BadCells& bad);
-/// A null becomes NaN; NaN and infinity are bad cells.
-void append_dense(const arrow::Array& array, std::vector<float>& values, BadCells& bad);
-/// rows: bags in the column before the call. Nulls inside a list are left out.
-void append_ids(const arrow::Array& array, std::int64_t rows, IdRows& column);
+/// Each replaces a column by the values of an array; bad cells are numbered from 0.
+void to_labels(const arrow::Array& array, std::vector<float>& labels, BadCells& bad);
+void to_time(const arrow::Array& array, std::vector<std::int64_t>& time, BadCells& bad);
+/// A null becomes NaN; NaN and infinity are bad cells. True if there is a null.
+bool to_dense(const arrow::Array& array, std::vector<float>& values, BadCells& bad);
+/// Nulls inside a list are left out. 64-bit integers are not copied: the column then keeps the array.
+void to_ids(const std::shared_ptr<arrow::Array>& array, IdRows& column);
 
 }  // namespace taut::data

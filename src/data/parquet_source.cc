@@ -1,10 +1,6 @@
 // Parquet files, row group by row group; the columns of a block are decoded side by side.
 
-#include <arrow/io/file.h>
 #include <arrow/record_batch.h>
-#include <parquet/arrow/reader.h>
-#include <parquet/arrow/schema.h>
-#include <parquet/exception.h>
 #include <parquet/file_reader.h>
 
 #include <algorithm>
@@ -12,114 +8,12 @@
 #include <utility>
 
 #include "arrow_columns.h"
+#include "parquet_file.h"
 #include "source.h"
-#include "taut/core/error.h"
 #include "taut/core/text.h"
 
 namespace taut::data {
 namespace {
-
-constexpr std::int64_t kStreamBufferBytes = 1 << 18;  // of each column chunk being read
-
-std::string first_line(const std::string& text) {
-  return text.substr(0, text.find('\n'));
-}
-
-[[noreturn]] void throw_format(const std::string& reason, const std::string& where) {
-  throw Error(ErrorKind::kFormat, concat("not a whole Parquet file (", first_line(reason), ")"),
-              where, "write or copy it again");
-}
-
-// Parquet reports by exceptions and by status; both become ours.
-template <typename Fn>
-auto guarded(const std::string& where, Fn&& fn) {
-  try {
-    auto result = fn();
-    if (!result.ok()) throw_format(result.status().message(), where);
-    return std::move(result).ValueUnsafe();
-  } catch (const parquet::ParquetException& error) {
-    throw_format(error.what(), where);
-  }
-}
-
-parquet::ReaderProperties reader_properties() {
-  parquet::ReaderProperties properties(arrow::default_memory_pool());
-  properties.enable_buffered_stream();
-  properties.set_buffer_size(kStreamBufferBytes);
-  return properties;
-}
-
-void collect_leaves(const parquet::arrow::SchemaField& field, std::vector<int>& leaves) {
-  if (field.is_leaf()) leaves.push_back(field.column_index);
-  for (const auto& child : field.children) collect_leaves(child, leaves);
-}
-
-// True if all data pages of a chunk are dictionary-encoded, so that its strings need not be made.
-bool is_dictionary_encoded(const parquet::ColumnChunkMetaData& chunk) {
-  if (chunk.type() != parquet::Type::BYTE_ARRAY || chunk.encoding_stats().empty()) return false;
-  return std::all_of(chunk.encoding_stats().begin(), chunk.encoding_stats().end(),
-                     [](const parquet::PageEncodingStats& page) {
-                       return page.page_type == parquet::PageType::DICTIONARY_PAGE ||
-                              page.encoding == parquet::Encoding::RLE_DICTIONARY ||
-                              page.encoding == parquet::Encoding::PLAIN_DICTIONARY;
-                     });
-}
-
-struct Column {
-  ColumnRole role;
-  std::vector<int> leaves;
-};
-
-// A file's footer, checked against the schema; the file itself is opened when its turn comes.
-struct ParquetFile {
-  std::string path;
-  std::shared_ptr<parquet::FileMetaData> metadata;
-  std::vector<Column> columns;
-  std::vector<int> dictionary_leaves;
-};
-
-std::unique_ptr<parquet::arrow::FileReader> open_reader(const ParquetFile& file) {
-  auto input = arrow::io::ReadableFile::Open(file.path);
-  if (!input.ok()) throw Error(ErrorKind::kIo, first_line(input.status().message()), file.path);
-  return guarded(file.path, [&] {
-    parquet::arrow::FileReaderBuilder builder;
-    const arrow::Status status = builder.Open(*input, reader_properties(), file.metadata);
-    using Result = arrow::Result<std::unique_ptr<parquet::arrow::FileReader>>;
-    if (!status.ok()) return Result(status);
-    parquet::ArrowReaderProperties properties(/*use_threads=*/false);
-    properties.set_batch_size(kBlockRows);
-    properties.set_pre_buffer(false);
-    for (const int leaf : file.dictionary_leaves) properties.set_read_dictionary(leaf, true);
-    builder.properties(properties);
-    return builder.Build();
-  });
-}
-
-ParquetFile inspect(const std::string& path, const std::vector<ColumnRole>& roles) {
-  ParquetFile file;
-  file.path = path;
-  const std::unique_ptr<parquet::arrow::FileReader> reader = open_reader(file);
-  file.metadata = reader->parquet_reader()->metadata();
-  const std::vector<parquet::arrow::SchemaField>& fields = reader->manifest().schema_fields;
-  std::vector<std::string> names;
-  for (const auto& field : fields) names.push_back(field.field->name());
-  for (const ColumnRole& role : roles) {
-    const auto& field = fields[find_column(role.name, names, path)];
-    check_type(*field.field->type(), role, path);
-    Column column{role, {}};
-    collect_leaves(field, column.leaves);
-    file.columns.push_back(std::move(column));
-  }
-  if (file.metadata->num_row_groups() == 0) return file;
-  const std::unique_ptr<parquet::RowGroupMetaData> group = file.metadata->RowGroup(0);
-  for (const Column& column : file.columns) {
-    if (column.role.role != Role::kCategorical) continue;
-    for (const int leaf : column.leaves) {
-      if (is_dictionary_encoded(*group->ColumnChunk(leaf))) file.dictionary_leaves.push_back(leaf);
-    }
-  }
-  return file;
-}
 
 class ParquetSource : public RowSource {
  public:
@@ -131,7 +25,7 @@ class ParquetSource : public RowSource {
         policy_(options.reader.on_bad_row),
         pool_(decode_threads(options.reader)) {
     for (const InputFile& input : options.files) {
-      files_.push_back(inspect(input.path, roles_));
+      files_.push_back(inspect_parquet(input.path, roles_));
       std::int64_t first_row = 1;
       const parquet::FileMetaData& metadata = *files_.back().metadata;
       for (int group = 0; group < metadata.num_row_groups(); ++group) {
@@ -168,7 +62,7 @@ class ParquetSource : public RowSource {
       open_file_ = unit.file;
     }
     streams_.clear();
-    for (const Column& column : file.columns) {
+    for (const ParquetColumn& column : file.columns) {
       streams_.push_back(guarded(where(column.role.name), [&] {
         return reader_->GetRecordBatchReader({unit.group}, column.leaves);
       }));
@@ -180,12 +74,13 @@ class ParquetSource : public RowSource {
   // The next rows of the open row group; false when there are none.
   bool read_block(Rows& rows) {
     if (rows_left_ == 0) return false;
-    rows.reset(options_.reader.schema);
+    rows.reuse(options_.reader.schema);
     const std::int64_t wanted = std::min(rows_left_, kBlockRows);
     pool_.run(static_cast<std::int64_t>(roles_.size()), [&](std::int64_t c) {
       const std::int64_t got = decode(static_cast<std::size_t>(c), rows);
       if (got != wanted) {
-        throw_format(concat("column ends after ", got, " of ", wanted, " rows"), where(names_[c]));
+        throw_broken_parquet(concat("column ends after ", got, " of ", wanted, " rows"),
+                             where(names_[c]));
       }
     });
     rows.size = wanted;
@@ -195,7 +90,7 @@ class ParquetSource : public RowSource {
     return true;
   }
 
-  // Appends one batch of column c; its rows.
+  // Replaces column c by its next batch; its rows.
   std::int64_t decode(std::size_t c, Rows& rows) {
     const ColumnRole& role = roles_[c];
     BadCells& bad = bad_[c];
@@ -206,17 +101,17 @@ class ParquetSource : public RowSource {
     const arrow::Array& array = *batch->column(0);
     switch (role.role) {
       case Role::kLabel:
-        append_labels(array, rows.labels, bad);
+        to_labels(array, rows.labels, bad);
         break;
       case Role::kTime:
-        append_time(array, rows.time, bad);
+        to_time(array, rows.time, bad);
         break;
       case Role::kDense:
-        append_dense(array, rows.dense[role.index], bad);
-        finish_dense(options_, role.index, rows.dense[role.index]);
+        finish_dense(options_, role.index, to_dense(array, rows.dense[role.index], bad),
+                     rows.dense[role.index]);
         break;
       case Role::kCategorical:
-        append_ids(array, 0, rows.categorical[role.index]);
+        to_ids(batch->column(0), rows.categorical[role.index]);
         break;
     }
     return array.length();

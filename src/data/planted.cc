@@ -16,8 +16,8 @@ constexpr int kInterceptSteps = 40;
 constexpr double kQuarterTurn = 1.5707963267948966;
 
 // Shares of the logit's variance.
-constexpr double kBiasShare = 0.45;
-constexpr double kDotShare = 0.35;
+constexpr double kBiasShare = 0.50;
+constexpr double kDotShare = 0.30;
 constexpr double kDenseShare = 0.20;
 
 // Sample rows are drawn far from the numbers of real ones.
@@ -101,10 +101,7 @@ PlantedModel::PlantedModel(const SynthOptions& options)
       inputs_(CounterRandom(options.seed).with(1)),
       hidden_(CounterRandom(options.seed).with(2)),
       labels_(CounterRandom(options.seed).with(3)) {
-  for (int c = 0; c < options.categorical; ++c) {
-    const auto which = static_cast<std::size_t>(options.ids.size() == 1 ? 0 : c);
-    zipf_.emplace_back(options.ids[which], options.exponent);
-  }
+  for (const std::int64_t ids : synthetic_ids(options)) zipf_.emplace_back(ids, options.exponent);
   calibrate();
 }
 
@@ -148,13 +145,15 @@ PlantedModel::Parts PlantedModel::parts(double time, const PlantedRow& inputs) c
   Parts sum;
   std::array<double, kMostFactors + 1> hidden{};
   std::array<double, kMostFactors + 1> partner{};
-  for (int c = 0; c < options_.categorical; ++c) {
+  const int columns = options_.categorical;
+  for (int c = 0; 2 * c < columns; ++c) {
     pool(c, inputs.ids[static_cast<std::size_t>(c)], angle, hidden.data());
     sum.bias += hidden[0];
-    if (c % 2 == 1) {
-      for (int k = 1; k <= options_.factors; ++k) sum.dots += hidden[k] * partner[k];
-    }
-    partner = hidden;
+    const int other = columns - 1 - c;
+    if (other == c) break;
+    pool(other, inputs.ids[static_cast<std::size_t>(other)], angle, partner.data());
+    sum.bias += partner[0];
+    for (int k = 1; k <= options_.factors; ++k) sum.dots += hidden[k] * partner[k];
   }
   for (std::size_t d = 0; d < inputs.dense.size(); ++d) {
     sum.dense += inputs.dense[d] * unit(hidden_.with(~std::uint64_t{0}), d);

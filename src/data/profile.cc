@@ -83,7 +83,7 @@ DataProfile learn_profile(const ReaderOptions& options, ScalingKind kind) {
     const auto columns = static_cast<std::int64_t>(distinct.size());
     pool.run(columns + static_cast<std::int64_t>(moments.size()), [&](std::int64_t c) {
       if (c < columns) {
-        distinct[c].add(rows.categorical[c].ids);
+        distinct[c].add(rows.categorical[c].values());
       } else {
         moments[c - columns].add(rows.dense[c - columns]);
       }

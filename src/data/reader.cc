@@ -41,6 +41,14 @@ class BatchCutter {
 
   bool next(Item& item) {
     out_.reset(schema_);
+    if (!shuffles_ && at_ == block_.size && !ended_) refill();
+    if (!shuffles_ && block_.size - at_ >= batch_size_) {  // the usual case: from the block itself
+      to_batch(block_, at_, batch_size_, item.batch);
+      at_ += batch_size_;
+      given_rows_ += batch_size_;
+      item.bad = bad_;
+      return true;
+    }
     while (out_.size < batch_size_ && step()) {
     }
     item.bad = bad_;
@@ -49,7 +57,7 @@ class BatchCutter {
       return false;
     }
     given_rows_ += out_.size;
-    to_batch(out_, item.batch);
+    to_batch(out_, 0, out_.size, item.batch);
     return true;
   }
 

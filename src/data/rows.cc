@@ -7,21 +7,22 @@
 namespace taut::data {
 namespace {
 
-template <typename T>
-void append_range(const std::vector<T>& from, std::int64_t begin, std::int64_t count,
-                  std::vector<T>& to) {
+constexpr std::int64_t kTransposeRows = 256;
+
+template <typename From, typename T>
+void append_range(const From& from, std::int64_t begin, std::int64_t count, std::vector<T>& to) {
   if (from.empty()) return;
   to.insert(to.end(), from.begin() + begin, from.begin() + begin + count);
 }
 
 void append_ids(const IdRows& from, std::int64_t begin, std::int64_t count, std::int64_t to_size,
                 IdRows& to) {
-  if (from.single() && to.single()) return append_range(from.ids, begin, count, to.ids);
+  if (from.single() && to.single()) return append_range(from.values(), begin, count, to.ids);
   to.make_bags(to_size);
   for (std::int64_t row = begin; row < begin + count; ++row) {
     const std::int64_t first = from.single() ? row : from.offsets[row];
     const std::int64_t last = from.single() ? row + 1 : from.offsets[row + 1];
-    append_range(from.ids, first, last - first, to.ids);
+    append_range(from.values(), first, last - first, to.ids);
     to.offsets.push_back(static_cast<std::int64_t>(to.ids.size()));
   }
 }
@@ -40,9 +41,9 @@ void keep_runs(const Runs& runs, std::vector<T>& values) {
 }
 
 void keep_id_runs(const Runs& runs, IdRows& column) {
-  if (column.single()) return keep_runs(runs, column.ids);
+  if (column.single() && column.owner == nullptr) return keep_runs(runs, column.ids);
   IdRows kept;
-  kept.offsets.push_back(0);
+  if (!column.single()) kept.offsets.push_back(0);
   std::int64_t size = 0;
   for (const auto& [begin, end] : runs) {
     append_ids(column, begin, end - begin, size, kept);
@@ -51,9 +52,38 @@ void keep_id_runs(const Runs& runs, IdRows& column) {
   column = std::move(kept);
 }
 
-template <typename T>
-void copy_to(const std::vector<T>& from, std::vector<T>& to) {
-  to.assign(from.begin(), from.end());
+template <typename From, typename T>
+void copy_range(const From& from, std::int64_t begin, std::int64_t count, std::vector<T>& to) {
+  if (from.empty()) return to.clear();
+  to.assign(from.begin() + begin, from.begin() + begin + count);
+}
+
+// Row-major [count, columns] from columns, a few rows at a time so that they stay in the cache.
+void transpose(const std::vector<std::vector<float>>& columns, std::int64_t begin,
+               std::int64_t count, std::vector<float>& to) {
+  const std::size_t width = columns.size();
+  to.resize(static_cast<std::size_t>(count) * width);
+  for (std::int64_t first = 0; first < count; first += kTransposeRows) {
+    const std::int64_t last = std::min(first + kTransposeRows, count);
+    for (std::size_t c = 0; c < width; ++c) {
+      const float* from = columns[c].data() + begin;
+      float* out = to.data() + c;
+      for (std::int64_t row = first; row < last; ++row) {
+        out[static_cast<std::size_t>(row) * width] = from[row];
+      }
+    }
+  }
+}
+
+void copy_bags(const IdRows& from, std::int64_t begin, std::int64_t count, IdColumn& to) {
+  const bool single = from.single();
+  const std::int64_t first = single ? begin : from.offsets[begin];
+  const std::int64_t last = single ? begin + count : from.offsets[begin + count];
+  copy_range(from.values(), first, last - first, to.ids);
+  to.offsets.resize(static_cast<std::size_t>(count) + 1);
+  for (std::int64_t row = 0; row <= count; ++row) {
+    to.offsets[row] = single ? row : from.offsets[begin + row] - first;
+  }
 }
 
 }  // namespace
@@ -73,17 +103,18 @@ void IdRows::drop_trivial_offsets(std::int64_t size) {
 }
 
 void Rows::reset(const Schema& schema) {
-  size = 0;
+  reuse(schema);
   labels.clear();
   time.clear();
-  dense.resize(schema.dense.size());
   for (std::vector<float>& column : dense) column.clear();
-  categorical.resize(schema.categorical.size());
-  for (IdRows& column : categorical) {
-    column.ids.clear();
-    column.offsets.clear();
-  }
+  for (IdRows& column : categorical) column.clear();
+}
+
+void Rows::reuse(const Schema& schema) {
+  size = 0;
   bad.reset();
+  dense.resize(schema.dense.size());
+  categorical.resize(schema.categorical.size());
 }
 
 void append_rows(const Rows& from, std::int64_t begin, std::int64_t count, Rows& to) {
@@ -114,28 +145,14 @@ void remove_rows(std::span<const std::int64_t> positions, Rows& rows) {
   rows.size -= static_cast<std::int64_t>(positions.size());
 }
 
-void to_batch(const Rows& rows, Batch& batch) {
-  batch.size = rows.size;
-  copy_to(rows.labels, batch.labels);
-  copy_to(rows.time, batch.time);
-  const std::size_t width = rows.dense.size();
-  batch.dense.resize(static_cast<std::size_t>(rows.size) * width);
-  for (std::size_t c = 0; c < width; ++c) {
-    const float* from = rows.dense[c].data();
-    float* to = batch.dense.data() + c;
-    for (std::int64_t row = 0; row < rows.size; ++row, to += width) *to = from[row];
-  }
+void to_batch(const Rows& rows, std::int64_t begin, std::int64_t count, Batch& batch) {
+  batch.size = count;
+  copy_range(rows.labels, begin, count, batch.labels);
+  copy_range(rows.time, begin, count, batch.time);
+  transpose(rows.dense, begin, count, batch.dense);
   batch.categorical.resize(rows.categorical.size());
   for (std::size_t c = 0; c < rows.categorical.size(); ++c) {
-    const IdRows& from = rows.categorical[c];
-    IdColumn& to = batch.categorical[c];
-    copy_to(from.ids, to.ids);
-    if (from.single()) {
-      to.offsets.resize(static_cast<std::size_t>(rows.size) + 1);
-      std::iota(to.offsets.begin(), to.offsets.end(), std::int64_t{0});
-    } else {
-      copy_to(from.offsets, to.offsets);
-    }
+    copy_bags(rows.categorical[c], begin, count, batch.categorical[c]);
   }
 }
 

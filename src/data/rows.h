@@ -11,10 +11,23 @@
 
 namespace taut::data {
 
-/// One categorical column of a block. Without offsets every bag has exactly one id.
+/// One categorical column of a block. Without offsets every bag has exactly one id. The ids are held
+/// here, or look into memory that a decoder has filled and that `owner` keeps alive.
 struct IdRows {
   std::vector<std::uint64_t> ids;
   std::vector<std::int64_t> offsets;  ///< [size + 1], or empty
+  std::shared_ptr<const void> owner;  ///< null: ids are held here
+  std::span<const std::uint64_t> borrowed;
+
+  [[nodiscard]] std::span<const std::uint64_t> values() const noexcept {
+    return owner == nullptr ? std::span<const std::uint64_t>(ids) : borrowed;
+  }
+  /// Forgets ids and offsets; keeps memory.
+  void clear() noexcept {
+    ids.clear();
+    offsets.clear();
+    owner.reset();
+  }
 
   [[nodiscard]] bool single() const noexcept { return offsets.empty(); }
   /// Writes out the offsets of `size` single-valued bags.
@@ -35,6 +48,9 @@ struct Rows {
 
   /// No rows, and as many columns as the schema names. Keeps memory.
   void reset(const Schema& schema);
+  /// The same, but what columns hold stays until each is replaced: for those who replace them all,
+  /// so that memory of the same size is not cleared each time.
+  void reuse(const Schema& schema);
 };
 
 /// Appends rows [begin, begin + count) of a block of the same columns.
@@ -43,8 +59,8 @@ void append_rows(const Rows& from, std::int64_t begin, std::int64_t count, Rows&
 /// Removes the rows at these positions (ascending, no duplicates).
 void remove_rows(std::span<const std::int64_t> positions, Rows& rows);
 
-/// Lays rows out as a batch: dense row-major, offsets written out.
-void to_batch(const Rows& rows, Batch& batch);
+/// Lays rows [begin, begin + count) out as a batch: dense row-major, offsets from 0 on written out.
+void to_batch(const Rows& rows, std::int64_t begin, std::int64_t count, Batch& batch);
 
 /// Scales a column in place; a NaN (a missing value) becomes 0.
 void scale_column(const DenseScaling& scaling, std::span<float> values);

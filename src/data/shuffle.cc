@@ -10,9 +10,9 @@ namespace {
 constexpr std::int64_t kLeastArena = 1024;
 
 // Fixed-width columns: what goes out and what comes in, place by place.
-template <typename T>
-void exchange_values(const std::vector<std::int64_t>& places, std::vector<T>& held,
-                     const std::vector<T>& in, std::int64_t begin, std::vector<T>& out) {
+template <typename T, typename In>
+void exchange_values(const std::vector<std::int64_t>& places, std::vector<T>& held, const In& in,
+                     std::int64_t begin, std::vector<T>& out) {
   if (held.empty()) return;
   const std::size_t before = out.size();
   out.resize(before + places.size());
@@ -35,9 +35,8 @@ void drain_values(const std::vector<std::int64_t>& places, std::int64_t size, st
   held.resize(static_cast<std::size_t>(size));
 }
 
-template <typename T>
-void fill_values(const std::vector<T>& in, std::int64_t begin, std::int64_t count,
-                 std::vector<T>& held) {
+template <typename In, typename T>
+void fill_values(const In& in, std::int64_t begin, std::int64_t count, std::vector<T>& held) {
   if (in.empty()) return;
   held.insert(held.end(), in.begin() + begin, in.begin() + begin + count);
 }
@@ -60,7 +59,8 @@ void ShuffleBuffer::Bags::put(std::int64_t place, const IdRows& in, std::int64_t
   const std::int64_t last = in.single() ? row + 1 : in.offsets[row + 1];
   begin[place] = static_cast<std::int64_t>(arena.size());
   length[place] = last - first;
-  arena.insert(arena.end(), in.ids.begin() + first, in.ids.begin() + last);
+  const std::span<const std::uint64_t> values = in.values();
+  arena.insert(arena.end(), values.begin() + first, values.begin() + last);
   live += last - first;
 }
 
@@ -111,7 +111,7 @@ void ShuffleBuffer::fill(const Rows& in, std::int64_t begin, std::int64_t count)
   for (std::size_t c = 0; c < categorical_.size(); ++c) {
     Bags& bags = categorical_[c];
     if (bags.single) {
-      fill_values(in.categorical[c].ids, begin, count, bags.ids);
+      fill_values(in.categorical[c].values(), begin, count, bags.ids);
       continue;
     }
     bags.begin.resize(static_cast<std::size_t>(size_ + count));
@@ -124,7 +124,7 @@ void ShuffleBuffer::fill(const Rows& in, std::int64_t begin, std::int64_t count)
 void ShuffleBuffer::exchange_bags(Bags& bags, const IdRows& in, std::int64_t begin,
                                   std::int64_t out_size, IdRows& out) {
   if (bags.single && out.single()) {
-    return exchange_values(places_, bags.ids, in.ids, begin, out.ids);
+    return exchange_values(places_, bags.ids, in.values(), begin, out.ids);
   }
   bags.make_multiple(size_);
   out.make_bags(out_size);

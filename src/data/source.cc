@@ -100,10 +100,13 @@ int decode_threads(const ReaderOptions& options) {
   return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
 }
 
-void finish_dense(const SourceOptions& options, std::size_t column, std::vector<float>& values) {
+void finish_dense(const SourceOptions& options, std::size_t column, bool has_missing,
+                  std::vector<float>& values) {
   if (options.raw_dense) return;
-  const std::vector<DenseScaling>& scaling = options.reader.scaling;
-  scale_column(scaling.empty() ? DenseScaling{ScalingKind::kNone} : scaling[column], values);
+  const std::vector<DenseScaling>& all = options.reader.scaling;
+  const DenseScaling scaling = all.empty() ? DenseScaling{ScalingKind::kNone} : all[column];
+  if (scaling.kind == ScalingKind::kNone && !has_missing) return;
+  scale_column(scaling, values);
 }
 
 std::vector<std::size_t> unit_order(const ReaderOptions& options, std::size_t units) {

@@ -62,8 +62,9 @@ struct SourceOptions {
 /// The threads that a reader's options ask for.
 [[nodiscard]] int decode_threads(const ReaderOptions& options);
 
-/// Scales one dense column of a block, unless raw.
-void finish_dense(const SourceOptions& options, std::size_t column, std::vector<float>& values);
+/// Scales one dense column of a block, unless raw. has_missing: there may be NaN.
+void finish_dense(const SourceOptions& options, std::size_t column, bool has_missing,
+                  std::vector<float>& values);
 
 /// The order in which n units (files, row groups) are read: 0, 1, ... or shuffled by (seed, epoch).
 [[nodiscard]] std::vector<std::size_t> unit_order(const ReaderOptions& options, std::size_t units);

@@ -21,6 +21,7 @@ constexpr std::int64_t kRowsAtOnce = 1 << 16;
 constexpr std::int64_t kRowsPerTask = 1 << 12;
 constexpr int kMostColumns = 4096;
 constexpr int kMostMultiIds = 1000;
+constexpr double kDecadesOfIds = 2.5;  // from the first column's size to the last one's
 
 template <typename T>
 void check_range(std::string_view name, T value, T low, T high) {
@@ -40,7 +41,8 @@ void check_options(const SynthOptions& o) {
   check_range("bayes_auc", o.bayes_auc, 0.501, 0.99);
   check_range("positive_rate", o.positive_rate, 0.001, 0.999);
   if (o.ids.size() != 1 && o.ids.size() != static_cast<std::size_t>(o.categorical)) {
-    throw_invalid_argument("ids", concat("one number or one per column (", o.categorical, ")"),
+    throw_invalid_argument("ids",
+                           concat("one number for all or one per column (", o.categorical, ")"),
                            concat(o.ids.size(), " numbers"));
   }
   for (const std::int64_t ids : o.ids)
@@ -151,34 +153,45 @@ class Generator {
 // The files to write, with their rows set.
 std::vector<SynthFile> plan_files(const SynthOptions& options) {
   if (options.split.empty()) return {{.path = options.path, .rows = options.rows}};
-  const std::filesystem::path train(options.path);
-  const auto beside = [&](const std::string& name) {
-    return (train.parent_path() / (name + train.extension().string())).string();
-  };
-  const auto share = [&](double of) {
-    return static_cast<std::int64_t>(std::llround(of * static_cast<double>(options.rows)));
-  };
-  std::vector<SynthFile> files{{.path = options.path},
-                               {.path = beside("valid"), .rows = share(options.split[1])},
-                               {.path = beside("test"), .rows = share(options.split[2])}};
+  const std::filesystem::path path(options.path);
+  std::vector<SynthFile> files;
+  for (const std::string name : {"train", "valid", "test"}) {
+    const double share = options.split[files.size()];
+    files.push_back({.path = (path.parent_path() / (name + path.extension().string())).string(),
+                     .rows = std::llround(share * static_cast<double>(options.rows))});
+  }
   files[0].rows = options.rows - files[1].rows - files[2].rows;
   for (const SynthFile& file : files) {
     if (file.rows < 1) {
       throw_invalid_argument("rows", "enough for a row in each part", std::to_string(options.rows));
     }
   }
-  if (files[0].path == files[1].path || files[0].path == files[2].path) {
-    throw_invalid_argument("path", "the training file, not valid or test", options.path);
-  }
   return files;
 }
 
 }  // namespace
 
+std::vector<std::int64_t> synthetic_ids(const SynthOptions& options) {
+  if (options.ids.size() != 1) return options.ids;
+  const auto columns = static_cast<std::size_t>(options.categorical);
+  std::vector<double> shares(columns, 1.0);
+  for (std::size_t c = 0; c < columns && columns > 1; ++c) {
+    shares[c] =
+        std::pow(10.0, -kDecadesOfIds * static_cast<double>(c) / static_cast<double>(columns - 1));
+  }
+  const double total = std::accumulate(shares.begin(), shares.end(), 0.0);
+  std::vector<std::int64_t> ids;
+  for (const double share : shares) {
+    ids.push_back(std::llround(share / total * static_cast<double>(options.ids[0])));
+  }
+  return ids;
+}
+
 SynthResult write_synthetic(const SynthOptions& options,
                             const std::function<void(std::int64_t)>& progress) {
   check_options(options);
   SynthResult result;
+  result.ids = synthetic_ids(options);
   result.files = plan_files(options);
   const std::vector<OutputColumn> columns = output_columns(options);
   std::vector<std::unique_ptr<TableWriter>> writers;

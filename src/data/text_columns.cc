@@ -74,8 +74,8 @@ void TextColumn::dense(std::vector<float>& values, BadCells& bad) const {
 
 void TextColumn::ids(char separator, IdRows& column) const {
   const std::int64_t rows = index_.rows();
+  column.clear();
   column.ids.assign(static_cast<std::size_t>(rows), kMissingId);
-  column.offsets.clear();
   bool single = true;
   each([&](std::int64_t row, std::string_view cell) {
     if (separator != 0 && cell.find(separator) != std::string_view::npos) single = false;

@@ -108,7 +108,7 @@ class TextSource : public RowSource {
           break;
         case Role::kDense:
           column.dense(piece.rows.dense[role.index], bad);
-          finish_dense(options_, role.index, piece.rows.dense[role.index]);
+          finish_dense(options_, role.index, true, piece.rows.dense[role.index]);
           break;
         case Role::kCategorical:
           column.ids(options_.reader.list_separator, piece.rows.categorical[role.index]);

@@ -1,10 +1,12 @@
 #include "batch.h"
 
 #include <bit>
+#include <cmath>
 #include <numeric>
 #include <string>
 #include <utility>
 
+#include "state.h"
 #include "taut/core/error.h"
 #include "taut/core/hash.h"
 #include "taut/core/text.h"
@@ -163,6 +165,18 @@ void GradientGrouper::group(std::span<const Occurrence> occurrences, int dim,
   }
 }
 
+void clip_gradients(const TouchedRows& rows, int dim, float most) noexcept {
+  const auto width = static_cast<std::size_t>(dim);
+  for (std::size_t i = 0; i < rows.keys.size(); ++i) {
+    const std::span<float> gradient = rows.gradients.subspan(i * width, width);
+    float square = 0;
+    for (const float g : gradient) square += g * g;
+    if (square <= most * most) continue;
+    const float factor = most / std::sqrt(square);
+    for (float& g : gradient) g *= factor;
+  }
+}
+
 RowwiseEmbedding::RowwiseEmbedding(Options options, std::shared_ptr<ThreadPool> pool, int shards)
     : Embedding(std::move(options), std::move(pool)), grouper_(shards) {}
 
@@ -173,8 +187,26 @@ void RowwiseEmbedding::do_update(std::span<const JaggedIds> tables, std::int64_t
       tables, batch, options_.dim, gradient, *pool_,
       [this](std::size_t table, std::uint64_t id) { return key_of(table, id); },
       [this](std::uint64_t key) { return shard_of(key); },
-      [this](int shard, const TouchedRows& rows) { update_shard(shard, rows); });
+      [this](int shard, const TouchedRows& rows) {
+        if (options_.gradient_clip > 0) {
+          clip_gradients(rows, options_.dim, static_cast<float>(options_.gradient_clip));
+        }
+        update_shard(shard, rows);
+      });
   end_step();
+}
+
+void RowwiseEmbedding::save_progress(SectionWriter& file, const std::string& prefix) const {
+  save_value(file, prefix + "progress", Progress{.steps = steps_, .skipped = skipped_updates_});
+}
+
+RowwiseEmbedding::Progress RowwiseEmbedding::load_progress(const SectionReader& file,
+                                                           const std::string& prefix) {
+  const auto progress = load_value<Progress>(file, prefix + "progress");
+  if (progress.steps < 0 || progress.skipped < 0) {
+    throw_damaged(file, prefix + "progress", "holds impossible values");
+  }
+  return progress;
 }
 
 }  // namespace taut::embedding

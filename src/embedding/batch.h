@@ -71,8 +71,11 @@ void with_checked_tables(std::span<const JaggedIds> tables, std::size_t wanted_t
 /// Rows of one shard that a batch touched, each once, in order of first occurrence.
 struct TouchedRows {
   std::span<const std::uint64_t> keys;
-  std::span<const float> gradients;  ///< [rows, dim] summed over the batch in order of occurrence
+  std::span<float> gradients;  ///< [rows, dim] summed over the batch in order of occurrence
 };
+
+/// Scales each row's gradient down to an L2 norm of at most `most`.
+void clip_gradients(const TouchedRows& rows, int dim, float most) noexcept;
 
 /// Groups a batch's gradients by row. Keeps its memory for the next batch; it is bounded by the
 /// batch, not by the table.
@@ -125,6 +128,21 @@ class RowwiseEmbedding : public Embedding {
 
   void do_update(std::span<const JaggedIds> tables, std::int64_t batch,
                  std::span<const float> gradient) final;
+
+  void save_progress(SectionWriter& file, const std::string& prefix) const;
+  struct Progress {
+    std::int64_t steps = 0;
+    std::int64_t skipped = 0;
+  };
+  /// Throws kFormat; set_progress() takes it over when all else is known to fit.
+  [[nodiscard]] static Progress load_progress(const SectionReader& file, const std::string& prefix);
+  void set_progress(const Progress& progress) noexcept {
+    steps_ = progress.steps;
+    skipped_updates_ = progress.skipped;
+  }
+
+  /// The number of shards from the next update on.
+  void set_shards(int shards) { grouper_ = GradientGrouper(shards); }
 
   std::int64_t steps_ = 0;
 

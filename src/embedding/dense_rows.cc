@@ -27,25 +27,21 @@ Storage dense_storage(ValueType type) noexcept {
 
 }  // namespace
 
-float RowwiseAdagrad::step(float accumulated) const noexcept {
-  return learning_rate / (std::sqrt(accumulated + initial_accumulator) + epsilon);
-}
-
-float mean_square(const float* gradient, int dim) noexcept {
-  float sum = 0;
-  for (int i = 0; i < dim; ++i) sum += gradient[i] * gradient[i];
-  return sum / static_cast<float>(dim);
-}
-
 float initial_bound(int dim) noexcept {
   return 1.0f / std::sqrt(static_cast<float>(dim));
 }
 
-DenseRowFormat::DenseRowFormat(ValueType type, int dim, bool frozen) noexcept
-    : storage_(dense_storage(type)),
-      dim_(dim),
-      scale_at_(frozen ? 0 : kStateBytes),
+DenseRowFormat::DenseRowFormat(const Options& options, int size) noexcept
+    : storage_(dense_storage(options.value_type)),
+      size_(size),
+      scale_at_(4 * RowOptimizer(options).state_values(size)),
       values_at_(scale_at_ + (is_scaled(storage_) ? 1 : 0)) {}
+
+DenseRowFormat::DenseRowFormat(ValueType type, int size) noexcept
+    : storage_(dense_storage(type)),
+      size_(size),
+      scale_at_(0),
+      values_at_(is_scaled(storage_) ? 1 : 0) {}
 
 float DenseRowFormat::scale(const std::uint8_t* row) const noexcept {
   return is_scaled(storage_) ? ScaleCode::step(row[scale_at_], storage_) : 0.0f;
@@ -55,35 +51,42 @@ void DenseRowFormat::write(std::uint8_t* row, const float* values,
                            RowRandom& random) const noexcept {
   if (is_scaled(storage_)) {
     float largest = 0;
-    for (int i = 0; i < dim_; ++i) largest = std::max(largest, std::fabs(values[i]));
+    for (int i = 0; i < size_; ++i) largest = std::max(largest, std::fabs(values[i]));
     row[scale_at_] = ScaleCode::fit(largest, row[scale_at_]);
   }
-  write_values(storage_, values, scale(row), dim_, random, row + values_at_);
+  write_values(storage_, values, scale(row), size_, random, row + values_at_);
 }
 
-void DenseRowFormat::initialize(std::uint8_t* row, std::uint64_t seed,
-                                std::uint64_t key) const noexcept {
-  std::array<float, kLongestRow> values;
-  initial_range(seed, key, 0, dim_, initial_bound(dim_), values.data());
+void DenseRowFormat::write_start(std::uint8_t* row, const float* values,
+                                 RowRandom& random) const noexcept {
   std::memset(row, 0, static_cast<std::size_t>(values_at_));
+  write(row, values, random);
+}
+
+void DenseRowFormat::initialize(std::uint8_t* row, std::uint64_t seed, std::uint64_t key,
+                                float bound) const noexcept {
+  std::array<float, kLongestRow> values;
+  initial_range(seed, key, 0, size_, bound, values.data());
   RowRandom random = row_random(seed, 0, key);
-  write(row, values.data(), random);
+  write_start(row, values.data(), random);
 }
 
 void DenseRowFormat::add(const std::uint8_t* row, float weight, float* out) const noexcept {
-  add_values(storage_, row + values_at_, scale(row), dim_, weight, out);
+  add_values(storage_, row + values_at_, scale(row), size_, weight, out);
 }
 
-void DenseRowFormat::update(std::uint8_t* row, const float* gradient,
-                            const RowwiseAdagrad& optimizer, RowRandom& random) const noexcept {
-  float accumulated;
-  std::memcpy(&accumulated, row, sizeof(accumulated));
-  accumulated += mean_square(gradient, dim_);
-  std::memcpy(row, &accumulated, sizeof(accumulated));
-  const float step = optimizer.step(accumulated);
+void DenseRowFormat::read(const std::uint8_t* row, float* out) const noexcept {
+  read_values(storage_, row + values_at_, scale(row), size_, out);
+}
+
+void DenseRowFormat::update(std::uint8_t* row, const float* gradient, const RowOptimizer& optimizer,
+                            std::int64_t step, RowRandom& random) const noexcept {
+  std::array<float, kLongestRow + 1> state;
   std::array<float, kLongestRow> values;
-  read_values(storage_, row + values_at_, scale(row), dim_, values.data());
-  for (int i = 0; i < dim_; ++i) values[static_cast<std::size_t>(i)] -= step * gradient[i];
+  std::memcpy(state.data(), row, static_cast<std::size_t>(scale_at_));
+  read(row, values.data());
+  optimizer.apply(values.data(), state.data(), gradient, size_, step);
+  std::memcpy(row, state.data(), static_cast<std::size_t>(scale_at_));
   write(row, values.data(), random);
 }
 

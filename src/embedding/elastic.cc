@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -21,11 +22,12 @@ namespace {
 constexpr std::int64_t kSampledPages = 8192;  // a rebalance looks at
 constexpr float kMostInflation = 16.0f;       // importances are rewritten from here on
 constexpr int kInflationOctaves = 4;
+constexpr std::uint64_t kMostShards = 4096;
 
 // What a checkpoint and a frozen file need beside the shards' bytes.
 struct SavedState {
-  std::int64_t steps = 0;
   std::int64_t shards = 0;
+  std::int64_t page_bytes = 0;
   std::int64_t threshold_code = 0;
   std::int64_t sketch = 0;
   double rebalance_seconds = 0;
@@ -68,6 +70,7 @@ class ElasticEmbedding final : public RowwiseEmbedding {
   void save(SectionWriter& file, const std::string& prefix) const override;
   void load(const SectionReader& file, const std::string& prefix) override;
   void export_frozen(SectionWriter& file, const std::string& prefix) const override;
+  void resize_budget(Bytes budget) override;
 
  protected:
   [[nodiscard]] std::uint64_t key_of(std::size_t table, std::uint64_t id) const noexcept override {
@@ -83,12 +86,15 @@ class ElasticEmbedding final : public RowwiseEmbedding {
 
  private:
   [[nodiscard]] StepContext context() const;
+  [[nodiscard]] ElasticPlan plan() const;
+  [[nodiscard]] WidthRule rule_for(const PageLayout& layout) const;
   void rebalance();
+  void choose_threshold(std::int64_t most_pages, double room_factor);
   void choose_admission();
   void refresh_reader();
 
   MemoryCounter counter_;
-  PageLayout layout_;
+  std::unique_ptr<PageLayout> layout_;  // shards point to it
   bool may_switch_;
   bool sketch_;
   float inflation_ = 1;
@@ -101,20 +107,24 @@ class ElasticEmbedding final : public RowwiseEmbedding {
 ElasticEmbedding::ElasticEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool,
                                    const ElasticPlan& plan)
     : RowwiseEmbedding(options, std::move(pool), plan.shards),
-      layout_(plan.layout),
+      layout_(std::make_unique<PageLayout>(plan.layout)),
       may_switch_(plan.may_switch),
       sketch_(plan.sketch),
-      rule_(layout_, options.beta, options.precision_ratio, options.hysteresis) {
+      rule_(rule_for(plan.layout)) {
   shards_.reserve(static_cast<std::size_t>(plan.shards));
   for (int i = 0; i < plan.shards; ++i) {
-    shards_.emplace_back(plan.sizes, &layout_, &counter_,
+    shards_.emplace_back(plan.sizes, layout_.get(), &counter_,
                          hash_combine(options.seed, static_cast<std::uint64_t>(i)));
   }
   refresh_reader();
 }
 
+WidthRule ElasticEmbedding::rule_for(const PageLayout& layout) const {
+  return {layout, options_.beta, options_.precision_ratio, options_.hysteresis};
+}
+
 void ElasticEmbedding::refresh_reader() {
-  reader_.layout = &layout_;
+  reader_.layout = layout_.get();
   reader_.shards.assign(shards_.begin(), shards_.end());
 }
 
@@ -126,6 +136,8 @@ StepContext ElasticEmbedding::context() const {
           .cold_learning_rate = static_cast<float>(options_.cold_learning_rate),
           .initial_accumulator = static_cast<float>(options_.initial_accumulator),
           .epsilon = static_cast<float>(options_.epsilon),
+          .l2 = static_cast<float>(options_.l2),
+          .sgd = options_.optimizer == Optimizer::kSgd,
           .bound = initial_bound(options_.dim),
           .inflation = inflation_,
           .rule = &rule_};
@@ -168,13 +180,17 @@ void ElasticEmbedding::rebalance() {
       });
     }
   }
+  choose_threshold(kSampledPages, 1.0);
+}
+
+void ElasticEmbedding::choose_threshold(std::int64_t most_pages, double room_factor) {
   const auto shards = static_cast<std::int64_t>(shards_.size());
   std::vector<ImportanceHistogram> parts(shards_.size());
   std::vector<std::int64_t> pages(shards_.size());
   pool_->run(shards, [&](std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
     parts[at].fill(0);
-    pages[at] = shards_[at].sample(parts[at], std::max<std::int64_t>(1, kSampledPages / shards),
+    pages[at] = shards_[at].sample(parts[at], std::max<std::int64_t>(1, most_pages / shards),
                                    static_cast<std::uint64_t>(steps_));
   });
   std::int64_t sampled = 0;
@@ -185,7 +201,8 @@ void ElasticEmbedding::rebalance() {
                    std::plus<>());
   }
   const double room = static_cast<double>(sampled) *
-                      (layout_.page_bytes - PageLayout::kHeaderBytes) * (1.0 - options_.reserve);
+                      (layout_->page_bytes - PageLayout::kHeaderBytes) * (1.0 - options_.reserve) *
+                      room_factor;
   rule_.set_threshold_code(rule_.solve(parts[0], room));
 }
 
@@ -209,7 +226,8 @@ Statistics ElasticEmbedding::statistics() const {
   Statistics result;
   result.memory_bytes = memory_bytes();
   result.budget_bytes = options_.budget.count;
-  result.rows_by_width.assign(static_cast<std::size_t>(layout_.chunks) + 1, 0);
+  result.skipped_updates = skipped_updates_;
+  result.rows_by_width.assign(static_cast<std::size_t>(layout_->chunks) + 1, 0);
   std::int64_t values = 0;
   std::int64_t pages = 0;
   std::int64_t pool = 0;
@@ -226,13 +244,13 @@ Statistics ElasticEmbedding::statistics() const {
       }
     }
     pages += sizes.pages;
-    pool += sizes.pool_slots * ShardView::slot_bytes(layout_);
+    pool += sizes.pool_slots * ShardView::slot_bytes(*layout_);
     sketch += sizes.sketch_counters;
     registers += sizes.registers;
     result.admitted_rows += shard.counts().admitted;
     result.evicted_rows += shard.counts().evicted;
   }
-  const std::int64_t rows = result.resident_rows * layout_.overhead_bytes();
+  const std::int64_t rows = result.resident_rows * layout_->overhead_bytes();
   const std::int64_t heads = pages * PageLayout::kHeaderBytes;
   result.parts = {
       {"values", values},
@@ -253,9 +271,10 @@ std::string shard_name(const std::string& prefix, std::size_t index) {
 
 void ElasticEmbedding::save(SectionWriter& file, const std::string& prefix) const {
   save_options(file, prefix, options_);
+  save_progress(file, prefix);
   save_value(file, prefix + "state",
-             SavedState{.steps = steps_,
-                        .shards = static_cast<std::int64_t>(shards_.size()),
+             SavedState{.shards = static_cast<std::int64_t>(shards_.size()),
+                        .page_bytes = layout_->page_bytes,
                         .threshold_code = rule_.threshold_code(),
                         .sketch = sketch_ ? 1 : 0,
                         .rebalance_seconds = rebalance_seconds_,
@@ -288,30 +307,77 @@ void check_shard(const SectionReader& file, const std::string& name, const Shard
 
 void ElasticEmbedding::load(const SectionReader& file, const std::string& prefix) {
   check_saved_options(file, prefix, options_);
+  const Progress progress = load_progress(file, prefix);
   const auto state = load_value<SavedState>(file, prefix + "state");
-  if (state.shards != static_cast<std::int64_t>(shards_.size()) || state.steps < 0 ||
-      state.threshold_code < 0 || state.threshold_code >= ImportanceCode::kCodes ||
-      !(state.inflation >= 1)) {
+  // A collection whose budget was changed has another number of shards than a new one would.
+  const auto count = static_cast<std::uint64_t>(state.shards);
+  auto layout = std::make_unique<PageLayout>(*layout_);
+  layout->page_bytes = static_cast<int>(state.page_bytes);
+  if (count < 1 || count > kMostShards || (count & (count - 1)) != 0 || state.threshold_code < 0 ||
+      state.threshold_code >= ImportanceCode::kCodes || !(state.inflation >= 1) ||
+      state.page_bytes < layout->least_page_bytes() || state.page_bytes > 65535) {
     throw_damaged(file, prefix + "state", "holds impossible values");
   }
-  std::vector<SavedShard> saved(shards_.size());
-  for (std::size_t i = 0; i < shards_.size(); ++i) {
+  std::vector<SavedShard> saved(count);
+  std::int64_t total = 0;
+  for (std::size_t i = 0; i < count; ++i) {
     const std::string name = shard_name(prefix, i);
     saved[i] = load_value<SavedShard>(file, name + "/sizes");
     const auto bytes = file.array<std::uint8_t>(name);
-    check_section_bytes(file, name, shards_[i].bytes().size(), bytes.size());
-    check_shard(file, name, saved[i].sizes, bytes, layout_);
+    check_shard(file, name, saved[i].sizes, bytes, *layout);
+    total += static_cast<std::int64_t>(bytes.size());
   }
-  for (std::size_t i = 0; i < shards_.size(); ++i) {
-    shards_[i].restore(file.array<std::uint8_t>(shard_name(prefix, i)), saved[i].sizes,
-                       saved[i].counts);
+  if (total > options_.budget.count) {
+    throw_damaged(file, prefix + "state", concat("holds ", total, " bytes of shards"));
   }
-  steps_ = state.steps;
+  shards_.clear();
+  layout_ = std::move(layout);
+  for (std::size_t i = 0; i < count; ++i) {
+    shards_.emplace_back(file.array<std::uint8_t>(shard_name(prefix, i)), saved[i].sizes,
+                         saved[i].counts, layout_.get(), &counter_);
+  }
+  set_shards(static_cast<int>(count));
+  set_progress(progress);
+  rule_ = rule_for(*layout_);
   rule_.set_threshold_code(static_cast<int>(state.threshold_code));
   sketch_ = state.sketch != 0;
   may_switch_ = shards_[0].sizes().registers > 0;
   inflation_ = state.inflation;
   rebalance_seconds_ = state.rebalance_seconds;
+  refresh_reader();
+}
+
+ElasticPlan ElasticEmbedding::plan() const {
+  return {.layout = *layout_,
+          .shards = static_cast<int>(shards_.size()),
+          .sizes = shards_[0].sizes(),
+          .sketch = sketch_,
+          .may_switch = may_switch_};
+}
+
+void ElasticEmbedding::resize_budget(Bytes budget) {
+  Options options = options_;
+  options.budget = budget;
+  check_options(options);
+  const ElasticPlan next = replan_elastic(options, plan());
+  const auto room = [](const ShardSizes& sizes, const PageLayout& layout) {
+    return static_cast<double>(sizes.pages) * (layout.page_bytes - PageLayout::kHeaderBytes);
+  };
+  auto layout = std::make_unique<PageLayout>(next.layout);
+  choose_threshold(std::numeric_limits<std::int64_t>::max() / 2,
+                   room(next.sizes, next.layout) / room(shards_[0].sizes(), *layout_));
+  WidthRule rule = rule_for(next.layout);
+  rule.set_threshold_code(rule_.threshold_code());
+  rule_ = rule;
+  const StepContext now = context();
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    ElasticShard shard(next.sizes, layout.get(), &counter_,
+                       hash_combine(options_.seed, static_cast<std::uint64_t>(i)));
+    shard.adopt(shards_[i], now);
+    shards_[i] = std::move(shard);
+  }
+  layout_ = std::move(layout);
+  options_.budget = budget;
   refresh_reader();
 }
 
@@ -334,13 +400,13 @@ void ElasticEmbedding::export_frozen(SectionWriter& file, const std::string& pre
   save_value(file, prefix + "header",
              FrozenHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
                           .shards = static_cast<std::int64_t>(shards_.size()),
-                          .page_bytes = layout_.page_bytes,
-                          .chunk = layout_.chunk,
-                          .chunks = layout_.chunks,
-                          .low = static_cast<std::int32_t>(layout_.low),
-                          .high = static_cast<std::int32_t>(layout_.high),
-                          .mixed = layout_.mixed ? 1 : 0,
-                          .exact = layout_.exact ? 1 : 0});
+                          .page_bytes = layout_->page_bytes,
+                          .chunk = layout_->chunk,
+                          .chunks = layout_->chunks,
+                          .low = static_cast<std::int32_t>(layout_->low),
+                          .high = static_cast<std::int32_t>(layout_->high),
+                          .mixed = layout_->mixed ? 1 : 0,
+                          .exact = layout_->exact ? 1 : 0});
   file.add(prefix + "method", options_.method);
   for (std::size_t i = 0; i < shards_.size(); ++i) {
     ShardSizes sizes = shards_[i].sizes();
@@ -348,8 +414,18 @@ void ElasticEmbedding::export_frozen(SectionWriter& file, const std::string& pre
     sizes.registers = 0;
     save_value(file, shard_name(prefix, i) + "/sizes", sizes);
     file.add_array(shard_name(prefix, i), shards_[i].bytes().first(static_cast<std::size_t>(
-                                              ElasticShard::total_bytes(sizes, layout_))));
+                                              ElasticShard::total_bytes(sizes, *layout_))));
   }
+}
+
+// The options of methods whose rows are all of full length. cold_share: where none is given.
+Options whole_rows(const Options& options, double cold_share) {
+  Options whole = options;
+  whole.chunk = options.dim;
+  if (whole.value_type == ValueType::kMixed) whole.value_type = ValueType::kFloat32;
+  if (whole.admission == Admission::kAuto) whole.admission = Admission::kSketch;
+  if (whole.cold_share < 0) whole.cold_share = cold_share;
+  return whole;
 }
 
 class FrozenElastic final : public FrozenEmbedding {
@@ -402,7 +478,25 @@ class FrozenElastic final : public FrozenEmbedding {
 }  // namespace
 
 std::unique_ptr<Embedding> make_elastic(const Options& options, std::shared_ptr<ThreadPool> pool) {
+  if (options.optimizer != Optimizer::kRowwiseAdagrad && options.optimizer != Optimizer::kSgd) {
+    throw Error(ErrorKind::kUnsupported,
+                concat("method ", options.method, " has no optimizer \"",
+                       to_string(options.optimizer), "\""),
+                "embedding.optimizer", "use rowwise_adagrad or sgd");
+  }
   return std::make_unique<ElasticEmbedding>(options, std::move(pool), plan_elastic(options));
+}
+
+// AdaEmbed (OSDI 2023): whole rows come and go by importance, which frequency and gradient decide;
+// here with our store, importance and sketch.
+std::unique_ptr<Embedding> make_row(const Options& options, std::shared_ptr<ThreadPool> pool) {
+  return make_elastic(whole_rows(options, 0.0), std::move(pool));
+}
+
+// CAFE (SIGMOD 2024): rows of their own for hot ids, found by a sketch of gradient norms; all
+// others share hashed rows.
+std::unique_ptr<Embedding> make_cafe(const Options& options, std::shared_ptr<ThreadPool> pool) {
+  return make_elastic(whole_rows(options, 0.3), std::move(pool));
 }
 
 std::unique_ptr<FrozenEmbedding> open_elastic(const SectionReader& file,

@@ -41,8 +41,8 @@ Storage low_storage(ValueType type) {
 
 PageLayout make_layout(const Options& options) {
   PageLayout layout;
-  layout.chunk = options.chunk;
-  layout.chunks = options.dim / options.chunk;
+  layout.chunk = resolved_chunk(options);
+  layout.chunks = options.dim / layout.chunk;
   layout.low = low_storage(options.value_type);
   layout.mixed = options.value_type == ValueType::kMixed;
   layout.high = layout.mixed ? Storage::kInt16 : layout.low;
@@ -67,37 +67,55 @@ double cold_share(const Options& options) {
   return 0.5;
 }
 
+// Decides on sketch, register and the right to switch; false: the sketch asked for does not fit.
+bool choose_admission(const Options& options, std::int64_t arena, std::int64_t counters,
+                      ElasticPlan& plan) {
+  const std::int64_t ids = distinct_ids(options);
+  if (options.admission == Admission::kSampled) return true;
+  if (options.admission == Admission::kSketch) {
+    plan.sketch = true;
+    return counters >= kLeastCounters;
+  }
+  plan.sketch = counters >= kLeastCounters && static_cast<double>(counters) * plan.shards >=
+                                                  kLeastCountersPerId * static_cast<double>(ids);
+  if (!plan.sketch || ids > 0) return true;
+  const std::int64_t most = std::min(kMostRegisters / plan.shards, arena / 64);
+  if (most <
+      kLeastRegisters) {  // too few to tell how many ids there are: sampling needs no telling
+    plan.sketch = false;
+    return true;
+  }
+  plan.may_switch = true;
+  plan.sizes.registers =
+      static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(most)));
+  return true;
+}
+
 // The division of a budget of `bytes`, or nothing where a row or the sketch does not fit.
-std::optional<ElasticPlan> try_plan(const Options& options, std::int64_t bytes) {
+// now: the plan that a running collection has, or null.
+std::optional<ElasticPlan> try_plan(const Options& options, std::int64_t bytes,
+                                    const ElasticPlan* now) {
   ElasticPlan plan;
   plan.layout = make_layout(options);
   PageLayout& layout = plan.layout;
   const auto shards = std::clamp<std::int64_t>(bytes / kShardBytes, 1, kMostShards);
   plan.shards = static_cast<int>(std::bit_floor(static_cast<std::uint64_t>(shards)));
+  if (now != nullptr) plan.shards = now->shards;
   std::int64_t arena = bytes / plan.shards;
   arena -= arena % (arena >= kMappedFrom ? kMappedUnit : kLine);
 
-  const std::int64_t ids = distinct_ids(options);
   const auto counters =
       static_cast<std::int64_t>(static_cast<double>(arena) * options.sketch_share);
-  const bool enough =
-      static_cast<double>(counters) * plan.shards >= kLeastCountersPerId * static_cast<double>(ids);
-  const bool automatic = options.admission == Admission::kAuto && enough;
-  if (options.admission == Admission::kSketch && counters < kLeastCounters) return std::nullopt;
-  plan.sketch =
-      counters >= kLeastCounters && (options.admission == Admission::kSketch || automatic);
-  plan.may_switch = plan.sketch && automatic && ids == 0;
-
   ShardSizes& sizes = plan.sizes;
-  if (plan.sketch) sizes.sketch_counters = counters;
-  if (plan.may_switch) {
-    const std::int64_t most = std::min(kMostRegisters / plan.shards, arena / 64);
-    sizes.registers = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(most)));
-    if (sizes.registers < kLeastRegisters) {  // too few to tell: sampling needs no telling
-      sizes.registers = sizes.sketch_counters = 0;
-      plan.sketch = plan.may_switch = false;
-    }
+  if (now != nullptr) {
+    plan.sketch = now->sketch;
+    plan.may_switch = now->may_switch;
+    if (plan.sketch && counters < kLeastCounters) return std::nullopt;
+    sizes.registers = now->sizes.registers;
+  } else if (!choose_admission(options, arena, counters, plan)) {
+    return std::nullopt;
   }
+  if (plan.sketch) sizes.sketch_counters = counters;
   sizes.pool_slots = static_cast<std::int64_t>(static_cast<double>(arena) * cold_share(options)) /
                      ShardView::slot_bytes(layout);
   const std::int64_t room = arena - ElasticShard::total_bytes(sizes, layout);
@@ -110,19 +128,28 @@ std::optional<ElasticPlan> try_plan(const Options& options, std::int64_t bytes) 
   sizes.pages = std::max<std::int64_t>(1, room / usual);
   layout.page_bytes = static_cast<int>(sizes.pages < kFewPages ? room / sizes.pages : usual);
   sizes.granule_bits = ShardSizes::bits_for(sizes.pages);
+  if (now != nullptr) sizes.granule_bits = std::min(sizes.granule_bits, now->sizes.granule_bits);
   return plan;
+}
+
+ElasticPlan plan_or_throw(const Options& options, const ElasticPlan* now) {
+  if (const auto plan = try_plan(options, options.budget.count, now)) return *plan;
+  std::int64_t least = (options.budget.count / kLine + 1) * kLine;
+  while (!try_plan(options, least, now)) least += kLine;
+  throw Error(
+      ErrorKind::kBudget,
+      concat(options.budget.count, " bytes hold not one row of ", options.dim, " dimensions"),
+      "embedding.budget", concat("give at least ", least, " bytes"));
 }
 
 }  // namespace
 
 ElasticPlan plan_elastic(const Options& options) {
-  if (const std::optional<ElasticPlan> plan = try_plan(options, options.budget.count)) return *plan;
-  std::int64_t least = (options.budget.count / kLine + 1) * kLine;
-  while (!try_plan(options, least)) least += kLine;
-  throw Error(
-      ErrorKind::kBudget,
-      concat(options.budget.count, " bytes hold not one row of ", options.dim, " dimensions"),
-      "embedding.budget", concat("give at least ", least, " bytes"));
+  return plan_or_throw(options, nullptr);
+}
+
+ElasticPlan replan_elastic(const Options& options, const ElasticPlan& now) {
+  return plan_or_throw(options, &now);
 }
 
 }  // namespace taut::embedding

@@ -21,6 +21,10 @@ struct ElasticPlan {
 /// Throws kConfig (an option that elastic does not have) or kBudget (naming the least).
 [[nodiscard]] ElasticPlan plan_elastic(const Options& options);
 
+/// The plan of another budget for a collection that has `now`: as many shards, the same admission,
+/// the same keys' bits at most. Throws kBudget.
+[[nodiscard]] ElasticPlan replan_elastic(const Options& options, const ElasticPlan& now);
+
 /// A sketch is worth its bytes while it has this share of a counter for each distinct id.
 inline constexpr double kLeastCountersPerId = 1.0 / 3.0;
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "dense_rows.h"
+#include "optimizer.h"
 #include "taut/core/error.h"
 #include "taut/core/hash.h"
 
@@ -12,6 +13,7 @@ namespace taut::embedding {
 namespace {
 
 constexpr int kTagGranuleBits = 15;  // of the tag's 16; the last one says which page it is
+constexpr std::uint64_t kTagGranules = std::uint64_t{1} << kTagGranuleBits;
 constexpr int kLongestRow = 512;
 
 std::uint64_t pool_hash(std::uint64_t key, int chunk) noexcept {
@@ -34,19 +36,32 @@ ShardView::ShardView(const std::uint8_t* bytes, const ShardSizes& sizes,
                      const PageLayout* layout) noexcept
     : bytes_(bytes), layout_(layout), sizes_(sizes) {}
 
-Candidates ShardView::candidates(std::uint64_t key) const noexcept {
-  const auto pages = static_cast<std::uint64_t>(sizes_.pages);
-  const std::uint64_t granule = key >> (64 - sizes_.granule_bits);
-  const std::uint64_t low = granule & ((1u << kTagGranuleBits) - 1);
+std::uint64_t ShardView::other_granule(std::uint64_t granule) const noexcept {
+  const std::uint64_t low = granule & (kTagGranules - 1);
   const std::uint64_t upper_mask =
       (std::uint64_t{1} << (sizes_.granule_bits - kTagGranuleBits)) - 1;
-  const std::uint64_t second = granule ^ ((mix64(low) & upper_mask) << kTagGranuleBits);
+  return granule ^ ((mix64(low) & upper_mask) << kTagGranuleBits);
+}
+
+Candidates ShardView::candidates_of_granule(std::uint64_t granule) const noexcept {
+  const std::uint64_t low = granule & (kTagGranules - 1);
   const auto page_of = [&](std::uint64_t g) {
-    return static_cast<std::int64_t>(static_cast<std::uint64_t>(
-        static_cast<unsigned __int128>(g) * pages >> sizes_.granule_bits));
+    return static_cast<std::int64_t>(static_cast<unsigned __int128>(g) *
+                                         static_cast<std::uint64_t>(sizes_.pages) >>
+                                     sizes_.granule_bits);
   };
-  return {.page = {page_of(granule), page_of(second)},
+  return {.page = {page_of(granule), page_of(other_granule(granule))},
           .tag = {static_cast<std::uint16_t>(low << 1), static_cast<std::uint16_t>(low << 1 | 1)}};
+}
+
+std::uint64_t ShardView::page_granule(std::int64_t page, std::int64_t pages,
+                                      std::uint16_t tag) const noexcept {
+  // The first granule of the page, from page(g) = g * pages >> bits; then on to the tag's.
+  const auto range = static_cast<unsigned __int128>(1) << sizes_.granule_bits;
+  const auto count = static_cast<std::uint64_t>(pages);
+  const auto first =
+      static_cast<std::uint64_t>((static_cast<std::uint64_t>(page) * range + count - 1) / count);
+  return first + ((static_cast<std::uint64_t>(tag >> 1) - first) & (kTagGranules - 1));
 }
 
 void ShardView::prefetch(std::uint64_t key) const noexcept {
@@ -77,8 +92,8 @@ void ShardView::add_pool(std::uint64_t key, int first, float weight, float* out)
   if (sizes_.pool_slots == 0) return;
   for (int chunk = first; chunk < layout_->chunks; ++chunk) {
     const std::uint8_t* slot = bytes_ + slot_offset(key, chunk);
-    add_values(Storage::kInt8, slot + 2, ScaleCode::step(slot[0], Storage::kInt8), layout_->chunk,
-               weight, out + chunk * layout_->chunk);
+    add_values(layout_->low, slot + kSlotHeadBytes, ScaleCode::step(slot[0], layout_->low),
+               layout_->chunk, weight, out + chunk * layout_->chunk);
   }
 }
 
@@ -135,8 +150,8 @@ void ElasticShard::initialize_pool(std::uint64_t seed) {
                   values.data());
     RowRandom random = row_random(seed, 0, name);
     slot[0] = ScaleCode::fit(largest_magnitude(values.data(), layout_->chunk), 0);
-    write_values(Storage::kInt8, values.data(), ScaleCode::step(slot[0], Storage::kInt8),
-                 layout_->chunk, random, slot + 2);
+    write_values(layout_->low, values.data(), ScaleCode::step(slot[0], layout_->low),
+                 layout_->chunk, random, slot + kSlotHeadBytes);
   }
 }
 
@@ -273,7 +288,7 @@ void ElasticShard::start_values(std::uint64_t key, int first, int last, float* v
   }
   for (int k = first; k < last; ++k) {
     const std::uint8_t* slot = bytes_ + slot_offset(key, k);
-    read_values(Storage::kInt8, slot + 2, ScaleCode::step(slot[0], Storage::kInt8), chunk,
+    read_values(layout_->low, slot + kSlotHeadBytes, ScaleCode::step(slot[0], layout_->low), chunk,
                 values + k * chunk);
   }
 }
@@ -325,14 +340,16 @@ void ElasticShard::train_pool(std::uint64_t key, int first, const float* gradien
     const float* part = gradient + k * chunk;
     const float state = PoolCode::value(slot[1]) + mean_square(part, chunk);
     slot[1] = static_cast<std::uint8_t>(PoolCode::round(state, random));
-    const float step = context.cold_learning_rate /
-                       (std::sqrt(state + context.initial_accumulator) + context.epsilon);
-    read_values(Storage::kInt8, slot + 2, ScaleCode::step(slot[0], Storage::kInt8), chunk,
+    const float step = context.sgd
+                           ? context.cold_learning_rate
+                           : context.cold_learning_rate /
+                                 (std::sqrt(state + context.initial_accumulator) + context.epsilon);
+    read_values(layout_->low, slot + kSlotHeadBytes, ScaleCode::step(slot[0], layout_->low), chunk,
                 values.data());
     for (int i = 0; i < chunk; ++i) values[static_cast<std::size_t>(i)] -= step * part[i];
     slot[0] = ScaleCode::fit(largest_magnitude(values.data(), chunk), slot[0]);
-    write_values(Storage::kInt8, values.data(), ScaleCode::step(slot[0], Storage::kInt8), chunk,
-                 random, slot + 2);
+    write_values(layout_->low, values.data(), ScaleCode::step(slot[0], layout_->low), chunk, random,
+                 slot + kSlotHeadBytes);
   }
 }
 
@@ -364,12 +381,14 @@ void ElasticShard::update(std::uint64_t key, const float* gradient, const StepCo
                 page.scale_step(place.row, state.precise), held * layout_->chunk, values.data());
   }
   reshape(key, page, place.row, values.data(), context, random);
-  const float step =
-      context.learning_rate /
-      (std::sqrt(importance / context.inflation + context.initial_accumulator) + context.epsilon);
+  const float accumulated = importance / context.inflation + context.initial_accumulator;
+  const float step = context.sgd
+                         ? context.learning_rate
+                         : context.learning_rate / (std::sqrt(accumulated) + context.epsilon);
   const int stepped = entering ? page.state(place.row).width : held;
   for (int i = 0; i < stepped * layout_->chunk; ++i) {
-    values[static_cast<std::size_t>(i)] -= step * gradient[i];
+    float& value = values[static_cast<std::size_t>(i)];
+    value -= step * (gradient[i] + context.l2 * value);
   }
   write_row(page, place.row, values.data(), random);
   train_pool(key, stepped, gradient, context, random);

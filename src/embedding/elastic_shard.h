@@ -41,13 +41,22 @@ class ShardView {
   void prefetch(std::uint64_t key) const noexcept;
   /// out += weight * row: what is held, the cold pool for the rest.
   void add(std::uint64_t key, float weight, float* out) const noexcept;
-  [[nodiscard]] Candidates candidates(std::uint64_t key) const noexcept;
+  [[nodiscard]] Candidates candidates(std::uint64_t key) const noexcept {
+    return candidates_of_granule(key >> (64 - sizes_.granule_bits));
+  }
+  [[nodiscard]] Candidates candidates_of_granule(std::uint64_t granule) const noexcept;
+  /// The granule with the upper bits of its other page; the lower ones are the same.
+  [[nodiscard]] std::uint64_t other_granule(std::uint64_t granule) const noexcept;
+  /// The granule of the page that a row of this page and tag was found by.
+  [[nodiscard]] std::uint64_t page_granule(std::int64_t page, std::int64_t pages,
+                                           std::uint16_t tag) const noexcept;
   [[nodiscard]] PageView page(std::int64_t index) const noexcept {
     return {bytes_ + index * layout_->page_bytes, *layout_};
   }
-  /// Bytes of one pool slot: scale code, Adagrad code, int8 values.
+  /// Bytes of one pool slot: scale code, Adagrad code, values as low-precision rows have them.
+  static constexpr int kSlotHeadBytes = 2;
   [[nodiscard]] static int slot_bytes(const PageLayout& layout) noexcept {
-    return 2 + layout.chunk;
+    return kSlotHeadBytes + layout.chunk_bytes(false);
   }
 
  protected:
@@ -74,6 +83,8 @@ struct StepContext {
   float cold_learning_rate = 0;
   float initial_accumulator = 0;
   float epsilon = 0;
+  float l2 = 0;
+  bool sgd = false;     ///< plain steps; importance is still added up
   float bound = 0;      ///< of initial values
   float inflation = 1;  ///< importances are stored times this: 1 / decay^rebalances
   const WidthRule* rule = nullptr;
@@ -90,6 +101,10 @@ class ElasticShard : public ShardView {
   ElasticShard(const ShardSizes& sizes, const PageLayout* layout, MemoryCounter* counter,
                std::uint64_t seed);
 
+  /// A shard as it was saved; the caller has checked that bytes and sizes fit.
+  ElasticShard(std::span<const std::uint8_t> bytes, const ShardSizes& sizes,
+               const ShardCounts& counts, const PageLayout* layout, MemoryCounter* counter);
+
   /// One optimizer step of one row with its summed gradient [dim].
   void update(std::uint64_t key, const float* gradient, const StepContext& context);
   /// Adds the rows of at most `most` pages, evenly spread, to the histogram; returns how many
@@ -105,9 +120,8 @@ class ElasticShard : public ShardView {
   [[nodiscard]] std::span<const std::uint8_t> bytes() const noexcept { return arena_.span(); }
   [[nodiscard]] const ShardSizes& sizes() const noexcept { return sizes_; }
   [[nodiscard]] const ShardCounts& counts() const noexcept { return counts_; }
-  /// Takes over a saved state; the caller has checked it.
-  void restore(std::span<const std::uint8_t> bytes, const ShardSizes& sizes,
-               const ShardCounts& counts);
+  /// Takes over the rows, pool and sketch of a shard of other sizes that owned the same keys.
+  void adopt(const ElasticShard& old, const StepContext& context);
 
   /// Bytes that the areas take, in all.
   [[nodiscard]] static std::int64_t total_bytes(const ShardSizes& sizes, const PageLayout& layout);
@@ -119,6 +133,8 @@ class ElasticShard : public ShardView {
   };
   void bind() noexcept;
   // Moves the rows of a page that was number `index` of `old_pages` to where they belong now.
+  void move_row(const PageView& from, int row, std::int64_t target, std::uint16_t tag,
+                const StepContext& context, RowRandom& random);
   void rehome(const PageView& from, std::int64_t index, std::int64_t old_pages,
               const StepContext& context, RowRandom& random);
   [[nodiscard]] Page mutable_page(std::int64_t index) noexcept {

@@ -10,8 +10,6 @@
 namespace taut::embedding {
 namespace {
 
-constexpr std::int64_t kTagGranules = std::int64_t{1} << 15;
-
 // Lowers a code of PerOctave steps an octave; what falls below the grid is 0.
 int lowered(int code, int octaves, int per_octave) noexcept {
   return std::max(0, code - octaves * per_octave);
@@ -34,31 +32,63 @@ void ElasticShard::deflate(int octaves) {
   }
 }
 
+void ElasticShard::move_row(const PageView& from, int row, std::int64_t target, std::uint16_t tag,
+                            const StepContext& context, RowRandom& random) {
+  Page page = mutable_page(target);
+  const RowState state = from.state(row);
+  int none = -1;
+  const float density = context.rule->chunk_density(ImportanceCode::value(state.importance), 1);
+  const int bytes = layout_->overhead_bytes() + layout_->value_bytes(state);
+  if (!make_room(page, bytes, density, none, context, random)) {
+    ++counts_.evicted;
+    return;
+  }
+  const int moved = page.append(tag, layout_->exact ? from.key(row) : 0, state);
+  page.set_scale(moved, from.scale(row));
+  std::memcpy(page.values(moved), from.values(row),
+              static_cast<std::size_t>(layout_->value_bytes(state)));
+}
+
 void ElasticShard::rehome(const PageView& from, std::int64_t index, std::int64_t old_pages,
                           const StepContext& context, RowRandom& random) {
-  // The first granule of the page: page(g) = g * pages >> bits.
-  const auto range = static_cast<std::int64_t>(1) << sizes_.granule_bits;
-  const std::int64_t first = (index * range + old_pages - 1) / old_pages;
   for (int row = 0, rows = from.rows(); row < rows; ++row) {
-    const std::int64_t low = from.tag(row) >> 1;
-    const std::int64_t granule =
-        first + ((low - first) % kTagGranules + kTagGranules) % kTagGranules;
-    const std::int64_t target = granule * sizes_.pages >> sizes_.granule_bits;
+    const std::uint64_t granule = page_granule(index, old_pages, from.tag(row));
+    const std::int64_t target = candidates_of_granule(granule).page[0];
     TAUT_ASSERT(target >= index && target < sizes_.pages);
-    const RowState state = from.state(row);
-    Page page = mutable_page(target);
-    int none = -1;
-    const float density = context.rule->chunk_density(ImportanceCode::value(state.importance), 1);
-    const int bytes = layout_->overhead_bytes() + layout_->value_bytes(state);
-    if (!make_room(page, bytes, density, none, context, random)) {
-      ++counts_.evicted;
-      continue;
-    }
-    const int moved = page.append(from.tag(row), layout_->exact ? from.key(row) : 0, state);
-    page.set_scale(moved, from.scale(row));
-    std::memcpy(page.values(moved), from.values(row),
-                static_cast<std::size_t>(layout_->value_bytes(state)));
+    move_row(from, row, target, from.tag(row), context, random);
   }
+}
+
+void ElasticShard::adopt(const ElasticShard& old, const StepContext& context) {
+  TAUT_ASSERT(sizes_.granule_bits <= old.sizes_.granule_bits);
+  const std::int64_t dropped_bits = old.sizes_.granule_bits - sizes_.granule_bits;
+  RowRandom random = row_random(context.seed, context.step, mix64(0x4E51E));
+  counts_ = old.counts_;
+  for (std::int64_t index = 0; index < old.sizes_.pages; ++index) {
+    const PageView from = old.page(index);
+    for (int row = 0, rows = from.rows(); row < rows; ++row) {
+      std::uint64_t granule = old.page_granule(index, old.sizes_.pages, from.tag(row));
+      if ((from.tag(row) & 1) != 0) granule = old.other_granule(granule);
+      const Candidates where = candidates_of_granule(granule >> dropped_bits);
+      const int second =
+          page(where.page[1]).free_bytes() > page(where.page[0]).free_bytes() ? 1 : 0;
+      move_row(from, row, where.page[second], where.tag[second], context, random);
+    }
+  }
+  // Slots and counters are found by ranges of a hash, so neighbours stand for each other.
+  const int slot = slot_bytes(*layout_);
+  std::uint8_t* pool = arena_.data() + sizes_.pages * layout_->page_bytes;
+  const std::uint8_t* old_pool = old.arena_.data() + old.sizes_.pages * old.layout_->page_bytes;
+  for (std::int64_t i = 0; old.sizes_.pool_slots > 0 && i < sizes_.pool_slots; ++i) {
+    std::memcpy(pool + i * slot, old_pool + i * old.sizes_.pool_slots / sizes_.pool_slots * slot,
+                static_cast<std::size_t>(slot));
+  }
+  const std::uint8_t* old_counters = old_pool + old.sizes_.pool_slots * slot;
+  for (std::int64_t i = 0; i < sizes_.sketch_counters; ++i) {
+    sketch()[i] = old_counters[i * old.sizes_.sketch_counters / sizes_.sketch_counters];
+  }
+  TAUT_ASSERT(sizes_.registers == old.sizes_.registers);
+  std::memcpy(registers(), old.registers(), static_cast<std::size_t>(sizes_.registers));
 }
 
 void ElasticShard::drop_sketch(const StepContext& context) {
@@ -83,12 +113,13 @@ void ElasticShard::drop_sketch(const StepContext& context) {
   }
 }
 
-void ElasticShard::restore(std::span<const std::uint8_t> bytes, const ShardSizes& sizes,
-                           const ShardCounts& counts) {
-  TAUT_ASSERT(bytes.size() == arena_.size());
-  std::memcpy(arena_.data(), bytes.data(), bytes.size());
+ElasticShard::ElasticShard(std::span<const std::uint8_t> bytes, const ShardSizes& sizes,
+                           const ShardCounts& counts, const PageLayout* layout,
+                           MemoryCounter* counter)
+    : arena_(bytes.size(), counter), counts_(counts) {
+  layout_ = layout;
   sizes_ = sizes;
-  counts_ = counts;
+  std::memcpy(arena_.data(), bytes.data(), bytes.size());
   bind();
 }
 

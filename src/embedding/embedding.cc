@@ -1,6 +1,8 @@
 #include "taut/embedding/embedding.h"
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "batch.h"
@@ -18,13 +20,23 @@ bool all_finite(std::span<const float> values) noexcept {
   return sum == 0.0f;
 }
 
-void check_finite(std::span<const float> values, const std::string& argument) {
-  if (all_finite(values)) return;
+// The first value that is not finite, named, or nothing.
+std::optional<std::string> not_finite(std::span<const float> values, const std::string& argument) {
+  if (all_finite(values)) return std::nullopt;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (!std::isfinite(values[i])) {
-      throw_invalid_argument(concat(argument, "[", i, "]"), "finite", concat(values[i]));
-    }
+    if (!std::isfinite(values[i])) return concat(argument, "[", i, "] is ", values[i]);
   }
+  TAUT_ASSERT(false);
+  return std::nullopt;
+}
+
+std::optional<std::string> not_finite(std::span<const JaggedIds> tables,
+                                      std::span<const float> gradient) {
+  if (auto found = not_finite(gradient, "gradient")) return found;
+  for (std::size_t t = 0; t < tables.size(); ++t) {
+    if (auto found = not_finite(tables[t].weights, concat("tables[", t, "].weights"))) return found;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -37,19 +49,52 @@ Embedding::Embedding(Options options, std::shared_ptr<ThreadPool> pool)
 void Embedding::lookup(std::span<const JaggedIds> tables, std::int64_t batch,
                        std::span<float> out) const {
   with_checked_tables(tables, options_.tables.size(), batch, options_.dim, out.size(), "out",
-                      [&](std::span<const JaggedIds> checked) { do_lookup(checked, batch, out); });
+                      [&](std::span<const JaggedIds> checked) {
+                        check_ready();
+                        do_lookup(checked, batch, out);
+                      });
 }
 
 void Embedding::update(std::span<const JaggedIds> tables, std::int64_t batch,
                        std::span<const float> gradient) {
   with_checked_tables(tables, options_.tables.size(), batch, options_.dim, gradient.size(),
                       "gradient", [&](std::span<const JaggedIds> checked) {
-                        check_finite(gradient, "gradient");
-                        for (std::size_t t = 0; t < checked.size(); ++t) {
-                          check_finite(checked[t].weights, concat("tables[", t, "].weights"));
+                        check_ready();
+                        const auto bad = not_finite(checked, gradient);
+                        if (bad && options_.on_nan == OnNan::kFail) {
+                          throw Error(ErrorKind::kInvalidArgument, *bad, {},
+                                      "every value must be finite; on_nan = skip leaves such "
+                                      "batches out");
+                        }
+                        if (bad) {
+                          ++skipped_updates_;
+                          return;
                         }
                         do_update(checked, batch, gradient);
                       });
+}
+
+void Embedding::count(std::span<const JaggedIds> tables, std::int64_t batch) {
+  const std::size_t values = static_cast<std::size_t>(std::max<std::int64_t>(batch, 0)) *
+                             options_.tables.size() * static_cast<std::size_t>(options_.dim);
+  with_checked_tables(tables, options_.tables.size(), batch, options_.dim, values, "values",
+                      [&](std::span<const JaggedIds> checked) { do_count(checked, batch); });
+}
+
+void Embedding::do_count(std::span<const JaggedIds>, std::int64_t) {
+  throw Error(ErrorKind::kInvalidArgument,
+              concat("method ", options_.method, " does not count ids"));
+}
+
+void Embedding::finish_counting() {
+  throw Error(ErrorKind::kInvalidArgument,
+              concat("method ", options_.method, " does not count ids"));
+}
+
+void Embedding::resize_budget(Bytes) {
+  throw Error(ErrorKind::kUnsupported,
+              concat("method ", options_.method, " cannot change its budget"), {},
+              "elastic, row and cafe can");
 }
 
 std::unique_ptr<Embedding> make_embedding(const Options& options,
@@ -57,7 +102,9 @@ std::unique_ptr<Embedding> make_embedding(const Options& options,
   if (pool == nullptr) throw_invalid_argument("pool", "a thread pool", "null");
   const Method& method = find_method(options.method, ErrorKind::kConfig, "embedding.method");
   check_options(options);
-  return method.make(options, std::move(pool));
+  Options resolved = options;
+  resolved.chunk = resolved_chunk(options);
+  return method.make(resolved, std::move(pool));
 }
 
 }  // namespace taut::embedding

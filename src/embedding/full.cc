@@ -64,7 +64,7 @@ struct FullReader {
       format.add(row, weight, out);
       return;
     }
-    const int dim = format.dim();
+    const int dim = format.size();
     const float bound = initial_bound(dim);
     for (int quad = 0; quad * 4 < dim; ++quad) {
       const std::array<float, 4> values = initial_values(seed, key, quad, bound);
@@ -157,7 +157,7 @@ class FullEmbedding final : public RowwiseEmbedding {
  public:
   FullEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool)
       : RowwiseEmbedding(options, std::move(pool), kShards),
-        format_(options.value_type, options.dim),
+        format_(options, options.dim),
         counter_(std::make_unique<MemoryCounter>()),
         shards_(empty_shards()) {}
 
@@ -169,6 +169,7 @@ class FullEmbedding final : public RowwiseEmbedding {
   [[nodiscard]] Statistics statistics() const override {
     Statistics result;
     result.memory_bytes = memory_bytes();
+    result.skipped_updates = skipped_updates_;
     std::int64_t index = 0;
     for (const FullShard& shard : shards_) {
       result.resident_rows += static_cast<std::int64_t>(shard.size());
@@ -184,7 +185,7 @@ class FullEmbedding final : public RowwiseEmbedding {
 
   void save(SectionWriter& file, const std::string& prefix) const override {
     save_options(file, prefix, options_);
-    save_value(file, prefix + "steps", steps_);
+    save_progress(file, prefix);
     for (std::size_t s = 0; s < kShards; ++s) {
       file.add_array(shard_name(prefix, s, "keys"),
                      std::span<const std::uint64_t>(shards_[s].keys()));
@@ -194,7 +195,7 @@ class FullEmbedding final : public RowwiseEmbedding {
 
   void load(const SectionReader& file, const std::string& prefix) override {
     check_saved_options(file, prefix, options_);
-    const auto steps = load_value<std::int64_t>(file, prefix + "steps");
+    const Progress progress = load_progress(file, prefix);
     const auto row_bytes = static_cast<std::size_t>(format_.row_bytes());
     std::vector<FullShard> loaded = empty_shards();
     for (std::size_t s = 0; s < kShards; ++s) {
@@ -210,7 +211,7 @@ class FullEmbedding final : public RowwiseEmbedding {
       }
     }
     shards_.swap(loaded);
-    steps_ = steps;
+    set_progress(progress);
   }
 
   void export_frozen(SectionWriter& file, const std::string& prefix) const override {
@@ -224,7 +225,8 @@ class FullEmbedding final : public RowwiseEmbedding {
       const FullView view = shards_[s].view();
       file.add_array(shard_name(prefix, s, "keys"), std::span(view.keys, shards_[s].slots()));
       file.add_array(shard_name(prefix, s, "index"), std::span(view.rows, shards_[s].slots()));
-      write_rows(file, shard_name(prefix, s, "rows"), shards_[s], DenseRowFormat::kStateBytes);
+      write_rows(file, shard_name(prefix, s, "rows"), shards_[s],
+                 static_cast<std::size_t>(format_.state_bytes()));
     }
   }
 
@@ -245,17 +247,17 @@ class FullEmbedding final : public RowwiseEmbedding {
 
   void update_shard(int shard, const TouchedRows& rows) override {
     FullShard& owned = shards_[static_cast<std::size_t>(shard)];
-    const RowwiseAdagrad optimizer(options_);
+    const RowOptimizer optimizer(options_);
     const auto dim = static_cast<std::size_t>(options_.dim);
     for (std::size_t i = 0; i < rows.keys.size(); ++i) {
       const std::uint64_t key = rows.keys[i];
       std::uint8_t* row = owned.find(key);
       if (row == nullptr) {
         row = owned.append(key);
-        format_.initialize(row, options_.seed, key);
+        format_.initialize(row, options_.seed, key, initial_bound(options_.dim));
       }
       RowRandom random = row_random(options_.seed, steps_, key);
-      format_.update(row, rows.gradients.data() + i * dim, optimizer, random);
+      format_.update(row, rows.gradients.data() + i * dim, optimizer, steps_, random);
     }
   }
 
@@ -308,7 +310,7 @@ class FrozenFull final : public FrozenEmbedding {
     }
   }
 
-  [[nodiscard]] int dim() const noexcept override { return reader_.format.dim(); }
+  [[nodiscard]] int dim() const noexcept override { return reader_.format.size(); }
   [[nodiscard]] std::int64_t tables() const noexcept override { return header_.tables; }
   void lookup(std::span<const JaggedIds> tables, std::int64_t batch,
               std::span<float> out) const override {
@@ -325,7 +327,7 @@ class FrozenFull final : public FrozenEmbedding {
         header.value_type > static_cast<std::int64_t>(ValueType::kMixed)) {
       throw_damaged(file, prefix + "header", "holds impossible values");
     }
-    return {static_cast<ValueType>(header.value_type), static_cast<int>(header.dim), true};
+    return {static_cast<ValueType>(header.value_type), static_cast<int>(header.dim)};
   }
 
   FrozenHeader header_;

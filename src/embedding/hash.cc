@@ -59,11 +59,11 @@ class HashEmbedding final : public RowwiseEmbedding {
  public:
   HashEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool)
       : RowwiseEmbedding(options, std::move(pool), kShards),
-        format_(options.value_type, options.dim),
+        format_(options, options.dim),
         row_count_(rows_within(options, format_)),
         rows_(row_count_ * static_cast<std::uint64_t>(format_.row_bytes()), &counter_) {
     for (std::uint64_t i = 0; i < row_count_; ++i) {
-      format_.initialize(row(i), options.seed, mix64(i));
+      format_.initialize(row(i), options.seed, mix64(i), initial_bound(options.dim));
     }
   }
 
@@ -75,6 +75,7 @@ class HashEmbedding final : public RowwiseEmbedding {
     Statistics result;
     result.memory_bytes = memory_bytes();
     result.budget_bytes = options_.budget.count;
+    result.skipped_updates = skipped_updates_;
     result.resident_rows = static_cast<std::int64_t>(row_count_);
     result.parts = {{"rows", static_cast<std::int64_t>(rows_.size())},
                     {"free", memory_bytes() - static_cast<std::int64_t>(rows_.size())}};
@@ -85,16 +86,16 @@ class HashEmbedding final : public RowwiseEmbedding {
 
   void save(SectionWriter& file, const std::string& prefix) const override {
     save_options(file, prefix, options_);
-    save_value(file, prefix + "steps", steps_);
+    save_progress(file, prefix);
     file.add_array(prefix + "rows", rows_.span());
   }
   void load(const SectionReader& file, const std::string& prefix) override {
     check_saved_options(file, prefix, options_);
-    const auto steps = load_value<std::int64_t>(file, prefix + "steps");
+    const Progress progress = load_progress(file, prefix);
     const auto rows = file.array<std::uint8_t>(prefix + "rows");
     check_section_bytes(file, prefix + "rows", rows_.size(), rows.size());
     std::copy(rows.begin(), rows.end(), rows_.begin());
-    steps_ = steps;
+    set_progress(progress);
   }
   void export_frozen(SectionWriter& file, const std::string& prefix) const override {
     file.add(prefix + "method", options_.method);
@@ -105,8 +106,8 @@ class HashEmbedding final : public RowwiseEmbedding {
                             .value_type = static_cast<std::int64_t>(options_.value_type)});
     file.begin(prefix + "rows");
     for (std::uint64_t i = 0; i < row_count_; ++i) {
-      const std::span<const std::uint8_t> part = format_.frozen_part(reader().row(i));
-      file.append(part.data(), part.size());
+      file.append(reader().row(i) + format_.state_bytes(),
+                  static_cast<std::size_t>(format_.row_bytes() - format_.state_bytes()));
     }
   }
 
@@ -122,11 +123,11 @@ class HashEmbedding final : public RowwiseEmbedding {
     pooled_lookup(reader(), tables, batch, options_.dim, out, pool_.get());
   }
   void update_shard(int, const TouchedRows& rows) override {
-    const RowwiseAdagrad optimizer(options_);
+    const RowOptimizer optimizer(options_);
     const auto dim = static_cast<std::size_t>(options_.dim);
     for (std::size_t i = 0; i < rows.keys.size(); ++i) {
       RowRandom random = row_random(options_.seed, steps_, rows.keys[i]);
-      format_.update(row(rows.keys[i]), rows.gradients.data() + i * dim, optimizer, random);
+      format_.update(row(rows.keys[i]), rows.gradients.data() + i * dim, optimizer, steps_, random);
     }
   }
 
@@ -149,7 +150,7 @@ class FrozenHash final : public FrozenEmbedding {
   FrozenHash(const SectionReader& file, const std::string& prefix)
       : header_(load_value<FrozenHeader>(file, prefix + "header")),
         reader_{.format = DenseRowFormat(static_cast<ValueType>(header_.value_type),
-                                         static_cast<int>(header_.dim), true),
+                                         static_cast<int>(header_.dim)),
                 .rows = header_.rows,
                 .bytes = nullptr} {
     if (header_.tables < 1 || header_.rows < 1 || header_.dim < 4 || header_.dim > 512 ||
@@ -164,7 +165,7 @@ class FrozenHash final : public FrozenEmbedding {
     reader_.bytes = rows.data();
   }
 
-  [[nodiscard]] int dim() const noexcept override { return reader_.format.dim(); }
+  [[nodiscard]] int dim() const noexcept override { return reader_.format.size(); }
   [[nodiscard]] std::int64_t tables() const noexcept override { return header_.tables; }
   void lookup(std::span<const JaggedIds> tables, std::int64_t batch,
               std::span<float> out) const override {

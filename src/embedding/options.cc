@@ -21,6 +21,13 @@ constexpr std::array<std::pair<Admission, std::string_view>, 3> kAdmissions = {
     {{Admission::kAuto, "auto"}, {Admission::kSampled, "sampled"}, {Admission::kSketch, "sketch"}}};
 constexpr std::array<std::pair<Keys, std::string_view>, 2> kKeys = {
     {{Keys::kTagged, "tagged"}, {Keys::kExact, "exact"}}};
+constexpr std::array<std::pair<Optimizer, std::string_view>, 4> kOptimizers = {
+    {{Optimizer::kRowwiseAdagrad, "rowwise_adagrad"},
+     {Optimizer::kAdagrad, "adagrad"},
+     {Optimizer::kSgd, "sgd"},
+     {Optimizer::kAdam, "adam"}}};
+constexpr std::array<std::pair<OnNan, std::string_view>, 2> kOnNans = {
+    {{OnNan::kFail, "fail"}, {OnNan::kSkip, "skip"}}};
 
 template <typename E, std::size_t N>
 std::string name_of(const std::array<std::pair<E, std::string_view>, N>& names, E value) {
@@ -61,6 +68,12 @@ std::string to_string(Admission admission) {
 std::string to_string(Keys keys) {
   return name_of(kKeys, keys);
 }
+std::string to_string(Optimizer optimizer) {
+  return name_of(kOptimizers, optimizer);
+}
+std::string to_string(OnNan on_nan) {
+  return name_of(kOnNans, on_nan);
+}
 
 ValueType parse_value_type(const std::string& text) {
   return parse_name(kValueTypes, "value_type", text);
@@ -78,6 +91,13 @@ Bytes full_bytes(const Options& options) {
   return Bytes{rows * (std::int64_t{4} * options.dim + 4)};
 }
 
+int resolved_chunk(const Options& options) noexcept {
+  if (options.chunk != 0) return options.chunk;
+  int chunk = 2;
+  while (options.dim % chunk != 0 || options.dim / chunk > 32) chunk += 2;
+  return chunk;
+}
+
 void check_options(const Options& options) {
   const auto positive = [](double value) { return std::isfinite(value) && value > 0; };
   const auto within = [](double value, double low, double high) {
@@ -90,10 +110,11 @@ void check_options(const Options& options) {
   }
   require(options.dim >= 4 && options.dim <= 512 && options.dim % 4 == 0, "dim",
           "a multiple of 4 from 4 to 512", options.dim);
-  require(options.chunk >= 2 && options.chunk % 2 == 0 && options.dim % options.chunk == 0 &&
-              options.dim / options.chunk <= 32,
-          "chunk", concat("even, divide dim ", options.dim, " and give at most 32 chunks"),
-          options.chunk);
+  require(
+      options.chunk == 0 || (options.chunk >= 2 && options.chunk % 2 == 0 &&
+                             options.dim % options.chunk == 0 && options.dim / options.chunk <= 32),
+      "chunk", concat("0, or even, divide dim ", options.dim, " and give at most 32 chunks"),
+      options.chunk);
   require(options.budget.count >= 0, "budget", "0 bytes or more", options.budget.count);
   require(options.cold_share <= 0.9, "cold_share", "at most 0.9 (negative: chosen)",
           options.cold_share);
@@ -104,6 +125,13 @@ void check_options(const Options& options) {
   require(within(options.initial_accumulator, 0, 1e30), "initial_accumulator", "0 or more",
           options.initial_accumulator);
   require(positive(options.epsilon), "epsilon", "above 0", options.epsilon);
+  require(options.adam_beta1 >= 0 && options.adam_beta1 < 1, "adam_beta1", "in [0, 1)",
+          options.adam_beta1);
+  require(options.adam_beta2 >= 0 && options.adam_beta2 < 1, "adam_beta2", "in [0, 1)",
+          options.adam_beta2);
+  require(within(options.gradient_clip, 0, 1e30), "gradient_clip", "0 (none) or more",
+          options.gradient_clip);
+  require(within(options.l2, 0, 1e30), "l2", "0 or more", options.l2);
   require(within(options.sketch_share, 1e-6, 0.5), "sketch_share", "above 0, at most 0.5",
           options.sketch_share);
   require(within(options.reserve, 0, 0.5), "reserve", "from 0 to 0.5", options.reserve);

@@ -11,6 +11,12 @@ namespace {
 constexpr std::array kMethods = {
     Method{"full", make_full, open_full},
     Method{"hash", make_hash, open_hash},
+    Method{"qr", make_qr, open_qr},
+    Method{"md", make_md, open_popularity},
+    Method{"frequency", make_frequency, open_popularity},
+    Method{"row", make_row, open_elastic},
+    Method{"cafe", make_cafe, open_elastic},
+    Method{"fiited", make_fiited, open_fiited},
     Method{"elastic", make_elastic, open_elastic},
 };
 

@@ -26,10 +26,21 @@ struct Method {
                                         const std::string& where);
 
 std::unique_ptr<Embedding> make_full(const Options& options, std::shared_ptr<ThreadPool> pool);
-std::unique_ptr<FrozenEmbedding> open_full(const SectionReader& file, const std::string& prefix);
 std::unique_ptr<Embedding> make_hash(const Options& options, std::shared_ptr<ThreadPool> pool);
-std::unique_ptr<FrozenEmbedding> open_hash(const SectionReader& file, const std::string& prefix);
+std::unique_ptr<Embedding> make_qr(const Options& options, std::shared_ptr<ThreadPool> pool);
+std::unique_ptr<Embedding> make_md(const Options& options, std::shared_ptr<ThreadPool> pool);
+std::unique_ptr<Embedding> make_frequency(const Options& options, std::shared_ptr<ThreadPool> pool);
+std::unique_ptr<Embedding> make_row(const Options& options, std::shared_ptr<ThreadPool> pool);
+std::unique_ptr<Embedding> make_cafe(const Options& options, std::shared_ptr<ThreadPool> pool);
+std::unique_ptr<Embedding> make_fiited(const Options& options, std::shared_ptr<ThreadPool> pool);
 std::unique_ptr<Embedding> make_elastic(const Options& options, std::shared_ptr<ThreadPool> pool);
+
+std::unique_ptr<FrozenEmbedding> open_full(const SectionReader& file, const std::string& prefix);
+std::unique_ptr<FrozenEmbedding> open_hash(const SectionReader& file, const std::string& prefix);
+std::unique_ptr<FrozenEmbedding> open_qr(const SectionReader& file, const std::string& prefix);
+std::unique_ptr<FrozenEmbedding> open_popularity(const SectionReader& file,
+                                                 const std::string& prefix);
+std::unique_ptr<FrozenEmbedding> open_fiited(const SectionReader& file, const std::string& prefix);
 std::unique_ptr<FrozenEmbedding> open_elastic(const SectionReader& file, const std::string& prefix);
 
 }  // namespace taut::embedding

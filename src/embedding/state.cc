@@ -31,9 +31,15 @@ std::string describe(const Options& options) {
   line("beta", options.beta);
   line("decay", options.decay);
   line("period", options.period);
+  line("optimizer", to_string(options.optimizer));
   line("learning_rate", options.learning_rate);
   line("initial_accumulator", options.initial_accumulator);
   line("epsilon", options.epsilon);
+  line("adam_beta1", options.adam_beta1);
+  line("adam_beta2", options.adam_beta2);
+  line("gradient_clip", options.gradient_clip);
+  line("l2", options.l2);
+  line("on_nan", to_string(options.on_nan));
   line("seed", options.seed);
   line("sketch_share", options.sketch_share);
   line("reserve", options.reserve);

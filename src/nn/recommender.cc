@@ -7,6 +7,7 @@
 #include <cstring>
 #include <sstream>
 
+#include "nn/interaction.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
@@ -42,6 +43,35 @@ Mlp make_mlp(std::int64_t inputs, const std::vector<std::int64_t>& widths, at::G
   }
   return mlp;
 }
+
+InteractionShape shape_of(const Tensor& x, std::int64_t copied) {
+  return {.vectors = x.size(1), .dim = x.size(2), .copied = copied};
+}
+
+// x [batch, vectors, dim] -> [batch, outputs], see interaction.h.
+class Interaction : public torch::autograd::Function<Interaction> {
+ public:
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, std::int64_t copied) {
+    const InteractionShape shape = shape_of(x, copied);
+    const Tensor values = x.contiguous();
+    Tensor out = torch::empty({x.size(0), shape.outputs()});
+    interact(shape, x.size(0), values.const_data_ptr<float>(), out.mutable_data_ptr<float>());
+    context->save_for_backward({values});
+    context->saved_data["copied"] = copied;
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradients) {
+    const Tensor x = context->get_saved_variables()[0];
+    const InteractionShape shape = shape_of(x, context->saved_data["copied"].toInt());
+    const Tensor gradient = gradients[0].contiguous();
+    Tensor result = torch::empty_like(x);
+    interact_backward(shape, x.size(0), x.const_data_ptr<float>(), gradient.const_data_ptr<float>(),
+                      result.mutable_data_ptr<float>());
+    return {result, Tensor()};
+  }
+};
 
 // LibTorch's own threads stay out of the way: parallelism is over pieces.
 void use_one_torch_thread() {
@@ -128,14 +158,9 @@ struct Recommender::Impl {
       bottom = make_mlp(options.dense, widths, random);
     }
     const std::int64_t vectors = options.tables + (options.dense > 0 ? 1 : 0);
-    const std::int64_t pairs = vectors * (vectors - 1) / 2;
-    std::vector<std::int64_t> index;
-    for (std::int64_t i = 0; i < vectors; ++i) {
-      for (std::int64_t j = 0; j < i; ++j) index.push_back(i * vectors + j);
-    }
-    pair_index = torch::tensor(index, torch::kInt64);
     const bool all = options.interaction == "dots_vectors" || options.dense == 0;
-    make_top(pairs + (all ? vectors : 1) * options.dim, random);
+    shape = {.vectors = vectors, .dim = options.dim, .copied = all ? vectors : 1};
+    make_top(shape.outputs(), random);
   }
 
   void make_wide_deep(at::Generator& random) {
@@ -170,17 +195,13 @@ struct Recommender::Impl {
   }
 
   [[nodiscard]] Tensor forward_dlrm(const Tensor& dense, const Tensor& vectors) const {
-    const std::int64_t batch = vectors.size(0);
     Tensor all = vectors;
-    Tensor from_dense;
     if (options.dense > 0) {
-      from_dense = bottom.forward(dense, /*relu_last=*/true);
+      const Tensor from_dense = bottom.forward(dense, /*relu_last=*/true);
       all = torch::cat({from_dense.unsqueeze(1), vectors}, 1);
     }
-    const Tensor dots = torch::bmm(all, all.transpose(1, 2)).flatten(1).index_select(1, pair_index);
-    const bool with_vectors = options.interaction == "dots_vectors" || options.dense == 0;
-    const Tensor rest = with_vectors ? all.reshape({batch, -1}) : from_dense;
-    return top.forward(torch::cat({dots, rest}, 1), /*relu_last=*/false).squeeze(1);
+    const Tensor inputs = Interaction::apply(all, shape.copied);
+    return top.forward(inputs, /*relu_last=*/false).squeeze(1);
   }
 
   [[nodiscard]] Tensor forward_wide_deep(const Tensor& dense, const Tensor& vectors) const {
@@ -231,7 +252,7 @@ struct Recommender::Impl {
   Mlp bottom;
   Mlp top;
   Tensor wide;
-  Tensor pair_index;
+  InteractionShape shape;
   std::vector<std::string> names;
   std::vector<Tensor> parameters;
   std::unique_ptr<torch::optim::Optimizer> optimizer;

@@ -67,6 +67,7 @@ void write_checkpoint(const std::string& path, const LoopState& state, const Mod
   file.add("state", to_json(state).dump());
   file.add_array("window/logits", std::span<const float>(state.window_logits));
   file.add_array("window/labels", std::span<const float>(state.window_labels));
+  state.progressive.save(file);
   model.save(file);
   file.commit();
 }
@@ -125,6 +126,7 @@ LoopState read_checkpoint(const std::string& path, Model& model) {
   const std::span<const float> labels = file.array<float>("window/labels");
   state.window_logits.assign(logits.begin(), logits.end());
   state.window_labels.assign(labels.begin(), labels.end());
+  state.progressive.load(file);
   model.load(file);
   return state;
 }

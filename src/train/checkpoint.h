@@ -8,6 +8,7 @@
 
 #include "taut/train/metrics.h"
 #include "taut/train/model.h"
+#include "train/progressive.h"
 
 namespace taut::train {
 
@@ -24,6 +25,8 @@ struct LoopState {
   std::int64_t bad_rows = 0;
   bool finished = false;
   Quality valid;  ///< after the last epoch
+  /// Of the examples of the first epoch after its first quarter.
+  ProgressiveQuality progressive;
   // Since the last line of metrics.jsonl.
   double window_loss = 0;
   std::vector<float> window_logits;

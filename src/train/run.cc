@@ -120,6 +120,8 @@ class Trainer {
 
   void train_batch() {
     const double loss = model_.train_step(batch_, logits_);
+    const bool learnt_a_quarter = 4 * state_.examples >= profile_.rows;
+    if (state_.epoch == 0 && learnt_a_quarter) state_.progressive.add(logits_, batch_.labels);
     ++state_.batches;
     ++state_.steps;
     state_.examples += batch_.size;
@@ -194,6 +196,7 @@ class Trainer {
       state_.valid = read_checkpoint(*best, model_).valid;
     }
     Json summary = run_facts(memory_bytes);
+    summary["progressive"] = to_json(state_.progressive.quality());
     const bool has_valid = !config_.data.valid.empty();
     if (has_valid) summary["valid"] = to_json(state_.valid);
     if (!config_.data.test.empty()) {

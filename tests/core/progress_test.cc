@@ -2,8 +2,16 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <pty.h>
+#include <unistd.h>
 
+#include <array>
+#include <chrono>
+#include <cstdio>
 #include <string>
+#include <thread>
+#include <utility>
 
 namespace taut {
 namespace {
@@ -50,6 +58,65 @@ TEST(ProgressBar, IsSilentWhereStderrIsNoTerminal) {
     for (int i = 0; i <= 10; ++i) bar.update(i, "note");
   }
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+// stderr is a pseudo-terminal while this lives; what arrived there is read at the end.
+class TerminalStderr {
+ public:
+  TerminalStderr() {
+    int slave = -1;
+    if (openpty(&master_, &slave, nullptr, nullptr, nullptr) != 0) return;
+    std::fflush(stderr);
+    saved_ = dup(STDERR_FILENO);
+    dup2(slave, STDERR_FILENO);
+    close(slave);
+  }
+  ~TerminalStderr() { restore(); }
+  TerminalStderr(const TerminalStderr&) = delete;
+  TerminalStderr& operator=(const TerminalStderr&) = delete;
+
+  [[nodiscard]] bool works() const { return saved_ >= 0; }
+  std::string take() {
+    std::fflush(stderr);
+    std::string written;
+    std::array<char, 4096> text{};
+    pollfd ready{.fd = master_, .events = POLLIN, .revents = 0};
+    while (poll(&ready, 1, /*milliseconds=*/100) == 1) {
+      const ssize_t size = read(master_, text.data(), text.size());
+      if (size <= 0) break;
+      written.append(text.data(), static_cast<std::size_t>(size));
+    }
+    restore();
+    return written;
+  }
+
+ private:
+  void restore() {
+    if (saved_ < 0) return;
+    dup2(saved_, STDERR_FILENO);
+    close(std::exchange(saved_, -1));
+    close(master_);
+  }
+
+  int master_ = -1;
+  int saved_ = -1;
+};
+
+TEST(ProgressBar, DrawsOneLineAfterTwoSecondsAndClearsIt) {
+  TerminalStderr terminal;
+  if (!terminal.works()) GTEST_SKIP() << "this system has no pseudo-terminals";
+  {
+    ProgressBar bar("train", 10, "steps");
+    bar.update(1, "too early to be seen");
+    std::this_thread::sleep_for(std::chrono::milliseconds(2100));
+    bar.update(5, "loss 0.5");
+    bar.update(6, "too soon after the last");
+  }
+  const std::string written = terminal.take();
+  EXPECT_THAT(written, testing::StartsWith("\r\033[Ktrain 50% ["));
+  EXPECT_THAT(written, HasSubstr("loss 0.5"));
+  EXPECT_THAT(written, Not(HasSubstr("too ")));
+  EXPECT_THAT(written, testing::EndsWith("\r\033[K"));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <numeric>
 #include <set>
 
 #include "data/planted.h"
@@ -194,6 +195,18 @@ TEST_F(SynthTest, WritesWhatItSays) {
   EXPECT_EQ(lengths, (std::set<std::size_t>{1, 2, 3}));
 }
 
+TEST_F(SynthTest, SharesOneNumberOfIdsOutGeometrically) {
+  SynthOptions options;
+  const std::vector<std::int64_t> ids = synthetic_ids(options);
+  ASSERT_EQ(ids.size(), 10u);
+  EXPECT_NEAR(static_cast<double>(std::accumulate(ids.begin(), ids.end(), std::int64_t{0})), 1e6,
+              10);
+  EXPECT_TRUE(std::is_sorted(ids.rbegin(), ids.rend()));
+  EXPECT_NEAR(static_cast<double>(ids[0]) / static_cast<double>(ids[9]), std::pow(10, 2.5), 1);
+  options.categorical = 1;
+  EXPECT_EQ(synthetic_ids(options), std::vector<std::int64_t>{1000000});
+}
+
 TEST_F(SynthTest, CsvHoldsTheSameAsParquet) {
   SynthOptions options = small("x.parquet");
   write_synthetic(options);
@@ -224,12 +237,13 @@ TEST_F(SynthTest, DependsOnTheSeedAndNotOnThreads) {
 }
 
 TEST_F(SynthTest, SplitsByTime) {
-  SynthOptions options = small("train.parquet");
+  SynthOptions options = small("all.parquet");
   write_synthetic(options);
   const Batch whole = read(options.path);
   options.split = {0.7, 0.1, 0.2};
   const SynthResult result = write_synthetic(options);
   ASSERT_EQ(result.files.size(), 3u);
+  EXPECT_EQ(result.files[0].path, dir_.file("train.parquet"));
   EXPECT_EQ(result.files[1].path, dir_.file("valid.parquet"));
   EXPECT_EQ(result.files[2].path, dir_.file("test.parquet"));
   std::int64_t row = 0;
@@ -255,7 +269,8 @@ TEST_F(SynthTest, RefusesOptionsOutOfRange) {
     EXPECT_FALSE(std::filesystem::exists(options.path));
   };
   refused([](auto& o) { o.rows = 0; }, "rows must be from 1");
-  refused([](auto& o) { o.ids = {1, 2}; }, "ids must be one number or one per column (4), got 2");
+  refused([](auto& o) { o.ids = {1, 2}; },
+          "ids must be one number for all or one per column (4), got 2");
   refused([](auto& o) { o.ids = {0}; }, "ids must be from 1");
   refused([](auto& o) { o.multi_columns = 5; }, "multi_columns");
   refused([](auto& o) { o.bayes_auc = 1; }, "bayes_auc");

@@ -85,7 +85,7 @@ class EveryMethod : public testing::TestWithParam<MethodCase> {
     options.period = 10;
     for (TableOptions& table : options.tables)
       table.distinct_ids = static_cast<std::int64_t>(shape_.ids);
-    if (GetParam().method == "elastic") {
+    if (GetParam().method == "elastic") {  // not known: admission may change on the way
       for (TableOptions& table : options.tables) table.distinct_ids = 0;
     }
     return options;
@@ -101,7 +101,7 @@ class EveryMethod : public testing::TestWithParam<MethodCase> {
 TEST_P(EveryMethod, GivesTheSameBitsForAnyNumberOfThreads) {
   std::vector<float> expected;
   for (const int count : {1, 2, 3}) {
-    const auto embedding = make_embedding(options(), threads(count));
+    const auto embedding = make_ready(options(), count, shape_);
     train(*embedding, shape_, 1, 0, 45);
     const std::vector<float> got = read(*embedding);
     if (count == 1) {
@@ -115,15 +115,15 @@ TEST_P(EveryMethod, GivesTheSameBitsForAnyNumberOfThreads) {
 
 TEST_P(EveryMethod, ResumesToTheSameBits) {
   for (const int stop : {7, 10, 23}) {  // between and at rebalances
-    const auto whole = make_embedding(options(), threads(2));
+    const auto whole = make_ready(options(), 2, shape_);
     train(*whole, shape_, 1, 0, 50);
     const TemporaryFile file;
     {
-      const auto first = make_embedding(options(), threads(2));
+      const auto first = make_ready(options(), 2, shape_);
       train(*first, shape_, 1, 0, stop);
       save_to(*first, file.path());
     }
-    const auto resumed = make_embedding(options(), threads(1));
+    const auto resumed = make_ready(options(), 1, shape_);
     train(*resumed, shape_, 9, 0, 5);  // to be overwritten
     load_from(*resumed, file.path());
     EXPECT_EQ(resumed->steps(), stop);
@@ -135,7 +135,7 @@ TEST_P(EveryMethod, ResumesToTheSameBits) {
 }
 
 TEST_P(EveryMethod, FrozenLookupsAreTheLiveOnes) {
-  const auto embedding = make_embedding(options(), threads(2));
+  const auto embedding = make_ready(options(), 2, shape_);
   train(*embedding, shape_, 1, 0, 40);
   const TemporaryFile path;
   SectionWriter writer(path.path(), "package", 1);
@@ -156,7 +156,7 @@ TEST_P(EveryBudgetedMethod, NeverHoldsMoreThanItsBudget) {
        {GetParam().budget_bytes, std::int64_t{4003}, std::int64_t{5000000}}) {
     Options limited = options();
     limited.budget = Bytes{budget};
-    const auto embedding = make_embedding(limited, threads(2));
+    const auto embedding = make_ready(limited, 2, shape_);
     for (int step = 0; step < 60; ++step) {
       // What is popular changes all the time: rows come and go.
       const TestBatch batch = make_batch(shape_, static_cast<std::uint64_t>(step / 10),
@@ -165,7 +165,9 @@ TEST_P(EveryBudgetedMethod, NeverHoldsMoreThanItsBudget) {
       ASSERT_LE(embedding->memory_bytes(), budget) << step;
       ASSERT_LE(embedding->peak_memory_bytes(), budget) << step;
     }
-    EXPECT_GE(embedding->memory_bytes(), budget / 2) << "most of a budget is used";
+    if (!embedding->wants_counts() || budget < 1000000) {  // with counts: no more rows than ids
+      EXPECT_GE(embedding->memory_bytes(), budget / 2) << "most of a budget is used";
+    }
     std::int64_t parts = 0;
     for (const auto& [name, bytes] : embedding->statistics().parts) {
       EXPECT_GE(bytes, 0) << name;
@@ -178,18 +180,18 @@ TEST_P(EveryBudgetedMethod, NeverHoldsMoreThanItsBudget) {
 TEST_P(EveryBudgetedMethod, ABudgetTooSmallIsAnErrorThatNamesOneThatWorks) {
   Options limited = options();
   limited.budget = Bytes{8};
-  const auto [kind, text] = error_of([&] { (void)make_embedding(limited, threads(1)); });
+  const auto [kind, text] = error_of([&] { (void)make_ready(limited, 1, shape_); });
   EXPECT_EQ(kind, ErrorKind::kBudget);
   const std::size_t at = text.find("give at least ");
   ASSERT_NE(at, std::string::npos) << text;
   limited.budget = Bytes{std::stoll(text.substr(at + 14))};
-  const auto embedding = make_embedding(limited, threads(1));
+  const auto embedding = make_ready(limited, 1, shape_);
   train(*embedding, shape_, 1, 0, 3);
   EXPECT_LE(embedding->peak_memory_bytes(), limited.budget.count);
 }
 
 TEST_P(EveryMethod, BadArgumentsAreNamedAndChangeNothing) {
-  const auto embedding = make_embedding(options(), threads(2));
+  const auto embedding = make_ready(options(), 2, shape_);
   train(*embedding, shape_, 1, 0, 12);
   const std::vector<float> before = read(*embedding);
   const auto expect_bad = [&](const std::string& wanted, auto change) {
@@ -228,8 +230,42 @@ TEST_P(EveryMethod, BadArgumentsAreNamedAndChangeNothing) {
   EXPECT_THAT(text, HasSubstr("out"));
 }
 
+TEST_P(EveryMethod, WithSkipABatchThatIsNotFiniteIsLeftOutAndCounted) {
+  Options skipping = options();
+  skipping.on_nan = OnNan::kSkip;
+  const auto embedding = make_ready(skipping, 2, shape_);
+  train(*embedding, shape_, 1, 0, 5);
+  const std::vector<float> before = read(*embedding);
+  TestBatch batch = make_batch(shape_, 3, 3);
+  batch.gradient[7] = std::nanf("");
+  embedding->update(batch.tables(), batch.size, batch.gradient);
+  EXPECT_EQ(read(*embedding), before);
+  EXPECT_EQ(embedding->steps(), 5);
+  EXPECT_EQ(embedding->statistics().skipped_updates, 1);
+  const TemporaryFile file;
+  save_to(*embedding, file.path());
+  const auto resumed = make_ready(skipping, 1, shape_);
+  load_from(*resumed, file.path());
+  EXPECT_EQ(resumed->statistics().skipped_updates, 1);
+}
+
+TEST_P(EveryMethod, AClippedGradientIsAShorterOneOfTheSameDirection) {
+  // With clipping, gradients a thousand times too long train as some fixed length does.
+  Options clipped = options();
+  clipped.gradient_clip = 0.5;
+  const auto huge = make_ready(clipped, 1, shape_);
+  TestBatch batch = make_batch(shape_, 3, 3);
+  const std::vector<float> before = read(*huge);
+  for (float& g : batch.gradient) g *= 1e6f;
+  huge->update(batch.tables(), batch.size, batch.gradient);
+  const std::vector<float> after = read(*huge);
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    ASSERT_LT(std::fabs(after[i] - before[i]), 8.0f);  // a few rows a bag, a step below 0.5 each
+  }
+}
+
 TEST_P(EveryMethod, AnEmptyBatchIsAStepThatTouchesNothing) {
-  const auto embedding = make_embedding(options(), threads(2));
+  const auto embedding = make_ready(options(), 2, shape_);
   train(*embedding, shape_, 1, 0, 3);
   const std::vector<float> before = read(*embedding);
   TestBatch empty;
@@ -242,14 +278,14 @@ TEST_P(EveryMethod, AnEmptyBatchIsAStepThatTouchesNothing) {
 }
 
 TEST_P(EveryMethod, ACheckpointThatDoesNotFitIsRefusedWhole) {
-  const auto embedding = make_embedding(options(), threads(1));
+  const auto embedding = make_ready(options(), 1, shape_);
   train(*embedding, shape_, 1, 0, 12);
   const TemporaryFile file;
   save_to(*embedding, file.path());
   const auto expect_refused = [&](const std::string& wanted, auto change) {
     Options other = options();
     change(other);
-    const auto target = make_embedding(other, threads(1));
+    const auto target = make_ready(other, 1, shape_);
     train(*target, shape_, 2, 0, 4);
     const std::vector<float> before = read(*target);
     const auto [kind, text] = error_of([&] { load_from(*target, file.path()); });
@@ -264,7 +300,7 @@ TEST_P(EveryMethod, ACheckpointThatDoesNotFitIsRefusedWhole) {
 }
 
 TEST_P(EveryMethod, AFlippedBitAnywhereInACheckpointIsFound) {
-  const auto embedding = make_embedding(options(), threads(1));
+  const auto embedding = make_ready(options(), 1, shape_);
   train(*embedding, shape_, 1, 0, 12);
   const std::vector<float> before = read(*embedding);
   const TemporaryFile file;

@@ -111,6 +111,19 @@ inline Options make_options(const std::string& method, const BatchShape& shape,
   return options;
 }
 
+/// make_embedding(), and the first pass for methods that want one.
+inline std::unique_ptr<Embedding> make_ready(const Options& options, int thread_count,
+                                             const BatchShape& shape) {
+  auto embedding = make_embedding(options, threads(thread_count));
+  if (!embedding->wants_counts()) return embedding;
+  for (std::uint64_t step = 0; step < 50; ++step) {
+    const TestBatch batch = make_batch(shape, 1, step);
+    embedding->count(batch.tables(), batch.size);
+  }
+  embedding->finish_counting();
+  return embedding;
+}
+
 template <typename Collection>
 std::vector<float> look_up(const Collection& collection, const TestBatch& batch, int dim) {
   std::vector<float> out(static_cast<std::size_t>(batch.size) * batch.ids.size() *

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from taut import plots, report, runs
 
@@ -312,6 +314,8 @@ def broken(folder, name, text):
         ("metrics.jsonl", '{"step": 1, "auc": true}\n', '"auc" must be a number, got true'),
         ("metrics.jsonl", '{"step": 1, "memory_parts": [1]}\n', '"memory_parts" must be a JSON object'),
         ("metrics.jsonl", '{"step": 1, "rows_by_width": {}}\n', '"rows_by_width" must be a JSON list'),
+        ("metrics.jsonl", '{"step": 1, "rows_by_width": [1, "x"]}\n', '"rows_by_width" must hold whole numbers'),
+        ("metrics.jsonl", '{"step": 1, "memory_parts": {"pool": -1}}\n', '"memory_parts" must hold whole numbers'),
         ("summary.json", '{\n"auc": \n}', "summary.json, line 3"),
         ("summary.json", "[]", "wanted a JSON object"),
         ("config.toml", "[data\n", "not TOML"),
@@ -322,6 +326,36 @@ def test_a_broken_file_is_named_with_its_line(make_run, name, text, complaint):
         runs.read_folder(broken(make_run("run"), name, text))
     assert complaint in str(problem.value)
     assert name in str(problem.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+NUMBER = st.none() | st.integers(-9, 10**15) | st.floats()
+LINE = st.fixed_dictionaries(
+    {"step": st.integers(0, 10**9) | JSON},
+    optional={
+        **{name: NUMBER | JSON for name in runs.NUMBERS if name != "step"},
+        "memory_parts": st.dictionaries(st.text(), NUMBER | JSON, max_size=3) | JSON,
+        "rows_by_width": st.lists(NUMBER | JSON, max_size=4) | JSON,
+    },
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(st.text() | JSON.map(json.dumps) | LINE.map(json.dumps))
+def test_any_line_is_metrics_or_an_error_that_names_it(text):
+    try:
+        line = runs.parse_line(text, Path("metrics.jsonl"), 7)
+    except runs.ReportError as problem:
+        assert "metrics.jsonl, line 7" in str(problem)
+    else:
+        assert line["step"] is not None
+        run = runs.Run(Path("run"), [line], {}, {}, label="run")
+        assert plots.run_figures([run]) is not None
+        assert plots.memory_by_part([run]) is not None
 
 
 def test_a_metrics_file_that_is_not_text_is_named(make_run):

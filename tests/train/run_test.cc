@@ -124,6 +124,20 @@ TEST_F(Runs, LearnAndLeaveASummaryMetricsAndCheckpoints) {
   EXPECT_EQ(checkpoints, 2);
 }
 
+TEST_F(Runs, ScoreThreeQuartersOfTheFirstEpochBeforeLearningThem) {
+  const RunOptions run = options("run", {"train.log_every=1"});
+  const Json progressive = train_run(run)["progressive"];
+  EXPECT_EQ(progressive["examples"], 4400);  // 6000 less 8 batches of 200
+  EXPECT_GT(progressive["auc"].get<double>(), 0.5);
+  std::ifstream metrics(run.run + "/metrics.jsonl");
+  std::string line;
+  double loss = 0;
+  for (int step = 1; step <= 30 && std::getline(metrics, line); ++step) {
+    if (step > 8) loss += Json::parse(line)["loss"].get<double>() / 22;
+  }
+  EXPECT_NEAR(progressive["log_loss"].get<double>(), loss, 1e-6);
+}
+
 TEST_F(Runs, GiveTheSameBitsForAnyNumberOfThreads) {
   RunOptions run = options("one");
   const Json one = train_run(run);

@@ -19,11 +19,12 @@ namespace taut::data {
 struct SynthOptions {
   std::string path;  ///< *.parquet or *.csv
   std::int64_t rows = 1000000;
-  int categorical = 8;
+  int categorical = 10;
   int dense = 4;
-  /// Ids of each categorical column, or one number for all.
-  std::vector<std::int64_t> ids = {100000};
-  double exponent = 1.1;  ///< of the Zipf law, >= 0 (0: uniform)
+  /// Ids of each categorical column; or one number, the ids of all columns together, shared out as
+  /// in real data: sizes fall geometrically, the last column has 10^-2.5 of the first.
+  std::vector<std::int64_t> ids = {1000000};
+  double exponent = 1.2;  ///< of the Zipf law, >= 0 (0: uniform)
   int multi_columns = 0;  ///< the last so many columns are lists of 1 to multi_ids ids, averaged
   int multi_ids = 5;
   int factors = 4;
@@ -31,8 +32,8 @@ struct SynthOptions {
   double drift = 0;
   double bayes_auc = 0.80;  ///< aimed at, in (0.5, 0.99]
   double positive_rate = 0.25;
-  /// Shares of train, valid and test (in row order), or empty: one file. With shares, path is the
-  /// training file and valid.* and test.* are written beside it.
+  /// Shares of train, valid and test (in row order), or empty: one file. With shares, train.*,
+  /// valid.* and test.* are written into path's folder, with path's ending.
   std::vector<double> split;
   std::uint64_t seed = 1;
   int threads = 0;  ///< no effect on what is written
@@ -51,11 +52,15 @@ struct SynthFile {
 
 struct SynthResult {
   std::vector<SynthFile> files;
+  std::vector<std::int64_t> ids;  ///< of each categorical column
   std::int64_t rows = 0;
   std::int64_t bytes = 0;
   double positive_rate = 0;
   double bayes_auc = 0;  ///< over all rows
 };
+
+/// The ids of each categorical column that the options ask for. Errors: kInvalidArgument.
+[[nodiscard]] std::vector<std::int64_t> synthetic_ids(const SynthOptions& options);
 
 /// Writes the files; each appears when it is whole. progress (may be empty) gets the rows done.
 /// Same bytes for the same options and version, whatever the threads.

@@ -37,6 +37,7 @@ struct Statistics {
   std::int64_t admitted_rows = 0;           ///< since the start
   std::int64_t evicted_rows = 0;            ///< since the start
   double rebalance_seconds = 0;             ///< since the start
+  std::int64_t skipped_updates = 0;         ///< left out for a gradient that was not finite
 };
 
 /// A collection of tables, one per categorical feature, under one budget.
@@ -60,9 +61,25 @@ class Embedding {
   /// One optimizer step with the gradient of the SUMMED loss, gradient [batch, tables, dim], for
   /// the ids of the lookup before. Exact: a row's gradients are summed over the batch first.
   /// Counts as one step; rebalancing happens in here.
-  /// Non-finite gradients: kInvalidArgument naming the first position, nothing is changed.
+  /// A gradient or weight that is not finite: with on_nan = fail kInvalidArgument naming the first
+  /// position; with skip the batch is left out and counted. Either way nothing is changed.
   void update(std::span<const JaggedIds> tables, std::int64_t batch,
               std::span<const float> gradient);
+
+  /// Whether the method needs the popularity of ids before training (md, frequency: "offline"
+  /// counts). Then call count() with every batch of a first pass, finish_counting() once, and only
+  /// then lookup() and update() (kInvalidArgument before).
+  [[nodiscard]] virtual bool wants_counts() const noexcept { return false; }
+  /// Adds the ids of a batch to the counts. The counts are outside the budget, and gone after
+  /// finish_counting(). kInvalidArgument for methods that do not want them.
+  void count(std::span<const JaggedIds> tables, std::int64_t batch);
+  virtual void finish_counting();
+
+  /// Changes the budget while training: what matters least goes first, or room is made. On return
+  /// memory_bytes() is within it. kBudget if it cannot hold anything, kUnsupported (naming the
+  /// method) where rows cannot move; either way nothing is changed.
+  /// While it works, at most one shard (1/64 of a large table) is held twice outside the budget.
+  virtual void resize_budget(Bytes budget);
 
   /// Updates so far.
   [[nodiscard]] virtual std::int64_t steps() const noexcept = 0;
@@ -88,9 +105,13 @@ class Embedding {
                          std::span<float> out) const = 0;
   virtual void do_update(std::span<const JaggedIds> tables, std::int64_t batch,
                          std::span<const float> gradient) = 0;
+  virtual void do_count(std::span<const JaggedIds> tables, std::int64_t batch);
+  /// Throws while the collection cannot be used yet (first pass not done).
+  virtual void check_ready() const {}
 
   Options options_;
   std::shared_ptr<ThreadPool> pool_;
+  std::int64_t skipped_updates_ = 0;
 };
 
 /// Makes the collection that options.method names. Errors: kConfig for an unknown method (with the

@@ -24,6 +24,20 @@ enum class Admission { kAuto, kSampled, kSketch };
 /// What a row is found by: a 16-bit tag beside its bucket, or its whole 64-bit key.
 enum class Keys { kTagged, kExact };
 
+/// How a row follows its gradient. All work on gradients summed over the batch for each row.
+enum class Optimizer {
+  kRowwiseAdagrad,  ///< one accumulator a row: mean squares (default; the importance of elastic)
+  kAdagrad,         ///< one accumulator a value (Duchi et al. 2011)
+  kSgd,             ///< no state
+  kAdam,  ///< momentum a value, second moment a row (Kingma and Ba 2015; row-wise as FBGEMM)
+};
+
+/// What update() does with a batch whose gradient is not finite.
+enum class OnNan {
+  kFail,  ///< kInvalidArgument naming the first position
+  kSkip,  ///< the batch is left out and counted (Statistics::skipped_updates)
+};
+
 /// One categorical feature. Ids are 64 bits wide; no array is sized by them.
 struct TableOptions {
   std::string name;
@@ -34,7 +48,7 @@ struct TableOptions {
 
 /// Options of a collection of tables under one budget.
 struct Options {
-  /// full | hash | elastic (more: see methods() in embedding.h).
+  /// full | hash | qr | md | frequency | row | cafe | fiited | elastic (docs/embedding.md).
   std::string method = "elastic";
   std::vector<TableOptions> tables;
   /// Full length D of a row: a multiple of 4 in [4, 512].
@@ -47,18 +61,27 @@ struct Options {
   Keys keys = Keys::kTagged;
   /// Share of the budget for the cold pool, in [0, 0.9]; negative: chosen from the budget.
   double cold_share = -1.0;
-  /// Values per chunk: a multiple of 2, at most 32 chunks a row.
-  int chunk = 4;
+  /// Values per chunk: even, at most 32 chunks a row; 0: the shortest that gives at most 32.
+  int chunk = 0;
   /// The k-th chunk of a row is worth importance * k^-beta.
-  double beta = 2.0;
+  double beta = 3.0;
   /// Importance is multiplied by this at each rebalance; 1 on shuffled data.
   double decay = 1.0;
   /// Steps between two rebalances.
   int period = 30;
-  /// Row-wise Adagrad on batch gradients of the summed loss.
+  /// Rates are for batch gradients of the summed loss.
+  Optimizer optimizer = Optimizer::kRowwiseAdagrad;
   double learning_rate = 0.4;
   double initial_accumulator = 0.2;
   double epsilon = 1e-8;
+  /// Adam's two decay rates, in [0, 1).
+  double adam_beta1 = 0.9;
+  double adam_beta2 = 0.999;
+  /// Largest L2 norm of a row's summed gradient; what is longer is scaled down. 0: no limit.
+  double gradient_clip = 0.0;
+  /// Adds l2 * value to the gradient of the rows that a batch touches.
+  double l2 = 0.0;
+  OnNan on_nan = OnNan::kFail;
   std::uint64_t seed = 1;
 
   // Finer settings of elastic; the defaults are what the study in docs/embedding.md found good.
@@ -80,13 +103,21 @@ struct Options {
 void check_options(const Options& options);
 
 /// Spellings in configs: "fp32", "bf16", "fp16", "int8", "mixed"; "auto", "sampled", "sketch";
-/// "tagged", "exact". parse_* throw kConfig with the nearest known name.
+/// "tagged", "exact"; "rowwise_adagrad", "adagrad", "sgd", "adam"; "fail", "skip".
+/// parse_* throw kConfig with the nearest known name.
 [[nodiscard]] std::string to_string(ValueType type);
 [[nodiscard]] std::string to_string(Admission admission);
 [[nodiscard]] std::string to_string(Keys keys);
+[[nodiscard]] std::string to_string(Optimizer optimizer);
+[[nodiscard]] std::string to_string(OnNan on_nan);
 [[nodiscard]] ValueType parse_value_type(const std::string& text);
 [[nodiscard]] Admission parse_admission(const std::string& text);
 [[nodiscard]] Keys parse_keys(const std::string& text);
+[[nodiscard]] Optimizer parse_optimizer(const std::string& text);
+[[nodiscard]] OnNan parse_on_nan(const std::string& text);
+
+/// options.chunk, or what 0 stands for.
+[[nodiscard]] int resolved_chunk(const Options& options) noexcept;
 
 /// What the full model takes: distinct ids * (4 * dim + 4) over all tables.
 [[nodiscard]] Bytes full_bytes(const Options& options);

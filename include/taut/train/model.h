@@ -18,7 +18,7 @@ namespace taut::train {
 
 /// Kind and version of checkpoint files.
 inline constexpr std::string_view kCheckpointKind = "ckpt";
-inline constexpr std::uint32_t kCheckpointVersion = 1;
+inline constexpr std::uint32_t kCheckpointVersion = 2;
 
 /// Reader options for files of the config's schema, in file order, scaled as the profile says.
 [[nodiscard]] data::ReaderOptions reader_options(const Config& config,

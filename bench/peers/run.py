@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""Measures us against the peers: `make bench AREA=train`.
+
+Runs bench/peers/AREA_*.py, each with a function measure(options) -> list[evidence.Row]; prints the table and writes
+build/bench/AREA.json. A peer that is not installed, or an answer that differs, is an error.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import evidence
+
+HERE = Path(__file__).resolve().parent
+
+
+def modules_by_area() -> dict[str, list[str]]:
+    """Names of the modules of each area, from the files' names."""
+    areas: dict[str, list[str]] = {}
+    for path in sorted(HERE.glob("*_*.py")):
+        areas.setdefault(path.stem.split("_", maxsplit=1)[0], []).append(path.stem)
+    return areas
+
+
+def measure_area(area: str, modules: list[str], options: evidence.Options) -> None:
+    """Runs one area's benchmarks, prints the table and writes the evidence."""
+    rows: list[evidence.Row] = []
+    for name in modules:
+        print(f"== {name}", file=sys.stderr, flush=True)
+        rows += importlib.import_module(name).measure(options)
+    machine = evidence.machine_record()
+    print(f"{machine['cpu']}, {machine['processors']} processors, load {machine['load_average']:.2f}")
+    print(evidence.table(rows))
+    if options.quick:
+        print("quick: sizes too small to be evidence, nothing written")
+    else:
+        print(f"written to {evidence.write_evidence(area, rows)}")
+
+
+def main() -> int:
+    """Measures the areas that the command line names; 2 for a wrong name, 1 for a failed benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("area", nargs="?", default="")
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--quick", action="store_true", help="small sizes and one repetition: does everything run?")
+    arguments = parser.parse_args()
+    areas = modules_by_area()
+    wanted = list(areas) if arguments.area == "all" else [arguments.area]
+    if not set(wanted) <= set(areas):
+        print(f'error: unknown area "{arguments.area}", AREA, known: {", ".join(areas)}, all', file=sys.stderr)
+        return 2
+    repetitions = 1 if arguments.quick else arguments.repetitions
+    options = evidence.Options(repetitions=repetitions, threads=arguments.threads, quick=arguments.quick)
+    try:
+        for area in wanted:
+            measure_area(area, areas[area], options)
+    except evidence.BenchError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+#pragma once
+// A first config for data that nobody has described: what `taut init` writes.
+
+#include <string>
+#include <vector>
+
+#include "taut/data/reader.h"
+
+namespace taut::data {
+
+/// What a column is taken for, and why.
+enum class GuessedRole { kLabel, kTime, kDense, kCategorical, kSkipped };
+
+struct ColumnGuess {
+  std::string name;
+  std::string type;  ///< as the file says ("int32"), or as the text looks ("text, whole numbers")
+  GuessedRole role = GuessedRole::kSkipped;
+  std::string reason;  ///< a clause: "whole numbers, 4037 different ones in the sample"
+};
+
+struct SchemaGuess {
+  std::string path;
+  std::string format;  ///< as ReaderOptions::format
+  std::int64_t sampled_rows = 0;
+  std::vector<ColumnGuess> columns;  ///< in the file's order
+  Schema schema;
+  ScalingKind scaling = ScalingKind::kStandard;
+};
+
+/// What the user knows better.
+struct GuessHints {
+  std::string format = "auto";
+  std::string label = {};              ///< "" to guess
+  std::vector<std::string> skip = {};  ///< columns to leave out
+};
+
+/// Looks at the first rows (at most 200,000).
+/// Label: values 0 and 1 only, by name (label, click, target, y ...) or the only such column.
+/// Time: by name (time, timestamp, ts ...), or whole numbers in ascending order.
+/// Dense: d_* and numbers with fractions, and whole numbers whose name says that they count or
+/// measure. Categorical: c_*, texts, lists, bools, other whole numbers.
+/// Skipped: one value only; another value in every row; types that cannot be read; and what gives
+/// the label away (each of its values goes with one label). Errors: as BatchReader; kData when
+/// there is no label or several could be it.
+[[nodiscard]] SchemaGuess guess_schema(const std::string& path, const GuessHints& hints = {});
+
+/// A commented TOML config that trains on the guess as it is. train, valid and test files beside
+/// the path are found by name (train.parquet or train-0.parquet, valid.parquet, test.parquet).
+/// base: folder that paths are written relative to; "" for absolute paths.
+[[nodiscard]] std::string starter_config(const SchemaGuess& guess, const std::string& base = {});
+
+}  // namespace taut::data

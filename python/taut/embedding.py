@@ -1,0 +1,142 @@
+"""Elastic embedding tables for PyTorch models."""
+
+import json
+import tempfile
+import weakref
+from pathlib import Path
+
+import torch
+
+from taut import _library
+
+_library.load()
+
+
+class ElasticEmbeddingBag(torch.nn.Module):
+    """A drop-in for ``torch.nn.EmbeddingBag`` whose rows live inside a byte budget while they are trained.
+
+    The rows are no parameters: ``backward()`` applies the table's own optimizer (row-wise Adagrad) at once,
+    summing the gradients of equal ids first; other optimizers have nothing to do for it. Ids are any 64-bit
+    integers: ``num_embeddings`` only says what the full table would take, for budgets given as ratios.
+
+    Args:
+        num_embeddings: distinct ids that are expected, or 0 if not known (then give a budget in bytes).
+        embedding_dim: full length of a row, a multiple of 4.
+        memory_budget: "16MiB", a number of bytes, or a ratio of the full table such as "1/10". Everything
+            counts: values, index, importance, optimizer state.
+        mode: "sum" or "mean".
+        include_last_offset: as in ``torch.nn.EmbeddingBag``.
+        loss_reduction: "mean" when the loss is averaged over the batch (gradients are multiplied by the
+            number of bags, since the table's optimizer wants those of the summed loss), else "sum".
+        threads: 0 means one for each processor. Results do not depend on it.
+        options: further options of the table (method, value_type, learning_rate, seed, ...).
+
+    >>> bag = ElasticEmbeddingBag(100_000, 16, memory_budget="1/10", learning_rate=0.1)
+    >>> ids = torch.tensor([7, 7, 12345, 99])
+    >>> out = bag(ids, torch.tensor([0, 3]))
+    >>> out.shape
+    torch.Size([2, 16])
+    >>> out.square().mean().backward()
+    >>> bag.statistics()["memory_bytes"] <= bag.statistics()["budget_bytes"]
+    True
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        *,
+        memory_budget: str | int | float = "1/10",
+        mode: str = "sum",
+        include_last_offset: bool = False,
+        loss_reduction: str = "mean",
+        threads: int = 0,
+        **options,
+    ):
+        super().__init__()
+        if mode not in ("sum", "mean"):
+            raise ValueError(f"mode must be 'sum' or 'mean', got {mode!r}")
+        if loss_reduction not in ("sum", "mean"):
+            raise ValueError(f"loss_reduction must be 'sum' or 'mean', got {loss_reduction!r}")
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.mode = mode
+        self.include_last_offset = include_last_offset
+        self.options = {
+            "tables": [{"name": "bag", "distinct_ids": num_embeddings}],
+            "dim": embedding_dim,
+            "budget": memory_budget,
+            **options,
+        }
+        self._scale = 1.0 if loss_reduction == "sum" else 0.0
+        self._tables = torch.ops.taut.tables_create(json.dumps(self.options), threads)
+        weakref.finalize(self, torch.ops.taut.tables_release, self._tables)
+        self.anchor = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(
+        self,
+        input: torch.Tensor,
+        offsets: torch.Tensor | None = None,
+        per_sample_weights: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Pooled rows [bags, embedding_dim].
+
+        input: ids [bags, length], or [n] with offsets [bags] (or [bags + 1] with ``include_last_offset``).
+        per_sample_weights: float32 of input's shape, only with mode "sum"; they get no gradient.
+        """
+        ids, ends = self._flatten(input, offsets)
+        weights = []
+        if per_sample_weights is not None:
+            if self.mode != "sum":
+                raise ValueError("per_sample_weights go with mode 'sum' alone")
+            if per_sample_weights.shape != input.shape:
+                shapes = f"{tuple(input.shape)}, got {tuple(per_sample_weights.shape)}"
+                raise ValueError(f"per_sample_weights must have the shape of input, {shapes}")
+            weights = [per_sample_weights.reshape(-1)]
+        elif self.mode == "mean":
+            lengths = ends.diff()
+            shares = 1.0 / lengths.clamp(min=1).to(torch.float32)
+            weights = [torch.repeat_interleave(shares, lengths)]
+        out = torch.ops.taut.tables_lookup(
+            self.anchor, self._tables, self.embedding_dim, self._scale, [ids], [ends], weights
+        )
+        return out.squeeze(1)
+
+    def _flatten(self, input, offsets):
+        if input.dim() == 2:
+            if offsets is not None:
+                raise ValueError("offsets must be None when input has 2 dimensions")
+            bags, length = input.shape
+            return input.reshape(-1), torch.arange(0, bags * length + 1, length) if length else (
+                torch.zeros(bags + 1, dtype=torch.int64)
+            )
+        if input.dim() != 1:
+            raise ValueError(f"input must have 1 or 2 dimensions, got {input.dim()}")
+        if offsets is None:
+            raise ValueError("offsets must be given when input has 1 dimension")
+        if self.include_last_offset:
+            return input, offsets
+        return input, torch.cat([offsets, offsets.new_tensor([input.numel()])])
+
+    def statistics(self) -> dict:
+        """Bytes by part, resident rows, rows by width, importance threshold."""
+        return json.loads(torch.ops.taut.tables_statistics(self._tables))
+
+    def get_extra_state(self) -> torch.Tensor:
+        """The table as bytes, so that ``state_dict()`` holds it."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "table"
+            torch.ops.taut.tables_save(self._tables, str(path))
+            return torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        """Restores the same bits; the options must be those of the saved table."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "table"
+            path.write_bytes(state.numpy().tobytes())
+            torch.ops.taut.tables_load(self._tables, str(path))
+
+    def extra_repr(self) -> str:
+        """What ``print(module)`` shows."""
+        budget = self.options["budget"]
+        return f"{self.num_embeddings}, {self.embedding_dim}, memory_budget={budget!r}, mode={self.mode!r}"

@@ -1,0 +1,89 @@
+// taut init FILE [--out CONFIG] [--label NAME] [--skip A,B] [--format F]
+#include "taut/data/init.h"
+
+#include <filesystem>
+#include <iostream>
+#include <memory>
+
+#include "cli/command.h"
+#include "taut/core/error.h"
+#include "taut/core/file.h"
+#include "taut/core/text.h"
+
+namespace taut::cli {
+namespace {
+
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+const char* role_name(data::GuessedRole role) {
+  switch (role) {
+    case data::GuessedRole::kLabel:
+      return "label";
+    case data::GuessedRole::kTime:
+      return "time";
+    case data::GuessedRole::kDense:
+      return "dense";
+    case data::GuessedRole::kCategorical:
+      return "categorical";
+    case data::GuessedRole::kSkipped:
+      return "skipped";
+  }
+  return "";
+}
+
+Json guess_json(const data::SchemaGuess& guess, const std::string& config) {
+  Json columns = Json::array();
+  for (const data::ColumnGuess& column : guess.columns) {
+    columns.push_back({{"name", column.name},
+                       {"type", column.type},
+                       {"role", role_name(column.role)},
+                       {"reason", column.reason}});
+  }
+  return {{"file", guess.path},
+          {"format", guess.format},
+          {"sampled_rows", guess.sampled_rows},
+          {"columns", columns},
+          {"config", config}};
+}
+
+}  // namespace
+
+Command add_init(CLI::App& root, const Globals& globals) {
+  struct Options {
+    std::string file;
+    std::string out;
+    data::GuessHints hints;
+  };
+  CLI::App* app =
+      root.add_subcommand("init", "Look at a data file and write a config that trains on it");
+  auto o = std::make_shared<Options>();
+  app->add_option("FILE", o->file,
+                  "Parquet, CSV or TSV; if it is train.*, valid.* and test.* beside it are used")
+      ->required();
+  app->add_option("--out", o->out,
+                  "The config to write, with paths relative to it; stdout when left out");
+  app->add_option("--label", o->hints.label, "The label column; guessed when left out");
+  app->add_option("--skip", o->hints.skip, "Columns to leave out (A,B,...)")->delimiter(',');
+  app->add_option("--format", o->hints.format,
+                  "parquet, csv, tsv or criteo; by the file's ending when left out");
+  return {app, [o, &globals] {
+            const data::SchemaGuess guess = data::guess_schema(o->file, o->hints);
+            const fs::path out(o->out);
+            const std::string base =
+                o->out.empty() ? "" : (out.has_parent_path() ? out.parent_path().string() : ".");
+            const std::string config = data::starter_config(guess, base);
+            if (!o->out.empty()) {
+              if (fs::exists(out)) {
+                throw Error(ErrorKind::kConfig, "the config is there already", o->out,
+                            "remove it or choose another name");
+              }
+              write_file(o->out, config);
+            } else if (!globals.json) {
+              std::cout << config << std::flush;
+            }
+            return Outcome{guess_json(guess, config)};
+          }};
+}
+
+}  // namespace taut::cli

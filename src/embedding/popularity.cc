@@ -1,0 +1,462 @@
+// method = frequency and md: rows dealt once, by offline counts of the ids.
+//   frequency  the most frequent ids have a full row each, the others none (frequency filter)
+//   md         mixed dimensions (Ginart et al., arXiv 1909.11810): a row's length follows the
+//   square
+//              root of its id's frequency; here as a prefix, without the paper's projection to D
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "batch.h"
+#include "dense_rows.h"
+#include "registry.h"
+#include "state.h"
+#include "taut/core/aligned_buffer.h"
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
+namespace taut::embedding {
+namespace {
+
+constexpr std::uint64_t kShards = 16;
+constexpr int kMostChunks = 32;
+constexpr std::int64_t kRounding = 3 * 4096;  // the three buffers' allocations, rounded up
+constexpr std::int64_t kSmallRounding = 3 * 64;
+constexpr std::int64_t kRoundedFrom = 4 << 20;
+constexpr std::int64_t kIndexBytes = 12;  // key and row number of one slot
+
+/// Slots of the index: a fifth of them free.
+std::int64_t slots_for(std::int64_t rows) {
+  return rows + rows / 4 + 1;
+}
+
+/// Rows sorted by width, widest first: how many have at least each width, and where they lie.
+struct Classes {
+  std::array<std::int64_t, kMostChunks + 2> at_least{};  // [k]: rows of k chunks or more
+
+  [[nodiscard]] std::int64_t rows() const noexcept { return at_least[1]; }
+};
+
+/// The formats and offsets that follow from the classes.
+class ClassLayout {
+ public:
+  ClassLayout() = default;
+  ClassLayout(const Classes& classes, std::vector<DenseRowFormat> formats)
+      : classes_(classes), formats_(std::move(formats)) {
+    for (int k = chunks(); k >= 1; --k) {
+      const auto i = static_cast<std::size_t>(k);
+      offset_[i] = bytes_;
+      bytes_ += (classes.at_least[i] - classes.at_least[i + 1]) * format(k).row_bytes();
+    }
+  }
+
+  [[nodiscard]] int chunks() const noexcept { return static_cast<int>(formats_.size()); }
+  [[nodiscard]] const DenseRowFormat& format(int width) const noexcept {
+    return formats_[static_cast<std::size_t>(width - 1)];
+  }
+  [[nodiscard]] const Classes& classes() const noexcept { return classes_; }
+  [[nodiscard]] std::int64_t bytes() const noexcept { return bytes_; }
+  [[nodiscard]] int width(std::int64_t row) const noexcept {
+    int k = chunks();
+    while (row >= classes_.at_least[static_cast<std::size_t>(k)]) --k;
+    return k;
+  }
+  [[nodiscard]] std::int64_t offset(std::int64_t row, int width) const noexcept {
+    const auto i = static_cast<std::size_t>(width);
+    return offset_[i] + (row - classes_.at_least[i + 1]) * format(width).row_bytes();
+  }
+
+ private:
+  Classes classes_;
+  std::vector<DenseRowFormat> formats_;
+  std::array<std::int64_t, kMostChunks + 2> offset_{};
+  std::int64_t bytes_ = 0;
+};
+
+struct PopularityReader {
+  const ClassLayout* layout = nullptr;
+  std::span<const std::uint64_t> keys;
+  std::span<const std::uint32_t> rows;  // row + 1; 0: free slot
+  const std::uint8_t* bytes = nullptr;
+
+  [[nodiscard]] std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
+    return row_key(table, id);
+  }
+  [[nodiscard]] std::size_t slot(std::uint64_t key) const noexcept {
+    std::size_t slot = reduce_range(key, rows.size());
+    while (rows[slot] != 0 && keys[slot] != key) slot = slot + 1 == rows.size() ? 0 : slot + 1;
+    return slot;
+  }
+  void prefetch(std::uint64_t key) const noexcept {
+    if (rows.empty()) return;
+    __builtin_prefetch(&rows[reduce_range(key, rows.size())]);
+    __builtin_prefetch(&keys[reduce_range(key, rows.size())]);
+  }
+  void add(std::uint64_t key, float weight, float* out) const noexcept {
+    if (rows.empty()) return;
+    const std::uint32_t found = rows[slot(key)];
+    if (found == 0) return;
+    const int width = layout->width(found - 1);
+    layout->format(width).add(bytes + layout->offset(found - 1, width), weight, out);
+  }
+};
+
+struct FrozenHeader {
+  std::int64_t tables = 0;
+  std::int64_t chunk = 0;
+  std::int64_t chunks = 0;
+  std::int64_t value_type = 0;
+};
+
+class PopularityEmbedding final : public RowwiseEmbedding {
+ public:
+  /// mixed: widths by frequency, else full rows.
+  PopularityEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool, bool mixed)
+      : RowwiseEmbedding(options, std::move(pool), kShards), mixed_(mixed) {
+    const std::int64_t least =
+        format(chunks()).row_bytes() + kIndexBytes * slots_for(1) + kSmallRounding;
+    if (options.budget.count < least) {
+      throw Error(
+          ErrorKind::kBudget,
+          concat(options.budget.count, " bytes hold not one row of ", options.dim, " dimensions"),
+          "embedding.budget", concat("give at least ", least, " bytes"));
+    }
+  }
+
+  [[nodiscard]] std::int64_t memory_bytes() const noexcept override { return counter_.bytes(); }
+  [[nodiscard]] std::int64_t peak_memory_bytes() const noexcept override {
+    return counter_.peak_bytes();
+  }
+  [[nodiscard]] bool wants_counts() const noexcept override { return true; }
+  void finish_counting() override;
+  [[nodiscard]] Statistics statistics() const override;
+  void save(SectionWriter& file, const std::string& prefix) const override;
+  void load(const SectionReader& file, const std::string& prefix) override;
+  void export_frozen(SectionWriter& file, const std::string& prefix) const override;
+
+ protected:
+  [[nodiscard]] std::uint64_t key_of(std::size_t table, std::uint64_t id) const noexcept override {
+    return row_key(table, id);
+  }
+  [[nodiscard]] int shard_of(std::uint64_t key) const noexcept override {
+    return static_cast<int>(key % kShards);
+  }
+  void do_count(std::span<const JaggedIds> tables, std::int64_t batch) override;
+  void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
+                 std::span<float> out) const override;
+  void update_shard(int shard, const TouchedRows& rows) override;
+  void check_ready() const override {
+    if (ready_) return;
+    throw Error(ErrorKind::kInvalidArgument,
+                concat("method ", options_.method, " has not counted the ids yet"), {},
+                "call count() with every batch of a first pass, then finish_counting()");
+  }
+
+ private:
+  using Count = std::pair<std::uint64_t, std::int64_t>;  // key, occurrences
+  [[nodiscard]] int chunks() const noexcept { return mixed_ ? options_.dim / options_.chunk : 1; }
+  [[nodiscard]] int chunk() const noexcept { return mixed_ ? options_.chunk : options_.dim; }
+  [[nodiscard]] DenseRowFormat format(int width) const noexcept {
+    return {options_, width * chunk()};
+  }
+  [[nodiscard]] std::vector<DenseRowFormat> formats() const {
+    std::vector<DenseRowFormat> all;
+    for (int k = 1; k <= chunks(); ++k) all.push_back(format(k));
+    return all;
+  }
+  // How many rows have at least each width when a row of n occurrences is factor * sqrt(n) wide.
+  [[nodiscard]] Classes classes_at(const std::vector<Count>& sorted, double factor) const;
+  [[nodiscard]] bool fits(const Classes& classes) const;
+  [[nodiscard]] Classes choose_classes(const std::vector<Count>& sorted) const;
+  void allocate(const Classes& classes);
+  void place(std::uint64_t key, std::int64_t row);
+  [[nodiscard]] PopularityReader reader() const noexcept {
+    return {.layout = &layout_, .keys = keys_.span(), .rows = index_.span(), .bytes = rows_.data()};
+  }
+
+  bool mixed_;
+  MemoryCounter counter_;
+  std::unordered_map<std::uint64_t, std::int64_t> counts_;
+  ClassLayout layout_;
+  AlignedBuffer<std::uint64_t> keys_;
+  AlignedBuffer<std::uint32_t> index_;
+  AlignedBuffer<std::uint8_t> rows_;
+  bool ready_ = false;
+};
+
+void PopularityEmbedding::do_count(std::span<const JaggedIds> tables, std::int64_t) {
+  for (std::size_t t = 0; t < tables.size(); ++t) {
+    for (const std::uint64_t id : tables[t].ids) ++counts_[row_key(t, id)];
+  }
+}
+
+Classes PopularityEmbedding::classes_at(const std::vector<Count>& sorted, double factor) const {
+  Classes classes;
+  for (int k = 1; k <= chunks(); ++k) {
+    // factor * sqrt(n) >= k, for a list of falling n
+    const double least = k / factor * (k / factor);
+    classes.at_least[static_cast<std::size_t>(k)] =
+        std::partition_point(
+            sorted.begin(), sorted.end(),
+            [&](const Count& count) { return static_cast<double>(count.second) >= least; }) -
+        sorted.begin();
+  }
+  return classes;
+}
+
+bool PopularityEmbedding::fits(const Classes& classes) const {
+  const std::int64_t rounding = options_.budget.count >= kRoundedFrom ? kRounding : kSmallRounding;
+  return ClassLayout(classes, formats()).bytes() + slots_for(classes.rows()) * kIndexBytes +
+             rounding <=
+         options_.budget.count;
+}
+
+Classes PopularityEmbedding::choose_classes(const std::vector<Count>& sorted) const {
+  Classes best;
+  if (mixed_) {
+    double low = 0;
+    double high = kMostChunks;
+    for (int i = 0; i < 60; ++i) {
+      const double middle = (low + high) / 2;
+      if (fits(classes_at(sorted, middle))) {
+        low = middle;
+        best = classes_at(sorted, middle);
+      } else {
+        high = middle;
+      }
+    }
+    if (best.rows() > 0) return best;
+  }
+  // Full rows for as many of the most frequent as fit (md too, when even the narrowest class of
+  // equally frequent ids is more than the budget).
+  std::int64_t low = 0;
+  auto high = static_cast<std::int64_t>(sorted.size()) + 1;
+  while (high - low > 1) {
+    const std::int64_t middle = (low + high) / 2;
+    Classes classes;
+    const int widest = mixed_ ? 1 : chunks();
+    for (int k = 1; k <= widest; ++k) classes.at_least[static_cast<std::size_t>(k)] = middle;
+    if (fits(classes)) {
+      low = middle;
+      best = classes;
+    } else {
+      high = middle;
+    }
+  }
+  return best;
+}
+
+void PopularityEmbedding::allocate(const Classes& classes) {
+  layout_ = ClassLayout(classes, formats());
+  const auto slots = static_cast<std::size_t>(slots_for(classes.rows()));
+  keys_ = AlignedBuffer<std::uint64_t>(slots, &counter_);
+  index_ = AlignedBuffer<std::uint32_t>(slots, &counter_);
+  rows_ = AlignedBuffer<std::uint8_t>(static_cast<std::size_t>(layout_.bytes()), &counter_);
+}
+
+void PopularityEmbedding::place(std::uint64_t key, std::int64_t row) {
+  const std::size_t slot = reader().slot(key);
+  keys_[slot] = key;
+  index_[slot] = static_cast<std::uint32_t>(row + 1);
+}
+
+void PopularityEmbedding::finish_counting() {
+  std::vector<Count> sorted(counts_.begin(), counts_.end());
+  counts_ = {};
+  std::sort(sorted.begin(), sorted.end(), [](const Count& a, const Count& b) {
+    return a.second != b.second ? a.second > b.second : a.first < b.first;
+  });
+  keys_ = {};
+  index_ = {};
+  rows_ = {};
+  allocate(choose_classes(sorted));
+  for (std::int64_t row = 0; row < layout_.classes().rows(); ++row) {
+    const std::uint64_t key = sorted[static_cast<std::size_t>(row)].first;
+    place(key, row);
+    const int width = layout_.width(row);
+    layout_.format(width).initialize(rows_.data() + layout_.offset(row, width), options_.seed, key,
+                                     initial_bound(options_.dim));
+  }
+  ready_ = true;
+}
+
+void PopularityEmbedding::do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
+                                    std::span<float> out) const {
+  pooled_lookup(reader(), tables, batch, options_.dim, out, pool_.get());
+}
+
+void PopularityEmbedding::update_shard(int, const TouchedRows& rows) {
+  const RowOptimizer optimizer(options_);
+  const auto dim = static_cast<std::size_t>(options_.dim);
+  for (std::size_t i = 0; i < rows.keys.size(); ++i) {
+    const std::uint64_t key = rows.keys[i];
+    const std::uint32_t found = index_[reader().slot(key)];
+    if (found == 0) continue;
+    const int width = layout_.width(found - 1);
+    RowRandom random = row_random(options_.seed, steps_, key);
+    layout_.format(width).update(rows_.data() + layout_.offset(found - 1, width),
+                                 rows.gradients.data() + i * dim, optimizer, steps_, random);
+  }
+}
+
+Statistics PopularityEmbedding::statistics() const {
+  Statistics result;
+  result.memory_bytes = memory_bytes();
+  result.budget_bytes = options_.budget.count;
+  result.skipped_updates = skipped_updates_;
+  result.resident_rows = layout_.classes().rows();
+  const int per_chunk = chunk() / options_.chunk;
+  result.rows_by_width.assign(static_cast<std::size_t>(options_.dim / options_.chunk) + 1, 0);
+  for (int k = 1; k <= layout_.chunks(); ++k) {
+    const auto i = static_cast<std::size_t>(k);
+    result.rows_by_width[i * static_cast<std::size_t>(per_chunk)] =
+        layout_.classes().at_least[i] - layout_.classes().at_least[i + 1];
+  }
+  const std::int64_t index = keys_.bytes() + index_.bytes();
+  result.parts = {{"rows", layout_.bytes()},
+                  {"index", index},
+                  {"free", result.memory_bytes - layout_.bytes() - index}};
+  return result;
+}
+
+void PopularityEmbedding::save(SectionWriter& file, const std::string& prefix) const {
+  save_options(file, prefix, options_);
+  save_progress(file, prefix);
+  save_value(file, prefix + "ready", static_cast<std::int64_t>(ready_));
+  save_value(file, prefix + "classes", layout_.classes());
+  file.add_array(prefix + "keys", keys_.span());
+  file.add_array(prefix + "index", index_.span());
+  file.add_array(prefix + "rows", rows_.span());
+}
+
+// The classes are possible and the sections have the sizes that follow from them.
+void check_sections(const SectionReader& file, const std::string& prefix, const ClassLayout& layout,
+                    bool ready) {
+  const Classes& classes = layout.classes();
+  for (std::size_t k = 1; k < classes.at_least.size(); ++k) {
+    const bool used = k <= static_cast<std::size_t>(layout.chunks());
+    const std::int64_t more = classes.at_least[k - 1];
+    if (classes.at_least[k] < 0 || (!used && classes.at_least[k] != 0) ||
+        (k > 1 && classes.at_least[k] > more) ||
+        classes.at_least[k] > std::numeric_limits<std::int32_t>::max()) {
+      throw_damaged(file, prefix + "classes", "holds impossible values");
+    }
+  }
+  const auto slots = ready ? static_cast<std::size_t>(slots_for(classes.rows())) : 0;
+  const auto index = file.array<std::uint32_t>(prefix + "index");
+  check_section_bytes(file, prefix + "keys", slots * 8, file.section(prefix + "keys").size());
+  check_section_bytes(file, prefix + "index", slots * 4, index.size_bytes());
+  check_section_bytes(file, prefix + "rows", static_cast<std::size_t>(layout.bytes()),
+                      file.section(prefix + "rows").size());
+  const auto filled = std::count_if(index.begin(), index.end(), [](auto row) { return row != 0; });
+  if (ready && (filled != classes.rows() ||
+                *std::max_element(index.begin(), index.end()) > classes.rows())) {
+    throw_damaged(file, prefix + "index", "does not fit its rows");
+  }
+}
+
+void PopularityEmbedding::load(const SectionReader& file, const std::string& prefix) {
+  check_saved_options(file, prefix, options_);
+  const Progress progress = load_progress(file, prefix);
+  const bool ready = load_value<std::int64_t>(file, prefix + "ready") != 0;
+  const auto classes = load_value<Classes>(file, prefix + "classes");
+  check_sections(file, prefix, ClassLayout(classes, formats()), ready);
+  if (ready && !fits(classes)) throw_damaged(file, prefix + "classes", "is above the budget");
+  keys_ = {};
+  index_ = {};
+  rows_ = {};
+  ready_ = ready;
+  if (ready) {
+    allocate(classes);
+    const auto keys = file.array<std::uint64_t>(prefix + "keys");
+    const auto index = file.array<std::uint32_t>(prefix + "index");
+    const auto rows = file.array<std::uint8_t>(prefix + "rows");
+    std::copy(keys.begin(), keys.end(), keys_.begin());
+    std::copy(index.begin(), index.end(), index_.begin());
+    std::copy(rows.begin(), rows.end(), rows_.begin());
+  }
+  set_progress(progress);
+}
+
+void PopularityEmbedding::export_frozen(SectionWriter& file, const std::string& prefix) const {
+  file.add(prefix + "method", options_.method);
+  save_value(file, prefix + "header",
+             FrozenHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
+                          .chunk = chunk(),
+                          .chunks = chunks(),
+                          .value_type = static_cast<std::int64_t>(options_.value_type)});
+  save_value(file, prefix + "classes", layout_.classes());
+  file.add_array(prefix + "keys", keys_.span());
+  file.add_array(prefix + "index", index_.span());
+  file.begin(prefix + "rows");
+  for (std::int64_t row = 0; row < layout_.classes().rows(); ++row) {
+    const int width = layout_.width(row);
+    const DenseRowFormat& held = layout_.format(width);
+    file.append(rows_.data() + layout_.offset(row, width) + held.state_bytes(),
+                static_cast<std::size_t>(held.row_bytes() - held.state_bytes()));
+  }
+}
+
+class FrozenPopularity final : public FrozenEmbedding {
+ public:
+  FrozenPopularity(const SectionReader& file, const std::string& prefix)
+      : header_(load_value<FrozenHeader>(file, prefix + "header")) {
+    if (header_.tables < 1 || header_.chunk < 1 || header_.chunks < 1 ||
+        header_.chunks > kMostChunks || header_.chunk * header_.chunks > 512 ||
+        header_.value_type < 0 ||
+        header_.value_type > static_cast<std::int64_t>(ValueType::kMixed)) {
+      throw_damaged(file, prefix + "header", "holds impossible values");
+    }
+    std::vector<DenseRowFormat> formats;
+    for (std::int64_t k = 1; k <= header_.chunks; ++k) {
+      formats.emplace_back(static_cast<ValueType>(header_.value_type),
+                           static_cast<int>(k * header_.chunk));
+    }
+    layout_ = ClassLayout(load_value<Classes>(file, prefix + "classes"), std::move(formats));
+    reader_ = {.layout = &layout_,
+               .keys = file.array<std::uint64_t>(prefix + "keys"),
+               .rows = file.array<std::uint32_t>(prefix + "index"),
+               .bytes = file.array<std::uint8_t>(prefix + "rows").data()};
+    check_sections(file, prefix, layout_, !reader_.rows.empty());
+  }
+
+  [[nodiscard]] int dim() const noexcept override {
+    return static_cast<int>(header_.chunk * header_.chunks);
+  }
+  [[nodiscard]] std::int64_t tables() const noexcept override { return header_.tables; }
+  void lookup(std::span<const JaggedIds> tables, std::int64_t batch,
+              std::span<float> out) const override {
+    with_checked_tables(tables, static_cast<std::size_t>(header_.tables), batch, dim(), out.size(),
+                        "out", [&](std::span<const JaggedIds> checked) {
+                          pooled_lookup(reader_, checked, batch, dim(), out, nullptr);
+                        });
+  }
+
+ private:
+  FrozenHeader header_;
+  ClassLayout layout_;
+  PopularityReader reader_;
+};
+
+}  // namespace
+
+std::unique_ptr<Embedding> make_frequency(const Options& options,
+                                          std::shared_ptr<ThreadPool> pool) {
+  return std::make_unique<PopularityEmbedding>(options, std::move(pool), false);
+}
+
+std::unique_ptr<Embedding> make_md(const Options& options, std::shared_ptr<ThreadPool> pool) {
+  return std::make_unique<PopularityEmbedding>(options, std::move(pool), true);
+}
+
+std::unique_ptr<FrozenEmbedding> open_popularity(const SectionReader& file,
+                                                 const std::string& prefix) {
+  return std::make_unique<FrozenPopularity>(file, prefix);
+}
+
+}  // namespace taut::embedding

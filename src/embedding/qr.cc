@@ -1,0 +1,353 @@
+// method = qr: quotient-remainder (Shi et al., arXiv 1909.02107). A row is the elementwise product
+// of a row of the remainder table and a row of the quotient table, so far fewer rows name all ids.
+//
+// Ids are hashed, so quotient and remainder are taken from the hash, over kNamesPerId names for
+// each distinct id: at most one id in a dozen shares both parts with another.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "batch.h"
+#include "dense_rows.h"
+#include "registry.h"
+#include "state.h"
+#include "taut/core/aligned_buffer.h"
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
+namespace taut::embedding {
+namespace {
+
+constexpr int kShards = 16;
+constexpr std::int64_t kNamesPerId = 8;
+constexpr std::int64_t kUnknownIds =
+    10;  // distinct ids assumed for each row where they are not known
+constexpr int kLongestRow = 512;
+constexpr std::int64_t kMappedFrom = 4 << 20;
+constexpr std::int64_t kMappedUnit = 4096;
+constexpr std::int64_t kLine = 64;
+
+/// The rows of one feature, in the array of all.
+struct Parts {
+  std::uint64_t first_remainder = 0;
+  std::uint64_t remainders = 1;
+  std::uint64_t first_quotient = 0;
+  std::uint64_t quotients = 1;
+};
+
+struct QrReader {
+  DenseRowFormat format;
+  const std::vector<Parts>* parts = nullptr;
+  const std::uint8_t* bytes = nullptr;
+
+  /// Row numbers of both parts: remainder in the upper half.
+  [[nodiscard]] std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
+    const Parts& part = (*parts)[table];
+    const std::uint64_t hash = row_key(table, id);
+    const std::uint64_t remainder = part.first_remainder + reduce_range(hash, part.remainders);
+    const std::uint64_t quotient =
+        part.first_quotient + reduce_range(mix64(hash ^ 0x7175ull), part.quotients);
+    return remainder << 32 | quotient;
+  }
+  [[nodiscard]] const std::uint8_t* row(std::uint64_t index) const noexcept {
+    return bytes + index * static_cast<std::uint64_t>(format.row_bytes());
+  }
+  void prefetch(std::uint64_t key) const noexcept {
+    __builtin_prefetch(row(key >> 32));
+    __builtin_prefetch(row(key & 0xFFFFFFFF));
+  }
+  void read(std::uint64_t key, float* remainder, float* quotient) const noexcept {
+    format.read(row(key >> 32), remainder);
+    format.read(row(key & 0xFFFFFFFF), quotient);
+  }
+  void add(std::uint64_t key, float weight, float* out) const noexcept {
+    std::array<float, kLongestRow> remainder;
+    std::array<float, kLongestRow> quotient;
+    read(key, remainder.data(), quotient.data());
+    for (int i = 0; i < format.size(); ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      out[i] += weight * remainder[at] * quotient[at];
+    }
+  }
+};
+
+struct FrozenHeader {
+  std::int64_t tables = 0;
+  std::int64_t dim = 0;
+  std::int64_t value_type = 0;
+  std::int64_t rows = 0;
+};
+
+std::int64_t rows_within(const Options& options, const DenseRowFormat& format) {
+  std::int64_t room = options.budget.count;
+  room -= room % (room >= kMappedFrom ? kMappedUnit : kLine);
+  const auto least_rows = static_cast<std::int64_t>(2 * options.tables.size());
+  const std::int64_t rows = room / format.row_bytes();
+  if (rows < least_rows) {
+    const std::int64_t least = (least_rows * format.row_bytes() + kLine - 1) / kLine * kLine;
+    throw Error(ErrorKind::kBudget,
+                concat(options.budget.count, " bytes hold not two rows a table for ",
+                       options.tables.size(), " tables"),
+                "embedding.budget", concat("give at least ", least, " bytes"));
+  }
+  return std::min<std::int64_t>(rows, std::int64_t{1} << 31);
+}
+
+// Deals the rows to the features in proportion to their ids (evenly where these are not known),
+// each at least two; then each feature's rows to quotients and remainders.
+std::vector<Parts> deal(const Options& options, std::int64_t rows) {
+  std::vector<std::int64_t> ids;
+  for (const TableOptions& table : options.tables) ids.push_back(table.distinct_ids);
+  const bool known = std::find(ids.begin(), ids.end(), 0) == ids.end();
+  if (!known) ids.assign(ids.size(), std::max<std::int64_t>(1, rows * kUnknownIds));
+  const auto tables = static_cast<std::int64_t>(ids.size());
+  const auto all = static_cast<double>(std::accumulate(ids.begin(), ids.end(), std::int64_t{0}));
+  std::vector<Parts> parts;
+  std::uint64_t first = 0;
+  for (const std::int64_t count : ids) {
+    const auto spare = static_cast<double>(rows - 2 * tables);
+    const std::int64_t share =
+        2 + static_cast<std::int64_t>(spare * static_cast<double>(count) / all);
+    // remainders * quotients >= names, with as few quotients as that takes
+    const std::int64_t names = kNamesPerId * count;
+    std::int64_t quotients = std::clamp<std::int64_t>(names / share + 1, 1, share / 2);
+    while (quotients < share / 2 && quotients * (share - quotients) < names) ++quotients;
+    parts.push_back({.first_remainder = first,
+                     .remainders = static_cast<std::uint64_t>(share - quotients),
+                     .first_quotient = first + static_cast<std::uint64_t>(share - quotients),
+                     .quotients = static_cast<std::uint64_t>(quotients)});
+    first += static_cast<std::uint64_t>(share);
+  }
+  return parts;
+}
+
+class QrEmbedding final : public Embedding {
+ public:
+  QrEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool)
+      : Embedding(options, std::move(pool)),
+        format_(options, options.dim),
+        parts_(deal(options, rows_within(options, format_))),
+        row_count_(parts_.back().first_quotient + parts_.back().quotients),
+        rows_(row_count_ * static_cast<std::uint64_t>(format_.row_bytes()), &counter_),
+        grouper_(kShards),
+        touched_(kShards) {
+    for (const Parts& part : parts_) {
+      for (std::uint64_t i = 0; i < part.remainders; ++i) {
+        const std::uint64_t index = part.first_remainder + i;
+        format_.initialize(row(index), options.seed, mix64(index), initial_bound(options.dim));
+      }
+      for (std::uint64_t i = 0; i < part.quotients; ++i) start_quotient(part.first_quotient + i);
+    }
+  }
+
+  [[nodiscard]] std::int64_t steps() const noexcept override { return steps_; }
+  [[nodiscard]] std::int64_t memory_bytes() const noexcept override { return counter_.bytes(); }
+  [[nodiscard]] std::int64_t peak_memory_bytes() const noexcept override {
+    return counter_.peak_bytes();
+  }
+  [[nodiscard]] Statistics statistics() const override {
+    Statistics result;
+    result.memory_bytes = memory_bytes();
+    result.budget_bytes = options_.budget.count;
+    result.skipped_updates = skipped_updates_;
+    result.resident_rows = static_cast<std::int64_t>(row_count_);
+    result.parts = {{"rows", static_cast<std::int64_t>(rows_.size())},
+                    {"free", memory_bytes() - static_cast<std::int64_t>(rows_.size())}};
+    result.rows_by_width.assign(static_cast<std::size_t>(options_.dim / options_.chunk) + 1, 0);
+    result.rows_by_width.back() = result.resident_rows;
+    return result;
+  }
+  void save(SectionWriter& file, const std::string& prefix) const override {
+    save_options(file, prefix, options_);
+    save_value(file, prefix + "steps", steps_);
+    save_value(file, prefix + "skipped", skipped_updates_);
+    file.add_array(prefix + "rows", rows_.span());
+  }
+  void load(const SectionReader& file, const std::string& prefix) override {
+    check_saved_options(file, prefix, options_);
+    const auto steps = load_value<std::int64_t>(file, prefix + "steps");
+    const auto skipped = load_value<std::int64_t>(file, prefix + "skipped");
+    const auto rows = file.array<std::uint8_t>(prefix + "rows");
+    check_section_bytes(file, prefix + "rows", rows_.size(), rows.size());
+    std::copy(rows.begin(), rows.end(), rows_.begin());
+    steps_ = steps;
+    skipped_updates_ = skipped;
+  }
+  void export_frozen(SectionWriter& file, const std::string& prefix) const override {
+    file.add(prefix + "method", options_.method);
+    save_value(file, prefix + "header",
+               FrozenHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
+                            .dim = options_.dim,
+                            .value_type = static_cast<std::int64_t>(options_.value_type),
+                            .rows = static_cast<std::int64_t>(row_count_)});
+    file.add_array(prefix + "parts", std::span<const Parts>(parts_));
+    file.begin(prefix + "rows");
+    for (std::uint64_t i = 0; i < row_count_; ++i) {
+      file.append(reader().row(i) + format_.state_bytes(),
+                  static_cast<std::size_t>(format_.row_bytes() - format_.state_bytes()));
+    }
+  }
+
+ protected:
+  void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
+                 std::span<float> out) const override {
+    pooled_lookup(reader(), tables, batch, options_.dim, out, pool_.get());
+  }
+  void do_update(std::span<const JaggedIds> tables, std::int64_t batch,
+                 std::span<const float> gradient) override;
+
+ private:
+  // What a batch adds to one row of a part.
+  struct Touched {
+    std::vector<std::uint64_t> keys;
+    std::vector<float> remainder_gradients;
+    std::vector<float> quotient_gradients;
+  };
+
+  [[nodiscard]] QrReader reader() const noexcept {
+    return {.format = format_, .parts = &parts_, .bytes = rows_.data()};
+  }
+  [[nodiscard]] std::uint8_t* row(std::uint64_t index) noexcept {
+    return rows_.data() + index * static_cast<std::uint64_t>(format_.row_bytes());
+  }
+  // Around 1, so that a product begins where its remainder does.
+  void start_quotient(std::uint64_t index) {
+    std::array<float, kLongestRow> values;
+    initial_range(options_.seed, mix64(index), 0, options_.dim, 0.1f, values.data());
+    for (float& value : values) value += 1.0f;
+    RowRandom random = row_random(options_.seed, 0, index);
+    format_.write_start(row(index), values.data(), random);
+  }
+  void collect(const TouchedRows& rows, Touched& touched) const;
+  void apply(bool remainders);
+
+  MemoryCounter counter_;
+  DenseRowFormat format_;
+  std::vector<Parts> parts_;
+  std::uint64_t row_count_;
+  AlignedBuffer<std::uint8_t> rows_;
+  GradientGrouper grouper_;
+  std::vector<Touched> touched_;  // of each shard; kept between batches for its memory
+  std::int64_t steps_ = 0;
+};
+
+void QrEmbedding::collect(const TouchedRows& rows, Touched& touched) const {
+  const auto dim = static_cast<std::size_t>(options_.dim);
+  touched.keys.assign(rows.keys.begin(), rows.keys.end());
+  touched.remainder_gradients.resize(rows.gradients.size());
+  touched.quotient_gradients.resize(rows.gradients.size());
+  std::array<float, kLongestRow> remainder;
+  std::array<float, kLongestRow> quotient;
+  for (std::size_t i = 0; i < rows.keys.size(); ++i) {
+    reader().read(rows.keys[i], remainder.data(), quotient.data());
+    for (std::size_t d = 0; d < dim; ++d) {
+      const float g = rows.gradients[i * dim + d];
+      touched.remainder_gradients[i * dim + d] = g * quotient[d];
+      touched.quotient_gradients[i * dim + d] = g * remainder[d];
+    }
+  }
+}
+
+void QrEmbedding::apply(bool remainders) {
+  const auto dim = static_cast<std::size_t>(options_.dim);
+  std::vector<std::pair<std::uint64_t, const float*>> parts;  // row, its gradient from one id
+  for (const Touched& touched : touched_) {
+    const std::vector<float>& gradients =
+        remainders ? touched.remainder_gradients : touched.quotient_gradients;
+    for (std::size_t i = 0; i < touched.keys.size(); ++i) {
+      const std::uint64_t key = touched.keys[i];
+      parts.emplace_back(remainders ? key >> 32 : key & 0xFFFFFFFF, gradients.data() + i * dim);
+    }
+  }
+  std::stable_sort(parts.begin(), parts.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  const RowOptimizer optimizer(options_);
+  std::array<float, kLongestRow> sum;
+  for (std::size_t i = 0; i < parts.size();) {
+    const std::uint64_t index = parts[i].first;
+    sum.fill(0.0f);
+    for (; i < parts.size() && parts[i].first == index; ++i) {
+      for (std::size_t d = 0; d < dim; ++d) sum[d] += parts[i].second[d];
+    }
+    RowRandom random = row_random(options_.seed, steps_, index);
+    format_.update(row(index), sum.data(), optimizer, steps_, random);
+  }
+}
+
+void QrEmbedding::do_update(std::span<const JaggedIds> tables, std::int64_t batch,
+                            std::span<const float> gradient) {
+  ++steps_;
+  for (Touched& touched : touched_) touched.keys.clear();
+  grouper_.run(
+      tables, batch, options_.dim, gradient, *pool_,
+      [this](std::size_t table, std::uint64_t id) { return reader().key(table, id); },
+      [](std::uint64_t key) { return static_cast<int>(mix64(key) % kShards); },
+      [this](int shard, const TouchedRows& rows) {
+        if (options_.gradient_clip > 0) {
+          clip_gradients(rows, options_.dim, static_cast<float>(options_.gradient_clip));
+        }
+        collect(rows, touched_[static_cast<std::size_t>(shard)]);
+      });
+  pool_->run(2, [this](std::int64_t part) { apply(part == 0); });
+}
+
+class FrozenQr final : public FrozenEmbedding {
+ public:
+  FrozenQr(const SectionReader& file, const std::string& prefix)
+      : header_(load_value<FrozenHeader>(file, prefix + "header")),
+        reader_{.format = DenseRowFormat(static_cast<ValueType>(header_.value_type),
+                                         static_cast<int>(header_.dim))} {
+    const auto parts = file.array<Parts>(prefix + "parts");
+    const auto rows = file.array<std::uint8_t>(prefix + "rows");
+    if (header_.tables < 1 || header_.dim < 4 || header_.dim > kLongestRow ||
+        header_.value_type < 0 ||
+        header_.value_type > static_cast<std::int64_t>(ValueType::kMixed) || header_.rows < 1) {
+      throw_damaged(file, prefix + "header", "holds impossible values");
+    }
+    const auto count = static_cast<std::uint64_t>(header_.rows);
+    check_section_bytes(file, prefix + "rows",
+                        count * static_cast<std::uint64_t>(reader_.format.row_bytes()),
+                        rows.size());
+    const bool inside = std::all_of(parts.begin(), parts.end(), [&](const Parts& part) {
+      return part.remainders > 0 && part.quotients > 0 && part.remainders <= count &&
+             part.quotients <= count && part.first_remainder <= count - part.remainders &&
+             part.first_quotient <= count - part.quotients;
+    });
+    if (!inside || static_cast<std::int64_t>(parts.size()) != header_.tables) {
+      throw_damaged(file, prefix + "parts", "does not fit the rows");
+    }
+    parts_.assign(parts.begin(), parts.end());
+    reader_.parts = &parts_;
+    reader_.bytes = rows.data();
+  }
+
+  [[nodiscard]] int dim() const noexcept override { return reader_.format.size(); }
+  [[nodiscard]] std::int64_t tables() const noexcept override { return header_.tables; }
+  void lookup(std::span<const JaggedIds> tables, std::int64_t batch,
+              std::span<float> out) const override {
+    with_checked_tables(tables, static_cast<std::size_t>(header_.tables), batch, dim(), out.size(),
+                        "out", [&](std::span<const JaggedIds> checked) {
+                          pooled_lookup(reader_, checked, batch, dim(), out, nullptr);
+                        });
+  }
+
+ private:
+  FrozenHeader header_;
+  QrReader reader_;
+  std::vector<Parts> parts_;
+};
+
+}  // namespace
+
+std::unique_ptr<Embedding> make_qr(const Options& options, std::shared_ptr<ThreadPool> pool) {
+  return std::make_unique<QrEmbedding>(options, std::move(pool));
+}
+
+std::unique_ptr<FrozenEmbedding> open_qr(const SectionReader& file, const std::string& prefix) {
+  return std::make_unique<FrozenQr>(file, prefix);
+}
+
+}  // namespace taut::embedding

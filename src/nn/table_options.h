@@ -1,0 +1,14 @@
+#pragma once
+// Options of tables as JSON, the form in which Python hands them over.
+
+#include <string>
+
+#include "taut/embedding/options.h"
+
+namespace taut::nn {
+
+/// Reads {"tables": [{"name", "distinct_ids"}], "dim": 16, "budget": "1/10", ...}: the keys are the
+/// members of embedding::Options. Errors: kConfig naming the key and the nearest known one.
+[[nodiscard]] embedding::Options parse_table_options(const std::string& json);
+
+}  // namespace taut::nn

@@ -1,0 +1,172 @@
+"""ElasticEmbeddingBag beside torch.nn.EmbeddingBag, and torch's own checks of the operators."""
+
+import doctest
+import gc
+
+import pytest
+import torch
+
+import taut.embedding
+from taut.embedding import ElasticEmbeddingBag
+
+
+def full_bag(**options):
+    """A table that holds every row in fp32, to compare with a dense one."""
+    return ElasticEmbeddingBag(50, 8, memory_budget="1", method="full", loss_reduction="sum", seed=3, **options)
+
+
+def dense_rows(bag, count=50):
+    """What each id's row is now."""
+    with torch.no_grad():
+        return bag(torch.arange(count).reshape(-1, 1)).clone()
+
+
+def touch(bag, count=50):
+    """Makes all rows resident with a gradient of zero."""
+    bag(torch.arange(count).reshape(-1, 1)).mul(0).sum().backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+def test_pools_as_embedding_bag_does(dtype, mode):
+    bag = full_bag(mode=mode)
+    touch(bag)
+    dense = torch.nn.EmbeddingBag.from_pretrained(dense_rows(bag), mode=mode)
+    ids = torch.tensor([3, 3, 7, 49, 0, 12], dtype=dtype)
+    offsets = torch.tensor([0, 2, 2, 5], dtype=dtype)
+    torch.testing.assert_close(bag(ids, offsets), dense(ids, offsets))
+    square = torch.tensor([[1, 2], [2, 2]], dtype=dtype)
+    torch.testing.assert_close(bag(square), dense(square))
+
+
+def test_weights_scale_rows():
+    bag = full_bag()
+    touch(bag)
+    dense = torch.nn.EmbeddingBag.from_pretrained(dense_rows(bag), mode="sum")
+    ids, offsets = torch.tensor([3, 3, 7]), torch.tensor([0, 1])
+    weights = torch.tensor([0.5, -2.0, 3.0])
+    torch.testing.assert_close(bag(ids, offsets, weights), dense(ids, offsets, weights))
+
+
+def test_backward_is_exact_row_wise_adagrad():
+    bag = full_bag(learning_rate=0.1, initial_accumulator=0.5)
+    touch(bag)
+    before = dense_rows(bag)
+    rows = before.clone().requires_grad_()
+    ids, offsets = torch.tensor([4, 4, 9, 4, 30]), torch.tensor([0, 3])
+    target = torch.randn(2, 8, generator=torch.Generator().manual_seed(1))
+    (bag(ids, offsets) * target).sum().backward()
+    (torch.nn.functional.embedding_bag(ids, rows, offsets, mode="sum") * target).sum().backward()
+    accumulator = 0.5 + rows.grad.square().mean(1, keepdim=True)
+    touched = rows.grad.abs().sum(1) > 0
+    expected = before - 0.1 * rows.grad / (accumulator.sqrt() + 1e-8)
+    after = dense_rows(bag)
+    torch.testing.assert_close(after[touched], expected[touched], atol=1e-6, rtol=1e-5)
+    assert torch.equal(after[~touched], before[~touched])
+
+
+def test_mean_loss_trains_like_the_summed_one():
+    results = []
+    for reduction in ("sum", "mean"):
+        bag = ElasticEmbeddingBag(50, 8, memory_budget="1", method="full", loss_reduction=reduction, seed=3)
+        ids = torch.arange(20).reshape(10, 2)
+        for _ in range(3):
+            loss = bag(ids).sum(1)
+            (loss.sum() if reduction == "sum" else loss.mean()).backward()
+        results.append(dense_rows(bag))
+    torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-4)
+
+
+def test_trains_in_a_model_inside_its_budget():
+    torch.manual_seed(1)
+    bag = ElasticEmbeddingBag(5000, 16, memory_budget="1/10", learning_rate=0.3)
+    head = torch.nn.Linear(16, 1)
+    optimizer = torch.optim.Adam([*bag.parameters(), *head.parameters()], lr=0.01)
+    losses = []
+    for _ in range(150):
+        ids = (torch.rand(512, 1).pow(4) * 5000).long()
+        labels = (ids * 2654435761 % 97 % 2).float()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(head(bag(ids)), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        statistics = bag.statistics()
+        assert statistics["memory_bytes"] <= statistics["budget_bytes"]
+        losses.append(loss.item())
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+
+
+def test_state_dict_restores_the_same_bits():
+    first = ElasticEmbeddingBag(1000, 8, memory_budget="16KiB", seed=5)
+    ids = torch.arange(300).reshape(100, 3) % 177
+    for _ in range(5):
+        first(ids).square().mean().backward()
+    second = ElasticEmbeddingBag(1000, 8, memory_budget="16KiB", seed=5)
+    second.load_state_dict(first.state_dict())
+    for _ in range(3):
+        first(ids).square().mean().backward()
+        second(ids).square().mean().backward()
+    assert torch.equal(first(ids), second(ids))
+    other = ElasticEmbeddingBag(1000, 12, memory_budget="16KiB", seed=5)
+    with pytest.raises((ValueError, RuntimeError)):
+        other.load_state_dict(first.state_dict())
+
+
+BAD_CALLS = {
+    "float ids": (lambda bag: bag(torch.tensor([[0.5]])), "ids"),
+    "three dimensions": (lambda bag: bag(torch.zeros(1, 1, 1, dtype=torch.int64)), "input"),
+    "no offsets": (lambda bag: bag(torch.tensor([1])), "offsets"),
+    "falling offsets": (lambda bag: bag(torch.tensor([1, 2]), torch.tensor([0, 2, 1])), "offsets"),
+    "offset out of range": (lambda bag: bag(torch.tensor([1, 2]), torch.tensor([0, 3])), "offsets"),
+    "negative offset": (lambda bag: bag(torch.tensor([1, 2]), torch.tensor([-1, 1])), "offsets"),
+    "double weights": (
+        lambda bag: bag(torch.tensor([[1]]), None, torch.ones(1, 1, dtype=torch.float64)),
+        "weights",
+    ),
+    "weights of another shape": (
+        lambda bag: bag(torch.tensor([[1, 2]]), None, torch.ones(1, 1)),
+        "weights",
+    ),
+    "nan gradient": (lambda bag: (bag(torch.tensor([[1]])) * float("nan")).sum().backward(), "gradient"),
+}
+
+
+@pytest.mark.parametrize("call, name", BAD_CALLS.values(), ids=BAD_CALLS.keys())
+def test_bad_calls_name_the_argument_and_leave_the_table_as_it_was(call, name):
+    bag = full_bag()
+    touch(bag)
+    before = dense_rows(bag)
+    with pytest.raises(ValueError, match=name):
+        call(bag)
+    assert torch.equal(dense_rows(bag), before)
+
+
+def test_unknown_options_suggest_the_nearest():
+    with pytest.raises(ValueError, match=r"did you mean learning_rate\?"):
+        ElasticEmbeddingBag(10, 8, memory_budget="16KiB", learing_rate=0.1)
+    with pytest.raises(ValueError, match=r"did you mean elastic\?"):
+        ElasticEmbeddingBag(10, 8, memory_budget="16KiB", method="elastc")
+
+
+def test_tables_are_released_with_their_module():
+    bag = full_bag()
+    handle = bag._tables
+    del bag
+    gc.collect()
+    with pytest.raises(ValueError, match="handle"):
+        torch.ops.taut.tables_statistics(handle)
+
+
+def test_torch_checks_of_the_operators():
+    # A learning rate that changes nothing, so that repeated runs of the check agree.
+    bag = full_bag(learning_rate=1e-30)
+    touch(bag)
+    ids, offsets = torch.tensor([1, 2, 3]), torch.tensor([0, 2, 3])
+    lookup = (bag.anchor, bag._tables, 8, 1.0, [ids], [offsets], [])
+    torch.library.opcheck(torch.ops.taut.tables_lookup.default, lookup)
+    update = (bag._tables, 1.0, [ids], [offsets], [], torch.zeros(2, 1, 8))
+    torch.library.opcheck(torch.ops.taut.tables_update.default, update)
+
+
+def test_documented_examples_run():
+    assert doctest.testmod(taut.embedding).failed == 0
