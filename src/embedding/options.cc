@@ -85,6 +85,14 @@ Keys parse_keys(const std::string& text) {
   return parse_name(kKeys, "keys", text);
 }
 
+Optimizer parse_optimizer(const std::string& text) {
+  return parse_name(kOptimizers, "optimizer", text);
+}
+
+OnNan parse_on_nan(const std::string& text) {
+  return parse_name(kOnNans, "on_nan", text);
+}
+
 Bytes full_bytes(const Options& options) {
   std::int64_t rows = 0;
   for (const TableOptions& table : options.tables) rows += table.distinct_ids;

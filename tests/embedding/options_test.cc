@@ -18,6 +18,13 @@ TEST(Options, NamesComeBackFromTheirSpelling) {
   for (const auto admission : {Admission::kAuto, Admission::kSampled, Admission::kSketch}) {
     EXPECT_EQ(parse_admission(to_string(admission)), admission);
   }
+  for (const auto optimizer :
+       {Optimizer::kRowwiseAdagrad, Optimizer::kAdagrad, Optimizer::kSgd, Optimizer::kAdam}) {
+    EXPECT_EQ(parse_optimizer(to_string(optimizer)), optimizer);
+  }
+  for (const auto on_nan : {OnNan::kFail, OnNan::kSkip}) {
+    EXPECT_EQ(parse_on_nan(to_string(on_nan)), on_nan);
+  }
   for (const auto keys : {Keys::kTagged, Keys::kExact})
     EXPECT_EQ(parse_keys(to_string(keys)), keys);
 }

@@ -64,7 +64,7 @@ struct Options {
   /// Values per chunk: even, at most 32 chunks a row; 0: the shortest that gives at most 32.
   int chunk = 0;
   /// The k-th chunk of a row is worth importance * k^-beta.
-  double beta = 3.0;
+  double beta = 2.0;
   /// Importance is multiplied by this at each rebalance; 1 on shuffled data.
   double decay = 1.0;
   /// Steps between two rebalances.
