@@ -177,6 +177,12 @@ void parse_enum(const std::string& text, embedding::ValueType& value) {
 void parse_enum(const std::string& text, embedding::Admission& value) {
   value = embedding::parse_admission(text);
 }
+void parse_enum(const std::string& text, embedding::Optimizer& value) {
+  value = embedding::parse_optimizer(text);
+}
+void parse_enum(const std::string& text, embedding::OnNan& value) {
+  value = embedding::parse_on_nan(text);
+}
 void parse_enum(const std::string& text, embedding::Keys& value) {
   value = embedding::parse_keys(text);
 }

@@ -90,6 +90,8 @@ class Trainer {
     if (newest) {
       state_ = read_checkpoint(*newest, model_);
       log_info(concat("going on from step ", state_.steps, " (", *newest, ")"));
+    } else {
+      model_.count_ids(reader_options(config_, config_.data.train, profile_));
     }
     metrics_.open_at(state_.metrics_bytes);
     checkpointed_ = Clock::now();
