@@ -86,10 +86,10 @@ std::string plot(const Json& sweep) {
         concat("<line class='grid' x1='70' x2='690' y1='", y.at(auc), "' y2='", y.at(auc), "'/>",
                "<text x='62' y='", y.at(auc) + 4, "' text-anchor='end'>", fixed(auc, 3), "</text>");
   }
-  for (double power = std::ceil(x.low); power <= x.high; ++power) {
-    svg += concat("<line class='grid' y1='20' y2='350' x1='", x.at(power), "' x2='", x.at(power),
-                  "'/><text y='368' text-anchor='middle' x='", x.at(power), "'>10^",
-                  static_cast<int>(power), "</text>");
+  for (int power = static_cast<int>(std::ceil(x.low)); power <= x.high; ++power) {
+    svg +=
+        concat("<line class='grid' y1='20' y2='350' x1='", x.at(power), "' x2='", x.at(power),
+               "'/><text y='368' text-anchor='middle' x='", x.at(power), "'>10^", power, "</text>");
   }
   std::size_t colour = 0;
   for (auto& [method, list] : points) {
