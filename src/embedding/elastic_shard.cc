@@ -303,9 +303,16 @@ void ElasticShard::reshape(std::uint64_t key, Page page, int& row, float* values
     state.precise = state.precise && wanted.precise;
     page.resize(row, state);
   }
+  const int chunk_bytes = layout_->chunk_bytes(state.precise);
+  if (state.width < wanted.width &&
+      page.free_bytes() >= (wanted.width - state.width) * chunk_bytes) {
+    start_values(key, state.width, wanted.width, values, context);
+    state.width = wanted.width;
+    page.resize(row, state);
+  }
   while (state.width < wanted.width) {
     const float density = context.rule->chunk_density(importance, state.width + 1);
-    if (!make_room(page, layout_->chunk_bytes(state.precise), density, row, context, random)) break;
+    if (!make_room(page, chunk_bytes, density, row, context, random)) break;
     start_values(key, state.width, state.width + 1, values, context);
     ++state.width;
     page.resize(row, state);
