@@ -31,7 +31,7 @@ def taut(program: Path, *args) -> dict:
 def make_synthetic(program: Path, folder: Path, rows: int) -> tuple[Path, float]:
     """A synthetic set whose best possible AUC is known, and a config for it."""
     folder.mkdir(parents=True, exist_ok=True)
-    shape = ("--columns", 10, "--ids", 100_000, "--split", "0.9,0.05,0.05")
+    shape = ("--columns", 10, "--ids", 1_000_000, "--split", "0.9,0.05,0.05")
     made = taut(program, "synth", folder / "train.parquet", "--rows", rows, *shape)
     config = folder / "synth.toml"
     with config.open("w") as file:

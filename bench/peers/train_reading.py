@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import evidence
 import pyarrow
 import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
+
+import evidence
 
 BIN = Path(os.environ.get("TAUT_BIN", evidence.ROOT / "build/release/bin"))
 WORK = evidence.RESULTS / "work"

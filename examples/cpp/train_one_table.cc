@@ -39,6 +39,7 @@ int main() {
     (step == 0 ? first : last) = error;
   }
   std::printf("error %.4f -> %.4f with %lld of %lld bytes\n", first, last,
-              static_cast<long long>(table->memory_bytes()), static_cast<long long>(options.budget.count));
+              static_cast<long long>(table->memory_bytes()),
+              static_cast<long long>(options.budget.count));
   return last < 0.7 * first ? 0 : 1;
 }

@@ -1,6 +1,6 @@
 #pragma once
-// What a command of the shell face is. Each lives in a file of its own: add_X() declares its options
-// and returns what to run when it was chosen.
+// What a command of the shell face is. Each lives in a file of its own: add_X() declares its
+// options and returns what to run when it was chosen.
 
 #include <CLI/CLI.hpp>
 #include <cstdint>

@@ -23,8 +23,8 @@ Json eval_run(const std::string& run, const std::vector<std::string>& files, int
     throw Error(ErrorKind::kConfig, "the run's config names neither test nor valid files", run,
                 "name one with --data");
   }
-  Json result = train::to_json(opened.model->evaluate(
-      train::reader_options(opened.config, chosen, opened.profile)));
+  Json result = train::to_json(
+      opened.model->evaluate(train::reader_options(opened.config, chosen, opened.profile)));
   result["memory_bytes"] = opened.model->memory_bytes();
   result["full_bytes"] = opened.model->full_bytes();
   result["source"] = opened.checkpoint;
@@ -37,14 +37,16 @@ Json eval_package(const std::string& path, const std::vector<std::string>& files
   data::ReaderOptions options = data::parse_input_spec(metadata.at("input"), path);
   options.files = files.empty() ? metadata.at("test").get<std::vector<std::string>>() : files;
   if (options.files.empty()) {
-    throw Error(ErrorKind::kConfig, "the package names no test files", path, "name one with --data");
+    throw Error(ErrorKind::kConfig, "the package names no test files", path,
+                "name one with --data");
   }
   std::vector<float> logits;
   std::vector<float> labels;
-  score_stream(package, options, threads, [&](const data::Batch& batch, std::span<const float> scores) {
-    for (const float p : scores) logits.push_back(std::log(p / (1 - p)));
-    labels.insert(labels.end(), batch.labels.begin(), batch.labels.end());
-  });
+  score_stream(package, options, threads,
+               [&](const data::Batch& batch, std::span<const float> scores) {
+                 for (const float p : scores) logits.push_back(std::log(p / (1 - p)));
+                 labels.insert(labels.end(), batch.labels.begin(), batch.labels.end());
+               });
   Json result = train::to_json(train::measure_quality(logits, labels));
   result["full_bytes"] = metadata.at("full_bytes");
   result["source"] = path;

@@ -52,23 +52,16 @@ Json sections_info(const SectionReader& file, const std::string& kind) {
 }
 
 Json file_info(const std::string& path) {
-  std::string failure;
-  for (const std::string kind : {"package", "ckpt"}) {
-    try {
-      return sections_info(SectionReader(path, kind, 1), kind);
-    } catch (const Error& failed) {
-      if (failed.kind() != ErrorKind::kFormat) throw;
-      if (failure.empty() || failure.find("\"ckpt\"") != std::string::npos) failure = failed.what();
-    }
-  }
-  throw Error(ErrorKind::kFormat, failure);
+  const SectionIdentity identity = identify_sections(path);
+  return sections_info(SectionReader(path, identity.kind, identity.version), identity.kind);
 }
 
 void print_info(const Json& info) {
   for (const auto& [key, value] : info.items()) {
     if (value.is_object()) {
       std::cout << key << ":\n";
-      for (const auto& [name, inner] : value.items()) std::cout << "  " << name << ": " << inner << "\n";
+      for (const auto& [name, inner] : value.items())
+        std::cout << "  " << name << ": " << inner << "\n";
     } else if (value.is_string()) {
       std::cout << key << ": " << value.get<std::string>() << "\n";
     } else {
@@ -80,8 +73,8 @@ void print_info(const Json& info) {
 }  // namespace
 
 Command add_info(CLI::App& root, const Globals& globals) {
-  CLI::App* app = root.add_subcommand(
-      "info", "This build; or what a run, checkpoint, package or model holds");
+  CLI::App* app =
+      root.add_subcommand("info", "This build; or what a run, checkpoint, package or model holds");
   auto source = std::make_shared<std::string>();
   app->add_option("FILE", *source, "A run folder, a file of ours, an .onnx file or a zoo model");
   return {app, [source, &globals]() -> Outcome {

@@ -1,5 +1,6 @@
 // The command `taut`, and `taut-torch` behind it. Commands that need LibTorch live in the second
-// program, which the first one becomes when it is asked for one of them: so the others start at once.
+// program, which the first one becomes when it is asked for one of them: so the others start at
+// once.
 #include <unistd.h>
 
 #include <algorithm>
@@ -50,8 +51,9 @@ bool is_torch_command(std::string_view name) {
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
   const std::string program = (self.parent_path() / "taut-torch").string();
   ::execv(program.c_str(), argv);
-  throw Error(ErrorKind::kUnsupported, concat("command \"", command_word(1, argv), "\" needs LibTorch"),
-              program, "build with TAUT_TORCH=ON");
+  throw Error(ErrorKind::kUnsupported,
+              concat("command \"", command_word(1, argv), "\" needs LibTorch"), program,
+              "build with TAUT_TORCH=ON");
 }
 #endif
 
@@ -63,7 +65,8 @@ void add_globals(CLI::App& command, Globals& globals) {
   command.add_option("--seed", globals.seed, "Seed of everything random")
       ->capture_default_str()
       ->each([&globals](const std::string&) { globals.seed_given = true; });
-  command.add_option("--set", globals.sets, "Lay section.key=value over the config; may be repeated")
+  command
+      .add_option("--set", globals.sets, "Lay section.key=value over the config; may be repeated")
       ->allow_extra_args(false);
 }
 
@@ -83,11 +86,13 @@ std::vector<Command> add_commands(CLI::App& root, const Globals& globals) {
   return commands;
 }
 
-[[noreturn]] void throw_unknown_command(const std::string& name, const std::vector<Command>& commands) {
+[[noreturn]] void throw_unknown_command(const std::string& name,
+                                        const std::vector<Command>& commands) {
   std::vector<std::string> known;
   for (const TorchCommand& command : kTorchCommands) known.emplace_back(command.name);
   for (const Command& command : commands) known.push_back(command.app->get_name());
-  throw Error(ErrorKind::kConfig, concat("unknown command \"", name, "\""), {}, suggest(name, known));
+  throw Error(ErrorKind::kConfig, concat("unknown command \"", name, "\""), {},
+              suggest(name, known));
 }
 
 // CLI11's complaint about an unknown option, with the nearest known one.
@@ -101,7 +106,7 @@ std::vector<Command> add_commands(CLI::App& root, const Globals& globals) {
   std::string mend = concat("see taut ", chosen.front()->get_name(), " --help");
   for (const std::string& extra : chosen.front()->remaining()) {
     const std::string near = nearest_name(extra, known);
-    if (extra.starts_with("-") && !near.empty()) mend = concat("did you mean ", near, "?");
+    if (extra.starts_with('-') && !near.empty()) mend = concat("did you mean ", near, "?");
   }
   throw Error(ErrorKind::kConfig, failed.what(), "taut " + chosen.front()->get_name(), mend);
 }
@@ -112,13 +117,15 @@ int run(int argc, char** argv) {
   if (is_torch_command(word)) become_torch_program(argv);
 #endif
   Globals globals;
-  CLI::App root("Trains and serves deep models inside a budget of memory, compute and bandwidth.", "taut");
+  CLI::App root("Trains and serves deep models inside a budget of memory, compute and bandwidth.",
+                "taut");
   root.set_version_flag("--version", std::string("taut ") + kVersion);
   root.require_subcommand(1);
   const std::vector<Command> commands = add_commands(root, globals);
   for (const Command& command : commands) add_globals(*command.app, globals);
 #if !defined(TAUT_CLI_TORCH)
-  for (const TorchCommand& command : kTorchCommands) root.add_subcommand(command.name, command.summary);
+  for (const TorchCommand& command : kTorchCommands)
+    root.add_subcommand(command.name, command.summary);
 #endif
   try {
     root.parse(argc, argv);
@@ -148,7 +155,8 @@ int run(int argc, char** argv) {
 }  // namespace taut::cli
 
 int main(int argc, char** argv) {
-  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write, with a message
+  std::signal(SIGXFSZ,
+              SIG_IGN);  // a file that may not grow is an error of the write, with a message
   try {
     return taut::cli::run(argc, argv);
   } catch (const taut::Error& failed) {

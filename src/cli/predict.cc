@@ -37,7 +37,8 @@ Command add_predict(CLI::App& root, const Globals& globals) {
   CLI::App* app = root.add_subcommand("predict", "Score data with a package, without LibTorch");
   auto o = std::make_shared<Options>();
   app->add_option("PACKAGE", o->package, "What taut export wrote")->required();
-  app->add_option("DATA", o->data, "Files with the model's columns; a label is not needed")->required();
+  app->add_option("DATA", o->data, "Files with the model's columns; a label is not needed")
+      ->required();
   app->add_option("--out", o->out, "CSV or Parquet file of scores; CSV on stdout when left out");
   app->add_option("--batch", o->batch, "Examples scored at a time")
       ->check(CLI::Range(1, 1 << 24))
@@ -52,19 +53,20 @@ Command add_predict(CLI::App& root, const Globals& globals) {
             const bool silent = globals.json && o->out.empty();
             const auto writer = silent ? nullptr : data::open_scores(o->out);
             std::int64_t rows = 0;
-            const std::vector<double> seconds = score_stream(
-                package, options, globals.threads,
-                [&](const data::Batch& batch, std::span<const float> probabilities) {
-                  rows += batch.size;
-                  if (writer != nullptr) writer->write(probabilities);
-                });
+            const std::vector<double> seconds =
+                score_stream(package, options, globals.threads,
+                             [&](const data::Batch& batch, std::span<const float> probabilities) {
+                               rows += batch.size;
+                               if (writer != nullptr) writer->write(probabilities);
+                             });
             if (writer != nullptr) writer->commit();
             const double total = std::accumulate(seconds.begin(), seconds.end(), 0.0);
-            Json result = {{"rows", rows},
-                           {"batch", o->batch},
-                           {"seconds", total},
-                           {"examples_per_second", static_cast<double>(rows) / std::max(total, 1e-9)},
-                           {"latency", latency_json(seconds)}};
+            Json result = {
+                {"rows", rows},
+                {"batch", o->batch},
+                {"seconds", total},
+                {"examples_per_second", static_cast<double>(rows) / std::max(total, 1e-9)},
+                {"latency", latency_json(seconds)}};
             if (!o->out.empty()) result["out"] = o->out;
             return Outcome{result};
           }};

@@ -39,7 +39,8 @@ Command add_sweep(CLI::App& root, const Globals& globals) {
             }
             const nlohmann::json result = train::run_sweep(sweep);
             if (!globals.json) {
-              std::cout << train::format_sweep_table(result) << "page: " << o->out << "/sweep.html\n";
+              std::cout << train::format_sweep_table(result) << "page: " << o->out
+                        << "/sweep.html\n";
             }
             return Outcome{result};
           }};

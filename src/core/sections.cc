@@ -68,13 +68,20 @@ constexpr std::string_view kDamaged = "restore it from a copy or an earlier chec
   throw Error(ErrorKind::kFormat, what, path, mend);
 }
 
-Header read_header(std::span<const std::byte> bytes, const std::string& path, std::string_view kind,
-                   std::uint32_t version) {
-  constexpr std::string_view kOther = "name another file";
-  Header header{};
+constexpr std::string_view kOther = "name another file";
+
+// The header, whatever kind and version it names.
+Header read_header(std::span<const std::byte> bytes, const std::string& path) {
   if (bytes.size() < sizeof(Header)) throw_format("not a file of ours: too short", path, kOther);
+  Header header{};
   std::memcpy(&header, bytes.data(), sizeof(header));
   if (header.magic != kMagic) throw_format("not a file of ours: wrong magic", path, kOther);
+  return header;
+}
+
+Header read_header(std::span<const std::byte> bytes, const std::string& path, std::string_view kind,
+                   std::uint32_t version) {
+  const Header header = read_header(bytes, path);
   if (plain_text(header.kind) != kind) {
     throw_format(concat("holds \"", plain_text(header.kind), "\" where \"", kind, "\" is wanted"),
                  path, kOther);
@@ -210,6 +217,12 @@ Bytes SectionWriter::commit() {
   const Bytes size{static_cast<std::int64_t>(impl_->file.size())};
   impl_->file.commit();
   return size;
+}
+
+SectionIdentity identify_sections(const std::string& path) {
+  const MappedFile file(path);
+  const Header header = read_header(file.bytes(), path);
+  return {.kind = plain_text(header.kind), .version = header.version};
 }
 
 SectionReader::SectionReader(const std::string& path, std::string_view kind, std::uint32_t version)

@@ -26,7 +26,8 @@ void to_labels(const arrow::Array& array, std::vector<float>& labels, BadCells& 
 void to_time(const arrow::Array& array, std::vector<std::int64_t>& time, BadCells& bad);
 /// A null becomes NaN; NaN and infinity are bad cells. True if there is a null.
 bool to_dense(const arrow::Array& array, std::vector<float>& values, BadCells& bad);
-/// Nulls inside a list are left out. 64-bit integers are not copied: the column then keeps the array.
+/// Nulls inside a list are left out. 64-bit integers are not copied: the column then keeps the
+/// array.
 void to_ids(const std::shared_ptr<arrow::Array>& array, IdRows& column);
 
 }  // namespace taut::data

@@ -13,7 +13,7 @@
 namespace taut::data {
 namespace {
 
-constexpr std::int64_t kStreamBufferBytes = 1 << 18;  // of each column chunk being read
+constexpr std::int64_t kStreamBufferBytes = 1 << 18;     // of each column chunk being read
 constexpr std::int64_t kSmallDictionaryBytes = 1 << 16;  // compressed
 
 std::string first_line(const std::string& text) {

@@ -11,8 +11,8 @@
 
 namespace taut::data {
 
-/// One categorical column of a block. Without offsets every bag has exactly one id. The ids are held
-/// here, or look into memory that a decoder has filled and that `owner` keeps alive.
+/// One categorical column of a block. Without offsets every bag has exactly one id. The ids are
+/// held here, or look into memory that a decoder has filled and that `owner` keeps alive.
 struct IdRows {
   std::vector<std::uint64_t> ids;
   std::vector<std::int64_t> offsets;  ///< [size + 1], or empty

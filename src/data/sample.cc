@@ -41,10 +41,8 @@ void append_keys(const IdRows& column, std::int64_t rows, std::vector<std::uint6
   for (std::int64_t row = 0; row < rows; ++row) {
     const std::int64_t first = column.single() ? row : column.offsets[row];
     const std::int64_t last = column.single() ? row + 1 : column.offsets[row + 1];
-    std::uint64_t key =
-        last - first == 1 ? ids[first] : static_cast<std::uint64_t>(last - first);
-    for (std::int64_t i = first; last - first > 1 && i < last; ++i)
-      key = hash_combine(key, ids[i]);
+    std::uint64_t key = last - first == 1 ? ids[first] : static_cast<std::uint64_t>(last - first);
+    for (std::int64_t i = first; last - first > 1 && i < last; ++i) key = hash_combine(key, ids[i]);
     keys.push_back(key);
   }
 }

@@ -31,7 +31,7 @@ struct Operator {
 };
 
 const std::vector<Operator>& operators() {
-  static const std::vector<Operator> kOperators = {
+  static const std::vector<Operator> known_operators = {
       {"conv", {"out", "kernel", "stride", "pad", "groups"}},
       {"fc", {"out"}},
       {"linear", {"out"}},
@@ -42,7 +42,7 @@ const std::vector<Operator>& operators() {
       {"attention", {"heads"}},
       {"embedding", {"rows", "dim", "tokens"}},
   };
-  return kOperators;
+  return known_operators;
 }
 
 class TomlModel {
@@ -51,7 +51,7 @@ class TomlModel {
     try {
       root_ = toml::parse(text, source);
     } catch (const toml::parse_error& error) {
-      throw Error(ErrorKind::kConfig, std::string(error.description()),
+      throw Error(ErrorKind::kConfig, error.description(),
                   concat(source, " line ", error.source().begin.line));
     }
   }

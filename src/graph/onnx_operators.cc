@@ -5,7 +5,7 @@
 namespace taut::graph {
 
 std::optional<OnnxRole> onnx_operator_role(std::string_view op_type) {
-  static const std::map<std::string_view, OnnxRole> kRoles = [] {
+  static const std::map<std::string_view, OnnxRole> known_roles = [] {
     std::map<std::string_view, OnnxRole> roles;
     const auto set = [&](OnnxRole role, std::initializer_list<std::string_view> names) {
       for (const std::string_view name : names) roles[name] = role;
@@ -92,8 +92,8 @@ std::optional<OnnxRole> onnx_operator_role(std::string_view op_type) {
                             "Where"});
     return roles;
   }();
-  const auto found = kRoles.find(op_type);
-  if (found == kRoles.end()) return std::nullopt;
+  const auto found = known_roles.find(op_type);
+  if (found == known_roles.end()) return std::nullopt;
   return found->second;
 }
 

@@ -100,7 +100,7 @@ struct Entry {
 };
 
 const std::vector<Entry>& entries() {
-  static const std::vector<Entry> kEntries = {
+  static const std::vector<Entry> zoo = {
       {"sfc", sfc},
       {"sconv", sconv},
       {"lenet-c", lenet_c},
@@ -122,18 +122,18 @@ const std::vector<Entry>& entries() {
       {"gpt2-small", gpt2_small},
       {"dlrm", dlrm},
   };
-  return kEntries;
+  return zoo;
 }
 
 }  // namespace
 
 std::span<const std::string> zoo_names() {
-  static const std::vector<std::string> kNames = [] {
+  static const std::vector<std::string> all_names = [] {
     std::vector<std::string> names;
     for (const Entry& entry : entries()) names.push_back(entry.name);
     return names;
   }();
-  return kNames;
+  return all_names;
 }
 
 std::span<const std::string> hypar_names() {

@@ -17,7 +17,8 @@ using OneLane = hn::CappedTag<float, 1>;
 
 // kRows rows x one vector of outputs from column o on, kept in registers over all inputs.
 template <int kRows, class D>
-void linear_tile(D d, const LinearLayer& layer, const float* x, std::int64_t o, bool relu, float* y) {
+void linear_tile(D d, const LinearLayer& layer, const float* x, std::int64_t o, bool relu,
+                 float* y) {
   using Vector = hn::Vec<D>;
   const std::int64_t inputs = layer.inputs;
   const std::int64_t outputs = layer.outputs;
@@ -78,7 +79,9 @@ void pairwise_dots(const float* x, std::int64_t rows, std::int64_t vectors, std:
   }
 }
 
-std::int64_t target() { return HWY_TARGET; }
+std::int64_t target() {
+  return HWY_TARGET;
+}
 
 }  // namespace taut::infer::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -99,7 +102,9 @@ void pairwise_dots(const float* x, std::int64_t rows, std::int64_t vectors, std:
   HWY_DYNAMIC_DISPATCH(pairwise_dots)(x, rows, vectors, dim, dots, stride);
 }
 
-std::string kernel_target() { return hwy::TargetName(HWY_DYNAMIC_DISPATCH(target)()); }
+std::string kernel_target() {
+  return hwy::TargetName(HWY_DYNAMIC_DISPATCH(target)());
+}
 
 void linear_reference(const LinearLayer& layer, const float* x, std::int64_t rows, bool relu,
                       float* y) {

@@ -16,7 +16,8 @@ void pairwise_dots(const float* x, std::int64_t rows, std::int64_t vectors, std:
                    float* dots, std::int64_t stride);
 
 /// Plain C++ forms of the same, what the tests compare with.
-void linear_reference(const LinearLayer& layer, const float* x, std::int64_t rows, bool relu, float* y);
+void linear_reference(const LinearLayer& layer, const float* x, std::int64_t rows, bool relu,
+                      float* y);
 void pairwise_dots_reference(const float* x, std::int64_t rows, std::int64_t vectors,
                              std::int64_t dim, float* dots, std::int64_t stride);
 

@@ -17,7 +17,8 @@ using Json = nlohmann::json;
 // Examples that a thread scores at a time.
 constexpr std::int64_t kPiece = 256;
 
-void write_layers(SectionWriter& file, const std::string& name, std::span<const LinearLayer> layers) {
+void write_layers(SectionWriter& file, const std::string& name,
+                  std::span<const LinearLayer> layers) {
   for (std::size_t i = 0; i < layers.size(); ++i) {
     file.add_array(concat("dense/", name, ".", i, ".weight"), layers[i].weight);
     file.add_array(concat("dense/", name, ".", i, ".bias"), layers[i].bias);
@@ -61,7 +62,8 @@ RecommenderSpec read_recommender(const SectionReader& file) {
     spec.bottom = read_layers(file, "bottom", model.at("bottom").get<std::vector<std::int64_t>>());
     spec.top = read_layers(file, "top", model.at("top").get<std::vector<std::int64_t>>());
   } catch (const Json::exception& failed) {
-    throw Error(ErrorKind::kFormat, concat("section \"model\" is wrong: ", failed.what()), file.path());
+    throw Error(ErrorKind::kFormat, concat("section \"model\" is wrong: ", failed.what()),
+                file.path());
   }
   if (file.has("dense/wide.weight")) spec.wide = file.array<float>("dense/wide.weight");
   return spec;
@@ -76,10 +78,9 @@ std::int64_t top_inputs(const RecommenderSpec& spec) {
 
 void check_spec(const RecommenderSpec& spec, const std::string& path) {
   const bool known = spec.kind == "dlrm" || spec.kind == "wide_deep";
-  const bool bottom_fits = spec.bottom.empty()
-                               ? spec.kind == "wide_deep" || spec.dense == 0
-                               : spec.bottom.front().inputs == spec.dense &&
-                                     spec.bottom.back().outputs == spec.dim;
+  const bool bottom_fits = spec.bottom.empty() ? spec.kind == "wide_deep" || spec.dense == 0
+                                               : spec.bottom.front().inputs == spec.dense &&
+                                                     spec.bottom.back().outputs == spec.dim;
   if (!known || spec.top.empty() || spec.top.back().outputs != 1 || !bottom_fits ||
       spec.top.front().inputs != top_inputs(spec) ||
       (!spec.wide.empty() && spec.wide.size() != static_cast<std::size_t>(spec.dense))) {
@@ -95,7 +96,8 @@ struct Scratch {
     for (const auto* layers : {&spec.bottom, &spec.top}) {
       for (const LinearLayer& layer : *layers) widest = std::max(widest, layer.outputs);
     }
-    for (auto* buffer : {&a, &b, &inputs}) buffer->resize(static_cast<std::size_t>(kPiece * widest));
+    for (auto* buffer : {&a, &b, &inputs})
+      buffer->resize(static_cast<std::size_t>(kPiece * widest));
     vectors.resize(static_cast<std::size_t>(kPiece * (spec.tables + 1) * spec.dim));
   }
   std::vector<float> a;
@@ -181,7 +183,8 @@ void score_piece(const RecommenderSpec& spec, const float* dense, const float* e
 
 void require_size(std::string_view argument, std::int64_t wanted, std::size_t got) {
   if (static_cast<std::size_t>(wanted) != got) {
-    throw_invalid_argument(concat("size of ", argument), std::to_string(wanted), std::to_string(got));
+    throw_invalid_argument(concat("size of ", argument), std::to_string(wanted),
+                           std::to_string(got));
   }
 }
 
@@ -212,7 +215,9 @@ Package::Package(const std::string& path)
   }
 }
 
-std::string_view Package::metadata() const { return file_.text("metadata"); }
+std::string_view Package::metadata() const {
+  return file_.text("metadata");
+}
 
 void Package::predict(std::int64_t batch, std::span<const float> dense,
                       std::span<const embedding::JaggedIds> ids, std::span<float> probabilities,

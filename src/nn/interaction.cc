@@ -16,9 +16,13 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using Tag = hn::ScalableTag<float>;
 
-std::int64_t lanes() { return static_cast<std::int64_t>(hn::Lanes(Tag())); }
+std::int64_t lanes() {
+  return static_cast<std::int64_t>(hn::Lanes(Tag()));
+}
 
-std::int64_t padded(std::int64_t size) { return (size + lanes() - 1) / lanes() * lanes(); }
+std::int64_t padded(std::int64_t size) {
+  return (size + lanes() - 1) / lanes() * lanes();
+}
 
 void copy_floats(const float* from, std::int64_t count, float* to) {
   std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
@@ -43,7 +47,8 @@ void interact(const InteractionShape& s, std::int64_t rows, const float* x, floa
   std::vector<float> dots(static_cast<std::size_t>(width));
   for (std::int64_t row = 0; row < rows; ++row, x += s.vectors * s.dim, out += s.outputs()) {
     for (std::int64_t i = 0; i < s.vectors; ++i) {
-      for (std::int64_t k = 0; k < s.dim; ++k) turned[static_cast<std::size_t>(k * width + i)] = x[i * s.dim + k];
+      for (std::int64_t k = 0; k < s.dim; ++k)
+        turned[static_cast<std::size_t>(k * width + i)] = x[i * s.dim + k];
     }
     float* next = out;
     for (std::int64_t i = 1; i < s.vectors; ++i) {
@@ -65,7 +70,8 @@ void interact_backward(const InteractionShape& s, std::int64_t rows, const float
     const float* from = x + row * s.vectors * s.dim;
     const float* gradient = out_gradient + row * s.outputs();
     float* to = x_gradient + row * s.vectors * s.dim;
-    for (std::int64_t i = 0; i < s.vectors; ++i) copy_floats(from + i * s.dim, s.dim, wide.data() + i * width);
+    for (std::int64_t i = 0; i < s.vectors; ++i)
+      copy_floats(from + i * s.dim, s.dim, wide.data() + i * width);
     const float* copied = gradient + s.pairs();
     for (std::int64_t i = 0; i < s.vectors; ++i) {
       for (std::int64_t j = 0; j < i; ++j) {

@@ -1,6 +1,7 @@
 #pragma once
-// What the top MLP of a DLRM reads: all pairwise dots of an example's vectors, then vectors themselves
-// (Naumov et al., arXiv 1906.00091, section 2.1). Fused, forward and backward, by Highway.
+// What the top MLP of a DLRM reads: all pairwise dots of an example's vectors, then vectors
+// themselves (Naumov et al., arXiv 1906.00091, section 2.1). Fused, forward and backward, by
+// Highway.
 
 #include <cstdint>
 
@@ -15,8 +16,8 @@ struct InteractionShape {
   [[nodiscard]] std::int64_t outputs() const noexcept { return pairs() + copied * dim; }
 };
 
-/// out [rows, outputs]: for each row of x [rows, vectors, dim] the dots i.j, j < i, i rising, then the
-/// copied vectors. Each row by itself: results do not depend on how rows are grouped.
+/// out [rows, outputs]: for each row of x [rows, vectors, dim] the dots i.j, j < i, i rising, then
+/// the copied vectors. Each row by itself: results do not depend on how rows are grouped.
 void interact(const InteractionShape& shape, std::int64_t rows, const float* x, float* out);
 
 /// x_gradient [rows, vectors, dim] from out_gradient [rows, outputs].
@@ -24,7 +25,8 @@ void interact_backward(const InteractionShape& shape, std::int64_t rows, const f
                        const float* out_gradient, float* x_gradient);
 
 /// Plain C++ forms of the same, what the tests compare with.
-void interact_reference(const InteractionShape& shape, std::int64_t rows, const float* x, float* out);
+void interact_reference(const InteractionShape& shape, std::int64_t rows, const float* x,
+                        float* out);
 void interact_backward_reference(const InteractionShape& shape, std::int64_t rows, const float* x,
                                  const float* out_gradient, float* x_gradient);
 

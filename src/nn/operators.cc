@@ -27,17 +27,19 @@ auto translated(Call&& call) {
   try {
     return call();
   } catch (const Error& failed) {
-    const bool value = failed.kind() == ErrorKind::kInvalidArgument || failed.kind() == ErrorKind::kConfig ||
-                       failed.kind() == ErrorKind::kBudget || failed.kind() == ErrorKind::kFormat;
+    const bool value = failed.kind() == ErrorKind::kInvalidArgument ||
+                       failed.kind() == ErrorKind::kConfig || failed.kind() == ErrorKind::kBudget ||
+                       failed.kind() == ErrorKind::kFormat;
     TORCH_CHECK_VALUE(!value, failed.what());
     TORCH_CHECK(false, failed.what());
   }
 }
 
 Tensor integers(const Tensor& tensor, const char* name, std::size_t table) {
-  TORCH_CHECK_VALUE(tensor.scalar_type() == at::kInt || tensor.scalar_type() == at::kLong, name, "[", table,
-                    "] must be int32 or int64, got ", tensor.scalar_type());
-  TORCH_CHECK_VALUE(tensor.dim() == 1, name, "[", table, "] must have 1 dimension, got ", tensor.dim());
+  TORCH_CHECK_VALUE(tensor.scalar_type() == at::kInt || tensor.scalar_type() == at::kLong, name,
+                    "[", table, "] must be int32 or int64, got ", tensor.scalar_type());
+  TORCH_CHECK_VALUE(tensor.dim() == 1, name, "[", table, "] must have 1 dimension, got ",
+                    tensor.dim());
   return tensor.to(at::kLong).contiguous();
 }
 
@@ -45,17 +47,20 @@ Tensor integers(const Tensor& tensor, const char* name, std::size_t table) {
 struct Bags {
   Bags(TensorList ids, TensorList offsets, TensorList weights, std::size_t tables) {
     TORCH_CHECK_VALUE(ids.size() == tables, "ids must have ", tables, " entries, got ", ids.size());
-    TORCH_CHECK_VALUE(offsets.size() == tables, "offsets must have ", tables, " entries, got ", offsets.size());
-    TORCH_CHECK_VALUE(weights.empty() || weights.size() == tables, "weights must have 0 or ", tables,
-                      " entries, got ", weights.size());
+    TORCH_CHECK_VALUE(offsets.size() == tables, "offsets must have ", tables, " entries, got ",
+                      offsets.size());
+    TORCH_CHECK_VALUE(weights.empty() || weights.size() == tables, "weights must have 0 or ",
+                      tables, " entries, got ", weights.size());
     for (std::size_t t = 0; t < tables; ++t) {
       const Tensor id = keep(integers(ids[t], "ids", t));
       const Tensor offset = keep(integers(offsets[t], "offsets", t));
-      TORCH_CHECK_VALUE(offset.numel() >= 1, "offsets[", t, "] must have batch + 1 entries, got none");
+      TORCH_CHECK_VALUE(offset.numel() >= 1, "offsets[", t,
+                        "] must have batch + 1 entries, got none");
       embedding::JaggedIds jagged{
           .ids = {reinterpret_cast<const std::uint64_t*>(id.const_data_ptr<std::int64_t>()),
                   static_cast<std::size_t>(id.numel())},
-          .offsets = {offset.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(offset.numel())},
+          .offsets = {offset.const_data_ptr<std::int64_t>(),
+                      static_cast<std::size_t>(offset.numel())},
           .weights = {}};
       if (!weights.empty()) jagged.weights = float_view(weights[t], t);
       views.push_back(jagged);
@@ -64,8 +69,8 @@ struct Bags {
   }
 
   [[nodiscard]] std::span<const float> float_view(const Tensor& weight, std::size_t table) {
-    TORCH_CHECK_VALUE(weight.scalar_type() == at::kFloat, "weights[", table, "] must be float32, got ",
-                      weight.scalar_type());
+    TORCH_CHECK_VALUE(weight.scalar_type() == at::kFloat, "weights[", table,
+                      "] must be float32, got ", weight.scalar_type());
     const Tensor kept = keep(weight.contiguous());
     return {kept.const_data_ptr<float>(), static_cast<std::size_t>(kept.numel())};
   }
@@ -84,12 +89,13 @@ std::span<float> values_of(Tensor& tensor) {
   return {tensor.mutable_data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
 }
 
-Tensor tables_lookup_cpu(const Tensor& /*anchor*/, std::int64_t handle, std::int64_t dim, double /*scale*/,
-                         TensorList ids, TensorList offsets, TensorList weights) {
+Tensor tables_lookup_cpu(const Tensor& /*anchor*/, std::int64_t handle, std::int64_t dim,
+                         double /*scale*/, TensorList ids, TensorList offsets, TensorList weights) {
   return translated([&] {
     const auto tables = find_tables(handle);
     const auto count = static_cast<std::int64_t>(tables->options().tables.size());
-    TORCH_CHECK_VALUE(dim == tables->options().dim, "dim must be ", tables->options().dim, ", got ", dim);
+    TORCH_CHECK_VALUE(dim == tables->options().dim, "dim must be ", tables->options().dim, ", got ",
+                      dim);
     const Bags bags(ids, offsets, weights, static_cast<std::size_t>(count));
     Tensor out = at::empty({bags.batch, count, dim}, at::kFloat);
     tables->lookup(bags.views, bags.batch, values_of(out));
@@ -109,29 +115,31 @@ Tensor tables_update_cpu(std::int64_t handle, double scale, TensorList ids, Tens
   });
 }
 
-Tensor tables_lookup_meta(const Tensor& anchor, std::int64_t /*handle*/, std::int64_t dim, double /*scale*/,
-                          TensorList ids, TensorList offsets, TensorList /*weights*/) {
+Tensor tables_lookup_meta(const Tensor& anchor, std::int64_t /*handle*/, std::int64_t dim,
+                          double /*scale*/, TensorList ids, TensorList offsets,
+                          TensorList /*weights*/) {
   TORCH_CHECK_VALUE(!offsets.empty(), "offsets must have an entry for each table, got none");
   const c10::SymInt batch = offsets[0].sym_size(0) - 1;
-  return at::empty_symint({batch, c10::SymInt(static_cast<std::int64_t>(ids.size())), c10::SymInt(dim)},
-                          anchor.options().dtype(at::kFloat));
+  return at::empty_symint(
+      {batch, c10::SymInt(static_cast<std::int64_t>(ids.size())), c10::SymInt(dim)},
+      anchor.options().dtype(at::kFloat));
 }
 
-Tensor tables_update_meta(std::int64_t /*handle*/, double /*scale*/, TensorList /*ids*/, TensorList /*offsets*/,
-                          TensorList /*weights*/, const Tensor& gradient) {
+Tensor tables_update_meta(std::int64_t /*handle*/, double /*scale*/, TensorList /*ids*/,
+                          TensorList /*offsets*/, TensorList /*weights*/, const Tensor& gradient) {
   return at::empty({}, gradient.options().dtype(at::kFloat));
 }
 
-Tensor call_lookup(const Tensor& anchor, std::int64_t handle, std::int64_t dim, double scale, TensorList ids,
-                   TensorList offsets, TensorList weights) {
+Tensor call_lookup(const Tensor& anchor, std::int64_t handle, std::int64_t dim, double scale,
+                   TensorList ids, TensorList offsets, TensorList weights) {
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("taut::tables_lookup", "")
                              .typed<decltype(tables_lookup_cpu)>();
   return op.call(anchor, handle, dim, scale, ids, offsets, weights);
 }
 
-Tensor call_update(std::int64_t handle, double scale, TensorList ids, TensorList offsets, TensorList weights,
-                   const Tensor& gradient) {
+Tensor call_update(std::int64_t handle, double scale, TensorList ids, TensorList offsets,
+                   TensorList weights, const Tensor& gradient) {
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("taut::tables_update", "")
                              .typed<decltype(tables_update_cpu)>();
@@ -146,7 +154,8 @@ class LookupFunction : public torch::autograd::Function<LookupFunction> {
                           TensorList weights) {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     variable_list saved;
-    for (const TensorList list : {ids, offsets, weights}) saved.insert(saved.end(), list.begin(), list.end());
+    for (const TensorList list : {ids, offsets, weights})
+      saved.insert(saved.end(), list.begin(), list.end());
     context->save_for_backward(saved);
     context->saved_data["tables"] = static_cast<std::int64_t>(ids.size());
     context->saved_data["handle"] = handle;
@@ -159,17 +168,19 @@ class LookupFunction : public torch::autograd::Function<LookupFunction> {
     const auto tables = static_cast<std::size_t>(context->saved_data["tables"].toInt());
     const TensorList all(saved);
     variable_list result(4 + saved.size());  // anchor, three numbers, and every tensor of the lists
-    result[0] = call_update(context->saved_data["handle"].toInt(), context->saved_data["scale"].toDouble(),
-                            all.slice(0, tables), all.slice(tables, tables), all.slice(2 * tables),
-                            gradients[0]);
+    result[0] = call_update(context->saved_data["handle"].toInt(),
+                            context->saved_data["scale"].toDouble(), all.slice(0, tables),
+                            all.slice(tables, tables), all.slice(2 * tables), gradients[0]);
     return result;
   }
 };
 
-Tensor tables_lookup_autograd(const Tensor& anchor, std::int64_t handle, std::int64_t dim, double scale,
-                              TensorList ids, TensorList offsets, TensorList weights) {
+Tensor tables_lookup_autograd(const Tensor& anchor, std::int64_t handle, std::int64_t dim,
+                              double scale, TensorList ids, TensorList offsets,
+                              TensorList weights) {
   for (const Tensor& weight : weights) {
-    TORCH_CHECK_VALUE(!weight.requires_grad(), "weights must not require a gradient: they get none");
+    TORCH_CHECK_VALUE(!weight.requires_grad(),
+                      "weights must not require a gradient: they get none");
   }
   return LookupFunction::apply(anchor, handle, dim, scale, ids, offsets, weights);
 }
@@ -184,13 +195,11 @@ std::int64_t tables_create(const std::string& options, std::int64_t threads) {
 std::string tables_statistics(std::int64_t handle) {
   return translated([&] {
     const embedding::Statistics statistics = find_tables(handle)->statistics();
-    nlohmann::ordered_json json = {{"memory_bytes", statistics.memory_bytes},
-                                   {"budget_bytes", statistics.budget_bytes},
-                                   {"resident_rows", statistics.resident_rows},
-                                   {"rows_by_width", statistics.rows_by_width},
-                                   {"threshold", statistics.threshold},
-                                   {"admitted_rows", statistics.admitted_rows},
-                                   {"evicted_rows", statistics.evicted_rows}};
+    nlohmann::ordered_json json = {
+        {"memory_bytes", statistics.memory_bytes},   {"budget_bytes", statistics.budget_bytes},
+        {"resident_rows", statistics.resident_rows}, {"rows_by_width", statistics.rows_by_width},
+        {"threshold", statistics.threshold},         {"admitted_rows", statistics.admitted_rows},
+        {"evicted_rows", statistics.evicted_rows}};
     for (const auto& [part, bytes] : statistics.parts) json["parts"][part] = bytes;
     return json.dump();
   });
@@ -208,19 +217,23 @@ void tables_save(std::int64_t handle, const std::string& path) {
 }
 
 void tables_load(std::int64_t handle, const std::string& path) {
-  translated([&] { find_tables(handle)->load(SectionReader(path, kTablesKind, kTablesVersion), "embedding/"); });
+  translated([&] {
+    find_tables(handle)->load(SectionReader(path, kTablesKind, kTablesVersion), "embedding/");
+  });
 }
 
 }  // namespace
 
 TORCH_LIBRARY(taut, library) {
   library.def("tables_create(str options, int threads=0) -> int", &tables_create);
-  library.def("tables_release(int tables) -> ()", [](std::int64_t tables) { release_tables(tables); });
+  library.def("tables_release(int tables) -> ()",
+              [](std::int64_t tables) { release_tables(tables); });
   library.def("tables_statistics(int tables) -> str", &tables_statistics);
   library.def("tables_save(int tables, str path) -> ()", &tables_save);
   library.def("tables_load(int tables, str path) -> ()", &tables_load);
   library.def(
-      "tables_lookup(Tensor anchor, int tables, int dim, float scale, Tensor[] ids, Tensor[] offsets, "
+      "tables_lookup(Tensor anchor, int tables, int dim, float scale, Tensor[] ids, Tensor[] "
+      "offsets, "
       "Tensor[] weights) -> Tensor");
   library.def(
       "tables_update(int tables, float scale, Tensor[] ids, Tensor[] offsets, Tensor[] weights, "
@@ -237,7 +250,9 @@ TORCH_LIBRARY_IMPL(taut, Meta, library) {
   library.impl("tables_update", &tables_update_meta);
 }
 
-TORCH_LIBRARY_IMPL(taut, Autograd, library) { library.impl("tables_lookup", &tables_lookup_autograd); }
+TORCH_LIBRARY_IMPL(taut, Autograd, library) {
+  library.impl("tables_lookup", &tables_lookup_autograd);
+}
 
 EmbeddingTablesImpl::EmbeddingTablesImpl(const embedding::Options& options, LossReduction reduction,
                                          int threads)
@@ -246,7 +261,9 @@ EmbeddingTablesImpl::EmbeddingTablesImpl(const embedding::Options& options, Loss
       reduction_(reduction),
       anchor_(register_parameter("anchor", torch::zeros({}))) {}
 
-EmbeddingTablesImpl::~EmbeddingTablesImpl() { release_tables(handle_); }
+EmbeddingTablesImpl::~EmbeddingTablesImpl() {
+  release_tables(handle_);
+}
 
 torch::Tensor EmbeddingTablesImpl::forward(at::TensorList ids, at::TensorList offsets,
                                            at::TensorList weights) {

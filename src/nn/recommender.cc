@@ -51,7 +51,8 @@ InteractionShape shape_of(const Tensor& x, std::int64_t copied) {
 // x [batch, vectors, dim] -> [batch, outputs], see interaction.h.
 class Interaction : public torch::autograd::Function<Interaction> {
  public:
-  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, std::int64_t copied) {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x,
+                        std::int64_t copied) {
     const InteractionShape shape = shape_of(x, copied);
     const Tensor values = x.contiguous();
     Tensor out = torch::empty({x.size(0), shape.outputs()});
@@ -89,7 +90,8 @@ Tensor view_of(std::span<const float> values, std::int64_t offset, at::IntArrayR
 
 void require_size(std::string_view argument, std::size_t wanted, std::size_t got) {
   if (wanted != got) {
-    throw_invalid_argument(concat("size of ", argument), std::to_string(wanted), std::to_string(got));
+    throw_invalid_argument(concat("size of ", argument), std::to_string(wanted),
+                           std::to_string(got));
   }
 }
 
@@ -191,7 +193,8 @@ struct Recommender::Impl {
   }
 
   [[nodiscard]] Tensor forward(const Tensor& dense, const Tensor& vectors) const {
-    return options.kind == "dlrm" ? forward_dlrm(dense, vectors) : forward_wide_deep(dense, vectors);
+    return options.kind == "dlrm" ? forward_dlrm(dense, vectors)
+                                  : forward_wide_deep(dense, vectors);
   }
 
   [[nodiscard]] Tensor forward_dlrm(const Tensor& dense, const Tensor& vectors) const {
@@ -263,7 +266,9 @@ Recommender::Recommender(const RecommenderOptions& options, std::shared_ptr<Thre
 
 Recommender::~Recommender() = default;
 
-const RecommenderOptions& Recommender::options() const noexcept { return impl_->options; }
+const RecommenderOptions& Recommender::options() const noexcept {
+  return impl_->options;
+}
 
 double Recommender::train_step(const RecommenderInput& input, std::span<const float> labels,
                                std::span<float> logits, std::span<float> vectors_gradient) {
@@ -287,8 +292,7 @@ double Recommender::train_step(const RecommenderInput& input, std::span<const fl
     std::vector<Tensor> gradient = torch::autograd::grad({loss}, wanted);
     const Tensor inner = gradient.back().contiguous();
     gradient.pop_back();
-    std::memcpy(vectors_gradient.data() +
-                    piece.begin * impl_->options.tables * impl_->options.dim,
+    std::memcpy(vectors_gradient.data() + piece.begin * impl_->options.tables * impl_->options.dim,
                 inner.const_data_ptr<float>(), inner.nbytes());
     std::memcpy(logits.data() + piece.begin, logit.const_data_ptr<float>(), logit.nbytes());
     losses[static_cast<std::size_t>(index)] = loss.item<double>();
@@ -339,8 +343,8 @@ void Recommender::load(const SectionReader& file, const std::string& prefix) {
     for (std::size_t i = 0; i < loaded.size(); ++i) {
       archive.read(impl_->names[i], loaded[i]);
       if (!loaded[i].sizes().equals(impl_->parameters[i].sizes())) {
-        throw Error(ErrorKind::kFormat, concat("shape of ", impl_->names[i], " differs"), file.path(),
-                    "use the config that the checkpoint was made with");
+        throw Error(ErrorKind::kFormat, concat("shape of ", impl_->names[i], " differs"),
+                    file.path(), "use the config that the checkpoint was made with");
       }
     }
     torch::serialize::InputArchive optimizer;

@@ -47,6 +47,17 @@ const std::map<std::string, Setter>& setters() {
       {"beta", member(&Options::beta)},
       {"decay", member(&Options::decay)},
       {"period", member(&Options::period)},
+      {"optimizer", spelled(&Options::optimizer, embedding::parse_optimizer)},
+      {"adam_beta1", member(&Options::adam_beta1)},
+      {"adam_beta2", member(&Options::adam_beta2)},
+      {"gradient_clip", member(&Options::gradient_clip)},
+      {"l2", member(&Options::l2)},
+      {"on_nan", spelled(&Options::on_nan, embedding::parse_on_nan)},
+      {"sketch_share", member(&Options::sketch_share)},
+      {"reserve", member(&Options::reserve)},
+      {"hysteresis", member(&Options::hysteresis)},
+      {"precision_ratio", member(&Options::precision_ratio)},
+      {"cold_learning_rate", member(&Options::cold_learning_rate)},
       {"learning_rate", member(&Options::learning_rate)},
       {"initial_accumulator", member(&Options::initial_accumulator)},
       {"epsilon", member(&Options::epsilon)},
@@ -60,12 +71,14 @@ void set_option(Options& options, const std::string& key, const Json& value) {
   if (setter == setters().end()) {
     std::vector<std::string> known = {"budget"};
     for (const auto& [name, set] : setters()) known.push_back(name);
-    throw Error(ErrorKind::kConfig, concat("unknown option \"", key, "\""), {}, suggest(key, known));
+    throw Error(ErrorKind::kConfig, concat("unknown option \"", key, "\""), {},
+                suggest(key, known));
   }
   try {
     setter->second(options, value);
   } catch (const Json::exception&) {
-    throw Error(ErrorKind::kConfig, concat("option \"", key, "\" has the wrong type: ", value.dump()));
+    throw Error(ErrorKind::kConfig,
+                concat("option \"", key, "\" has the wrong type: ", value.dump()));
   }
 }
 

@@ -192,7 +192,7 @@ class Eliminator {
   }
 
   void product(const Removed& removed, int u, int w) {
-    const bool first_is_u = removed.factors[0].scope != Pair(removed.node, w);
+    const bool first_is_u = removed.factors[0].scope != sorted_pair(removed.node, w);
     const SharedCosts left = oriented(removed.factors[first_is_u ? 0 : 1], u);
     const SharedCosts right = oriented(removed.factors[first_is_u ? 1 : 0], removed.node);
     const SharedCosts result = once({left.get(), removed.costs.get(), right.get(), &kProduct}, [&] {
@@ -211,7 +211,7 @@ class Eliminator {
     add_factor({{u, w}, result});
   }
 
-  static std::vector<int> Pair(int a, int b) { return {std::min(a, b), std::max(a, b)}; }
+  static std::vector<int> sorted_pair(int a, int b) { return {std::min(a, b), std::max(a, b)}; }
 
   /// How far a factor's index moves when a node's state grows by one; 0 if it is not in its scope.
   std::size_t stride(const Factor& factor, int node) const {

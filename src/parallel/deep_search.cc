@@ -1,334 +1,63 @@
-// Arrays too deep for a table of all states. Levels of equal cost next to each other form a group;
-// the words of a layer or boundary depend on how many levels of a group have which (pair of) types,
-// not on their order (the powers of two of MoveCounter and NodeCounter are handed out one a level).
+// Arrays too deep for a table of all states: the counts of level_groups.h instead.
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
 #include <tuple>
 #include <utility>
 
+#include "parallel/level_groups.h"
 #include "parallel/search.h"
 #include "taut/core/error.h"
 
 namespace taut::parallel {
 namespace {
 
-constexpr double kMostGroupStates = 450;
-
-struct Group {
-  int first = 0;
-  int levels = 0;
-  double per_word = 0;  ///< the least of its levels
-  double per_message = 0;
-};
-
-double states_of_group(int levels) {
-  return (levels + 1.0) * (levels + 2.0) / 2;
-}
-
-/// Groups of equal levels; neighbours of the nearest cost are joined until the states are few
-/// enough.
-std::vector<Group> group_levels(const LevelWeights& weights) {
-  std::vector<Group> groups;
-  for (int level = 0; level < static_cast<int>(weights.per_word.size()); ++level) {
-    groups.push_back({level, 1, weights.per_word[level], weights.per_message[level]});
-  }
-  const auto difference = [](const Group& a, const Group& b) {
-    const auto ratio = [](double x, double y) {
-      if (x == y) return 0.0;
-      return x > 0 && y > 0 ? std::abs(std::log(x / y)) : 1e3;
-    };
-    return ratio(a.per_word, b.per_word) + ratio(a.per_message, b.per_message);
-  };
-  const auto join_nearest = [&] {
-    std::size_t best = 0;
-    for (std::size_t g = 1; g + 1 < groups.size(); ++g) {
-      if (difference(groups[g], groups[g + 1]) < difference(groups[best], groups[best + 1])) {
-        best = g;
-      }
-    }
-    Group& a = groups[best];
-    const Group& b = groups[best + 1];
-    a = {a.first, a.levels + b.levels, std::min(a.per_word, b.per_word),
-         std::min(a.per_message, b.per_message)};
-    groups.erase(groups.begin() + static_cast<std::ptrdiff_t>(best) + 1);
-  };
-  const auto nearest = [&] {
-    double least = std::numeric_limits<double>::infinity();
-    for (std::size_t g = 0; g + 1 < groups.size(); ++g) {
-      least = std::min(least, difference(groups[g], groups[g + 1]));
-    }
-    return least;
-  };
-  const auto states = [&] {
-    double product = 1;
-    for (const Group& group : groups) product *= states_of_group(group.levels);
-    return product;
-  };
-  while (groups.size() > 1 && (nearest() == 0 || states() > kMostGroupStates)) join_nearest();
-  return groups;
-}
-
-/// Counts of each split among the levels of each group: what a state is to the deep search.
-class GroupCounts {
+/// The least that some levels of a group can cost a copied weight's gradient: by their number, over
+/// all choices of which they are.
+class GradientBound {
  public:
-  static constexpr int kSplits = 4;
-
-  explicit GroupCounts(const std::vector<Group>& groups) : groups_(&groups) {
-    for (const Group& group : groups) size_ *= cell(group);
-  }
-
-  /// A number for the counts of a state, below size().
-  [[nodiscard]] std::size_t code(const LayerState& state) const {
-    std::size_t code = 0;
-    for (const Group& group : *groups_) {
-      std::array<int, kSplits> counts{};
-      for (int i = 0; i < group.levels; ++i) {
-        ++counts[static_cast<int>(state.at(group.first + i))];
+  GradientBound(const LevelWeights& weights, const Group& group)
+      : words_(group.levels + 1, std::numeric_limits<double>::infinity()) {
+    std::vector<double> latencies;
+    words_[0] = 0;
+    for (int i = 0; i < group.levels; ++i) {
+      const double per_word = weights.per_word[group.first + i];
+      for (int k = i; k >= 0; --k) {
+        words_[k + 1] = std::min(words_[k + 1], words_[k] + std::ldexp(per_word, k));
       }
-      code = code * cell(group) + group_code(group, counts);
+      latencies.push_back(weights.per_message[group.first + i]);
     }
-    return code;
+    std::sort(latencies.begin(), latencies.end());
+    messages_.push_back(0);
+    for (const double latency : latencies) messages_.push_back(messages_.back() + latency);
   }
-  [[nodiscard]] std::size_t size() const { return size_; }
-
-  static std::size_t cell(const Group& group) {
-    const auto side = static_cast<std::size_t>(group.levels) + 1;
-    return side * side * side;
-  }
-  static std::size_t group_code(const Group& group, const std::array<int, kSplits>& counts) {
-    const auto side = static_cast<std::size_t>(group.levels) + 1;
-    return (counts[1] * side + counts[2]) * side + counts[3];
-  }
+  [[nodiscard]] double words(int count) const { return words_[count]; }
+  [[nodiscard]] double messages(int count) const { return messages_[count]; }
 
  private:
-  const std::vector<Group>* groups_;
-  std::size_t size_ = 1;
-};
-
-using Pair = std::pair<Split, Split>;
-
-/// Tries all ways of pairing the splits of two states, group by group, and gives the cost of each.
-class Pairings {
- public:
-  /// What one pairing costs: codes of both states' counts, cost, and the pair of each level in
-  /// turn.
-  using Visit = std::function<void(std::size_t from, std::size_t to, double cost,
-                                   const std::vector<Pair>& pairs)>;
-
-  Pairings(const std::vector<Group>& groups, CostTable table, const EdgeWords& words,
-           bool charge_messages, Visit visit)
-      : groups_(groups),
-        table_(table),
-        words_(words),
-        charge_messages_(charge_messages),
-        visit_(std::move(visit)) {}
-
-  /// All pairings of the given splits.
-  void all(const std::vector<Split>& from, const std::vector<Split>& to) {
-    from_ = from;
-    to_ = to;
-    group(0, EdgeCounter(table_), 0, 0, 0);
-  }
-
-  /// Those of two states, in any order of their levels.
-  void between(const LayerState& from, const LayerState& to) {
-    fixed_from_ = &from;
-    fixed_to_ = &to;
-    constexpr std::array kAll = {Split::kBatch, Split::kInput, Split::kOutput, Split::kChannels};
-    all({kAll.begin(), kAll.end()}, {kAll.begin(), kAll.end()});
-  }
-
- private:
-  using Counts = std::array<int, GroupCounts::kSplits>;
-
-  /// The levels of a group that may still take each split.
-  Counts allowance(const Group& group, const LayerState* fixed) const {
-    Counts counts;
-    counts.fill(fixed == nullptr ? group.levels : 0);
-    for (int i = 0; fixed != nullptr && i < group.levels; ++i) {
-      ++counts[static_cast<int>(fixed->at(group.first + i))];
-    }
-    return counts;
-  }
-
-  void group(std::size_t g, const EdgeCounter& counter, double cost, std::size_t from_code,
-             std::size_t to_code) {
-    if (g == groups_.size()) {
-      visit_(from_code, to_code, cost, pairs_);
-      return;
-    }
-    Place place{g,
-                from_code,
-                to_code,
-                {},
-                {},
-                allowance(groups_[g], fixed_from_),
-                allowance(groups_[g], fixed_to_)};
-    levels(place, 0, 0, counter, cost);
-  }
-
-  /// Where a walk stands inside one group.
-  struct Place {
-    std::size_t group;
-    std::size_t from_code;  ///< of the groups above
-    std::size_t to_code;
-    Counts from_counts;
-    Counts to_counts;
-    Counts from_left;
-    Counts to_left;
-  };
-
-  /// Level `done` of the group takes pair number `first` or a later one.
-  void levels(Place& at, int done, std::size_t first, const EdgeCounter& counter, double cost) {
-    const Group& levels_group = groups_[at.group];
-    if (done == levels_group.levels) {
-      group(at.group + 1, counter, cost,
-            at.from_code * GroupCounts::cell(levels_group) +
-                GroupCounts::group_code(levels_group, at.from_counts),
-            at.to_code * GroupCounts::cell(levels_group) +
-                GroupCounts::group_code(levels_group, at.to_counts));
-      return;
-    }
-    for (std::size_t p = first; p < from_.size() * to_.size(); ++p) {
-      const Split from = from_[p / to_.size()];
-      const Split to = to_[p % to_.size()];
-      const int f = static_cast<int>(from);
-      const int t = static_cast<int>(to);
-      if (at.from_left[f] == 0 || at.to_left[t] == 0) continue;
-      EdgeCounter next = counter;
-      const EdgeUnits units = next.step(from, to);
-      const double moved = units.feature_sums * words_.feature_sums +
-                           units.features * words_.features + units.error_sums * words_.error_sums +
-                           units.errors * words_.errors;
-      const double messages = charge_messages_ ? units.messages * levels_group.per_message : 0;
-      take(at, f, t, 1);
-      pairs_.emplace_back(from, to);
-      levels(at, done + 1, p, next, cost + moved * levels_group.per_word + messages);
-      pairs_.pop_back();
-      take(at, f, t, -1);
-    }
-  }
-
-  static void take(Place& at, int f, int t, int count) {
-    at.from_counts[f] += count;
-    at.to_counts[t] += count;
-    at.from_left[f] -= count;
-    at.to_left[t] -= count;
-  }
-
-  const std::vector<Group>& groups_;
-  CostTable table_;
-  EdgeWords words_;
-  bool charge_messages_;
-  Visit visit_;
-  std::vector<Split> from_;
-  std::vector<Split> to_;
-  const LayerState* fixed_from_ = nullptr;
-  const LayerState* fixed_to_ = nullptr;
-  std::vector<Pair> pairs_;
-};
-
-/// Boundaries between states that stand for all orders of their levels within groups.
-class Alignment {
- public:
-  Alignment(const CostModel& model, std::vector<Group> groups)
-      : model_(model), groups_(std::move(groups)), counts_(groups_) {}
-
-  /// All states of some splits with the levels of each group in ascending order, ascending.
-  [[nodiscard]] Domain states(const std::vector<Split>& splits) const {
-    Domain all = {LayerState(model_.levels(), splits[0])};
-    for (const Group& group : groups_) {
-      for (int i = 0; i < group.levels; ++i) {
-        Domain longer;
-        const int level = group.first + i;
-        for (const LayerState& state : all) {
-          for (const Split split : splits) {
-            if (i > 0 && split < state.at(level - 1)) continue;
-            longer.push_back(state);
-            longer.back().set(level, split);
-          }
-        }
-        all = std::move(longer);
-      }
-    }
-    std::sort(all.begin(), all.end());
-    return all;
-  }
-
-  /// Cost of a boundary's cheapest alignment for all pairs of states of two sets of splits,
-  /// [from, to]; words per unit of movement, and whether messages cost.
-  [[nodiscard]] Costs table(const EdgeWords& words, bool charge_messages,
-                            const std::vector<Split>& from, const std::vector<Split>& to) const {
-    const std::vector<int> rows = places(states(from));
-    const std::vector<int> columns = places(states(to));
-    const std::size_t width = states(to).size();
-    Costs least(states(from).size() * width, std::numeric_limits<double>::infinity());
-    Pairings(groups_, model_.options().table, words, charge_messages,
-             [&](std::size_t f, std::size_t t, double cost, const std::vector<Pair>&) {
-               double& entry = least[static_cast<std::size_t>(rows[f]) * width + columns[t]];
-               entry = std::min(entry, cost);
-             })
-        .all(from, to);
-    return least;
-  }
-
-  /// The levels of `to` put in the order that suits `from` best; `from` stays as it is.
-  [[nodiscard]] LayerState aligned(int edge, const LayerState& from, const LayerState& to) const {
-    double best = std::numeric_limits<double>::infinity();
-    std::vector<Pair> pairs;
-    Pairings(groups_, model_.options().table, model_.edge_words(edge), !model_.free_edge(edge),
-             [&](std::size_t, std::size_t, double cost, const std::vector<Pair>& tried) {
-               if (cost >= best) return;
-               best = cost;
-               pairs = tried;
-             })
-        .between(from, to);
-    LayerState result = to;
-    std::vector<bool> used(pairs.size(), false);
-    for (const Group& group : groups_) {
-      for (int level = group.first; level < group.first + group.levels; ++level) {
-        for (int p = group.first; p < group.first + group.levels; ++p) {
-          if (used[p] || pairs[p].first != from.at(level)) continue;
-          used[p] = true;
-          result.set(level, pairs[p].second);
-          break;
-        }
-      }
-    }
-    return result;
-  }
-
- private:
-  /// Index of a state in a domain, by the code of its counts; -1 where there is none.
-  [[nodiscard]] std::vector<int> places(const Domain& domain) const {
-    std::vector<int> places(counts_.size(), -1);
-    for (std::size_t i = 0; i < domain.size(); ++i) {
-      places[counts_.code(domain[i])] = static_cast<int>(i);
-    }
-    return places;
-  }
-
-  const CostModel& model_;
-  std::vector<Group> groups_;
-  GroupCounts counts_;
+  std::vector<double> words_;
+  std::vector<double> messages_;
 };
 
 /// The relaxed problem: sorted states, each boundary aligned on its own.
 class GroupProblem {
  public:
-  GroupProblem(const CostModel& model, const std::vector<Group>& groups, const NodeExtra& extra)
-      : model_(model), alignment_(model, groups), weights_(least_weights(model, groups)) {
+  GroupProblem(const CostModel& model, const LevelWeights& weights, const NodeExtra& extra)
+      : model_(model),
+        gradient_(weights.gradient),
+        groups_(group_levels(weights)),
+        alignment_(model, groups_) {
+    for (const Group& group : groups_) gradients_.emplace_back(weights, group);
+    scales_with_words_ = std::all_of(groups_.begin(), groups_.end(),
+                                     [](const Group& group) { return group.per_message == 0; });
     for (int v = 0; v < model.graph().size(); ++v) {
       kinds_.push_back(kind_of(v));
       problem_.domains.push_back(kinds_.back()->feasible);
       Costs costs;
       for (const LayerState& state : *problem_.domains.back()) {
-        costs.push_back(node_cost(model, weights_, v, state) + (extra ? extra(v, state) : 0));
+        costs.push_back(gradient_cost(v, state) + (extra ? extra(v, state) : 0));
       }
       problem_.costs.nodes.push_back(std::make_shared<const Costs>(std::move(costs)));
     }
@@ -354,15 +83,21 @@ class GroupProblem {
   }
 
  private:
-  static LevelWeights least_weights(const CostModel& model, const std::vector<Group>& groups) {
-    LevelWeights weights = LevelWeights::words(model.levels());
-    for (const Group& group : groups) {
-      for (int level = group.first; level < group.first + group.levels; ++level) {
-        weights.per_word[level] = group.per_word;
-        weights.per_message[level] = group.per_message;
+  /// The least cost of a node's weight gradient (volume has nothing else inside a node).
+  [[nodiscard]] double gradient_cost(int v, const LayerState& state) const {
+    const double words = 2 * model_.weight_words(v);
+    if (words == 0) return 0;
+    double copies = 1;
+    double cost = 0;
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+      int count = 0;
+      for (int i = 0; i < groups_[g].levels; ++i) {
+        count += state.at(groups_[g].first + i) == Split::kBatch ? 1 : 0;
       }
+      cost += copies * words * gradients_[g].words(count) + 2 * gradients_[g].messages(count);
+      copies = std::ldexp(copies, count);
     }
-    return weights;
+    return gradient_ * cost;
   }
 
   /// Nodes that may take the same states.
@@ -397,9 +132,7 @@ class GroupProblem {
     const Kind& to = *kinds_[edge.to];
     const EdgeWords words = model_.edge_words(e);
     const bool charge = !model_.free_edge(e);
-    const bool scales = std::all_of(weights_.per_message.begin(), weights_.per_message.end(),
-                                    [](double seconds) { return seconds == 0; });
-    const double unit = scales && words.features > 0 ? words.features : 1;
+    const double unit = scales_with_words_ && words.features > 0 ? words.features : 1;
     const EdgeWords ratio{words.feature_sums / unit, words.features / unit, words.error_sums / unit,
                           words.errors / unit};
     SharedCosts& table = tables_[{&from, &to, ratio, charge}];
@@ -476,8 +209,11 @@ class GroupProblem {
   }
 
   const CostModel& model_;
+  double gradient_;
+  std::vector<Group> groups_;
   Alignment alignment_;
-  LevelWeights weights_;
+  std::vector<GradientBound> gradients_;  ///< by group
+  bool scales_with_words_ = true;         ///< no message costs anything
   Problem problem_;
   std::vector<std::unique_ptr<Kind>> known_kinds_;
   std::vector<const Kind*> kinds_;  ///< by node
@@ -495,7 +231,7 @@ Found deep_search(const CostModel& model, const LevelWeights& weights, const Nod
     return cost;
   };
   Found found;
-  const GroupProblem relaxed(model, group_levels(weights), extra);
+  const GroupProblem relaxed(model, weights, extra);
   if (const std::optional<Choice> choice = relaxed.solve()) {
     found.plan = relaxed.realise(choice->states);
     found.lower_bound = choice->cost;

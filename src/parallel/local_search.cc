@@ -37,7 +37,7 @@ std::vector<SharedDomain> around(const CostModel& model, const Plan& plan,
 
 Plan improve_by_levels(const CostModel& model, const LevelWeights& weights, const NodeExtra& extra,
                        Plan plan) {
-  constexpr double kMostSteps = 4e7;  // steps of edge counters: about half a second
+  constexpr double kMostSteps = 1.5e7;  // steps of edge counters: some tenths of a second
   double cost = std::numeric_limits<double>::infinity();
   double steps = 0;
   const auto improve = [&](const std::vector<int>& levels) {

@@ -63,7 +63,7 @@ class JointSearch {
                                 const NodeExtra& extra);
 
 /// Improves a plan until no change of the splits of two levels, over all layers at once, makes it
-/// cheaper, or about half a second's work is done. Never worse than the plan it starts from.
+/// cheaper, or some tenths of a second of work are done. Never worse than the plan it starts from.
 [[nodiscard]] Plan improve_by_levels(const CostModel& model, const LevelWeights& weights,
                                      const NodeExtra& extra, Plan plan);
 

@@ -49,12 +49,13 @@ class Axis {
   [[nodiscard]] std::vector<double> ticks() const {
     std::vector<double> ticks;
     if (logarithmic_) {
-      for (double tick = low_; tick <= high_ * 1.001; tick *= 10) ticks.push_back(tick);
+      const auto decades = static_cast<int>(std::floor(std::log10(high_ * 1.001 / low_)));
+      for (int i = 0; i <= decades; ++i) ticks.push_back(low_ * std::pow(10, i));
       return ticks;
     }
     const double step = std::pow(10, std::floor(std::log10(high_)));
     const double fine = high_ / step < 3 ? step / 2 : step;
-    for (double tick = 0; tick <= high_; tick += fine) ticks.push_back(tick);
+    for (int i = 0; i * fine <= high_; ++i) ticks.push_back(i * fine);
     return ticks;
   }
 

@@ -16,8 +16,12 @@ using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
 // Doubles travel as their 64 bits, so that nothing is rounded and NaN survives.
-Json bits_of(double value) { return std::bit_cast<std::uint64_t>(value); }
-double from_bits(const Json& json) { return std::bit_cast<double>(json.get<std::uint64_t>()); }
+Json bits_of(double value) {
+  return std::bit_cast<std::uint64_t>(value);
+}
+double from_bits(const Json& json) {
+  return std::bit_cast<double>(json.get<std::uint64_t>());
+}
 
 Json quality_bits(const Quality& q) {
   return {q.examples, bits_of(q.auc), bits_of(q.log_loss), bits_of(q.normalized_entropy)};
@@ -85,7 +89,8 @@ std::vector<std::string> CheckpointFolder::step_files() const {
   std::error_code ignored;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder_, ignored)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with("step-") && name.ends_with(".taut")) files.push_back(entry.path().string());
+    if (name.starts_with("step-") && name.ends_with(".taut"))
+      files.push_back(entry.path().string());
   }
   std::sort(files.begin(), files.end());
   return files;
@@ -94,7 +99,8 @@ std::vector<std::string> CheckpointFolder::step_files() const {
 void CheckpointFolder::write(const LoopState& state, const Model& model) const {
   make_directories(folder_);
   std::array<char, 40> name{};
-  std::snprintf(name.data(), name.size(), "/step-%012lld.taut", static_cast<long long>(state.steps));
+  std::snprintf(name.data(), name.size(), "/step-%012lld.taut",
+                static_cast<long long>(state.steps));
   write_checkpoint(folder_ + name.data(), state, model);
   std::vector<std::string> files = step_files();
   for (std::size_t i = 0; i + 2 < files.size(); ++i) fs::remove(files[i]);

@@ -1,5 +1,6 @@
 #include "taut/train/config.h"
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -7,7 +8,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
-#include <toml++/toml.h>
 #include <type_traits>
 
 #include "taut/core/error.h"
@@ -24,7 +24,8 @@ struct Origin {
   std::string base;   // folder of relative paths
 };
 
-[[noreturn]] void throw_value(const Origin& origin, std::string_view wanted, const toml::node& got) {
+[[noreturn]] void throw_value(const Origin& origin, std::string_view wanted,
+                              const toml::node& got) {
   std::ostringstream text;
   if (const auto* string = got.as_string()) {
     text << '"' << string->get() << '"';
@@ -77,7 +78,8 @@ void read_value(const toml::node& node, Integer& value, const Origin& origin) {
 
 void read_value(const toml::node& node, double& value, const Origin& origin) {
   const std::optional<double> number = node.value<double>();
-  if (!node.is_number() || !number || !std::isfinite(*number)) throw_value(origin, "a number", node);
+  if (!node.is_number() || !number || !std::isfinite(*number))
+    throw_value(origin, "a number", node);
   value = *number;
 }
 
@@ -175,16 +177,28 @@ void parse_enum(const std::string& text, embedding::ValueType& value) {
 void parse_enum(const std::string& text, embedding::Admission& value) {
   value = embedding::parse_admission(text);
 }
+void parse_enum(const std::string& text, embedding::Optimizer& value) {
+  value = embedding::parse_optimizer(text);
+}
+void parse_enum(const std::string& text, embedding::OnNan& value) {
+  value = embedding::parse_on_nan(text);
+}
 void parse_enum(const std::string& text, embedding::Keys& value) {
   value = embedding::parse_keys(text);
 }
 void parse_enum(const std::string& text, data::ScalingKind& value) {
   value = enum_of(text, kScalings);
 }
-void parse_enum(const std::string& text, data::OnBadRow& value) { value = enum_of(text, kOnBadRow); }
+void parse_enum(const std::string& text, data::OnBadRow& value) {
+  value = enum_of(text, kOnBadRow);
+}
 
-std::string enum_name(data::ScalingKind value) { return name_of(value, kScalings); }
-std::string enum_name(data::OnBadRow value) { return name_of(value, kOnBadRow); }
+std::string enum_name(data::ScalingKind value) {
+  return name_of(value, kScalings);
+}
+std::string enum_name(data::OnBadRow value) {
+  return name_of(value, kOnBadRow);
+}
 template <typename Enum>
 std::string enum_name(Enum value) {
   return embedding::to_string(value);
@@ -253,13 +267,15 @@ void apply_setting(Config& config, const std::string& setting) {
   }
   const Origin origin{concat("--set ", name), std::filesystem::current_path().string()};
   const toml::node* node = parsed.get("value");
-  if (parsed.size() != 1 || !set_key(config, name.substr(0, dot), name.substr(dot + 1), *node, origin)) {
+  if (parsed.size() != 1 ||
+      !set_key(config, name.substr(0, dot), name.substr(dot + 1), *node, origin)) {
     throw_unknown_key(name, "--set");
   }
 }
 
 void check_ranges(const Config& c, const std::string& name) {
-  const auto require = [&](bool holds, std::string_view key, std::string_view wanted, const auto& got) {
+  const auto require = [&](bool holds, std::string_view key, std::string_view wanted,
+                           const auto& got) {
     if (holds) return;
     throw Error(ErrorKind::kConfig, concat(key, " must be ", wanted, ", got ", got), name);
   };
@@ -306,7 +322,9 @@ std::string write_value(const std::vector<T>& values) {
   return concat("[", join(items, ", "), "]");
 }
 
-std::string write_value(const PathList& list) { return write_value(list.paths); }
+std::string write_value(const PathList& list) {
+  return write_value(list.paths);
+}
 
 std::string write_value(const Budget& value) {
   const bool is_bytes = std::holds_alternative<Bytes>(value);

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "taut/core/error.h"
+#include "taut/core/progress.h"
 #include "taut/core/text.h"
 #include "taut/infer/package.h"
 
@@ -66,7 +67,8 @@ class LayerStore {
     std::vector<float> turned(values.size());
     for (std::int64_t r = 0; r < rows; ++r) {
       for (std::int64_t c = 0; c < columns; ++c) {
-        turned[static_cast<std::size_t>(c * rows + r)] = values[static_cast<std::size_t>(r * columns + c)];
+        turned[static_cast<std::size_t>(c * rows + r)] =
+            values[static_cast<std::size_t>(r * columns + c)];
       }
     }
     return turned;
@@ -100,12 +102,28 @@ Model::Model(const Config& config, const data::DataProfile& profile,
   dense_ = std::make_unique<nn::Recommender>(dense_options(config), std::move(pool));
 }
 
+void Model::view_ids(const data::Batch& batch) {
+  ids_.clear();
+  for (const data::IdColumn& column : batch.categorical) {
+    ids_.push_back({.ids = column.ids, .offsets = column.offsets, .weights = {}});
+  }
+}
+
+void Model::count_ids(const data::ReaderOptions& options) {
+  if (tables_ == nullptr || !tables_->wants_counts()) return;
+  data::BatchReader reader(options);
+  ProgressBar bar("counting ids", reader.known_rows(), "examples");
+  std::int64_t done = 0;
+  for (data::Batch batch; reader.next(batch); bar.update(done += batch.size)) {
+    view_ids(batch);
+    tables_->count(ids_, batch.size);
+  }
+  tables_->finish_counting();
+}
+
 nn::RecommenderInput Model::look_up(const data::Batch& batch) {
   if (tables_ != nullptr) {
-    ids_.clear();
-    for (const data::IdColumn& column : batch.categorical) {
-      ids_.push_back({.ids = column.ids, .offsets = column.offsets, .weights = {}});
-    }
+    view_ids(batch);
     vectors_.resize(static_cast<std::size_t>(batch.size) * ids_.size() *
                     static_cast<std::size_t>(tables_->options().dim));
     tables_->lookup(ids_, batch.size, vectors_);

@@ -15,13 +15,13 @@ namespace {
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
-// Changes whenever the files or what is read of them change. Globs are part of the text; a file that
-// a glob newly matches changes its folder's time.
+// Changes whenever the files or what is read of them change. Globs are part of the text; a file
+// that a glob newly matches changes its folder's time.
 std::string profile_key(const Config& config) {
-  std::string key = concat(config.data.format, '|', join(config.data.schema.dense, ","), '|',
-                           join(config.data.schema.categorical, ","), '|', config.data.schema.label,
-                           '|', static_cast<int>(config.data.scaling), '|',
-                           static_cast<int>(config.data.on_bad_row));
+  std::string key =
+      concat(config.data.format, '|', join(config.data.schema.dense, ","), '|',
+             join(config.data.schema.categorical, ","), '|', config.data.schema.label, '|',
+             static_cast<int>(config.data.scaling), '|', static_cast<int>(config.data.on_bad_row));
   for (const std::string& file : config.data.train) {
     const fs::path path(file);
     const fs::path stamped = fs::exists(path) ? path : path.parent_path();
@@ -69,7 +69,9 @@ data::DataProfile load_profile(const Config& config, const std::string& path) {
 }
 
 nlohmann::json to_json(const Quality& quality) {
-  const auto number = [](double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); };
+  const auto number = [](double value) {
+    return std::isfinite(value) ? Json(value) : Json(nullptr);
+  };
   return {{"examples", quality.examples},
           {"auc", number(quality.auc)},
           {"log_loss", number(quality.log_loss)},

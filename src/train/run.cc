@@ -25,7 +25,9 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-std::string config_path(const std::string& run) { return run + "/config.toml"; }
+std::string config_path(const std::string& run) {
+  return run + "/config.toml";
+}
 
 // The first line of the new config that the old one does not have, for messages.
 std::string first_difference(const std::string& old_text, const std::string& new_text) {
@@ -40,8 +42,8 @@ std::string first_difference(const std::string& old_text, const std::string& new
   return "a shorter config";
 }
 
-// Makes the run folder, or checks that a resumed one was made from the same config. A folder without a
-// checkpoint holds nothing that could be lost: the run starts anew in it.
+// Makes the run folder, or checks that a resumed one was made from the same config. A folder
+// without a checkpoint holds nothing that could be lost: the run starts anew in it.
 void prepare_folder(const RunOptions& options) {
   const std::string text = to_toml(options.config);
   const bool started = CheckpointFolder(options.run).newest().has_value();
@@ -88,6 +90,8 @@ class Trainer {
     if (newest) {
       state_ = read_checkpoint(*newest, model_);
       log_info(concat("going on from step ", state_.steps, " (", *newest, ")"));
+    } else {
+      model_.count_ids(reader_options(config_, config_.data.train, profile_));
     }
     metrics_.open_at(state_.metrics_bytes);
     checkpointed_ = Clock::now();
@@ -127,7 +131,8 @@ class Trainer {
     state_.examples += batch_.size;
     state_.window_loss += loss;
     state_.window_logits.insert(state_.window_logits.end(), logits_.begin(), logits_.end());
-    state_.window_labels.insert(state_.window_labels.end(), batch_.labels.begin(), batch_.labels.end());
+    state_.window_labels.insert(state_.window_labels.end(), batch_.labels.begin(),
+                                batch_.labels.end());
   }
 
   // Writes a line of metrics about the steps since the last one.
@@ -142,7 +147,9 @@ class Trainer {
     state_.window_labels.clear();
   }
 
-  [[nodiscard]] bool stop_asked() const { return options_.stop != nullptr && options_.stop->load(); }
+  [[nodiscard]] bool stop_asked() const {
+    return options_.stop != nullptr && options_.stop->load();
+  }
 
   [[noreturn]] void stop_here() {
     checkpoint();
@@ -203,10 +210,11 @@ class Trainer {
       summary["test"] =
           to_json(model_.evaluate(reader_options(config_, config_.data.test, profile_)));
     }
-    const Json quality = summary.contains("test")    ? summary["test"]
-                         : summary.contains("valid") ? summary["valid"]
-                                                     : to_json(Quality{.auc = NAN, .log_loss = NAN,
-                                                                       .normalized_entropy = NAN});
+    const Json quality =
+        summary.contains("test") ? summary["test"]
+        : summary.contains("valid")
+            ? summary["valid"]
+            : to_json(Quality{.auc = NAN, .log_loss = NAN, .normalized_entropy = NAN});
     for (const char* field : {"auc", "log_loss", "normalized_entropy"}) {
       summary[field] = quality[field];
     }
@@ -276,8 +284,8 @@ OpenedRun open_run(const std::string& run, int threads) {
     throw Error(ErrorKind::kNotFound, "the run has no checkpoint yet", run, "train it first");
   }
   opened.profile = load_profile(opened.config, run + "/profile.json");
-  opened.model = std::make_unique<Model>(opened.config, opened.profile,
-                                         std::make_shared<ThreadPool>(threads));
+  opened.model =
+      std::make_unique<Model>(opened.config, opened.profile, std::make_shared<ThreadPool>(threads));
   read_checkpoint(*path, *opened.model);
   opened.checkpoint = *path;
   return opened;

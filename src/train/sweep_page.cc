@@ -14,8 +14,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::array<const char*, 8> kHeader = {"method", "budget", "AUC",   "spread",
-                                                "log loss", "bytes", "of full", "examples/s"};
+constexpr std::array<const char*, 8> kHeader = {"method",   "budget", "AUC",     "spread",
+                                                "log loss", "bytes",  "of full", "examples/s"};
 
 std::string fixed(const Json& value, int digits) {
   if (!value.is_number()) return "-";
@@ -64,8 +64,9 @@ std::map<std::string, std::vector<Point>> points_by_method(const Json& sweep) {
 }
 
 std::string plot(const Json& sweep) {
-  constexpr std::array<const char*, 9> kColours = {"#1b6ca8", "#d1495b", "#2e933c", "#edae49", "#6c4ab6",
-                                                   "#00798c", "#8d6a9f", "#5f5f5f", "#b36a5e"};
+  constexpr std::array<const char*, 9> kColours = {"#1b6ca8", "#d1495b", "#2e933c",
+                                                   "#edae49", "#6c4ab6", "#00798c",
+                                                   "#8d6a9f", "#5f5f5f", "#b36a5e"};
   auto points = points_by_method(sweep);
   Axis x{1e9, -1e9, 70, 690};
   Axis y{1e9, -1e9, 350, 20};
@@ -77,16 +78,18 @@ std::string plot(const Json& sweep) {
       y.high = std::max(y.high, point.auc + 0.005);
     }
   }
-  std::string svg = "<svg viewBox='0 0 820 400' width='820' role='img' aria-label='AUC against bytes'>";
+  std::string svg =
+      "<svg viewBox='0 0 820 400' width='820' role='img' aria-label='AUC against bytes'>";
   for (int i = 0; i <= 4; ++i) {
     const double auc = y.low + (y.high - y.low) * i / 4;
-    svg += concat("<line class='grid' x1='70' x2='690' y1='", y.at(auc), "' y2='", y.at(auc), "'/>",
-                  "<text x='62' y='", y.at(auc) + 4, "' text-anchor='end'>", fixed(auc, 3), "</text>");
+    svg +=
+        concat("<line class='grid' x1='70' x2='690' y1='", y.at(auc), "' y2='", y.at(auc), "'/>",
+               "<text x='62' y='", y.at(auc) + 4, "' text-anchor='end'>", fixed(auc, 3), "</text>");
   }
-  for (double power = std::ceil(x.low); power <= x.high; ++power) {
-    svg += concat("<line class='grid' y1='20' y2='350' x1='", x.at(power), "' x2='", x.at(power),
-                  "'/><text y='368' text-anchor='middle' x='", x.at(power), "'>10^",
-                  static_cast<int>(power), "</text>");
+  for (int power = static_cast<int>(std::ceil(x.low)); power <= x.high; ++power) {
+    svg +=
+        concat("<line class='grid' y1='20' y2='350' x1='", x.at(power), "' x2='", x.at(power),
+               "'/><text y='368' text-anchor='middle' x='", x.at(power), "'>10^", power, "</text>");
   }
   std::size_t colour = 0;
   for (auto& [method, list] : points) {
@@ -99,8 +102,9 @@ std::string plot(const Json& sweep) {
       svg += concat("<circle r='4' fill='", stroke, "' cx='", x.at(point.log_bytes), "' cy='",
                     y.at(point.auc), "'/>");
     }
-    svg += concat("<polyline fill='none' stroke='", stroke, "' stroke-width='2' points='", line, "'/>",
-                  "<text x='705' y='", 30 + 20 * colour, "' fill='", stroke, "'>", method, "</text>");
+    svg +=
+        concat("<polyline fill='none' stroke='", stroke, "' stroke-width='2' points='", line, "'/>",
+               "<text x='705' y='", 30 + 20 * colour, "' fill='", stroke, "'>", method, "</text>");
     ++colour;
   }
   return svg + "<text x='380' y='392' text-anchor='middle'>bytes of the tables</text>" +

@@ -199,6 +199,15 @@ TEST_F(SectionsTest, OfAnotherKindOrVersionAreRefusedWithBothNamed) {
   EXPECT_THAT(version, IsError(ErrorKind::kFormat, "version 4"));
 }
 
+TEST_F(SectionsTest, SayWhatTheyAre) {
+  write_small();
+  EXPECT_EQ(identify_sections(path_).kind, "ckpt");
+  EXPECT_EQ(identify_sections(path_).version, 3u);
+  put("PAR1");
+  EXPECT_THAT(error_of([&] { (void)identify_sections(path_); }),
+              IsError(ErrorKind::kFormat, "too short"));
+}
+
 TEST_F(SectionsTest, OfAFileThatIsNotOursAreRefused) {
   put("PAR1" + std::string(500, 'p') + "PAR1");
   EXPECT_THAT(error_of([&] { read_all(); }), IsError(ErrorKind::kFormat, "wrong magic"));

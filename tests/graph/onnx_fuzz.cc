@@ -16,6 +16,8 @@
 #include "taut/core/random.h"
 #include "taut/graph/model_file.h"
 
+// The name is libFuzzer's.
+// NOLINTNEXTLINE(readability-identifier-naming)
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
     (void)taut::graph::parse_onnx({reinterpret_cast<const char*>(data), size}, "fuzz");
@@ -76,7 +78,7 @@ class Mutator {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const double seconds = argc > 1 ? std::atof(argv[1]) : 5;
+  const double seconds = argc > 1 ? std::strtod(argv[1], nullptr) : 5;
   const std::uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
   const std::vector<std::string> models = {taut::graph::onnx_lenet_c().bytes(),
                                            taut::graph::onnx_residual().bytes(),

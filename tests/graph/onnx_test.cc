@@ -1,6 +1,8 @@
 // The ONNX reader on models made in the test.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "graph/onnx_builder.h"
 #include "support/error_matchers.h"
 #include "support/temporary_directory.h"
@@ -85,6 +87,23 @@ TEST(Onnx, FilesAreReadFromTheirPath) {
   EXPECT_EQ(load_model(directory.file("m.onnx")).size(), 5);
   EXPECT_THAT(error_of([&] { (void)load_model(directory.file("none.onnx")); }),
               IsError(ErrorKind::kNotFound, "none.onnx"));
+}
+
+TEST(Onnx, FilesAboveOneGibibyteAreRefusedUnread) {
+  const test::TemporaryDirectory directory;
+  const std::string path = directory.file("huge.onnx");
+  write_file(path, onnx_lenet_c().bytes());
+  std::filesystem::resize_file(path, (std::uintmax_t{1} << 30) + 1);  // sparse
+  EXPECT_THAT(error_of([&] { (void)read_onnx(path); }), IsError(ErrorKind::kFormat, "1 GiB"));
+}
+
+TEST(Onnx, ModelsThatKillTheLibraryAreErrors) {
+  // A window of more dimensions than its image: the library reads past its strides.
+  OnnxBuilder made = onnx_lenet_c();
+  onnx::TensorProto& weights = *made.graph().mutable_initializer(0);
+  for (int i = 0; i < 8; ++i) weights.add_dims(3);
+  const Error error = reading(made.bytes());
+  EXPECT_EQ(error.kind(), ErrorKind::kFormat) << error.what();
 }
 
 TEST(Onnx, UnknownOperatorsAreNamedWithTheirNode) {

@@ -14,12 +14,16 @@ embedding::Options two_tables() {
   return options;
 }
 
-torch::Tensor ids_of(std::vector<std::int64_t> values) { return torch::tensor(values, torch::kInt64); }
+torch::Tensor ids_of(std::vector<std::int64_t> values) {
+  return torch::tensor(values, torch::kInt64);
+}
 
 TEST(EmbeddingTables, PoolEveryTableSideBySide) {
   EmbeddingTables tables(two_tables(), LossReduction::kSum, 1);
-  const torch::Tensor single = tables->forward({ids_of({1, 2}), ids_of({3, 4})}, {ids_of({0, 1, 2}), ids_of({0, 1, 2})});
-  const torch::Tensor pooled = tables->forward({ids_of({1, 2}), ids_of({3, 4})}, {ids_of({0, 2}), ids_of({0, 2})});
+  const torch::Tensor single =
+      tables->forward({ids_of({1, 2}), ids_of({3, 4})}, {ids_of({0, 1, 2}), ids_of({0, 1, 2})});
+  const torch::Tensor pooled =
+      tables->forward({ids_of({1, 2}), ids_of({3, 4})}, {ids_of({0, 2}), ids_of({0, 2})});
   EXPECT_EQ(single.sizes(), at::IntArrayRef({2, 2, 4}));
   EXPECT_TRUE(torch::allclose(pooled[0], single.sum(0)));
 }
@@ -44,14 +48,16 @@ TEST(EmbeddingTables, TrainTowardsATargetThroughAutograd) {
 TEST(EmbeddingTables, WithoutGradientNothingIsTrained) {
   EmbeddingTables tables(two_tables(), LossReduction::kMean, 1);
   const torch::NoGradGuard no_grad;
-  EXPECT_FALSE(tables->forward({ids_of({1}), ids_of({1})}, {ids_of({0, 1}), ids_of({0, 1})}).requires_grad());
+  EXPECT_FALSE(tables->forward({ids_of({1}), ids_of({1})}, {ids_of({0, 1}), ids_of({0, 1})})
+                   .requires_grad());
   EXPECT_EQ(tables->tables().steps(), 0);
 }
 
 TEST(EmbeddingTables, NameBadArguments) {
   EmbeddingTables tables(two_tables(), LossReduction::kMean, 1);
   EXPECT_THROW(tables->forward({ids_of({1})}, {ids_of({0, 1})}), c10::ValueError);
-  EXPECT_THROW(tables->forward({ids_of({1}), ids_of({1})}, {ids_of({0, 2}), ids_of({0, 1})}), c10::ValueError);
+  EXPECT_THROW(tables->forward({ids_of({1}), ids_of({1})}, {ids_of({0, 2}), ids_of({0, 1})}),
+               c10::ValueError);
 }
 
 }  // namespace

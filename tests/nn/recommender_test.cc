@@ -14,7 +14,8 @@ namespace {
 
 // A batch of random inputs that lives as long as the test.
 struct Example {
-  Example(const RecommenderOptions& options, std::int64_t size, std::uint64_t seed = 7) : batch(size) {
+  Example(const RecommenderOptions& options, std::int64_t size, std::uint64_t seed = 7)
+      : batch(size) {
     const CounterRandom random(seed);
     std::uint64_t counter = 0;
     const auto fill = [&](std::vector<float>& values, std::int64_t count) {
@@ -61,7 +62,9 @@ double summed_loss(const std::vector<float>& logits, const std::vector<float>& l
   return loss;
 }
 
-std::shared_ptr<ThreadPool> pool(int threads) { return std::make_shared<ThreadPool>(threads); }
+std::shared_ptr<ThreadPool> pool(int threads) {
+  return std::make_shared<ThreadPool>(threads);
+}
 
 class RecommenderKinds : public testing::TestWithParam<std::string> {};
 
@@ -70,7 +73,8 @@ TEST_P(RecommenderKinds, GivesTheGradientOfTheSummedLoss) {
   Example example(options, 5);
   Recommender model(options, pool(1));
   Recommender same(options, pool(1));
-  const double loss = model.train_step(example.input(), example.labels, example.logits, example.gradient);
+  const double loss =
+      model.train_step(example.input(), example.labels, example.logits, example.gradient);
   EXPECT_NEAR(loss, summed_loss(example.logits, example.labels), 1e-4);
   const float step = 2e-3f;  // small, so that few ReLUs turn; float rounding adds about 1e-4
   for (std::size_t i = 0; i < example.vectors.size(); i += 3) {
@@ -111,7 +115,8 @@ TEST_P(RecommenderKinds, LearnsWhatItIsShown) {
   options.learning_rate = 0.01;
   Recommender model(options, pool(2));
   Example example(options, 64);
-  const double first = model.train_step(example.input(), example.labels, example.logits, example.gradient);
+  const double first =
+      model.train_step(example.input(), example.labels, example.logits, example.gradient);
   double last = first;
   for (int step = 0; step < 300; ++step) {
     last = model.train_step(example.input(), example.labels, example.logits, example.gradient);
@@ -175,7 +180,8 @@ TEST(Recommender, RefusesALossThatIsNotFiniteAndStaysAsItWas) {
   Recommender model(options, pool(1));
   const auto before = model.parameters();
   example.dense[0] = INFINITY;
-  EXPECT_THROW(model.train_step(example.input(), example.labels, example.logits, example.gradient), Error);
+  EXPECT_THROW(model.train_step(example.input(), example.labels, example.logits, example.gradient),
+               Error);
   const auto after = model.parameters();
   for (std::size_t i = 0; i < before.size(); ++i) EXPECT_EQ(before[i].values, after[i].values);
 }
@@ -194,7 +200,8 @@ TEST(Recommender, NamesWhatIsWrong) {
   Example example(options, 4);
   Recommender model(options, pool(1));
   const RecommenderInput wrong{.batch = 5, .dense = example.dense, .vectors = example.vectors};
-  EXPECT_EQ(message_of([&] { model.predict(wrong, example.logits); }), "size of dense must be 15, got 12");
+  EXPECT_EQ(message_of([&] { model.predict(wrong, example.logits); }),
+            "size of dense must be 15, got 12");
   options.optimizer = "adma";
   EXPECT_EQ(message_of([&] { Recommender made(options, pool(1)); }),
             "unknown optimizer \"adma\", train.optimizer, did you mean adam?");
@@ -212,8 +219,9 @@ TEST(Recommender, RefusesStateOfAnotherShape) {
   writer.commit();
   options.top = {11, 5};
   Recommender other(options, pool(1));
-  EXPECT_NE(message_of([&] { other.load(SectionReader(path, "test", 1), "m/"); }).find("top.0.weight"),
-            std::string::npos);
+  EXPECT_NE(
+      message_of([&] { other.load(SectionReader(path, "test", 1), "m/"); }).find("top.0.weight"),
+      std::string::npos);
   std::filesystem::remove(path);
 }
 

@@ -15,9 +15,9 @@
 namespace taut::parallel {
 
 inline const nlohmann::json& expected() {
-  static const nlohmann::json kValues = nlohmann::json::parse(
+  static const nlohmann::json values = nlohmann::json::parse(
       std::ifstream(std::string(TAUT_SOURCE_DIR) + "/tests/parallel/expected.json"));
-  return kValues;
+  return values;
 }
 
 inline std::string lower(std::string text) {

@@ -38,7 +38,7 @@ TEST_P(PublishedNetwork, HasTheLayersOfTheSpecification) {
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     const graph::Node& node = graph_.node(nodes[i]);
     const nlohmann::json& layer = wanted_["layers"][i];
-    EXPECT_EQ(node.name, layer["name"]);
+    EXPECT_EQ(node.name, layer["name"].get<std::string>());
     EXPECT_EQ(node.weights, layer["W"]) << node.name;
     EXPECT_EQ(node.in_words, layer["F_in"]) << node.name;
     EXPECT_EQ(node.out_words, layer["F_out"]) << node.name;

@@ -151,6 +151,26 @@ TEST(DeepSearch, BoundsTheTablesOnRandomGraphs) {
   EXPECT_LT(worst, 1.25) << "the local search strays from the optimum";
 }
 
+TEST(DeepSearch, BoundsTheTablesWhereAllLevelsDiffer) {
+  // 3^6 states are more than the groups may have, so levels of different cost are joined.
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    Dice dice(seed);
+    const int levels = 6;
+    const graph::Graph graph = random_chain(dice, static_cast<int>(dice.in(2, 3)));
+    CostOptions options = random_options(dice, levels);
+    options.table = CostTable::kVolume;
+    const CostModel model(graph, options);
+    LevelWeights weights = LevelWeights::words(levels);
+    for (double& weight : weights.per_word) weight = 0.5 + dice.uniform();
+    const Found deep = deep_search(model, weights, {});
+    const std::optional<Found> exact = JointSearch(model, weights).run();
+    ASSERT_TRUE(exact && exact->optimal) << "seed " << seed;
+    ASSERT_LE(deep.lower_bound, exact->cost * (1 + 1e-9)) << "seed " << seed;
+    ASSERT_GE(deep.cost, exact->cost * (1 - 1e-9)) << "seed " << seed;
+    EXPECT_LT(deep.cost, 1.25 * exact->cost) << "seed " << seed;
+  }
+}
+
 TEST(MemoryCap, EqualsBruteForceOnRandomChains) {
   int checked = 0;
   for (std::uint64_t seed = 1; checked < 400; ++seed) {

@@ -33,7 +33,7 @@ TEST(LenetC, BreakdownOfHyparsPlanIsTheWorkedExample) {
   for (const nlohmann::json& part : expected()["lenet_c_breakdown"]) {
     const int level = part["level"].get<int>() - 1;
     int node = 0;
-    while (graph.node(node).name != part["layer"]) ++node;
+    while (graph.node(node).name != part["layer"].get<std::string>()) ++node;
     const bool inside = part["what"].get<std::string>().starts_with("intra");
     const double words =
         inside ? model.node_traffic(node, plan.states[node]).words[level]
@@ -117,8 +117,8 @@ TEST(Figure9, BestOfTheTopAndBottomLevelPlansIsHypars) {
       }
     }
   }
-  EXPECT_EQ(best.second, wanted["peak"]);
-  EXPECT_EQ(worst.second, wanted["minimum"]);
+  EXPECT_EQ(best.second, wanted["peak"].get<std::string>());
+  EXPECT_EQ(worst.second, wanted["minimum"].get<std::string>());
   expect_close(best.first, wanted["peak_value"], "peak");
   expect_close(worst.first, wanted["minimum_value"], "minimum");
 }

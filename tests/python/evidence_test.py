@@ -72,7 +72,7 @@ def test_the_file_holds_the_machine_and_then_the_rows(tmp_path):
 
 
 def test_areas_are_found_by_the_names_of_files():
-    assert bench_run.modules_by_area()["train"] == ["train_dlrm"]
+    assert "train_dlrm" in bench_run.modules_by_area()["train"]
 
 
 def test_an_unknown_area_is_an_error_that_names_the_known_ones(monkeypatch, capsys):

@@ -48,8 +48,9 @@ TEST(Config, ReadsValuesAndMakesPathsAbsolute) {
 }
 
 TEST(Config, ReadsBackWhatItWrites) {
-  Config config = parse(kGood, {"train.learning_rate=0.1", "embedding.budget=16MiB", "model.top=[7, 3]",
-                                "train.checkpoint_every=250", "data.scaling=log"});
+  Config config =
+      parse(kGood, {"train.learning_rate=0.1", "embedding.budget=16MiB", "model.top=[7, 3]",
+                    "train.checkpoint_every=250", "data.scaling=log"});
   const std::string text = to_toml(config);
   const Config again = parse_config(text, "/elsewhere", "again.toml", {});
   EXPECT_EQ(to_toml(again), text);
@@ -74,9 +75,9 @@ TEST(Config, ExpandsEnvironmentVariablesInPaths) {
 
 struct BadConfig {
   const char* name;
-  const char* text;       // appended to the good config, or "" to use setting
-  const char* setting;    // laid over it
-  const char* message;    // part of the message
+  const char* text;     // appended to the good config, or "" to use setting
+  const char* setting;  // laid over it
+  const char* message;  // part of the message
 };
 
 class BadConfigs : public testing::TestWithParam<BadConfig> {};
@@ -101,9 +102,11 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"Syntax", "epochs = = 1\n", "", "test.toml, line 12"},
         BadConfig{"WrongType", "epochs = \"three\"\n", "",
                   "wanted a whole number, got \"three\", test.toml, line 12, train.epochs"},
-        BadConfig{"Fraction", "", "train.epochs=1.5", "wanted a whole number, got 1.5, --set train.epochs"},
+        BadConfig{"Fraction", "", "train.epochs=1.5",
+                  "wanted a whole number, got 1.5, --set train.epochs"},
         BadConfig{"ZeroEpochs", "", "train.epochs=0", "train.epochs must be at least 1, got 0"},
-        BadConfig{"NegativeBatch", "", "train.batch_size=-1", "train.batch_size must be in 1..16777216"},
+        BadConfig{"NegativeBatch", "", "train.batch_size=-1",
+                  "train.batch_size must be in 1..16777216"},
         BadConfig{"BadBudget", "", "embedding.budget=16XB", "not a size in bytes: \"16XB\""},
         BadConfig{"BudgetAboveOne", "", "embedding.budget=\"3/2\"", "not a ratio: \"3/2\""},
         BadConfig{"BadEnum", "", "embedding.value_type=fp31", "did you mean fp32?"},

@@ -47,7 +47,8 @@ TEST(Metrics, AucKnowsItsLimits) {
 
 TEST(Metrics, ConstantBaseRatePredictionHasNormalizedEntropyOne) {
   const float logit = std::log(0.25f / 0.75f);
-  const Quality quality = measure_quality(std::vector<float>(4, logit), std::vector<float>{1, 0, 0, 0});
+  const Quality quality =
+      measure_quality(std::vector<float>(4, logit), std::vector<float>{1, 0, 0, 0});
   EXPECT_NEAR(quality.normalized_entropy, 1.0, 1e-6);
   EXPECT_NEAR(quality.log_loss, 0.5623351, 1e-6);
   EXPECT_DOUBLE_EQ(quality.auc, 0.5);

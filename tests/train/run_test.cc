@@ -46,7 +46,8 @@ class Runs : public testing::Test {
   }
   void TearDown() override { fs::remove_all(folder_); }
 
-  [[nodiscard]] RunOptions options(const std::string& name, std::vector<std::string> settings = {}) {
+  [[nodiscard]] RunOptions options(const std::string& name,
+                                   std::vector<std::string> settings = {}) {
     const std::string text = R"(
 [data]
 train = "train.csv"
@@ -82,7 +83,8 @@ learning_rate = 0.01
 
 // What must not depend on threads, kills or time.
 Json lasting(Json summary) {
-  for (const char* field : {"run", "threads", "train_seconds", "examples_per_second", "rebalance_seconds"}) {
+  for (const char* field :
+       {"run", "threads", "train_seconds", "examples_per_second", "rebalance_seconds"}) {
     summary.erase(field);
   }
   return summary;
@@ -194,23 +196,28 @@ TEST_F(Runs, ThatAreFinishedGiveTheirSummaryAgainOnResume) {
 TEST_F(Runs, RefuseAFolderThatHoldsOne) {
   RunOptions run = options("run");
   train_run(run);
-  EXPECT_NE(message_of([&] { train_run(run); }).find("the folder holds a run already"), std::string::npos);
+  EXPECT_NE(message_of([&] { train_run(run); }).find("the folder holds a run already"),
+            std::string::npos);
   run.resume = true;
   run.config.train.epochs = 3;
-  EXPECT_NE(message_of([&] { train_run(run); })
-                .find("the config differs from the run's: \"epochs = 3\" where the run has \"epochs = 2\""),
-            std::string::npos);
+  EXPECT_NE(
+      message_of([&] {
+        train_run(run);
+      }).find("the config differs from the run's: \"epochs = 3\" where the run has \"epochs = 2\""),
+      std::string::npos);
 }
 
 TEST_F(Runs, NameADamagedCheckpointAndKeepTheEarlierOne) {
   RunOptions run = options("run");
   train_run(run);
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(run.run + "/checkpoint")) files.push_back(entry.path());
+  for (const auto& entry : fs::directory_iterator(run.run + "/checkpoint"))
+    files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   ASSERT_EQ(files.size(), 2u);
   const auto size = fs::file_size(files[1]);
-  for (const std::uintmax_t position : {std::uintmax_t{3}, std::uintmax_t{100}, size / 2, size - 40}) {
+  for (const std::uintmax_t position :
+       {std::uintmax_t{3}, std::uintmax_t{100}, size / 2, size - 40}) {
     std::fstream file(files[1], std::ios::in | std::ios::out | std::ios::binary);
     file.seekg(static_cast<std::streamoff>(position));
     const char byte = static_cast<char>(file.get());
@@ -230,25 +237,27 @@ TEST_F(Runs, NameADamagedCheckpointAndKeepTheEarlierOne) {
 
 TEST_F(Runs, StopEarlyAndKeepTheBest) {
   // A rate that is far too high after the first epoch on few rows: later epochs overfit.
-  const RunOptions run = options(
-      "early", {"train.epochs=40", "train.early_stop=2", "embedding.method=full", "train.learning_rate=0.03"});
+  const RunOptions run = options("early", {"train.epochs=40", "train.early_stop=2",
+                                           "embedding.method=full", "train.learning_rate=0.03"});
   const Json summary = train_run(run);
   EXPECT_LT(summary["epochs"].get<int>(), 40);
   const OpenedRun opened = open_run(run.run, 1);
-  const Quality valid = opened.model->evaluate(reader_options(opened.config, run.config.data.valid,
-                                                              opened.profile));
+  const Quality valid =
+      opened.model->evaluate(reader_options(opened.config, run.config.data.valid, opened.profile));
   EXPECT_EQ(summary["valid"]["auc"].get<double>(), valid.auc);
 }
 
 TEST_F(Runs, TrainWithoutCategoricalOrWithoutDenseColumns) {
   EXPECT_FALSE(train_run(options("dense", {"data.categorical=[]"}))["auc"].is_null());
-  EXPECT_FALSE(train_run(options("ids", {"data.dense=[]", "model.kind=wide_deep"}))["auc"].is_null());
+  EXPECT_FALSE(
+      train_run(options("ids", {"data.dense=[]", "model.kind=wide_deep"}))["auc"].is_null());
 }
 
 TEST_F(Runs, ExportedPackagesScoreLikeTheRun) {
   for (const std::string kind : {"dlrm", "wide_deep"}) {
     for (const std::string method : {"full", "hash", "elastic"}) {
-      const RunOptions run = options(kind + method, {"model.kind=" + kind, "embedding.method=" + method});
+      const RunOptions run =
+          options(kind + method, {"model.kind=" + kind, "embedding.method=" + method});
       train_run(run);
       const OpenedRun opened = open_run(run.run, 2);
       const std::string path = run.run + "/model.taut";
@@ -298,8 +307,8 @@ TEST_F(Runs, NameWhatIsWrongWithTheDataAndLeaveNoCheckpoint) {
 
 TEST_F(Runs, CountBadRowsThatAreSkipped) {
   std::ofstream(folder_ + "/bad.csv") << "y,x,a,b\n1,0.5,u1,2\n3,0.5,u1,2\n0,0.1,u2,2\n";
-  const Json summary = train_run(
-      options("bad", {"data.train=" + folder_ + "/bad.csv", "data.on_bad_row=skip", "train.epochs=1"}));
+  const Json summary = train_run(options(
+      "bad", {"data.train=" + folder_ + "/bad.csv", "data.on_bad_row=skip", "train.epochs=1"}));
   EXPECT_EQ(summary["bad_rows"], 1);
   EXPECT_EQ(summary["examples"], 2);
 }

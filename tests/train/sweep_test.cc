@@ -17,7 +17,8 @@ class Sweeps : public testing::Test {
  protected:
   void SetUp() override {
     set_log_level(LogLevel::kSilent);
-    folder_ = testing::TempDir() + "taut_sweeps";
+    folder_ = testing::TempDir() + "taut_sweeps_" +
+              testing::UnitTest::GetInstance()->current_test_info()->name();
     fs::remove_all(folder_);
     fs::create_directories(folder_);
     std::ofstream file(folder_ + "/train.csv");
@@ -28,7 +29,8 @@ class Sweeps : public testing::Test {
 
   [[nodiscard]] SweepOptions options() const {
     const std::string text =
-        "[data]\ntrain = \"train.csv\"\nvalid = \"train.csv\"\nlabel = \"y\"\ncategorical = [\"a\"]\n"
+        "[data]\ntrain = \"train.csv\"\nvalid = \"train.csv\"\nlabel = \"y\"\ncategorical = "
+        "[\"a\"]\n"
         "[model]\ntop = [4]\n[train]\nbatch_size = 100\n";
     return {.config = parse_config(text, folder_, "test.toml", {}),
             .folder = folder_ + "/sweep",
@@ -49,7 +51,8 @@ TEST_F(Sweeps, RunEveryCellOnceAndTheFullTableOnceASeed) {
   EXPECT_EQ(sweep["rows"][0]["method"], "full");
   EXPECT_EQ(sweep["rows"][2]["budget"], "16KiB");
   EXPECT_EQ(sweep["rows"][2]["seeds"], 2);
-  const double mean = (sweep["runs"][4]["auc"].get<double>() + sweep["runs"][5]["auc"].get<double>()) / 2;
+  const double mean =
+      (sweep["runs"][4]["auc"].get<double>() + sweep["runs"][5]["auc"].get<double>()) / 2;
   EXPECT_DOUBLE_EQ(sweep["rows"][2]["auc"].get<double>(), mean);
   std::ifstream csv(folder_ + "/sweep/results.csv");
   std::string line;

@@ -87,6 +87,16 @@ class SectionWriter {
   std::unique_ptr<Impl> impl_;
 };
 
+/// What a container says that it is.
+struct SectionIdentity {
+  std::string kind;
+  std::uint32_t version = 0;
+};
+
+/// Kind and version of a container, whatever they are. Errors: kFormat for another file; kNotFound;
+/// kIo.
+[[nodiscard]] SectionIdentity identify_sections(const std::string& path);
+
 /// Reads a container through a mapping. The constructor checks header, version and table;
 /// section() checks the section's checksum each time that it is asked.
 /// Errors: kFormat naming the path and what differs (not ours, another kind, another version with

@@ -21,7 +21,8 @@ struct LinearLayer {
   std::span<const float> bias;    ///< [outputs]
 };
 
-/// What the dense half of a recommender computes; see nn::RecommenderOptions for kind and interaction.
+/// What the dense half of a recommender computes; see nn::RecommenderOptions for kind and
+/// interaction.
 struct RecommenderSpec {
   std::string kind;
   std::string interaction;
@@ -40,10 +41,9 @@ void write_recommender(SectionWriter& file, const RecommenderSpec& spec);
 inline constexpr std::string_view kPackageKind = "package";
 inline constexpr std::uint32_t kPackageVersion = 1;
 
-/// An opened package. Memory is planned at the start of a call; weights and tables are read from the
-/// mapping, so that several processes share them.
-/// Threads: predict() may be called at once from several threads with different pools.
-/// Errors: kNotFound, kFormat naming file and section.
+/// An opened package. Memory is planned at the start of a call; weights and tables are read from
+/// the mapping, so that several processes share them. Threads: predict() may be called at once from
+/// several threads with different pools. Errors: kNotFound, kFormat naming file and section.
 class Package {
  public:
   explicit Package(const std::string& path);
@@ -53,8 +53,8 @@ class Package {
   [[nodiscard]] const RecommenderSpec& spec() const noexcept { return spec_; }
   [[nodiscard]] const SectionReader& file() const noexcept { return file_; }
 
-  /// dense [batch, spec().dense], ids one per table; writes probabilities [batch]. The same bits for
-  /// any number of threads. Throws kInvalidArgument for sizes that differ.
+  /// dense [batch, spec().dense], ids one per table; writes probabilities [batch]. The same bits
+  /// for any number of threads. Throws kInvalidArgument for sizes that differ.
   void predict(std::int64_t batch, std::span<const float> dense,
                std::span<const embedding::JaggedIds> ids, std::span<float> probabilities,
                ThreadPool& pool) const;

@@ -16,8 +16,9 @@ namespace taut::nn {
 enum class LossReduction { kMean, kSum };
 
 /// A collection of tables inside a byte budget. The rows are no parameters: backward() applies the
-/// tables' own optimizer (row-wise Adagrad) at once, exactly, and each backward() is one step of it.
-/// Threads: one call at a time. Errors: c10::ValueError that names the argument and both values.
+/// tables' own optimizer (row-wise Adagrad) at once, exactly, and each backward() is one step of
+/// it. Threads: one call at a time. Errors: c10::ValueError that names the argument and both
+/// values.
 class EmbeddingTablesImpl : public torch::nn::Module {
  public:
   /// threads: 0 means one for each processor. Errors as embedding::make_embedding.
@@ -25,8 +26,8 @@ class EmbeddingTablesImpl : public torch::nn::Module {
                                LossReduction reduction = LossReduction::kMean, int threads = 0);
   ~EmbeddingTablesImpl() override;
 
-  /// One entry per table: ids [n], int32 or int64; offsets [batch + 1], int32 or int64, from 0 to n;
-  /// weights [n], float32, or no weights at all. Returns pooled sums [batch, tables, dim].
+  /// One entry per table: ids [n], int32 or int64; offsets [batch + 1], int32 or int64, from 0 to
+  /// n; weights [n], float32, or no weights at all. Returns pooled sums [batch, tables, dim].
   torch::Tensor forward(at::TensorList ids, at::TensorList offsets, at::TensorList weights = {});
 
   [[nodiscard]] const embedding::Embedding& tables() const noexcept { return *tables_; }

@@ -25,7 +25,7 @@ struct RecommenderOptions {
   std::int64_t dense = 0;   ///< dense columns, may be 0: then there is no bottom MLP
   std::int64_t tables = 0;  ///< embedding vectors per example
   std::int64_t dim = 16;    ///< their length
-  std::vector<std::int64_t> bottom = {64};  ///< hidden widths; the last layer to dim comes on top
+  std::vector<std::int64_t> bottom = {64};    ///< hidden widths; the last layer to dim comes on top
   std::vector<std::int64_t> top = {128, 64};  ///< hidden widths; the last layer to 1 comes on top
   std::string optimizer = "adam";             ///< adam | adagrad | sgd
   double learning_rate = 1e-3;

@@ -1,5 +1,6 @@
 #pragma once
-// The config of a run: a TOML file, options over it, and the resolved form that is kept with the run.
+// The config of a run: a TOML file, options over it, and the resolved form that is kept with the
+// run.
 
 #include <cstdint>
 #include <span>
@@ -36,9 +37,10 @@ struct CheckpointInterval {
 struct LoopConfig {
   std::int64_t epochs = 1;
   std::int64_t batch_size = 2048;
-  CheckpointInterval checkpoint_every;  ///< steps (1000) or a time ("5m", "30s"); 0: only at the end
-  std::int64_t log_every = 50;          ///< steps
-  std::int64_t early_stop = 0;          ///< epochs without a better valid AUC before the end; 0: never
+  CheckpointInterval
+      checkpoint_every;         ///< steps (1000) or a time ("5m", "30s"); 0: only at the end
+  std::int64_t log_every = 50;  ///< steps
+  std::int64_t early_stop = 0;  ///< epochs without a better valid AUC before the end; 0: never
   std::uint64_t seed = 1;
 };
 

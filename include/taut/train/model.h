@@ -32,6 +32,10 @@ class Model {
   /// Errors: those of make_embedding and nn::Recommender.
   Model(const Config& config, const data::DataProfile& profile, std::shared_ptr<ThreadPool> pool);
 
+  /// The pass over the training files that methods with offline counts want before the first step;
+  /// nothing is read for the others.
+  void count_ids(const data::ReaderOptions& options);
+
   /// One step on a batch; writes logits of the model before the step. Returns the summed loss.
   double train_step(const data::Batch& batch, std::vector<float>& logits);
   void predict(const data::Batch& batch, std::vector<float>& logits);
@@ -57,6 +61,7 @@ class Model {
 
  private:
   [[nodiscard]] nn::RecommenderInput look_up(const data::Batch& batch);
+  void view_ids(const data::Batch& batch);
 
   std::unique_ptr<embedding::Embedding> tables_;
   std::unique_ptr<nn::Recommender> dense_;

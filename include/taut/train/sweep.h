@@ -1,5 +1,6 @@
 #pragma once
-// Many runs of one config: methods x budgets x seeds, and the table that tells which budget is enough.
+// Many runs of one config: methods x budgets x seeds, and the table that tells which budget is
+// enough.
 
 #include <atomic>
 #include <cstdint>
@@ -14,9 +15,9 @@ namespace taut::train {
 /// What to run. The full table takes what it needs: it runs once a seed, whatever the budgets.
 struct SweepOptions {
   Config config;
-  std::string folder;                 ///< receives a run folder per cell, results.csv and sweep.html
-  std::vector<std::string> methods;   ///< e.g. full, hash, elastic
-  std::vector<std::string> budgets;   ///< as parse_budget reads them
+  std::string folder;                ///< receives a run folder per cell, results.csv and sweep.html
+  std::vector<std::string> methods;  ///< e.g. full, hash, elastic
+  std::vector<std::string> budgets;  ///< as parse_budget reads them
   std::vector<std::uint64_t> seeds;
   int threads = 0;
   const std::atomic<bool>* stop = nullptr;  ///< as in RunOptions

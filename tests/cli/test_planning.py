@@ -1,0 +1,103 @@
+"""taut plan, simulate, figures, and the layers of a model."""
+
+import json
+
+import pytest
+
+
+def test_plan_gives_the_layers_splits_costs_and_reasons(taut):
+    plan = taut("plan", "lenet-c", "--json").json
+    assert plan["optimal"]
+    assert plan["bytes_per_step"] == 4 * 2994360
+    assert [layer["name"] for layer in plan["layers"]] == ["conv1", "conv2", "fc1", "fc2", "loss"]
+    assert all(len(layer["splits"]) == 4 and len(layer["bytes_by_level"]) == 4 for layer in plan["layers"])
+    assert plan["layers"][0]["runner_up"]["extra_seconds"] > 0
+    total = sum(layer["inside_bytes"] + layer["boundary_bytes"] for layer in plan["layers"])
+    assert total == pytest.approx(plan["bytes_per_step"])
+
+
+def test_hypar_with_its_own_table_moves_the_published_bytes(taut):
+    plan = taut("plan", "vgg-a", "--method", "hypar", "--cost", "fig", "--objective", "words", "--json").json
+    assert plan["bytes_per_step"] == 4 * 367180416
+
+
+def test_several_methods_are_compared_and_those_without_a_plan_are_named(taut):
+    result = taut("plan", "lenet-c", "--method", "exact,dp,mp", "--json")
+    assert [method["method"] for method in result.json["methods"]] == ["exact", "dp"]
+    assert "conv1" in result.json["methods_without_plan"][0]["reason"]
+
+
+def test_without_json_a_table_says_the_same(taut):
+    text = taut("plan", "lenet-c").out
+    assert "runner-up" in text
+    assert "optimal" in text
+
+
+def test_redistributions_add_up_to_the_bytes_of_the_plan(taut):
+    plan = taut("plan", "resnet-18", "--batch", "32", "--redistributions", "--json").json
+    moved = sum(move["bytes"] for move in plan["redistributions"])
+    assert moved == pytest.approx(plan["bytes_per_step"])
+
+
+def test_no_plan_in_memory_exits_1_with_the_least_bytes(taut):
+    result = taut("plan", "vgg-e", "--memory-cap", "10MiB", "--json", check=False)
+    assert result.code == 1
+    assert result.json["plan"] is None
+    assert result.json["least_memory_bytes"] > 10 * 2**20
+    fits = str(int(result.json["least_memory_bytes"]) + 1)
+    assert taut("plan", "vgg-e", "--memory-cap", fits, "--json").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["plan", "lenett"], "lenet"),
+        (["plan", "lenet-c", "--accelerators", "12"], "8 and 16"),
+        (["plan", "lenet-c", "--batch", "8"], "got 8"),
+        (["plan", "lenet-c", "--method", "exakt"], "exact"),
+        (["plan", "missing.onnx"], "missing.onnx"),
+        (["plan", "lenet-c", "--set", "macs=input"], "--cluster"),
+        (["simulate", "lenet-c", "--links", "wires"], "port, levels"),
+    ],
+)
+def test_mistakes_exit_2_with_one_line(taut, arguments, named):
+    result = taut(*arguments, check=False)
+    assert result.code == 2
+    assert named in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_simulation_agrees_with_the_closed_form_and_writes_a_trace(taut, tmp_path):
+    trace = tmp_path / "trace.json"
+    step = taut("simulate", "alexnet", "--overlap", "--trace", trace, "--json").json
+    assert step["seconds"] == pytest.approx(step["closed_form_overlapped_seconds"])
+    assert step["joules"] == pytest.approx(sum(step["joules_by_part"].values()))
+    events = json.loads(trace.read_text("utf-8"))["traceEvents"]
+    last = max(event["ts"] + event["dur"] for event in events if event["ph"] == "X")
+    assert last == pytest.approx(1e6 * step["seconds"])
+
+
+def test_a_cluster_file_with_settings_over_it(taut, tmp_path):
+    cluster = tmp_path / "cluster.toml"
+    cluster.write_text('[[level]]\nname = "net"\nhalvings = 3\nbytes_per_second = 1e9\n', "utf-8")
+    plan = taut("plan", "lenet-c", "--cluster", cluster, "--json").json
+    assert plan["accelerators"] == 8
+    faster = taut("plan", "lenet-c", "--cluster", cluster, "--set", "level.1.bytes_per_second=2e9", "--json").json
+    assert faster["communication_seconds"] == pytest.approx(plan["communication_seconds"] / 2)
+
+
+def test_figures_are_reproduced_in_one_page(taut, tmp_path):
+    page = tmp_path / "figures.html"
+    result = taut("figures", "--out", page, "--json").json
+    assert result["equal_plans"] == 10
+    assert all("model parallel" in one["what"] for one in result["differences"])
+    text = page.read_text("utf-8")
+    assert text.count("<svg") == 7
+    assert "<script" not in text
+
+
+def test_info_lists_the_layers_of_a_model(taut):
+    info = taut("info", "resnet-50", "--json").json
+    assert info["weights"] == 25502912
+    assert len(info["layers"]) == 72
+    assert "stage1_1_conv1" in taut("info", "resnet-50").out
