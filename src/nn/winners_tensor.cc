@@ -1,9 +1,8 @@
 #include "nn/winners_tensor.h"
 
-#include <ATen/Parallel.h>
-
 #include <string>
 
+#include "nn/intra_op.h"
 #include "sparsity/winners_reference.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
@@ -38,9 +37,9 @@ template <typename Value>
 void forward(const WinnerSelector& selector, const Tensor& x, const Tensor& y) {
   const auto* from = values_of<Value>(x);
   auto* to = mutable_values_of<Value>(y);
-  at::parallel_for(
-      0, selector.items(), selector.grain(),
-      [&](std::int64_t begin, std::int64_t end) { selector.forward(from, to, begin, end); });
+  parallel_ranges(selector.items(), selector.grain(), [&](std::int64_t begin, std::int64_t end) {
+    selector.forward(from, to, begin, end);
+  });
 }
 
 template <typename Value>
@@ -49,9 +48,9 @@ void backward(const WinnerSelector& selector, const Tensor& gradient, const Tens
   const auto* from = values_of<Value>(gradient);
   const auto* won = values_of<Value>(y);
   auto* to = mutable_values_of<Value>(x_gradient);
-  at::parallel_for(
-      0, selector.items(), selector.grain(),
-      [&](std::int64_t begin, std::int64_t end) { selector.backward(from, won, to, begin, end); });
+  parallel_ranges(selector.items(), selector.grain(), [&](std::int64_t begin, std::int64_t end) {
+    selector.backward(from, won, to, begin, end);
+  });
 }
 
 sparsity::UnitMap unit_map_of(const WinnerSelector& selector) {
