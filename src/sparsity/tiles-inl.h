@@ -19,8 +19,11 @@
 HWY_BEFORE_NAMESPACE();
 namespace taut::sparsity::HWY_NAMESPACE {
 
-// Positions that are turned at once: a cache line of floats.
-constexpr std::int64_t kTile = 16;
+// Positions that are turned at once: at least a cache line of floats, more for few channels, since
+// lines that follow one another are fetched ahead.
+inline std::int64_t tile_of(const Shape& shape) {
+  return std::clamp<std::int64_t>(8192 / shape.channels, 16, 128);
+}
 
 // rows [count, channels] = values [channels, stride], the first count of each.
 template <typename Value>
@@ -46,7 +49,7 @@ void for_tiles(const Shape& shape, std::int64_t begin, std::int64_t end, Body&& 
   const std::int64_t positions = shape.positions();
   for (std::int64_t at = begin; at < end;) {
     const std::int64_t position = at % positions;
-    const std::int64_t count = std::min({kTile, positions - position, end - at});
+    const std::int64_t count = std::min({tile_of(shape), positions - position, end - at});
     body(at / positions * shape.example_size() + position, count);
     at += count;
   }
@@ -62,7 +65,7 @@ void for_position_rows(const Shape& shape, Layout layout, std::int64_t begin, st
     for (std::int64_t at = begin; at < end; ++at) body(x + at * channels, y + at * channels);
     return;
   }
-  std::vector<Value> rows(static_cast<std::size_t>(kTile * channels));
+  std::vector<Value> rows(static_cast<std::size_t>(tile_of(shape) * channels));
   for_tiles(shape, begin, end, [&](std::int64_t first, std::int64_t count) {
     turn_in(x + first, shape.positions(), channels, count, rows.data());
     for (std::int64_t p = 0; p < count; ++p) {
@@ -81,7 +84,7 @@ void read_position_rows(const Shape& shape, Layout layout, const Value* x, Body&
     for (std::int64_t at = 0; at < all; ++at) body(x + at * channels);
     return;
   }
-  std::vector<Value> rows(static_cast<std::size_t>(kTile * channels));
+  std::vector<Value> rows(static_cast<std::size_t>(tile_of(shape) * channels));
   for_tiles(shape, 0, all, [&](std::int64_t first, std::int64_t count) {
     turn_in(x + first, shape.positions(), channels, count, rows.data());
     for (std::int64_t p = 0; p < count; ++p) body(rows.data() + p * channels);
