@@ -239,9 +239,9 @@ ImageFormat detect_image_format(const std::string& path) {
 
 ImageSet read_images(const ImageSourceOptions& options) {
   check_options(options);
+  SetBuilder set(options);
   const std::vector<Piece> pieces = open_pieces(options);
   std::int64_t expected = 0;
-  SetBuilder set(options);
   for (const Piece& piece : pieces) {
     expected += piece.end - piece.begin;
     set.classes().add(piece.source->classes(), piece.source->where(piece.begin));
