@@ -78,6 +78,16 @@ std::size_t choose_column(const arrow::Schema& schema, const std::string& name,
               path, concat("name it as ", option, "; columns: ", join(names, ", ")));
 }
 
+std::shared_ptr<arrow::Schema> read_schema(parquet::arrow::FileReader& reader,
+                                           const std::string& path) {
+  return guarded(path, [&] {
+    std::shared_ptr<arrow::Schema> schema;
+    const arrow::Status status = reader.GetSchema(&schema);
+    using Result = arrow::Result<std::shared_ptr<arrow::Schema>>;
+    return status.ok() ? Result(std::move(schema)) : Result(status);
+  });
+}
+
 template <typename ArrayType>
 std::span<const std::byte> binary_at(const arrow::Array& array, std::int64_t row) {
   const std::string_view view = static_cast<const ArrayType&>(array).GetView(row);
@@ -165,11 +175,7 @@ class ParquetImages final : public ImageSource {
  public:
   ParquetImages(const std::string& path, const ImageSourceOptions& options)
       : path_(path), size_(options.size), reader_(open_reader({path, nullptr, {}, {}})) {
-    std::shared_ptr<arrow::Schema> schema;
-    guarded(path_, [&] {
-      const arrow::Status status = reader_->GetSchema(&schema);
-      return status.ok() ? arrow::Result<bool>(true) : arrow::Result<bool>(status);
-    });
+    const std::shared_ptr<arrow::Schema> schema = read_schema(*reader_, path_);
     const std::size_t image =
         choose_column(*schema, options.image, {"image", "img", "jpeg", "jpg", "png", "bytes"},
                       can_be_image, "image files (bytes)", "image", path_);
@@ -251,6 +257,13 @@ class ParquetImages final : public ImageSource {
 };
 
 }  // namespace
+
+bool parquet_holds_images(const std::string& path) {
+  const auto reader = open_reader({path, nullptr, {}, {}});
+  const arrow::FieldVector fields = read_schema(*reader, path)->fields();
+  return std::any_of(fields.begin(), fields.end(),
+                     [](const auto& field) { return can_be_image(*field->type()); });
+}
 
 std::unique_ptr<ImageSource> open_image_parquet(const std::string& path,
                                                 const ImageSourceOptions& options) {

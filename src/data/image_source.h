@@ -66,6 +66,8 @@ enum class ImageFormat { kIdxImages, kIdxLabels, kCifar, kParquet, kFolder };
 /// size: as in ImageSourceOptions, so that large JPEGs are not decoded in full.
 [[nodiscard]] std::unique_ptr<ImageSource> open_image_parquet(const std::string& path,
                                                               const ImageSourceOptions& options);
+/// Whether a Parquet file has a column that could be image files.
+[[nodiscard]] bool parquet_holds_images(const std::string& path);
 [[nodiscard]] std::unique_ptr<ImageSource> open_image_folder(const std::string& path,
                                                              std::int64_t size);
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 #include "bad_rows.h"
@@ -235,6 +236,29 @@ ImageFormat detect_image_format(const std::string& path) {
     return ImageFormat::kCifar;
   }
   throw Error(ErrorKind::kFormat, "not a format of images that is known", path, kFormatHint);
+}
+
+bool holds_images(const std::string& entry) {
+  const std::string path = parse_image_entry(entry).path;
+  if (!std::filesystem::exists(path)) return false;
+  if (std::filesystem::exists(path + "/config.toml")) return false;
+  try {
+    switch (detect_image_format(path)) {
+      case ImageFormat::kCifar:
+        return path.ends_with(".bin");
+      case ImageFormat::kParquet:
+        return parquet_holds_images(path);
+      case ImageFormat::kFolder:
+        return open_image_folder(path, 0)->count() > 0;
+      case ImageFormat::kIdxImages:
+        return true;
+      case ImageFormat::kIdxLabels:
+        return false;
+    }
+  } catch (const Error&) {
+    // Another kind of file, or none at all.
+  }
+  return false;
 }
 
 ImageSet read_images(const ImageSourceOptions& options) {

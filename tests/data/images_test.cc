@@ -278,6 +278,26 @@ TEST(ImagesTest, ThreadsDoNotChangeWhatIsRead) {
   }
 }
 
+TEST(ImagesTest, FilesOfImagesAreToldFromOthers) {
+  const TempDir dir;
+  write_idx_pair(dir.file("t"), 3, 3);
+  write_text(dir.file("c.bin"), encode_cifar({{4}}, {make_pixels(32, 32, 3, 1)}));
+  write_image_parquet(dir.file("p.parquet"), {"x"}, {0}, 1);
+  write_parquet(dir.file("numbers.parquet"), *make_table({{"label", arrow::int64(), "[1]"}}));
+  write_text(dir.file("text"), "some text");
+  std::filesystem::create_directories(dir.file("folder/cat"));
+  write_text(dir.file("folder/cat/1.png"), "x");
+  std::filesystem::create_directories(dir.file("run/checkpoint"));
+  write_text(dir.file("run/config.toml"), "");
+  for (const char* name :
+       {"t-images-idx3-ubyte", "t-images-idx3-ubyte[0:2]", "c.bin", "p.parquet", "folder"}) {
+    EXPECT_TRUE(holds_images(dir.file(name))) << name;
+  }
+  for (const char* name : {"t-labels-idx1-ubyte", "numbers.parquet", "text", "run", "gone"}) {
+    EXPECT_FALSE(holds_images(dir.file(name))) << name;
+  }
+}
+
 TEST(ImagesTest, ASliceIsAPartAsItIs) {
   const TempDir dir;
   write_idx_pair(dir.file("t"), 30, 10);

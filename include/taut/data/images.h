@@ -66,6 +66,11 @@ struct ImageSourceOptions {
 /// kConfig (range, options), kIo.
 [[nodiscard]] ImageSet read_images(const ImageSourceOptions& options);
 
+/// Whether an entry looks like images to read_images(): an IDX file, a Parquet file with a column
+/// of bytes, a CIFAR file called .bin, or a folder with images in sub-folders (and no config.toml,
+/// for then it is a run). False for a path that is not there.
+[[nodiscard]] bool holds_images(const std::string& entry);
+
 /// Images [begin, end) as a set of its own. Errors: kInvalidArgument for an empty range or one
 /// outside the set.
 [[nodiscard]] ImageSet slice(const ImageSet& images, std::int64_t begin, std::int64_t end);
