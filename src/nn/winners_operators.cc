@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "nn/translated.h"
 #include "nn/winners_tensor.h"
@@ -60,6 +61,29 @@ Tensor winners_backward_cpu(const Tensor& gradient, const Tensor& y, std::string
 Tensor winners_backward_meta(const Tensor& /*gradient*/, const Tensor& y, std::string_view /*unit*/,
                              std::int64_t /*block*/) {
   return at::empty_like(in_known_layout(y));
+}
+
+// Scores of all units of x, float32 [units]; see WinnerSelector::append_scores.
+Tensor winner_scores_cpu(const Tensor& x, std::string_view unit, std::string_view score,
+                         std::int64_t block) {
+  return translated([&] {
+    const auto options = options_of(1.0, unit, score, "exact", block, 0.0);
+    check_winners_input(x, options);
+    const Tensor values = in_known_layout(x.to(at::kFloat));
+    std::vector<float> scores;
+    selector_of(values, options).append_scores(values.const_data_ptr<float>(), scores);
+    return at::tensor(scores);
+  });
+}
+
+double winner_threshold(const Tensor& scores, double rate) {
+  return translated([&] {
+    TORCH_CHECK_VALUE(scores.scalar_type() == at::kFloat, "scores must be float32, got ",
+                      scores.scalar_type());
+    Tensor copy = scores.contiguous().clone();
+    return static_cast<double>(sparsity::threshold_for_rate(
+        {copy.mutable_data_ptr<float>(), static_cast<std::size_t>(copy.numel())}, rate));
+  });
 }
 
 Tensor call_winners(const Tensor& x, double rate, std::string_view unit, std::string_view score,
@@ -144,11 +168,16 @@ TORCH_LIBRARY_FRAGMENT(taut, library) {
       "winners(Tensor x, float rate, str unit, str score=\"mean_magnitude\", str "
       "select=\"exact\", int block=8, float threshold=0.) -> Tensor");
   library.def("winners_backward(Tensor gradient, Tensor y, str unit, int block=8) -> Tensor");
+  library.def(
+      "winner_scores(Tensor x, str unit, str score=\"mean_magnitude\", int block=8) -> Tensor");
+  library.def("winner_threshold(Tensor scores, float rate) -> float");
 }
 
 TORCH_LIBRARY_IMPL(taut, CPU, library) {
   library.impl("winners", &winners_cpu);
   library.impl("winners_backward", &winners_backward_cpu);
+  library.impl("winner_scores", &winner_scores_cpu);
+  library.impl("winner_threshold", &winner_threshold);
 }
 
 TORCH_LIBRARY_IMPL(taut, Meta, library) {
