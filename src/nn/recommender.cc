@@ -311,7 +311,7 @@ void Recommender::predict(const RecommenderInput& input, std::span<float> logits
   });
 }
 
-void Recommender::save(SectionWriter& file, const std::string& prefix) const {
+void Recommender::save(SectionSink& file, const std::string& prefix) const {
   torch::serialize::OutputArchive archive;
   for (std::size_t i = 0; i < impl_->parameters.size(); ++i) {
     archive.write(impl_->names[i], impl_->parameters[i].detach());
@@ -324,7 +324,7 @@ void Recommender::save(SectionWriter& file, const std::string& prefix) const {
   file.add(prefix + "dense", std::string_view(stream.view()));
 }
 
-void Recommender::load(const SectionReader& file, const std::string& prefix) {
+void Recommender::load(const SectionSource& file, const std::string& prefix) {
   const std::string_view bytes = file.text(prefix + "dense");
   const torch::NoGradGuard no_grad;
   std::vector<Tensor> loaded(impl_->parameters.size());
