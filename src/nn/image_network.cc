@@ -147,6 +147,7 @@ ImageNetwork::Impl::Impl(const ImageNetworkOptions& o, std::shared_ptr<ThreadPoo
   values = initial_values(spec, o.seed);
   average = cloned(values);
   masks.resize(spec.layers.size());
+  maps.resize(spec.layers.size());
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
     for (Tensor* parameter : {&values.weights[i], &values.biases[i]}) {
       if (!parameter->defined()) continue;
@@ -189,7 +190,8 @@ ForwardOptions ImageNetwork::Impl::forward_options(bool training) const {
   forward.training = training;
   forward.bf16 = options.bf16;
   forward.winners = &options.winners;
-  forward.ranges = quantized ? &activation_ranges : nullptr;
+  forward.maps = &maps;
+  forward.codes = quantized ? &codes : nullptr;
   return forward;
 }
 
@@ -392,8 +394,8 @@ std::int64_t ImageNetwork::parameter_count() const {
   return count;
 }
 
-std::vector<ActivationRange> ImageNetwork::ranges() const {
-  return impl_->activation_ranges;
+const std::vector<InputCodes>& ImageNetwork::input_codes() const noexcept {
+  return impl_->codes;
 }
 
 }  // namespace taut::nn

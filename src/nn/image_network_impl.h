@@ -59,7 +59,8 @@ struct ImageNetwork::Impl {
   NetworkValues values;
   NetworkValues average;
   std::vector<torch::Tensor> masks;  ///< by layer, undefined where nothing is pruned
-  std::vector<ActivationRange> activation_ranges;
+  std::vector<torch::Tensor> maps;   ///< by layer, undefined where all maps are kept
+  std::vector<InputCodes> codes;
   bool quantized = false;
   std::shared_ptr<const ImageNetwork> teacher;
   double teacher_weight = 0;

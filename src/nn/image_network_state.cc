@@ -31,7 +31,7 @@ Tensor read_like(torch::serialize::InputArchive& archive, const std::string& pat
 
 }  // namespace
 
-void ImageNetwork::save(SectionWriter& file, const std::string& prefix) const {
+void ImageNetwork::save(SectionSink& file, const std::string& prefix) const {
   torch::serialize::OutputArchive archive;
   visit_values(impl_->spec, impl_->values,
                [&](const std::string& name, const Tensor& t) { archive.write(name, t.detach()); });
@@ -39,9 +39,9 @@ void ImageNetwork::save(SectionWriter& file, const std::string& prefix) const {
     archive.write("average." + name, t);
   });
   for (std::size_t i = 0; i < impl_->masks.size(); ++i) {
-    if (impl_->masks[i].defined()) {
-      archive.write(impl_->spec.layers[i].name + ".mask", impl_->masks[i]);
-    }
+    const std::string& name = impl_->spec.layers[i].name;
+    if (impl_->masks[i].defined()) archive.write(name + ".mask", impl_->masks[i]);
+    if (impl_->maps[i].defined()) archive.write(name + ".maps", impl_->maps[i]);
   }
   torch::serialize::OutputArchive optimizer;
   impl_->optimizer->save(optimizer);
@@ -49,18 +49,19 @@ void ImageNetwork::save(SectionWriter& file, const std::string& prefix) const {
   std::ostringstream stream;
   archive.save_to(stream);
   file.add(prefix + "network", std::string_view(stream.view()));
-  file.add_array(prefix + "ranges", std::span<const ActivationRange>(impl_->activation_ranges));
+  file.add_array(prefix + "codes", std::span<const InputCodes>(impl_->codes));
   const std::vector<double> switches = {impl_->quantized ? 1.0 : 0.0};
   file.add_array(prefix + "quantized", std::span<const double>(switches));
   file.add_array(prefix + "rates", std::span<const double>(impl_->options.winners.rates));
 }
 
-void ImageNetwork::load(const SectionReader& file, const std::string& prefix, bool state) {
+void ImageNetwork::load(const SectionSource& file, const std::string& prefix, bool state) {
   const std::string_view bytes = file.text(prefix + "network");
   const torch::NoGradGuard no_grad;
   const std::string path(file.path());
   std::vector<std::pair<Tensor, Tensor>> loaded;  // where to, what
   std::vector<Tensor> masks(impl_->masks.size());
+  std::vector<Tensor> maps(impl_->maps.size());
   try {
     torch::serialize::InputArchive archive;
     archive.load_from(bytes.data(), bytes.size());
@@ -72,6 +73,7 @@ void ImageNetwork::load(const SectionReader& file, const std::string& prefix, bo
     });
     for (std::size_t i = 0; i < masks.size(); ++i) {
       archive.try_read(impl_->spec.layers[i].name + ".mask", masks[i]);
+      archive.try_read(impl_->spec.layers[i].name + ".maps", maps[i]);
     }
     if (state) {
       torch::serialize::InputArchive optimizer;
@@ -82,10 +84,11 @@ void ImageNetwork::load(const SectionReader& file, const std::string& prefix, bo
     throw Error(ErrorKind::kFormat,
                 concat("the network does not fit: ", failed.what_without_backtrace()), path, kMend);
   }
-  const auto ranges = file.array<ActivationRange>(prefix + "ranges");
+  const auto codes = file.array<InputCodes>(prefix + "codes");
   for (auto& [target, value] : loaded) target.copy_(value);
   impl_->masks = std::move(masks);
-  impl_->activation_ranges.assign(ranges.begin(), ranges.end());
+  impl_->maps = std::move(maps);
+  impl_->codes.assign(codes.begin(), codes.end());
   impl_->quantized = file.array<double>(prefix + "quantized").front() != 0;
   if (state) {
     const auto rates = file.array<double>(prefix + "rates");

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "taut/core/error.h"
+#include "taut/nn/quantize.h"
 #include "taut/nn/winners.h"
 
 namespace taut::nn {
@@ -15,23 +16,6 @@ constexpr double kNormEpsilon = 1e-5;
 
 bool is_map(const ImageShape& shape) {
   return shape.height * shape.width > 1;
-}
-
-// Weights in 8 bits per output channel, symmetric.
-Tensor quantized_weight(const Tensor& weight) {
-  const Tensor flat = weight.detach().reshape({weight.size(0), -1});
-  const Tensor scale = flat.abs().amax(1).clamp_min(1e-12).div(127.0);
-  const Tensor zero = torch::zeros({weight.size(0)}, torch::kInt);
-  return at::fake_quantize_per_channel_affine(weight, scale, zero, 0, -127, 127);
-}
-
-// Activations in 8 bits per tensor: 0 .. 255 where none is below zero, else -127 .. 127.
-Tensor quantized_activation(const Tensor& x, const ActivationRange& range) {
-  if (range.low >= 0) {
-    return at::fake_quantize_per_tensor_affine(x, std::max(range.high, 1e-12f) / 255.0, 0, 0, 255);
-  }
-  const float most = std::max(-range.low, range.high);
-  return at::fake_quantize_per_tensor_affine(x, most / 127.0, 0, -127, 127);
 }
 
 class Pass {
@@ -91,9 +75,12 @@ class Pass {
     if (options_.at_weighted) options_.at_weighted(static_cast<int>(i), input);
     Tensor x = input;
     Tensor weight = values_.weights[i];
-    if (options_.ranges != nullptr) {
-      weight = quantized_weight(weight);
-      x = cast(quantized_activation(x.to(torch::kFloat32), (*options_.ranges)[i]));
+    if (options_.codes != nullptr) {
+      const InputCodes& codes = (*options_.codes)[i];
+      weight = fake_quantize_weight(weight);
+      x = fake_quantize(
+          x, codes.scale,
+          codes.is_unsigned != 0 ? sparsity::Codes::kUnsigned : sparsity::Codes::kSigned);
     }
     weight = cast(weight);
     const Tensor& bias = values_.biases[i];
@@ -135,6 +122,10 @@ class Pass {
                         .rate = rate,
                         .block = policy.block});
       }
+    }
+    if (options_.maps != nullptr && (*options_.maps)[static_cast<std::size_t>(index)].defined()) {
+      const Tensor& kept = (*options_.maps)[static_cast<std::size_t>(index)];
+      y = y * (y.dim() == 4 ? kept.view({1, -1, 1, 1}) : kept).to(y.scalar_type());
     }
     if (options_.at_site) options_.at_site(index, x, y);
     return y;

@@ -46,9 +46,10 @@ struct NormStatistics {
 struct ForwardOptions {
   bool training = false;  ///< normalizations use the piece's own statistics
   bool bf16 = false;
-  const WinnerPolicy* winners = nullptr;                 ///< null: dense
-  const std::vector<ActivationRange>* ranges = nullptr;  ///< not null: 8 bits
-  NormStatistics* statistics = nullptr;                  ///< filled while training
+  const WinnerPolicy* winners = nullptr;             ///< null: dense
+  const std::vector<torch::Tensor>* maps = nullptr;  ///< by layer, [1, channels, 1, 1]: 0 or 1
+  const std::vector<InputCodes>* codes = nullptr;    ///< not null: 8 bits
+  NormStatistics* statistics = nullptr;              ///< filled while training
   /// Called with (site's layer, before, after) at each site, if set.
   std::function<void(int, const torch::Tensor&, const torch::Tensor&)> at_site;
   /// Called with (layer, its input) at each convolution and linear layer, if set.

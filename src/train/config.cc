@@ -6,42 +6,12 @@
 #include "train/config_io.h"
 
 namespace taut::train {
-namespace {
-
-template <typename Enum>
-struct Spelling {
-  const char* name;
-  Enum value;
+template <>
+struct Spellings<data::ScalingKind> {
+  static constexpr std::array kAll = {std::pair{"none", data::ScalingKind::kNone},
+                                      std::pair{"standard", data::ScalingKind::kStandard},
+                                      std::pair{"log", data::ScalingKind::kLog}};
 };
-
-constexpr std::array<Spelling<data::ScalingKind>, 3> kScalings = {{
-    {"none", data::ScalingKind::kNone},
-    {"standard", data::ScalingKind::kStandard},
-    {"log", data::ScalingKind::kLog},
-}};
-constexpr std::array<Spelling<data::OnBadRow>, 2> kOnBadRow = {{
-    {"fail", data::OnBadRow::kFail},
-    {"skip", data::OnBadRow::kSkip},
-}};
-
-template <typename Enum, std::size_t N>
-Enum enum_of(const std::string& text, const std::array<Spelling<Enum>, N>& spellings) {
-  std::vector<std::string> known;
-  for (const auto& spelling : spellings) {
-    if (text == spelling.name) return spelling.value;
-    known.emplace_back(spelling.name);
-  }
-  throw Error(ErrorKind::kConfig, concat("unknown value \"", text, "\""), {}, suggest(text, known));
-}
-
-template <typename Enum, std::size_t N>
-std::string name_of(Enum value, const std::array<Spelling<Enum>, N>& spellings) {
-  return std::find_if(spellings.begin(), spellings.end(),
-                      [&](const auto& spelling) { return spelling.value == value; })
-      ->name;
-}
-
-}  // namespace
 
 template <>
 struct EnumText<embedding::ValueType> {
@@ -73,16 +43,6 @@ template <>
 struct EnumText<embedding::Keys> {
   static embedding::Keys parse(const std::string& text) { return embedding::parse_keys(text); }
   static std::string name(embedding::Keys value) { return embedding::to_string(value); }
-};
-template <>
-struct EnumText<data::ScalingKind> {
-  static data::ScalingKind parse(const std::string& text) { return enum_of(text, kScalings); }
-  static std::string name(data::ScalingKind value) { return name_of(value, kScalings); }
-};
-template <>
-struct EnumText<data::OnBadRow> {
-  static data::OnBadRow parse(const std::string& text) { return enum_of(text, kOnBadRow); }
-  static std::string name(data::OnBadRow value) { return name_of(value, kOnBadRow); }
 };
 
 namespace {

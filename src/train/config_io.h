@@ -37,10 +37,34 @@ struct NumberList {
   std::vector<double>& numbers;
 };
 
-/// How the values of an enum are spelled; specialized for each enum that a config has:
-/// static Enum parse(const std::string&) and static std::string name(Enum).
+/// The names of an enum's values in configs: specialized with a static array kAll of pairs.
 template <typename Enum>
-struct EnumText;
+struct Spellings;
+
+template <>
+struct Spellings<data::OnBadRow> {
+  static constexpr std::array kAll = {std::pair{"fail", data::OnBadRow::kFail},
+                                      std::pair{"skip", data::OnBadRow::kSkip}};
+};
+
+/// Reads and writes an enum's values; specialized for enums that bring functions of their own.
+template <typename Enum>
+struct EnumText {
+  static Enum parse(const std::string& text) {
+    std::vector<std::string> known;
+    for (const auto& [name, value] : Spellings<Enum>::kAll) {
+      if (text == name) return value;
+      known.emplace_back(name);
+    }
+    throw Error(ErrorKind::kConfig, concat("unknown value \"", text, "\""), {},
+                suggest(text, known));
+  }
+  static std::string name(Enum value) {
+    const auto& all = Spellings<Enum>::kAll;
+    return std::find_if(all.begin(), all.end(), [&](const auto& s) { return s.second == value; })
+        ->first;
+  }
+};
 
 [[noreturn]] void throw_value(const Origin& origin, std::string_view wanted, const toml::node& got);
 

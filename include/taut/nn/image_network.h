@@ -13,6 +13,8 @@
 #include "taut/core/thread_pool.h"
 #include "taut/nn/network.h"
 #include "taut/nn/recommender.h"
+#include "taut/sparsity/prune.h"
+#include "taut/sparsity/quantize.h"
 #include "taut/sparsity/winners.h"
 
 namespace taut::nn {
@@ -71,10 +73,10 @@ struct SiteReport {
   double entropy = 0;  ///< mean over channels, bits
 };
 
-/// What 8 bits stand for at the input of one layer.
-struct ActivationRange {
-  float low = 0;
-  float high = 0;
+/// The 8 bits at the input of a convolution or linear layer; scale 0 for other layers.
+struct InputCodes {
+  float scale = 0;
+  std::int32_t is_unsigned = 0;  ///< 0 .. 255 (behind a ReLU), else -127 .. 127
 };
 
 /// A network and its optimizer. A batch is cut into pieces of a fixed number of examples, each
@@ -108,20 +110,17 @@ class ImageNetwork {
   /// logits [size, classes] of the averaged parameters where options.ema is on.
   void predict(const ImageInput& input, std::span<float> logits) const;
 
-  /// Prunes by magnitude and holds what is pruned at zero in all later steps. scope: "layer" (the
-  /// same share of each layer), "global", "2:4", "block" (4 x 4), "channels" (output channels of
-  /// least norm: static feature map pruning; "maps" ranks them by `map_scores` instead). The last
-  /// layer is left out of "channels" and "maps". Errors: kConfig for scope or share.
-  void prune(double share, const std::string& scope,
-             const std::vector<std::vector<double>>& map_scores = {});
-  /// Mean magnitude of each output channel at each site's layer over images, for prune("maps").
-  [[nodiscard]] std::vector<std::vector<double>> map_scores(const ImageInput& input) const;
+  /// Prunes weights by magnitude and holds what is pruned at zero in all later steps; pruning again
+  /// replaces the masks. Errors: kConfig for options that are out of range.
+  void prune(const sparsity::PruneOptions& options);
+  /// Static feature map pruning: keeps the share rate (one, or one for each site) of the channels
+  /// of each site, those of the largest mean magnitude on images, for all inputs alike.
+  void prune_maps(const std::vector<double>& rates, const ImageInput& images);
   /// Share of weights that are exactly zero, over all layers.
   [[nodiscard]] double pruned_share() const;
 
-  /// Finds what activations range over. method: "min_max", "percentile" (99.99 %) or "mse" (least
-  /// squared error of 8 bits).
-  void calibrate(const ImageInput& input, const std::string& method);
+  /// Finds the scales of activations from images.
+  void calibrate(const ImageInput& images, sparsity::Calibration calibration);
   /// From now on weights (per output channel) and inputs of layers pass through 8 bits, gradients
   /// as if they did not. Needs calibrate() first, kConfig otherwise.
   void set_quantized(bool quantized);
@@ -133,16 +132,16 @@ class ImageNetwork {
   [[nodiscard]] std::vector<SiteReport> report_sites(const ImageInput& input) const;
 
   /// Everything: parameters, averages, masks, ranges, optimizer, as the section prefix + "network".
-  void save(SectionWriter& file, const std::string& prefix) const;
+  void save(SectionSink& file, const std::string& prefix) const;
   /// Restores the same bits. kFormat when shapes differ. state: also the optimizer's.
-  void load(const SectionReader& file, const std::string& prefix, bool state = true);
+  void load(const SectionSource& file, const std::string& prefix, bool state = true);
 
   /// Parameters and statistics that predict, by name: "conv1.weight" ..., "norm1.mean",
   /// "norm1.variance".
   [[nodiscard]] std::vector<NamedTensor> parameters() const;
   [[nodiscard]] std::int64_t parameter_count() const;
-  /// Ranges by layer; empty before calibrate().
-  [[nodiscard]] std::vector<ActivationRange> ranges() const;
+  /// By layer; empty before calibrate().
+  [[nodiscard]] const std::vector<InputCodes>& input_codes() const noexcept;
 
  private:
   struct Impl;
