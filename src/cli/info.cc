@@ -8,6 +8,7 @@
 #include "cli/version.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
+#include "taut/core/snapshot.h"
 #include "taut/core/text.h"
 #include "taut/core/thread_pool.h"
 #include "taut/embedding/embedding.h"
@@ -44,7 +45,8 @@ Json run_info(const std::string& run) {
 }
 
 // A file of ours: its sections, each verified against its checksum.
-Json sections_info(const SectionReader& file, const std::string& kind) {
+template <typename Reader>
+Json sections_info(const Reader& file, const std::string& kind) {
   Json sections = Json::object();
   for (const std::string& name : file.names()) {
     sections[name] = file.section(name).size();
@@ -57,7 +59,10 @@ Json sections_info(const SectionReader& file, const std::string& kind) {
 
 Json file_info(const std::string& path) {
   const SectionIdentity identity = identify_sections(path);
-  return sections_info(SectionReader(path, identity.kind, identity.version), identity.kind);
+  const SectionReader file(path, identity.kind, identity.version);
+  if (!is_snapshot(file)) return sections_info(file, identity.kind);
+  return sections_info(SnapshotReader(path, {.kind = identity.kind, .version = identity.version}),
+                       identity.kind);
 }
 
 void print_info(const Json& info) {

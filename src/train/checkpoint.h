@@ -1,5 +1,6 @@
 #pragma once
-// Checkpoints of a run: RUN/checkpoint/step-N.taut, the last two of them, and best.taut.
+// Checkpoints of a run: RUN/checkpoint/step-N.taut, the last two of them, and best.taut. Each is a
+// snapshot of which only what changed is written; no two of them share a file.
 
 #include <cstdint>
 #include <optional>
@@ -38,7 +39,8 @@ class CheckpointFolder {
  public:
   explicit CheckpointFolder(const std::string& run);
 
-  /// Writes step-N.taut, then removes all but the last two.
+  /// Writes step-N.taut, then removes all but the last two and what these do not need. Killed at
+  /// any moment, the last one that was there is whole.
   void write(const LoopState& state, const Model& model) const;
   /// Writes best.taut.
   void write_best(const LoopState& state, const Model& model) const;

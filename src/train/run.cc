@@ -10,6 +10,7 @@
 #include "taut/core/file.h"
 #include "taut/core/log.h"
 #include "taut/core/progress.h"
+#include "taut/core/snapshot.h"
 #include "taut/core/text.h"
 #include "train/checkpoint.h"
 #include "train/metrics_file.h"
@@ -86,6 +87,7 @@ class Trainer {
 
  private:
   void restore() {
+    remove_abandoned_files(options_.run);
     const std::optional<std::string> newest = checkpoints_.newest();
     if (newest) {
       state_ = read_checkpoint(*newest, model_);

@@ -100,8 +100,9 @@ def test_info_tells_about_build_run_checkpoint_and_package(taut, workspace):
     taut("train", workspace / "ctr.toml", "--out", run)
     taut("export", run, package)
     assert taut("info", run, "--json").json["summary"]["method"] == "elastic"
-    checkpoint = next((run / "checkpoint").iterdir())
-    assert taut("info", checkpoint, "--json").json["kind"] == "ckpt"
+    checkpoint = next((run / "checkpoint").glob("step-*.taut"))
+    held = taut("info", checkpoint, "--json").json
+    assert held["kind"] == "ckpt" and "embedding/options" in held["sections"]
     info = taut("info", package, "--json").json
     assert info["metadata"]["input"]["categorical"] == ["c_user", "c_item"]
 
