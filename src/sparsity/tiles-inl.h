@@ -22,23 +22,38 @@ namespace taut::sparsity::HWY_NAMESPACE {
 // Positions that are turned at once: at least a cache line of floats, more for few channels, since
 // lines that follow one another are fetched ahead.
 inline std::int64_t tile_of(const Shape& shape) {
-  return std::clamp<std::int64_t>(8192 / shape.channels, 16, 128);
+  return std::clamp<std::int64_t>(4096 / shape.channels, 16, 64);
 }
 
-// rows [count, channels] = values [channels, stride], the first count of each.
+// Distance between rows: a cache line more than a row, so that rows of a power of two in size do
+// not evict one another from the cache.
+template <typename Value>
+std::int64_t row_stride(std::int64_t channels) {
+  return channels + 64 / static_cast<std::int64_t>(sizeof(Value));
+}
+
+template <typename Value>
+std::vector<Value> tile_rows(const Shape& shape) {
+  return std::vector<Value>(
+      static_cast<std::size_t>(tile_of(shape) * row_stride<Value>(shape.channels)));
+}
+
+// rows [count, row_stride] = values [channels, stride], the first count of each.
 template <typename Value>
 void turn_in(const Value* values, std::int64_t stride, std::int64_t channels, std::int64_t count,
              Value* rows) {
+  const std::int64_t row = row_stride<Value>(channels);
   for (std::int64_t c = 0; c < channels; ++c, values += stride) {
-    for (std::int64_t p = 0; p < count; ++p) rows[p * channels + c] = values[p];
+    for (std::int64_t p = 0; p < count; ++p) rows[p * row + c] = values[p];
   }
 }
 
 template <typename Value>
 void turn_out(const Value* rows, std::int64_t stride, std::int64_t channels, std::int64_t count,
               Value* values) {
+  const std::int64_t row = row_stride<Value>(channels);
   for (std::int64_t c = 0; c < channels; ++c, values += stride) {
-    for (std::int64_t p = 0; p < count; ++p) values[p] = rows[p * channels + c];
+    for (std::int64_t p = 0; p < count; ++p) values[p] = rows[p * row + c];
   }
 }
 
@@ -65,11 +80,12 @@ void for_position_rows(const Shape& shape, Layout layout, std::int64_t begin, st
     for (std::int64_t at = begin; at < end; ++at) body(x + at * channels, y + at * channels);
     return;
   }
-  std::vector<Value> rows(static_cast<std::size_t>(tile_of(shape) * channels));
+  std::vector<Value> rows = tile_rows<Value>(shape);
+  const std::int64_t stride = row_stride<Value>(channels);
   for_tiles(shape, begin, end, [&](std::int64_t first, std::int64_t count) {
     turn_in(x + first, shape.positions(), channels, count, rows.data());
     for (std::int64_t p = 0; p < count; ++p) {
-      body(rows.data() + p * channels, rows.data() + p * channels);
+      body(rows.data() + p * stride, rows.data() + p * stride);
     }
     turn_out(rows.data(), shape.positions(), channels, count, y + first);
   });
@@ -84,10 +100,11 @@ void read_position_rows(const Shape& shape, Layout layout, const Value* x, Body&
     for (std::int64_t at = 0; at < all; ++at) body(x + at * channels);
     return;
   }
-  std::vector<Value> rows(static_cast<std::size_t>(tile_of(shape) * channels));
+  std::vector<Value> rows = tile_rows<Value>(shape);
+  const std::int64_t stride = row_stride<Value>(channels);
   for_tiles(shape, 0, all, [&](std::int64_t first, std::int64_t count) {
     turn_in(x + first, shape.positions(), channels, count, rows.data());
-    for (std::int64_t p = 0; p < count; ++p) body(rows.data() + p * channels);
+    for (std::int64_t p = 0; p < count; ++p) body(rows.data() + p * stride);
   });
 }
 
