@@ -8,6 +8,7 @@
 #define TAUT_SPARSITY_TILES_INL_H
 #endif
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
@@ -38,23 +39,39 @@ std::vector<Value> tile_rows(const Shape& shape) {
       static_cast<std::size_t>(tile_of(shape) * row_stride<Value>(shape.channels)));
 }
 
+// Channels ahead whose lines are fetched, since channels lie far apart.
+constexpr std::int64_t kAhead = 12;
+
+// Calls body(channel, position) for count positions of each channel; values is what is touched.
+template <typename Value, class Body>
+void for_tile(const Value* values, std::int64_t stride, std::int64_t channels, std::int64_t count,
+              Body&& body) {
+  constexpr std::int64_t kLine = 16;
+  for (std::int64_t c = 0; c < channels; ++c) {
+    std::int64_t p = 0;
+    for (; p + kLine <= count; p += kLine) {
+      hwy::Prefetch(values + std::min(c + kAhead, channels - 1) * stride + p);
+      for (std::int64_t i = p; i < p + kLine; ++i) body(c, i);
+    }
+    for (; p < count; ++p) body(c, p);
+  }
+}
+
 // rows [count, row_stride] = values [channels, stride], the first count of each.
 template <typename Value>
 void turn_in(const Value* values, std::int64_t stride, std::int64_t channels, std::int64_t count,
              Value* rows) {
   const std::int64_t row = row_stride<Value>(channels);
-  for (std::int64_t c = 0; c < channels; ++c, values += stride) {
-    for (std::int64_t p = 0; p < count; ++p) rows[p * row + c] = values[p];
-  }
+  for_tile(values, stride, channels, count,
+           [=](std::int64_t c, std::int64_t p) { rows[p * row + c] = values[c * stride + p]; });
 }
 
 template <typename Value>
 void turn_out(const Value* rows, std::int64_t stride, std::int64_t channels, std::int64_t count,
               Value* values) {
   const std::int64_t row = row_stride<Value>(channels);
-  for (std::int64_t c = 0; c < channels; ++c, values += stride) {
-    for (std::int64_t p = 0; p < count; ++p) values[p] = rows[p * row + c];
-  }
+  for_tile(values, stride, channels, count,
+           [=](std::int64_t c, std::int64_t p) { values[c * stride + p] = rows[p * row + c]; });
 }
 
 // Calls body(example's first value, position, count) for tiles of the positions [begin, end) of all
