@@ -21,7 +21,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace taut::sparsity::HWY_NAMESPACE {
 
-constexpr std::int64_t kPartialSums = 16;
+constexpr std::int64_t kMapSums = 16;
+constexpr std::int64_t kBlockSums = 8;
 
 template <class D>
 hn::Vec<D> load_numbers(D d, const float* x) {
@@ -57,9 +58,9 @@ struct ScoreRule {
   }
 };
 
-template <class Rule>
+template <class Rule, std::int64_t kSums>
 float join_partial(float* partial, std::int64_t stride, std::int64_t n) {
-  for (std::int64_t half = kPartialSums / 2; half > 0; half /= 2) {
+  for (std::int64_t half = kSums / 2; half > 0; half /= 2) {
     for (std::int64_t i = 0; i < half; ++i) {
       partial[i * stride] = Rule::join(partial[i * stride], partial[(i + half) * stride]);
     }
@@ -67,15 +68,16 @@ float join_partial(float* partial, std::int64_t stride, std::int64_t n) {
   return Rule::finish(partial[0], n);
 }
 
-template <class Rule, typename Value>
-float score_map(const Value* x, std::int64_t n) {
-  const hn::CappedTag<float, kPartialSums> d;
+// The score of n values in a row.
+template <class Rule, std::int64_t kSums, typename Value>
+float score_run(const Value* x, std::int64_t n) {
+  const hn::CappedTag<float, kSums> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const std::int64_t whole = n / kPartialSums * kPartialSums;
-  HWY_ALIGN float partial[kPartialSums];
-  for (std::int64_t lane = 0; lane < kPartialSums; lane += lanes) {
+  const std::int64_t whole = n / kSums * kSums;
+  HWY_ALIGN float partial[kSums];
+  for (std::int64_t lane = 0; lane < kSums; lane += lanes) {
     auto sum = hn::Zero(d);
-    for (std::int64_t i = lane; i < whole; i += kPartialSums) {
+    for (std::int64_t i = lane; i < whole; i += kSums) {
       sum = Rule::join(sum, Rule::part(load_numbers(d, x + i)));
     }
     hn::Store(sum, d, partial + lane);
@@ -84,7 +86,7 @@ float score_map(const Value* x, std::int64_t n) {
     float& sum = partial[i - whole];
     sum = Rule::join(sum, Rule::part(number_of(key_of(x[i]))));
   }
-  return join_partial<Rule>(partial, 1, n);
+  return join_partial<Rule, kSums>(partial, 1, n);
 }
 
 template <class Rule, typename Value>
@@ -92,9 +94,9 @@ void score_maps_channels_last(const Value* x, std::int64_t positions, std::int64
                               std::vector<float>& partial, float* scores) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  partial.assign(static_cast<std::size_t>(kPartialSums * channels), 0.0f);
+  partial.assign(static_cast<std::size_t>(kMapSums * channels), 0.0f);
   for (std::int64_t p = 0; p < positions; ++p, x += channels) {
-    float* sums = partial.data() + p % kPartialSums * channels;
+    float* sums = partial.data() + p % kMapSums * channels;
     std::int64_t c = 0;
     for (; c + lanes <= channels; c += lanes) {
       const auto part = Rule::part(load_numbers(d, x + c));
@@ -103,7 +105,7 @@ void score_maps_channels_last(const Value* x, std::int64_t positions, std::int64
     for (; c < channels; ++c) sums[c] = Rule::join(sums[c], Rule::part(number_of(key_of(x[c]))));
   }
   for (std::int64_t c = 0; c < channels; ++c) {
-    scores[c] = join_partial<Rule>(partial.data() + c, channels, positions);
+    scores[c] = join_partial<Rule, kMapSums>(partial.data() + c, channels, positions);
   }
 }
 
@@ -137,7 +139,7 @@ class MapScorer {
         return;
       }
       for (std::int64_t c = 0; c < shape_.channels; ++c) {
-        scores[c] = score_map<Rule>(x + c * positions, positions);
+        scores[c] = score_run<Rule, kMapSums>(x + c * positions, positions);
       }
     });
   }
@@ -155,12 +157,8 @@ void score_blocks(const Value* x, std::int64_t blocks, std::int64_t block, Score
                   float* scores) {
   with_rule(score, [&](auto rule) {
     using Rule = decltype(rule);
-    for (std::int64_t b = 0; b < blocks; ++b, x += block) {
-      float sum = 0;
-      for (std::int64_t i = 0; i < block; ++i) {
-        sum = Rule::join(sum, Rule::part(number_of(key_of(x[i]))));
-      }
-      scores[b] = Rule::finish(sum, block);
+    for (std::int64_t b = 0; b < blocks; ++b) {
+      scores[b] = score_run<Rule, kBlockSums>(x + b * block, block);
     }
   });
 }

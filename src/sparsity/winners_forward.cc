@@ -62,29 +62,53 @@ struct ChosenUnits {
   }
 };
 
-// Elements in channels-last memory: ties that only partly fit are taken in the order of the
+// Elements in channels-last memory, where ties only partly fit: they are taken in the order of the
 // channels-first index.
 template <typename Value>
-void write_first_ties(const ForwardCall<Value>& call, const Value* x, Cut<KeyOf<Value>> cut,
-                      std::vector<std::pair<std::int64_t, std::int64_t>>& tied, Value* y) {
-  const std::int64_t positions = call.shape.positions();
-  const std::int64_t channels = call.shape.channels;
-  tied.clear();
-  for (std::int64_t p = 0; p < positions; ++p) {
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const std::int64_t at = p * channels + c;
-      if (key_of(x[at]) == cut.bound) tied.emplace_back(c * positions + p, at);
+class TurnedTies {
+ public:
+  explicit TurnedTies(const Shape& shape) : shape_(shape) {}
+
+  // The cut's first ties in x [positions, channels].
+  void find(const Value* x, Cut<KeyOf<Value>> cut) {
+    using Key = KeyOf<Value>;
+    const hn::ScalableTag<Key> d;
+    const auto bound = hn::Set(d, cut.bound);
+    const std::int64_t n = shape_.example_size();
+    tied_.clear();
+    std::int64_t i = 0;
+    for (; i + lanes_of<Key>() <= n; i += lanes_of<Key>()) {
+      if (hn::AllFalse(d, hn::Eq(load_key_vector(d, x + i), bound))) continue;
+      for (std::int64_t j = i; j < i + lanes_of<Key>(); ++j) add_if_tied(x, j, cut.bound);
+    }
+    for (; i < n; ++i) add_if_tied(x, i, cut.bound);
+    if (cut.ties < static_cast<std::int64_t>(tied_.size())) {
+      std::nth_element(tied_.begin(), tied_.begin() + cut.ties, tied_.end());
+      tied_.resize(static_cast<std::size_t>(cut.ties));
     }
   }
-  if (cut.ties < static_cast<std::int64_t>(tied.size())) {
-    std::nth_element(tied.begin(), tied.begin() + cut.ties, tied.end());
+
+  void write(Value* y) const {
+    for (const Tied& tie : tied_) y[tie.at] = tie.value;
   }
-  const auto count = std::min(cut.ties, static_cast<std::int64_t>(tied.size()));
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t at = tied[static_cast<std::size_t>(i)].second;
-    y[at] = x[at];
+
+ private:
+  struct Tied {
+    std::int64_t index;  // channels-first
+    std::int64_t at;     // in memory
+    Value value;
+    bool operator<(const Tied& other) const { return index < other.index; }
+  };
+
+  void add_if_tied(const Value* x, std::int64_t at, KeyOf<Value> bound) {
+    if (key_of(x[at]) != bound) return;
+    const std::int64_t channel = at % shape_.channels;
+    tied_.push_back({channel * shape_.positions() + at / shape_.channels, at, x[at]});
   }
-}
+
+  Shape shape_;
+  std::vector<Tied> tied_;
+};
 
 // One example is one contiguous group: neurons, elements.
 template <typename Value>
@@ -93,16 +117,15 @@ void forward_examples(const ForwardCall<Value>& call) {
   const bool turned =
       call.layout == Layout::kChannelsLast && call.shape.positions() > 1 && call.shape.channels > 1;
   Scratch<KeyOf<Value>> scratch;
-  std::vector<std::pair<std::int64_t, std::int64_t>> tied;
+  TurnedTies<Value> ties(call.shape);
   for (std::int64_t example = call.begin; example < call.end; ++example) {
     const Value* x = call.x + example * n;
     Value* y = call.y + example * n;
-    Cut<KeyOf<Value>> cut = cut_of(x, n, call.options, scratch);
+    const Cut<KeyOf<Value>> cut = cut_of(x, n, call.options, scratch);
     if (turned && cut.ties > 0) {
-      // The ties are looked up first: y may be x.
-      std::vector<Value> copy(x, x + n);
-      write_winners(copy.data(), n, {cut.bound, 0}, y);
-      write_first_ties(call, copy.data(), cut, tied, y);
+      ties.find(x, cut);  // before y is written, which may be x
+      write_winners(x, n, {cut.bound, 0}, y);
+      ties.write(y);
     } else {
       write_winners(x, n, cut, y);
     }
@@ -118,16 +141,15 @@ void write_maps(const ForwardCall<Value>& call, const ChosenUnits& chosen, const
     for (std::int64_t c = 0; c < channels; ++c, x += positions, y += positions) {
       if (!chosen.wins(c)) {
         std::fill_n(y, positions, Value{0});
-      } else {
-        write_winners(x, positions, {0, 0}, y);
+      } else if (y != x) {
+        std::copy_n(x, positions, y);
       }
     }
     return;
   }
   for (std::int64_t p = 0; p < positions; ++p, x += channels, y += channels) {
     for (std::int64_t c = 0; c < channels; ++c) {
-      const bool keep = chosen.kept[static_cast<std::size_t>(c)] != 0.0f && key_of(x[c]) != 0;
-      y[c] = keep ? x[c] : Value{0};
+      y[c] = chosen.kept[static_cast<std::size_t>(c)] != 0.0f ? x[c] : Value{0};
     }
   }
 }
@@ -152,6 +174,22 @@ void forward_position(const WinnersOptions& options, const Value* x, std::int64_
   write_winners(x, channels, cut_of(x, channels, options, scratch), y);
 }
 
+// y = x if the block wins, else 0.
+template <typename Value>
+void write_block(bool wins, const Value* x, std::int64_t block, Value* y) {
+  using Key = KeyOf<Value>;
+  const hn::CappedTag<Key, 8> d;
+  const hn::Repartition<Value, decltype(d)> values;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto mask = hn::Set(d, static_cast<Key>(wins ? -1 : 0));
+  std::int64_t i = 0;
+  for (; i + lanes <= block; i += lanes) {
+    const auto kept = hn::And(mask, hn::BitCast(d, hn::LoadU(values, x + i)));
+    hn::StoreU(hn::BitCast(values, kept), values, y + i);
+  }
+  for (; i < block; ++i) y[i] = wins ? x[i] : Value{0};
+}
+
 template <typename Value>
 void forward_blocks(const WinnersOptions& options, const Value* x, ChosenUnits& chosen, Value* y) {
   const std::int64_t block = options.block;
@@ -159,10 +197,7 @@ void forward_blocks(const WinnersOptions& options, const Value* x, ChosenUnits& 
   score_blocks(x, blocks, block, options.score, chosen.scores.data());
   chosen.choose(options);
   for (std::int64_t b = 0; b < blocks; ++b) {
-    const bool wins = chosen.wins(b);
-    for (std::int64_t i = b * block; i < (b + 1) * block; ++i) {
-      y[i] = wins && key_of(x[i]) != 0 ? x[i] : Value{0};
-    }
+    write_block(chosen.wins(b), x + b * block, block, y + b * block);
   }
 }
 

@@ -119,7 +119,7 @@ void winners_reference(const UnitMap& map, const WinnersOptions& options, const 
     for (std::int64_t unit = 0; unit < map.units(); ++unit) {
       for (std::int64_t i = 0; i < map.span(); ++i) {
         const std::int64_t at = map.at(group, unit, i);
-        y[at] = wins[static_cast<std::size_t>(unit)] && x[at] != 0 ? x[at] : T{0};
+        y[at] = wins[static_cast<std::size_t>(unit)] ? x[at] : T{0};
       }
     }
   }

@@ -50,7 +50,8 @@ std::vector<Case> cases() {
 // Maps are summed in another order than the reference does: where both choices are as good up to
 // rounding they may differ. Levels of 0.5 add exactly, so there they may not.
 bool sums_round(const WinnersOptions& options, Look look) {
-  const bool summed = options.unit == Unit::kChannel && options.score != Score::kMaxMagnitude;
+  const bool summed = (options.unit == Unit::kChannel || options.unit == Unit::kBlock) &&
+                      options.score != Score::kMaxMagnitude;
   return summed && look != Look::kLevels;
 }
 

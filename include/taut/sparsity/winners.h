@@ -89,8 +89,8 @@ void check_options(const Shape& shape, const WinnersOptions& options);
 /// - an exact zero (or a unit of score 0) never wins: it is as good as lost, so fewer than
 ///   winner_count units may win;
 /// - NaN ranks above infinity, so it wins and is seen downstream.
-/// A score is summed in 16 interleaved partial sums over a map (in order over a block), in both
-/// layouts and on every instruction set: same bits for any of these and any number of threads.
+/// A score is summed in interleaved partial sums (16 over a map, 8 over a block), in both layouts
+/// and on every instruction set: same bits for any of these and any number of threads.
 /// bf16 values are passed as their 16 bits. Selection is O(n).
 /// Threads: all members may be called at once.
 class WinnerSelector {
