@@ -61,7 +61,26 @@ void add_wins(const Tensor& y, bool whole_maps, sparsity::WinnerStatistics& stat
   }
 }
 
+// The convolution or linear layer whose channels a layer passes on, or kNetworkInput.
+int source_of_channels(const NetworkSpec& spec, int layer) {
+  while (layer != kNetworkInput) {
+    const Layer& here = spec.layers[static_cast<std::size_t>(layer)];
+    if (here.op == Op::kConv || here.op == Op::kLinear) return layer;
+    if (here.op == Op::kAdd || here.op == Op::kFlatten) return kNetworkInput;
+    layer = here.inputs.front();
+  }
+  return layer;
+}
+
 }  // namespace
+
+void ImageNetwork::Impl::pass_over(const ImageInput& images,
+                                   const ForwardOptions& forward_options) const {
+  use_one_torch_thread();
+  for (std::int64_t p = 0; p < pieces(images); ++p) {
+    static_cast<void>(forward(spec, predicting(), cut(images, p).images, forward_options));
+  }
+}
 
 void ImageNetwork::prune(const sparsity::PruneOptions& options) {
   const torch::NoGradGuard no_grad;
@@ -102,11 +121,7 @@ void ImageNetwork::prune_maps(const std::vector<double>& rates, const ImageInput
     const Tensor means = channel_means(before) * before.size(0);
     sum = sum.defined() ? sum + means : means;
   };
-  use_one_torch_thread();
-  for (std::int64_t p = 0; p < impl_->pieces(images); ++p) {
-    static_cast<void>(
-        forward(impl_->spec, impl_->predicting(), impl_->cut(images, p).images, options));
-  }
+  impl_->pass_over(images, options);
   for (std::size_t i = 0; i < scores.size(); ++i) {
     if (!scores[i].defined()) continue;
     const double rate = rate_of(kept, impl_->spec.layers[i].winner_site);
@@ -115,6 +130,34 @@ void ImageNetwork::prune_maps(const std::vector<double>& rates, const ImageInput
     const double share = 1 - static_cast<double>(winners) / static_cast<double>(plain.numel());
     impl_->maps[i] = mask_tensor(sparsity::prune_scores(values_of(plain), share), {plain.numel()});
   }
+}
+
+std::vector<LayerReport> ImageNetwork::report_layers(const ImageInput& images) const {
+  impl_->check_input(images, /*labelled=*/false);
+  const torch::NoGradGuard no_grad;
+  const NetworkSpec& spec = impl_->spec;
+  std::vector<LayerReport> all(spec.layers.size());
+  ForwardOptions options = impl_->forward_options(/*training=*/false);
+  options.codes = nullptr;
+  options.at_weighted = [&](int index, const Tensor& input) {
+    const double share = static_cast<double>(input.size(0)) / static_cast<double>(images.size);
+    all[static_cast<std::size_t>(index)].input_density += share * nonzero_share(input);
+  };
+  impl_->pass_over(images, options);
+  std::vector<LayerReport> weighted;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (weight_shape(spec.layers[i]).empty()) continue;
+    all[i].layer = spec.layers[i].name;
+    all[i].multiply_adds = multiply_adds(spec.layers[i]);
+    all[i].weight_density = nonzero_share(impl_->predicting().weights[i]);
+    all[i].output_density = 1;
+    for (std::size_t s = 0; s < all.size(); ++s) {
+      const bool ours = source_of_channels(spec, static_cast<int>(s)) == static_cast<int>(i);
+      if (ours && impl_->maps[s].defined()) all[i].output_density = nonzero_share(impl_->maps[s]);
+    }
+    weighted.push_back(all[i]);
+  }
+  return weighted;
 }
 
 double ImageNetwork::pruned_share() const {
@@ -145,10 +188,7 @@ void ImageNetwork::calibrate(const ImageInput& images, sparsity::Calibration cal
     }
     seen[i]->add(values_of(input.to(torch::kFloat32).contiguous()));
   };
-  use_one_torch_thread();
-  for (std::int64_t p = 0; p < impl_->pieces(images); ++p) {
-    static_cast<void>(forward(spec, impl_->predicting(), impl_->cut(images, p).images, options));
-  }
+  impl_->pass_over(images, options);
   impl_->codes.assign(spec.layers.size(), {});
   for (std::size_t i = 0; i < seen.size(); ++i) {
     if (seen[i] == nullptr) continue;
@@ -183,10 +223,7 @@ std::vector<SiteReport> ImageNetwork::report_sites(const ImageInput& images) con
     report.density += share * nonzero_share(after);
     add_wins(after, whole_maps, statistics[site]);
   };
-  use_one_torch_thread();
-  for (std::int64_t p = 0; p < impl_->pieces(images); ++p) {
-    static_cast<void>(forward(spec, impl_->predicting(), impl_->cut(images, p).images, options));
-  }
+  impl_->pass_over(images, options);
   for (std::size_t site = 0; site < reports.size(); ++site) {
     reports[site].never = statistics[site].never();
     reports[site].always = statistics[site].always();

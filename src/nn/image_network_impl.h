@@ -38,6 +38,8 @@ struct ImageNetwork::Impl {
   }
   static void enter_piece();
 
+  /// One pass for what the hooks of the options see, piece after piece.
+  void pass_over(const ImageInput& images, const ForwardOptions& forward_options) const;
   [[nodiscard]] ForwardOptions forward_options(bool training) const;
   [[nodiscard]] torch::Tensor loss_of(const torch::Tensor& logits, const Piece& piece) const;
   [[nodiscard]] NormStatistics empty_statistics() const;

@@ -108,8 +108,7 @@ std::vector<std::string> CheckpointFolder::step_files() const {
 
 void CheckpointFolder::write(std::int64_t steps, const Save& save) const {
   std::array<char, 40> name{};
-  std::snprintf(name.data(), name.size(), "/step-%012lld.taut",
-                static_cast<long long>(steps));
+  std::snprintf(name.data(), name.size(), "/step-%012lld.taut", static_cast<long long>(steps));
   const std::string path = folder_ + name.data();
   // Built on the one that goes when this one is there, so that the two that stay share no file.
   const std::vector<std::string> before = step_files();

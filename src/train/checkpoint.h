@@ -56,8 +56,8 @@ class CheckpointFolder {
  private:
   [[nodiscard]] std::vector<std::string> step_files() const;
 
-  void write_to(const std::string& path, const std::optional<std::string>& base,
-                std::int64_t steps, const Save& save) const;
+  void write_to(const std::string& path, const std::optional<std::string>& base, std::int64_t steps,
+                const Save& save) const;
 
   std::string folder_;
   SnapshotKind kind_;

@@ -84,8 +84,8 @@ void check_ranges(const ImageConfig& c, const std::string& name) {
   require(c.quantize.from >= 0, "quantize.from", "0 or more epochs", c.quantize.from);
   require(c.quantize.images >= 1, "quantize.images", "at least 1", c.quantize.images);
   require(c.train.epochs >= 1, "train.epochs", "at least 1", c.train.epochs);
-  require(c.train.batch_size >= 1 && c.train.batch_size <= 65536, "train.batch_size",
-          "in 1..65536", c.train.batch_size);
+  require(c.train.batch_size >= 1 && c.train.batch_size <= 65536, "train.batch_size", "in 1..65536",
+          c.train.batch_size);
   require(c.train.learning_rate > 0, "train.learning_rate", "above 0", c.train.learning_rate);
   require(c.train.warmup >= 0, "train.warmup", "0 or more epochs", c.train.warmup);
   require(c.train.log_every >= 1, "train.log_every", "at least 1", c.train.log_every);

@@ -7,7 +7,7 @@
 namespace taut::train {
 namespace {
 
-constexpr double kRise = 0.3;           // share of a cycle's steps on the way up
+constexpr double kRise = 0.3;            // share of a cycle's steps on the way up
 constexpr double kCycleStart = 1 / 25.;  // of the highest rate
 constexpr int kRampSteps = 4;
 

@@ -173,7 +173,9 @@ class Trainer {
       if (state_.valid.auc > state_.best_auc) {
         state_.best_auc = state_.valid.auc;
         state_.best_epoch = epoch;
-        if (config_.train.early_stop > 0) checkpoints_.write_best(state_.steps, [this](SectionSink& file) { save_checkpoint(file, state_, model_); });
+        if (config_.train.early_stop > 0)
+          checkpoints_.write_best(
+              state_.steps, [this](SectionSink& file) { save_checkpoint(file, state_, model_); });
       }
     }
     const bool stalled =

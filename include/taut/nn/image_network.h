@@ -73,6 +73,20 @@ struct SiteReport {
   double entropy = 0;  ///< mean over channels, bits
 };
 
+/// What one convolution or linear layer computes on average.
+struct LayerReport {
+  std::string layer;
+  double multiply_adds = 0;   ///< of one example, dense
+  double input_density = 0;   ///< share of its inputs that are not zero
+  double weight_density = 0;  ///< share of its weights that are not pruned
+  double output_density = 0;  ///< share of its output channels that are not pruned as maps
+
+  /// Multiply-adds that are left when what is zero or pruned is not computed.
+  [[nodiscard]] double needed() const noexcept {
+    return multiply_adds * input_density * weight_density * output_density;
+  }
+};
+
 /// The 8 bits at the input of a convolution or linear layer; scale 0 for other layers.
 struct InputCodes {
   float scale = 0;
@@ -130,6 +144,9 @@ class ImageNetwork {
 
   /// What happens at each site on images, under the present rates.
   [[nodiscard]] std::vector<SiteReport> report_sites(const ImageInput& input) const;
+
+  /// What each layer has to compute on images, under the present rates and masks.
+  [[nodiscard]] std::vector<LayerReport> report_layers(const ImageInput& images) const;
 
   /// Everything: parameters, averages, masks, ranges, optimizer, as the section prefix + "network".
   void save(SectionSink& file, const std::string& prefix) const;
