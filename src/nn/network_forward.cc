@@ -14,10 +14,6 @@ using torch::Tensor;
 
 constexpr double kNormEpsilon = 1e-5;
 
-bool is_map(const ImageShape& shape) {
-  return shape.height * shape.width > 1;
-}
-
 class Pass {
  public:
   Pass(const NetworkSpec& spec, const NetworkValues& values, const ForwardOptions& options)
@@ -115,9 +111,8 @@ class Pass {
       const WinnerPolicy& policy = *options_.winners;
       const double rate = rate_of(policy, layer.winner_site);
       if (rate < 1) {
-        const bool map = is_map(layer.out);
-        const bool block = policy.unit == sparsity::Unit::kBlock;
-        y = winners(x, {.unit = map || block ? policy.unit : sparsity::Unit::kNeuron,
+        const bool features = x.dim() == 2 && policy.unit != sparsity::Unit::kBlock;
+        y = winners(x, {.unit = features ? sparsity::Unit::kNeuron : policy.unit,
                         .score = policy.score,
                         .rate = rate,
                         .block = policy.block});
