@@ -3,14 +3,19 @@
 #include <iostream>
 
 #include "cli/command.h"
+#include "cli/image_info.h"
 #include "cli/model_info.h"
 #include "cli/version.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
+#include "taut/core/snapshot.h"
 #include "taut/core/text.h"
 #include "taut/core/thread_pool.h"
 #include "taut/embedding/embedding.h"
 #include "taut/infer/package.h"
+#if TAUT_CLI_DATA
+#include "taut/data/images.h"
+#endif
 
 namespace taut::cli {
 namespace {
@@ -40,7 +45,8 @@ Json run_info(const std::string& run) {
 }
 
 // A file of ours: its sections, each verified against its checksum.
-Json sections_info(const SectionReader& file, const std::string& kind) {
+template <typename Reader>
+Json sections_info(const Reader& file, const std::string& kind) {
   Json sections = Json::object();
   for (const std::string& name : file.names()) {
     sections[name] = file.section(name).size();
@@ -53,7 +59,10 @@ Json sections_info(const SectionReader& file, const std::string& kind) {
 
 Json file_info(const std::string& path) {
   const SectionIdentity identity = identify_sections(path);
-  return sections_info(SectionReader(path, identity.kind, identity.version), identity.kind);
+  const SectionReader file(path, identity.kind, identity.version);
+  if (!is_snapshot(file)) return sections_info(file, identity.kind);
+  return sections_info(SnapshotReader(path, {.kind = identity.kind, .version = identity.version}),
+                       identity.kind);
 }
 
 void print_info(const Json& info) {
@@ -76,7 +85,8 @@ Command add_info(CLI::App& root, const Globals& globals) {
   CLI::App* app =
       root.add_subcommand("info", "This build; or what a run, checkpoint, package or model holds");
   auto source = std::make_shared<std::string>();
-  app->add_option("FILE", *source, "A run folder, a file of ours, an .onnx file or a zoo model");
+  app->add_option("FILE", *source,
+                  "A run folder, a file of ours, an .onnx file, a zoo model or a set of images");
   return {app, [source, &globals]() -> Outcome {
             if (source->empty()) {
               const Json info = build_info();
@@ -84,6 +94,9 @@ Command add_info(CLI::App& root, const Globals& globals) {
               return {info};
             }
             if (is_model(*source)) return model_info(*source, globals);
+#if TAUT_CLI_DATA
+            if (data::holds_images(*source)) return image_info(*source, globals);
+#endif
             const bool is_run = fs::is_directory(*source);
             if (is_run && !fs::exists(*source + "/config.toml")) {
               throw Error(ErrorKind::kNotFound, "not a run: config.toml is missing", *source);

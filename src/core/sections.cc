@@ -196,15 +196,6 @@ void SectionWriter::append(const void* data, std::size_t size) {
   XXH3_64bits_update(&impl_->hash, data, size);
 }
 
-void SectionWriter::add(std::string_view name, std::span<const std::byte> bytes) {
-  begin(name);
-  append(bytes.data(), bytes.size());
-}
-
-void SectionWriter::add(std::string_view name, std::string_view text) {
-  add(name, std::as_bytes(std::span(text)));
-}
-
 Bytes SectionWriter::commit() {
   impl_->close_section();
   const std::size_t table_size = impl_->table.size() * sizeof(TableEntry);
@@ -262,7 +253,12 @@ std::span<const std::byte> SectionReader::section(std::string_view name) const {
   return bytes;
 }
 
-std::string_view SectionReader::text(std::string_view name) const {
+std::span<const std::byte> SectionReader::unverified_section(std::string_view name) const {
+  const Entry& entry = require(name);
+  return file_.bytes().subspan(entry.offset, entry.size);
+}
+
+std::string_view SectionSource::text(std::string_view name) const {
   const std::span<const std::byte> bytes = section(name);
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -278,8 +274,8 @@ Bytes SectionReader::section_bytes(std::string_view name) const {
   return Bytes{static_cast<std::int64_t>(require(name).size)};
 }
 
-void SectionReader::throw_bad_size(std::string_view name) const {
-  throw_format(concat("section \"", name, "\" has a size that does not fit"), path_, {});
+void SectionSource::throw_bad_size(std::string_view name) const {
+  throw_format(concat("section \"", name, "\" has a size that does not fit"), path(), {});
 }
 
 }  // namespace taut

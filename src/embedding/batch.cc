@@ -196,11 +196,11 @@ void RowwiseEmbedding::do_update(std::span<const JaggedIds> tables, std::int64_t
   end_step();
 }
 
-void RowwiseEmbedding::save_progress(SectionWriter& file, const std::string& prefix) const {
+void RowwiseEmbedding::save_progress(SectionSink& file, const std::string& prefix) const {
   save_value(file, prefix + "progress", Progress{.steps = steps_, .skipped = skipped_updates_});
 }
 
-RowwiseEmbedding::Progress RowwiseEmbedding::load_progress(const SectionReader& file,
+RowwiseEmbedding::Progress RowwiseEmbedding::load_progress(const SectionSource& file,
                                                            const std::string& prefix) {
   const auto progress = load_value<Progress>(file, prefix + "progress");
   if (progress.steps < 0 || progress.skipped < 0) {

@@ -129,13 +129,13 @@ class RowwiseEmbedding : public Embedding {
   void do_update(std::span<const JaggedIds> tables, std::int64_t batch,
                  std::span<const float> gradient) final;
 
-  void save_progress(SectionWriter& file, const std::string& prefix) const;
+  void save_progress(SectionSink& file, const std::string& prefix) const;
   struct Progress {
     std::int64_t steps = 0;
     std::int64_t skipped = 0;
   };
   /// Throws kFormat; set_progress() takes it over when all else is known to fit.
-  [[nodiscard]] static Progress load_progress(const SectionReader& file, const std::string& prefix);
+  [[nodiscard]] static Progress load_progress(const SectionSource& file, const std::string& prefix);
   void set_progress(const Progress& progress) noexcept {
     steps_ = progress.steps;
     skipped_updates_ = progress.skipped;

@@ -34,12 +34,14 @@ float initial_bound(int dim) noexcept {
 DenseRowFormat::DenseRowFormat(const Options& options, int size) noexcept
     : storage_(dense_storage(options.value_type)),
       size_(size),
+      sums_squares_(options.optimizer == Optimizer::kRowwiseAdagrad),
       scale_at_(4 * RowOptimizer(options).state_values(size)),
       values_at_(scale_at_ + (is_scaled(storage_) ? 1 : 0)) {}
 
 DenseRowFormat::DenseRowFormat(ValueType type, int size) noexcept
     : storage_(dense_storage(type)),
       size_(size),
+      sums_squares_(false),
       scale_at_(0),
       values_at_(is_scaled(storage_) ? 1 : 0) {}
 
@@ -69,6 +71,16 @@ void DenseRowFormat::initialize(std::uint8_t* row, std::uint64_t seed, std::uint
   initial_range(seed, key, 0, size_, bound, values.data());
   RowRandom random = row_random(seed, 0, key);
   write_start(row, values.data(), random);
+}
+
+float DenseRowFormat::importance(const std::uint8_t* row) const noexcept {
+  float sum = NAN;
+  if (sums_squares_) std::memcpy(&sum, row, sizeof(sum));
+  return sum;
+}
+
+void DenseRowFormat::set_importance(std::uint8_t* row, float importance) const noexcept {
+  if (sums_squares_ && !std::isnan(importance)) std::memcpy(row, &importance, sizeof(importance));
 }
 
 void DenseRowFormat::add(const std::uint8_t* row, float weight, float* out) const noexcept {

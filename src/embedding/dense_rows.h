@@ -36,6 +36,11 @@ class DenseRowFormat {
   void add(const std::uint8_t* row, float weight, float* out) const noexcept;
   /// out = row.
   void read(const std::uint8_t* row, float* out) const noexcept;
+  /// The sum of mean squared gradients where the state holds it (row-wise Adagrad in training),
+  /// else NaN.
+  [[nodiscard]] float importance(const std::uint8_t* row) const noexcept;
+  /// Sets it; nothing happens for NaN or where the state does not hold it.
+  void set_importance(std::uint8_t* row, float importance) const noexcept;
   /// One optimizer step with the row's summed gradient.
   void update(std::uint8_t* row, const float* gradient, const RowOptimizer& optimizer,
               std::int64_t step, RowRandom& random) const noexcept;
@@ -46,6 +51,7 @@ class DenseRowFormat {
 
   Storage storage_;
   int size_;
+  bool sums_squares_;
   int scale_at_;
   int values_at_;
 };

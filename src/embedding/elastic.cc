@@ -7,10 +7,11 @@
 #include <utility>
 #include <vector>
 
-#include "batch.h"
 #include "dense_rows.h"
 #include "elastic_plan.h"
 #include "elastic_shard.h"
+#include "frozen_form.h"
+#include "load_order.h"
 #include "registry.h"
 #include "state.h"
 #include "taut/core/error.h"
@@ -44,6 +45,7 @@ struct SavedShard {
 struct ElasticReader {
   const PageLayout* layout = nullptr;
   std::vector<ShardView> shards;
+  float inflation = 1;  // importances are stored times this
 
   [[nodiscard]] std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
     return row_key(table, id);
@@ -54,6 +56,12 @@ struct ElasticReader {
   void prefetch(std::uint64_t key) const noexcept { shards[shard_of(key)].prefetch(key); }
   void add(std::uint64_t key, float weight, float* out) const noexcept {
     shards[shard_of(key)].add(key, weight, out);
+  }
+  [[nodiscard]] bool read_row(std::uint64_t key, RowCopy& copy) const noexcept {
+    const RowState state = shards[shard_of(key)].read(key, copy.values.data());
+    copy.mask = prefix_mask(state.width);
+    copy.importance = ImportanceCode::value(state.importance) / inflation;
+    return state.width > 0;
   }
 };
 
@@ -67,9 +75,9 @@ class ElasticEmbedding final : public RowwiseEmbedding {
     return counter_.peak_bytes();
   }
   [[nodiscard]] Statistics statistics() const override;
-  void save(SectionWriter& file, const std::string& prefix) const override;
-  void load(const SectionReader& file, const std::string& prefix) override;
-  void export_frozen(SectionWriter& file, const std::string& prefix) const override;
+  void save(SectionSink& file, const std::string& prefix) const override;
+  void load(const SectionSource& file, const std::string& prefix) override;
+  void export_frozen(SectionSink& file, const std::string& prefix) const override;
   void resize_budget(Bytes budget) override;
 
  protected:
@@ -83,9 +91,19 @@ class ElasticEmbedding final : public RowwiseEmbedding {
                  std::span<float> out) const override;
   void update_shard(int shard, const TouchedRows& rows) override;
   void end_step() override;
+  void do_read_rows(std::size_t table, std::span<const std::uint64_t> ids,
+                    Rows& rows) const override {
+    ElasticReader reader = reader_;
+    reader.inflation = inflation_;
+    append_rows(reader, table, ids, options_.dim, rows);
+  }
+  LoadedRows do_load_rows(const Rows& rows) override;
 
  private:
   [[nodiscard]] StepContext context() const;
+  // What a loaded row should hold at the rule's threshold; width 0: nothing.
+  [[nodiscard]] RowState loaded_state(const Rows& rows, std::size_t row) const;
+  void choose_load_threshold(const std::vector<RowState>& widest);
   [[nodiscard]] ElasticPlan plan() const;
   [[nodiscard]] WidthRule rule_for(const PageLayout& layout) const;
   void rebalance();
@@ -206,6 +224,64 @@ void ElasticEmbedding::choose_threshold(std::int64_t most_pages, double room_fac
   rule_.set_threshold_code(rule_.solve(parts[0], room));
 }
 
+RowState ElasticEmbedding::loaded_state(const Rows& rows, std::size_t row) const {
+  constexpr float kRounding = 1.001f;  // a code's own value must not fall to the code below
+  const std::span<const float> values = row_values(rows, row, options_.dim);
+  RowState state{.width = layout_->chunks, .precise = layout_->mixed, .importance = 0};
+  while (state.width > 1 && !has_chunk(values, state.width - 1, layout_->chunk)) --state.width;
+  const float importance = row_importance(rows, row, options_.dim) * inflation_;
+  state.importance = ImportanceCode::floor(importance * kRounding);
+  return state;
+}
+
+// The smallest threshold at which the loaded rows and those that are there fit into the pages.
+void ElasticEmbedding::choose_load_threshold(const std::vector<RowState>& widest) {
+  double room = 0;
+  for (const ElasticShard& shard : shards_) {
+    for (std::int64_t i = 0; i < shard.sizes().pages; ++i) room += shard.page(i).free_bytes();
+  }
+  const auto fits = [&](int code) {
+    rule_.set_threshold_code(code);
+    double bytes = 0;
+    for (const RowState& state : widest) {
+      if (!rule_.worth_holding(state.importance)) continue;
+      bytes += layout_->overhead_bytes() + layout_->value_bytes(rule_.within(state));
+    }
+    return bytes <= room;
+  };
+  int low = -1;
+  int high = ImportanceCode::kCodes - 1;
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    (fits(middle) ? high : low) = middle;
+  }
+  rule_.set_threshold_code(high);
+}
+
+LoadedRows ElasticEmbedding::do_load_rows(const Rows& rows) {
+  const std::vector<std::size_t> order = load_order(rows, options_.dim);
+  std::vector<RowState> states(rows.size());
+  std::vector<std::vector<std::size_t>> owned(shards_.size());
+  for (const std::size_t row : order) {
+    states[row] = loaded_state(rows, row);
+    const std::uint64_t key = row_key(rows.tables[row], rows.ids[row]);
+    shards_[reader_.shard_of(key)].remove(key);
+    owned[reader_.shard_of(key)].push_back(row);
+  }
+  choose_load_threshold(states);
+  const StepContext now = context();
+  pool_->run(static_cast<std::int64_t>(shards_.size()), [&](std::int64_t s) {
+    const auto shard = static_cast<std::size_t>(s);
+    for (const std::size_t row : owned[shard]) {
+      shards_[shard].insert(row_key(rows.tables[row], rows.ids[row]),
+                            row_values(rows, row, options_.dim).data(), states[row], now);
+    }
+  });
+  const LoadedRows loaded = count_loaded(reader_, rows);
+  choose_threshold(std::numeric_limits<std::int64_t>::max() / 2, 1.0);
+  return loaded;
+}
+
 void ElasticEmbedding::choose_admission() {
   double keys = 0;
   std::int64_t counters = 0;
@@ -269,7 +345,7 @@ std::string shard_name(const std::string& prefix, std::size_t index) {
   return concat(prefix, "shard/", index);
 }
 
-void ElasticEmbedding::save(SectionWriter& file, const std::string& prefix) const {
+void ElasticEmbedding::save(SectionSink& file, const std::string& prefix) const {
   save_options(file, prefix, options_);
   save_progress(file, prefix);
   save_value(file, prefix + "state",
@@ -287,7 +363,7 @@ void ElasticEmbedding::save(SectionWriter& file, const std::string& prefix) cons
 }
 
 // The sizes fit the bytes, and every page is whole: what is mapped or restored can be read safely.
-void check_shard(const SectionReader& file, const std::string& name, const ShardSizes& sizes,
+void check_shard(const SectionSource& file, const std::string& name, const ShardSizes& sizes,
                  std::span<const std::uint8_t> bytes, const PageLayout& layout) {
   const auto within = [&](std::int64_t count) {
     return count >= 0 && count <= static_cast<std::int64_t>(bytes.size());
@@ -305,7 +381,7 @@ void check_shard(const SectionReader& file, const std::string& name, const Shard
   }
 }
 
-void ElasticEmbedding::load(const SectionReader& file, const std::string& prefix) {
+void ElasticEmbedding::load(const SectionSource& file, const std::string& prefix) {
   check_saved_options(file, prefix, options_);
   const Progress progress = load_progress(file, prefix);
   const auto state = load_value<SavedState>(file, prefix + "state");
@@ -393,10 +469,10 @@ struct FrozenHeader {
   std::int32_t high = 0;
   std::int32_t mixed = 0;
   std::int32_t exact = 0;
-  std::int32_t reserved = 0;
+  float inflation = 0;  // 0: not kept, by earlier versions; then there was none or it is lost
 };
 
-void ElasticEmbedding::export_frozen(SectionWriter& file, const std::string& prefix) const {
+void ElasticEmbedding::export_frozen(SectionSink& file, const std::string& prefix) const {
   save_value(file, prefix + "header",
              FrozenHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
                           .shards = static_cast<std::int64_t>(shards_.size()),
@@ -406,7 +482,8 @@ void ElasticEmbedding::export_frozen(SectionWriter& file, const std::string& pre
                           .low = static_cast<std::int32_t>(layout_->low),
                           .high = static_cast<std::int32_t>(layout_->high),
                           .mixed = layout_->mixed ? 1 : 0,
-                          .exact = layout_->exact ? 1 : 0});
+                          .exact = layout_->exact ? 1 : 0,
+                          .inflation = inflation_});
   file.add(prefix + "method", options_.method);
   for (std::size_t i = 0; i < shards_.size(); ++i) {
     ShardSizes sizes = shards_[i].sizes();
@@ -428,9 +505,10 @@ Options whole_rows(const Options& options, double cold_share) {
   return whole;
 }
 
-class FrozenElastic final : public FrozenEmbedding {
+class FrozenElastic final : public FrozenForm<ElasticReader> {
  public:
-  FrozenElastic(const SectionReader& file, const std::string& prefix) {
+  FrozenElastic(const SectionSource& file, const std::string& prefix)
+      : FrozenForm(file, prefix, {}) {
     const auto header = load_value<FrozenHeader>(file, prefix + "header");
     const auto storage = [](std::int32_t value) {
       return value >= 0 && value <= static_cast<std::int32_t>(Storage::kInt16);
@@ -441,7 +519,6 @@ class FrozenElastic final : public FrozenEmbedding {
         !storage(header.high) || header.page_bytes < 1 || header.page_bytes > 65535) {
       throw_damaged(file, prefix + "header", "holds impossible values");
     }
-    tables_ = header.tables;
     layout_ = {.page_bytes = header.page_bytes,
                .chunk = header.chunk,
                .chunks = header.chunks,
@@ -450,6 +527,8 @@ class FrozenElastic final : public FrozenEmbedding {
                .mixed = header.mixed != 0,
                .exact = header.exact != 0};
     reader_.layout = &layout_;
+    if (header.inflation >= 1) reader_.inflation = header.inflation;
+    set_shape(header.tables, layout_.dim());
     for (std::size_t i = 0; i < static_cast<std::size_t>(header.shards); ++i) {
       const std::string name = shard_name(prefix, i);
       const auto sizes = load_value<ShardSizes>(file, name + "/sizes");
@@ -459,20 +538,8 @@ class FrozenElastic final : public FrozenEmbedding {
     }
   }
 
-  [[nodiscard]] int dim() const noexcept override { return layout_.dim(); }
-  [[nodiscard]] std::int64_t tables() const noexcept override { return tables_; }
-  void lookup(std::span<const JaggedIds> tables, std::int64_t batch,
-              std::span<float> out) const override {
-    with_checked_tables(tables, static_cast<std::size_t>(tables_), batch, dim(), out.size(), "out",
-                        [&](std::span<const JaggedIds> checked) {
-                          pooled_lookup(reader_, checked, batch, dim(), out, nullptr);
-                        });
-  }
-
  private:
-  std::int64_t tables_ = 0;
   PageLayout layout_;
-  ElasticReader reader_;
 };
 
 }  // namespace
@@ -499,7 +566,7 @@ std::unique_ptr<Embedding> make_cafe(const Options& options, std::shared_ptr<Thr
   return make_elastic(whole_rows(options, 0.3), std::move(pool));
 }
 
-std::unique_ptr<FrozenEmbedding> open_elastic(const SectionReader& file,
+std::unique_ptr<FrozenEmbedding> open_elastic(const SectionSource& file,
                                               const std::string& prefix) {
   return std::make_unique<FrozenElastic>(file, prefix);
 }

@@ -110,6 +110,16 @@ void ShardView::add(std::uint64_t key, float weight, float* out) const noexcept 
   add_pool(key, width, weight, out);
 }
 
+RowState ShardView::read(std::uint64_t key, float* out) const noexcept {
+  const Place place = find(key);
+  if (place.row < 0) return {};
+  const PageView held = page(place.page);
+  const RowState state = held.state(place.row);
+  read_values(layout_->storage(state.precise), held.values(place.row),
+              held.scale_step(place.row, state.precise), state.width * layout_->chunk, out);
+  return state;
+}
+
 std::int64_t ElasticShard::total_bytes(const ShardSizes& sizes, const PageLayout& layout) {
   return sizes.pages * layout.page_bytes + sizes.pool_slots * slot_bytes(layout) +
          sizes.sketch_counters + sizes.registers;

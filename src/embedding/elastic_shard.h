@@ -41,6 +41,8 @@ class ShardView {
   void prefetch(std::uint64_t key) const noexcept;
   /// out += weight * row: what is held, the cold pool for the rest.
   void add(std::uint64_t key, float weight, float* out) const noexcept;
+  /// What is held of a row, width 0 if nothing; its values into out, the rest of out as it was.
+  RowState read(std::uint64_t key, float* out) const noexcept;
   [[nodiscard]] Candidates candidates(std::uint64_t key) const noexcept {
     return candidates_of_granule(key >> (64 - sizes_.granule_bits));
   }
@@ -107,6 +109,12 @@ class ElasticShard : public ShardView {
 
   /// One optimizer step of one row with its summed gradient [dim].
   void update(std::uint64_t key, const float* gradient, const StepContext& context);
+  /// Takes a row out; fine if it is not held.
+  void remove(std::uint64_t key) noexcept;
+  /// Puts in a row that is not held, with as much of `most` as the rule wants and room is found
+  /// for; what is worth less makes room. values: [most.width * chunk].
+  void insert(std::uint64_t key, const float* values, const RowState& most,
+              const StepContext& context);
   /// Adds the rows of at most `most` pages, evenly spread, to the histogram; returns how many
   /// pages.
   std::int64_t sample(ImportanceHistogram& rows, std::int64_t most, std::uint64_t round) const;

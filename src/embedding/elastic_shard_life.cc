@@ -1,4 +1,4 @@
-// What happens to a whole shard: decay, taking over a checkpoint, giving up the sketch.
+// What happens to a shard outside training: loaded rows, decay, checkpoints, giving up the sketch.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -16,6 +16,39 @@ int lowered(int code, int octaves, int per_octave) noexcept {
 }
 
 }  // namespace
+
+void ElasticShard::remove(std::uint64_t key) noexcept {
+  const Place place = find(key);
+  if (place.row >= 0) mutable_page(place.page).remove(place.row);
+}
+
+void ElasticShard::insert(std::uint64_t key, const float* values, const RowState& most,
+                          const StepContext& context) {
+  if (find(key).row >= 0) return;  // of the same tag: it is read as this one is
+  const WidthRule& rule = *context.rule;
+  const Candidates where = candidates(key);
+  RowRandom random = row_random(context.seed, 0, key);
+  const float importance = ImportanceCode::value(most.importance);
+  RowState state = rule.within(most);
+  const int free[2] = {page(where.page[0]).free_bytes(), page(where.page[1]).free_bytes()};
+  int choice = free[1] > free[0] ? 1 : 0;
+  const auto bytes = [&] { return layout_->overhead_bytes() + layout_->value_bytes(state); };
+  if (bytes() > free[choice]) state.precise = false;
+  while (bytes() > free[choice] && state.width > 1) --state.width;
+  const auto fits = [&](int i) {
+    int none = -1;
+    return make_room(mutable_page(where.page[i]), bytes(), rule.chunk_density(importance, 1), none,
+                     context, random);
+  };
+  if (!fits(choice)) {
+    choice = 1 - choice;
+    if (!fits(choice)) return;
+  }
+  ++counts_.admitted;
+  Page target = mutable_page(where.page[choice]);
+  const int row = target.append(where.tag[choice], key, state);
+  write_row(target, row, values, random);
+}
 
 void ElasticShard::deflate(int octaves) {
   for (std::int64_t index = 0; index < sizes_.pages; ++index) {

@@ -8,13 +8,15 @@
 // what gains utility comes back and a single access does not push out what is often used.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <utility>
 #include <vector>
 
-#include "batch.h"
 #include "dense_rows.h"
+#include "frozen_form.h"
+#include "load_order.h"
 #include "registry.h"
 #include "state.h"
 #include "taut/core/aligned_buffer.h"
@@ -25,7 +27,8 @@ namespace taut::embedding {
 namespace {
 
 constexpr std::int64_t kSlots = 8;          // of a bucket
-constexpr int kHeadBytes = 8;               // tag (0: free), utility
+constexpr int kTagBytes = 4;                // 0: free
+constexpr int kHeadBytes = 8;               // tag, utility
 constexpr std::int64_t kShardBuckets = 64;  // the least worth a shard of its own
 constexpr std::int64_t kMostShards = 64;
 constexpr float kMostInflation = 1e6f;  // utilities are rewritten from here on
@@ -54,6 +57,7 @@ struct FiitedReader {
   Shape shape;
   int head_bytes = kHeadBytes;  // a frozen slot has its tag alone
   const std::uint8_t* bytes = nullptr;
+  float inflation = 1;  // utilities are stored times this
 
   [[nodiscard]] std::int64_t slot_bytes() const noexcept { return head_bytes + format.row_bytes(); }
   [[nodiscard]] std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
@@ -88,6 +92,20 @@ struct FiitedReader {
       const std::int64_t slot = find(key, k);
       if (slot >= 0) format.add(bytes + slot + head_bytes, weight, out + k * shape.chunk);
     }
+  }
+  [[nodiscard]] bool read_row(std::uint64_t key, RowCopy& copy) const noexcept {
+    float sum = 0;
+    for (int k = 0; k < shape.chunks; ++k) {
+      const std::int64_t slot = find(key, k);
+      if (slot < 0) continue;
+      format.read(bytes + slot + head_bytes, copy.values.data() + k * shape.chunk);
+      copy.mask |= std::uint32_t{1} << k;
+      float utility = NAN;
+      if (head_bytes == kHeadBytes) std::memcpy(&utility, bytes + slot + kTagBytes, sizeof(float));
+      sum += utility / inflation;
+    }
+    copy.importance = sum / static_cast<float>(std::popcount(copy.mask));
+    return copy.mask != 0;
   }
 };
 
@@ -136,9 +154,9 @@ class FiitedEmbedding final : public RowwiseEmbedding {
     return counter_.peak_bytes();
   }
   [[nodiscard]] Statistics statistics() const override;
-  void save(SectionWriter& file, const std::string& prefix) const override;
-  void load(const SectionReader& file, const std::string& prefix) override;
-  void export_frozen(SectionWriter& file, const std::string& prefix) const override;
+  void save(SectionSink& file, const std::string& prefix) const override;
+  void load(const SectionSource& file, const std::string& prefix) override;
+  void export_frozen(SectionSink& file, const std::string& prefix) const override;
 
  protected:
   [[nodiscard]] std::uint64_t key_of(std::size_t table, std::uint64_t id) const noexcept override {
@@ -153,6 +171,13 @@ class FiitedEmbedding final : public RowwiseEmbedding {
   }
   void update_shard(int shard, const TouchedRows& rows) override;
   void end_step() override;
+  void do_read_rows(std::size_t table, std::span<const std::uint64_t> ids,
+                    Rows& rows) const override {
+    FiitedReader reader = reader_;
+    reader.inflation = inflation_;
+    append_rows(reader, table, ids, options_.dim, rows);
+  }
+  LoadedRows do_load_rows(const Rows& rows) override;
 
  private:
   struct Counts {
@@ -175,18 +200,22 @@ class FiitedEmbedding final : public RowwiseEmbedding {
 
   [[nodiscard]] float utility(std::int64_t slot) const noexcept {
     float value;
-    std::memcpy(&value, slots_.data() + slot + 4, sizeof(value));
+    std::memcpy(&value, slots_.data() + slot + kTagBytes, sizeof(value));
     return value;
   }
   void set_head(std::int64_t slot, std::uint32_t tag, float utility) noexcept {
     std::memcpy(slots_.data() + slot, &tag, sizeof(tag));
-    std::memcpy(slots_.data() + slot + 4, &utility, sizeof(utility));
+    std::memcpy(slots_.data() + slot + kTagBytes, &utility, sizeof(utility));
   }
   [[nodiscard]] std::uint32_t tag(std::int64_t slot) const noexcept {
     std::uint32_t value;
     std::memcpy(&value, slots_.data() + slot, sizeof(value));
     return value;
   }
+  // The free slot of a bucket, or else the one of lowest utility.
+  [[nodiscard]] std::int64_t cheapest_slot(std::int64_t bucket) const noexcept;
+  // Puts a loaded chunk in where its utility is not below what is there.
+  void load_chunk(std::uint64_t key, int chunk, const float* values, float utility);
   // The slot that an absent chunk takes over now, or -1.
   std::int64_t enter(std::uint64_t key, int chunk, float norm, RowRandom& random, Counts& counts);
   void update_chunk(std::uint64_t key, int chunk, const float* gradient,
@@ -199,19 +228,52 @@ class FiitedEmbedding final : public RowwiseEmbedding {
   float inflation_ = 1;
 };
 
+std::int64_t FiitedEmbedding::cheapest_slot(std::int64_t bucket) const noexcept {
+  std::int64_t lowest = bucket;
+  for (std::int64_t i = 0; i < kSlots; ++i) {
+    const std::int64_t slot = bucket + i * reader_.slot_bytes();
+    if (tag(slot) == 0) return slot;
+    if (utility(slot) < utility(lowest)) lowest = slot;
+  }
+  return lowest;
+}
+
+void FiitedEmbedding::load_chunk(std::uint64_t key, int chunk, const float* values, float utility) {
+  const std::uint64_t hash = chunk_hash(key, chunk);
+  std::int64_t slot = reader_.find(key, chunk);
+  if (slot < 0) {
+    slot = cheapest_slot(reader_.bucket(key, hash));
+    if (tag(slot) != 0 && this->utility(slot) >= utility) return;
+    Counts& counts = counts_[static_cast<std::size_t>(shard_of(key))];
+    counts.evicted += tag(slot) != 0 ? 1 : 0;
+    ++counts.admitted;
+  }
+  set_head(slot, tag_of(hash), utility);
+  RowRandom random = row_random(options_.seed, 0, hash);
+  reader_.format.write_start(slots_.data() + slot + kHeadBytes, values, random);
+}
+
+LoadedRows FiitedEmbedding::do_load_rows(const Rows& rows) {
+  const int chunk = reader_.shape.chunk;
+  for (const std::size_t i : load_order(rows, options_.dim)) {
+    const std::uint64_t key = row_key(rows.tables[i], rows.ids[i]);
+    const std::span<const float> values = row_values(rows, i, options_.dim);
+    const float utility = row_importance(rows, i, options_.dim) * inflation_;
+    for (int k = 0; k < reader_.shape.chunks; ++k) {
+      if (has_chunk(values, k, chunk)) {
+        load_chunk(key, k, values.data() + k * chunk, utility);
+      } else if (const std::int64_t slot = reader_.find(key, k); slot >= 0) {
+        set_head(slot, 0, 0.0f);
+      }
+    }
+  }
+  return count_loaded(reader_, rows);
+}
+
 std::int64_t FiitedEmbedding::enter(std::uint64_t key, int chunk, float norm, RowRandom& random,
                                     Counts& counts) {
   const std::uint64_t hash = chunk_hash(key, chunk);
-  const std::int64_t begin = reader_.bucket(key, hash);
-  std::int64_t lowest = begin;
-  for (std::int64_t i = 0; i < kSlots; ++i) {
-    const std::int64_t slot = begin + i * reader_.slot_bytes();
-    if (tag(slot) == 0) {
-      lowest = slot;
-      break;
-    }
-    if (utility(slot) < utility(lowest)) lowest = slot;
-  }
+  const std::int64_t lowest = cheapest_slot(reader_.bucket(key, hash));
   if (tag(lowest) != 0) {
     if (random.next() * utility(lowest) >= norm) return -1;
     ++counts.evicted;
@@ -288,7 +350,7 @@ Statistics FiitedEmbedding::statistics() const {
   return result;
 }
 
-void FiitedEmbedding::save(SectionWriter& file, const std::string& prefix) const {
+void FiitedEmbedding::save(SectionSink& file, const std::string& prefix) const {
   save_options(file, prefix, options_);
   save_progress(file, prefix);
   const Statistics now = statistics();
@@ -299,7 +361,7 @@ void FiitedEmbedding::save(SectionWriter& file, const std::string& prefix) const
   file.add_array(prefix + "slots", slots_.span());
 }
 
-void FiitedEmbedding::load(const SectionReader& file, const std::string& prefix) {
+void FiitedEmbedding::load(const SectionSource& file, const std::string& prefix) {
   check_saved_options(file, prefix, options_);
   const Progress progress = load_progress(file, prefix);
   const auto state = load_value<SavedState>(file, prefix + "state");
@@ -313,7 +375,7 @@ void FiitedEmbedding::load(const SectionReader& file, const std::string& prefix)
   set_progress(progress);
 }
 
-void FiitedEmbedding::export_frozen(SectionWriter& file, const std::string& prefix) const {
+void FiitedEmbedding::export_frozen(SectionSink& file, const std::string& prefix) const {
   const Shape& shape = reader_.shape;
   file.add(prefix + "method", options_.method);
   save_value(file, prefix + "header",
@@ -327,53 +389,42 @@ void FiitedEmbedding::export_frozen(SectionWriter& file, const std::string& pref
   const int skipped = reader_.format.state_bytes();
   for (std::int64_t slot = 0; slot < static_cast<std::int64_t>(slots_.size());
        slot += reader_.slot_bytes()) {
-    file.append(slots_.data() + slot, 4);
+    file.append(slots_.data() + slot, kTagBytes);
     file.append(slots_.data() + slot + kHeadBytes + skipped,
                 static_cast<std::size_t>(reader_.format.row_bytes() - skipped));
   }
 }
 
-class FrozenFiited final : public FrozenEmbedding {
+class FrozenFiited final : public FrozenForm<FiitedReader> {
  public:
-  FrozenFiited(const SectionReader& file, const std::string& prefix)
-      : header_(load_value<FrozenHeader>(file, prefix + "header")),
-        reader_{.format = DenseRowFormat(static_cast<ValueType>(header_.value_type),
-                                         static_cast<int>(header_.chunk)),
-                .shape = {.chunk = static_cast<int>(header_.chunk),
-                          .chunks = static_cast<int>(header_.chunks),
-                          .shards = header_.shards,
-                          .buckets = header_.buckets},
-                .head_bytes = 4} {
-    if (header_.tables < 1 || header_.chunk < 2 || header_.chunks < 1 || header_.chunks > 32 ||
-        header_.chunk * header_.chunks > 512 || header_.shards < 1 ||
-        header_.shards > kMostShards || (header_.shards & (header_.shards - 1)) != 0 ||
-        header_.buckets < 1 || header_.value_type < 0 ||
-        header_.value_type > static_cast<std::int64_t>(ValueType::kMixed)) {
+  FrozenFiited(const SectionSource& file, const std::string& prefix)
+      : FrozenFiited(file, prefix, load_value<FrozenHeader>(file, prefix + "header")) {}
+
+ private:
+  FrozenFiited(const SectionSource& file, const std::string& prefix, const FrozenHeader& header)
+      : FrozenForm(file, prefix,
+                   {.format = DenseRowFormat(static_cast<ValueType>(header.value_type),
+                                             static_cast<int>(header.chunk)),
+                    .shape = {.chunk = static_cast<int>(header.chunk),
+                              .chunks = static_cast<int>(header.chunks),
+                              .shards = header.shards,
+                              .buckets = header.buckets},
+                    .head_bytes = kTagBytes}) {
+    check_frozen_shape(file, prefix, header.tables, header.chunk * header.chunks,
+                       header.value_type);
+    if (header.chunk < 2 || header.chunks < 1 || header.chunks > 32 || header.shards < 1 ||
+        header.shards > kMostShards || (header.shards & (header.shards - 1)) != 0 ||
+        header.buckets < 1) {
       throw_damaged(file, prefix + "header", "holds impossible values");
     }
     const auto slots = file.array<std::uint8_t>(prefix + "slots");
     check_section_bytes(
         file, prefix + "slots",
-        static_cast<std::size_t>(header_.shards * header_.buckets * kSlots * reader_.slot_bytes()),
+        static_cast<std::size_t>(header.shards * header.buckets * kSlots * reader_.slot_bytes()),
         slots.size());
     reader_.bytes = slots.data();
+    set_shape(header.tables, static_cast<int>(header.chunk * header.chunks));
   }
-
-  [[nodiscard]] int dim() const noexcept override {
-    return static_cast<int>(header_.chunk * header_.chunks);
-  }
-  [[nodiscard]] std::int64_t tables() const noexcept override { return header_.tables; }
-  void lookup(std::span<const JaggedIds> tables, std::int64_t batch,
-              std::span<float> out) const override {
-    with_checked_tables(tables, static_cast<std::size_t>(header_.tables), batch, dim(), out.size(),
-                        "out", [&](std::span<const JaggedIds> checked) {
-                          pooled_lookup(reader_, checked, batch, dim(), out, nullptr);
-                        });
-  }
-
- private:
-  FrozenHeader header_;
-  FiitedReader reader_;
 };
 
 }  // namespace
@@ -382,7 +433,7 @@ std::unique_ptr<Embedding> make_fiited(const Options& options, std::shared_ptr<T
   return std::make_unique<FiitedEmbedding>(options, std::move(pool));
 }
 
-std::unique_ptr<FrozenEmbedding> open_fiited(const SectionReader& file, const std::string& prefix) {
+std::unique_ptr<FrozenEmbedding> open_fiited(const SectionSource& file, const std::string& prefix) {
   return std::make_unique<FrozenFiited>(file, prefix);
 }
 

@@ -6,7 +6,7 @@
 
 namespace taut::embedding {
 
-std::unique_ptr<FrozenEmbedding> open_frozen(const SectionReader& file, const std::string& prefix) {
+std::unique_ptr<FrozenEmbedding> open_frozen(const SectionSource& file, const std::string& prefix) {
   const std::string name(file.text(prefix + "method"));
   return find_method(name, ErrorKind::kFormat, file.path()).open_frozen(file, prefix);
 }

@@ -5,8 +5,9 @@
 #include <utility>
 #include <vector>
 
-#include "batch.h"
 #include "dense_rows.h"
+#include "frozen_form.h"
+#include "load_order.h"
 #include "registry.h"
 #include "state.h"
 #include "taut/core/aligned_buffer.h"
@@ -54,6 +55,7 @@ struct FullReader {
   DenseRowFormat format;
   std::uint64_t seed;
   std::array<FullView, kShards> shards;
+  std::uint32_t mask = 1;  // of a whole row
 
   [[nodiscard]] std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
     return row_key(table, id);
@@ -70,6 +72,14 @@ struct FullReader {
       const std::array<float, 4> values = initial_values(seed, key, quad, bound);
       for (int i = 0; i < 4; ++i) out[quad * 4 + i] += weight * values[static_cast<std::size_t>(i)];
     }
+  }
+  [[nodiscard]] bool read_row(std::uint64_t key, RowCopy& copy) const noexcept {
+    const std::uint8_t* row = shards[key % kShards].find(key);
+    if (row == nullptr) return false;
+    format.read(row, copy.values.data());
+    copy.mask = mask;
+    copy.importance = format.importance(row);
+    return true;
   }
 };
 
@@ -145,7 +155,8 @@ class FullShard {
 struct FrozenHeader {
   std::int64_t tables = 0;
   std::uint64_t seed = 0;
-  std::int64_t dim = 0;
+  std::int32_t dim = 0;
+  std::int32_t chunk = 0;  // 0: not kept, by earlier versions
   std::int64_t value_type = 0;
 };
 
@@ -183,7 +194,7 @@ class FullEmbedding final : public RowwiseEmbedding {
     return result;
   }
 
-  void save(SectionWriter& file, const std::string& prefix) const override {
+  void save(SectionSink& file, const std::string& prefix) const override {
     save_options(file, prefix, options_);
     save_progress(file, prefix);
     for (std::size_t s = 0; s < kShards; ++s) {
@@ -193,7 +204,7 @@ class FullEmbedding final : public RowwiseEmbedding {
     }
   }
 
-  void load(const SectionReader& file, const std::string& prefix) override {
+  void load(const SectionSource& file, const std::string& prefix) override {
     check_saved_options(file, prefix, options_);
     const Progress progress = load_progress(file, prefix);
     const auto row_bytes = static_cast<std::size_t>(format_.row_bytes());
@@ -214,12 +225,13 @@ class FullEmbedding final : public RowwiseEmbedding {
     set_progress(progress);
   }
 
-  void export_frozen(SectionWriter& file, const std::string& prefix) const override {
+  void export_frozen(SectionSink& file, const std::string& prefix) const override {
     file.add(prefix + "method", options_.method);
     save_value(file, prefix + "header",
                FrozenHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
                             .seed = options_.seed,
                             .dim = options_.dim,
+                            .chunk = options_.chunk,
                             .value_type = static_cast<std::int64_t>(options_.value_type)});
     for (std::size_t s = 0; s < kShards; ++s) {
       const FullView view = shards_[s].view();
@@ -240,9 +252,23 @@ class FullEmbedding final : public RowwiseEmbedding {
 
   void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
                  std::span<float> out) const override {
-    FullReader reader{.format = format_, .seed = options_.seed, .shards = {}};
-    for (std::size_t s = 0; s < kShards; ++s) reader.shards[s] = shards_[s].view();
-    pooled_lookup(reader, tables, batch, options_.dim, out, pool_.get());
+    pooled_lookup(reader(), tables, batch, options_.dim, out, pool_.get());
+  }
+  void do_read_rows(std::size_t table, std::span<const std::uint64_t> ids,
+                    Rows& rows) const override {
+    append_rows(reader(), table, ids, options_.dim, rows);
+  }
+  LoadedRows do_load_rows(const Rows& rows) override {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const std::uint64_t key = row_key(rows.tables[i], rows.ids[i]);
+      FullShard& owned = shards_[key % kShards];
+      std::uint8_t* row = owned.find(key);
+      if (row == nullptr) row = owned.append(key);
+      RowRandom random = row_random(options_.seed, 0, key);
+      format_.write_start(row, row_values(rows, i, options_.dim).data(), random);
+      if (!rows.importances.empty()) format_.set_importance(row, rows.importances[i]);
+    }
+    return {.held = static_cast<std::int64_t>(rows.size()), .left_out = 0};
   }
 
   void update_shard(int shard, const TouchedRows& rows) override {
@@ -262,13 +288,21 @@ class FullEmbedding final : public RowwiseEmbedding {
   }
 
  private:
+  [[nodiscard]] FullReader reader() const {
+    FullReader reader{.format = format_,
+                      .seed = options_.seed,
+                      .shards = {},
+                      .mask = prefix_mask(options_.dim / options_.chunk)};
+    for (std::size_t s = 0; s < kShards; ++s) reader.shards[s] = shards_[s].view();
+    return reader;
+  }
   [[nodiscard]] std::vector<FullShard> empty_shards() const {
     std::vector<FullShard> shards;
     for (std::size_t s = 0; s < kShards; ++s) shards.emplace_back(format_, counter_.get());
     return shards;
   }
   // The rows in order, each without its first `skip` bytes.
-  void write_rows(SectionWriter& file, const std::string& name, const FullShard& shard,
+  void write_rows(SectionSink& file, const std::string& name, const FullShard& shard,
                   std::size_t skip) const {
     const FullView view = shard.view();
     file.begin(name);
@@ -282,12 +316,20 @@ class FullEmbedding final : public RowwiseEmbedding {
   std::vector<FullShard> shards_;
 };
 
-class FrozenFull final : public FrozenEmbedding {
+class FrozenFull final : public FrozenForm<FullReader> {
  public:
-  FrozenFull(const SectionReader& file, const std::string& prefix)
-      : header_(load_value<FrozenHeader>(file, prefix + "header")),
-        reader_{
-            .format = checked_format(file, prefix, header_), .seed = header_.seed, .shards = {}} {
+  FrozenFull(const SectionSource& file, const std::string& prefix)
+      : FrozenFull(file, prefix, load_value<FrozenHeader>(file, prefix + "header")) {}
+
+ private:
+  FrozenFull(const SectionSource& file, const std::string& prefix, const FrozenHeader& header)
+      : FrozenForm(file, prefix,
+                   {.format = DenseRowFormat(static_cast<ValueType>(header.value_type), header.dim),
+                    .seed = header.seed,
+                    .shards = {}}) {
+    check_frozen_shape(file, prefix, header.tables, header.dim, header.value_type);
+    set_shape(header.tables, header.dim);
+    if (header.chunk > 0) reader_.mask = prefix_mask(header.dim / header.chunk);
     const auto row_bytes = static_cast<std::size_t>(reader_.format.row_bytes());
     for (std::size_t s = 0; s < kShards; ++s) {
       const auto keys = file.array<std::uint64_t>(shard_name(prefix, s, "keys"));
@@ -310,28 +352,6 @@ class FrozenFull final : public FrozenEmbedding {
     }
   }
 
-  [[nodiscard]] int dim() const noexcept override { return reader_.format.size(); }
-  [[nodiscard]] std::int64_t tables() const noexcept override { return header_.tables; }
-  void lookup(std::span<const JaggedIds> tables, std::int64_t batch,
-              std::span<float> out) const override {
-    with_checked_tables(tables, static_cast<std::size_t>(header_.tables), batch, dim(), out.size(),
-                        "out", [&](std::span<const JaggedIds> checked) {
-                          pooled_lookup(reader_, checked, batch, dim(), out, nullptr);
-                        });
-  }
-
- private:
-  static DenseRowFormat checked_format(const SectionReader& file, const std::string& prefix,
-                                       const FrozenHeader& header) {
-    if (header.tables < 1 || header.dim < 4 || header.dim > 512 || header.value_type < 0 ||
-        header.value_type > static_cast<std::int64_t>(ValueType::kMixed)) {
-      throw_damaged(file, prefix + "header", "holds impossible values");
-    }
-    return {static_cast<ValueType>(header.value_type), static_cast<int>(header.dim)};
-  }
-
-  FrozenHeader header_;
-  FullReader reader_;
   std::array<std::vector<const std::uint8_t*>, kShards> pointers_;
 };
 
@@ -341,7 +361,7 @@ std::unique_ptr<Embedding> make_full(const Options& options, std::shared_ptr<Thr
   return std::make_unique<FullEmbedding>(options, std::move(pool));
 }
 
-std::unique_ptr<FrozenEmbedding> open_full(const SectionReader& file, const std::string& prefix) {
+std::unique_ptr<FrozenEmbedding> open_full(const SectionSource& file, const std::string& prefix) {
   return std::make_unique<FrozenFull>(file, prefix);
 }
 

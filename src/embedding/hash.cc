@@ -2,21 +2,18 @@
 // fall on them.
 #include <utility>
 
-#include "batch.h"
 #include "dense_rows.h"
+#include "frozen_form.h"
 #include "registry.h"
+#include "row_array.h"
 #include "state.h"
-#include "taut/core/aligned_buffer.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
 namespace taut::embedding {
 namespace {
 
-constexpr std::uint64_t kShards = 16;
-constexpr std::int64_t kMappedFrom = 4 << 20;  // allocations are rounded up to
-constexpr std::int64_t kMappedUnit = 4096;     // this from there on,
-constexpr std::int64_t kLine = 64;             // to this below
+constexpr int kShards = 16;
 
 struct HashReader {
   DenseRowFormat format;
@@ -43,72 +40,31 @@ struct FrozenHeader {
 };
 
 std::uint64_t rows_within(const Options& options, const DenseRowFormat& format) {
-  std::int64_t room = options.budget.count;
-  room -= room % (room >= kMappedFrom ? kMappedUnit : kLine);
-  if (room < format.row_bytes()) {
-    const std::int64_t least = (format.row_bytes() + kLine - 1) / kLine * kLine;
-    throw Error(
-        ErrorKind::kBudget,
-        concat(options.budget.count, " bytes hold not one row of ", options.dim, " dimensions"),
-        "embedding.budget", concat("give at least ", least, " bytes"));
+  const std::int64_t rows = rows_in_budget(options, format);
+  if (rows < 1) {
+    throw_budget(options, concat("one row of ", options.dim, " dimensions"), format.row_bytes());
   }
-  return static_cast<std::uint64_t>(room / format.row_bytes());
+  return static_cast<std::uint64_t>(rows);
 }
 
-class HashEmbedding final : public RowwiseEmbedding {
+class HashEmbedding final : public RowArrayEmbedding {
  public:
   HashEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool)
-      : RowwiseEmbedding(options, std::move(pool), kShards),
-        format_(options, options.dim),
-        row_count_(rows_within(options, format_)),
-        rows_(row_count_ * static_cast<std::uint64_t>(format_.row_bytes()), &counter_) {
-    for (std::uint64_t i = 0; i < row_count_; ++i) {
-      format_.initialize(row(i), options.seed, mix64(i), initial_bound(options.dim));
+      : RowArrayEmbedding(options, std::move(pool), kShards,
+                          rows_within(options, DenseRowFormat(options, options.dim))) {
+    for (std::uint64_t i = 0; i < row_count(); ++i) {
+      format().initialize(row(i), options.seed, mix64(i), initial_bound(options.dim));
     }
   }
 
-  [[nodiscard]] std::int64_t memory_bytes() const noexcept override { return counter_.bytes(); }
-  [[nodiscard]] std::int64_t peak_memory_bytes() const noexcept override {
-    return counter_.peak_bytes();
-  }
-  [[nodiscard]] Statistics statistics() const override {
-    Statistics result;
-    result.memory_bytes = memory_bytes();
-    result.budget_bytes = options_.budget.count;
-    result.skipped_updates = skipped_updates_;
-    result.resident_rows = static_cast<std::int64_t>(row_count_);
-    result.parts = {{"rows", static_cast<std::int64_t>(rows_.size())},
-                    {"free", memory_bytes() - static_cast<std::int64_t>(rows_.size())}};
-    result.rows_by_width.assign(static_cast<std::size_t>(options_.dim / options_.chunk) + 1, 0);
-    result.rows_by_width.back() = result.resident_rows;
-    return result;
-  }
-
-  void save(SectionWriter& file, const std::string& prefix) const override {
-    save_options(file, prefix, options_);
-    save_progress(file, prefix);
-    file.add_array(prefix + "rows", rows_.span());
-  }
-  void load(const SectionReader& file, const std::string& prefix) override {
-    check_saved_options(file, prefix, options_);
-    const Progress progress = load_progress(file, prefix);
-    const auto rows = file.array<std::uint8_t>(prefix + "rows");
-    check_section_bytes(file, prefix + "rows", rows_.size(), rows.size());
-    std::copy(rows.begin(), rows.end(), rows_.begin());
-    set_progress(progress);
-  }
-  void export_frozen(SectionWriter& file, const std::string& prefix) const override {
+  void export_frozen(SectionSink& file, const std::string& prefix) const override {
     file.add(prefix + "method", options_.method);
     save_value(file, prefix + "header",
                FrozenHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
-                            .rows = row_count_,
+                            .rows = row_count(),
                             .dim = options_.dim,
                             .value_type = static_cast<std::int64_t>(options_.value_type)});
-    file.begin(prefix + "rows");
-    for (std::uint64_t i = 0; i < row_count_; ++i) {
-      file.append(reader().row(i) + format_.state_bytes(),
-                  static_cast<std::size_t>(format_.row_bytes() - format_.state_bytes()));
-    }
+    export_rows(file, prefix);
   }
 
  protected:
@@ -126,58 +82,37 @@ class HashEmbedding final : public RowwiseEmbedding {
     const RowOptimizer optimizer(options_);
     const auto dim = static_cast<std::size_t>(options_.dim);
     for (std::size_t i = 0; i < rows.keys.size(); ++i) {
-      RowRandom random = row_random(options_.seed, steps_, rows.keys[i]);
-      format_.update(row(rows.keys[i]), rows.gradients.data() + i * dim, optimizer, steps_, random);
+      update_row(rows.keys[i], rows.gradients.data() + i * dim, optimizer);
     }
   }
 
  private:
   [[nodiscard]] HashReader reader() const noexcept {
-    return {.format = format_, .rows = row_count_, .bytes = rows_.data()};
+    return {.format = format(), .rows = row_count(), .bytes = bytes()};
   }
-  [[nodiscard]] std::uint8_t* row(std::uint64_t index) noexcept {
-    return rows_.data() + index * static_cast<std::uint64_t>(format_.row_bytes());
-  }
-
-  MemoryCounter counter_;
-  DenseRowFormat format_;
-  std::uint64_t row_count_;
-  AlignedBuffer<std::uint8_t> rows_;
 };
 
-class FrozenHash final : public FrozenEmbedding {
+class FrozenHash final : public FrozenForm<HashReader> {
  public:
-  FrozenHash(const SectionReader& file, const std::string& prefix)
-      : header_(load_value<FrozenHeader>(file, prefix + "header")),
-        reader_{.format = DenseRowFormat(static_cast<ValueType>(header_.value_type),
-                                         static_cast<int>(header_.dim)),
-                .rows = header_.rows,
-                .bytes = nullptr} {
-    if (header_.tables < 1 || header_.rows < 1 || header_.dim < 4 || header_.dim > 512 ||
-        header_.value_type < 0 ||
-        header_.value_type > static_cast<std::int64_t>(ValueType::kMixed)) {
-      throw_damaged(file, prefix + "header", "holds impossible values");
-    }
-    const auto rows = file.array<std::uint8_t>(prefix + "rows");
-    check_section_bytes(file, prefix + "rows",
-                        header_.rows * static_cast<std::uint64_t>(reader_.format.row_bytes()),
-                        rows.size());
-    reader_.bytes = rows.data();
-  }
-
-  [[nodiscard]] int dim() const noexcept override { return reader_.format.size(); }
-  [[nodiscard]] std::int64_t tables() const noexcept override { return header_.tables; }
-  void lookup(std::span<const JaggedIds> tables, std::int64_t batch,
-              std::span<float> out) const override {
-    with_checked_tables(tables, static_cast<std::size_t>(header_.tables), batch, dim(), out.size(),
-                        "out", [&](std::span<const JaggedIds> checked) {
-                          pooled_lookup(reader_, checked, batch, dim(), out, nullptr);
-                        });
-  }
+  FrozenHash(const SectionSource& file, const std::string& prefix)
+      : FrozenHash(file, prefix, load_value<FrozenHeader>(file, prefix + "header")) {}
 
  private:
-  FrozenHeader header_;
-  HashReader reader_;
+  FrozenHash(const SectionSource& file, const std::string& prefix, const FrozenHeader& header)
+      : FrozenForm(file, prefix,
+                   {.format = DenseRowFormat(static_cast<ValueType>(header.value_type),
+                                             static_cast<int>(header.dim)),
+                    .rows = header.rows,
+                    .bytes = nullptr}) {
+    if (header.rows < 1) throw_damaged(file, prefix + "header", "holds impossible values");
+    check_frozen_shape(file, prefix, header.tables, header.dim, header.value_type);
+    const auto rows = file.array<std::uint8_t>(prefix + "rows");
+    check_section_bytes(file, prefix + "rows",
+                        header.rows * static_cast<std::uint64_t>(reader_.format.row_bytes()),
+                        rows.size());
+    reader_.bytes = rows.data();
+    set_shape(header.tables, static_cast<int>(header.dim));
+  }
 };
 
 }  // namespace
@@ -186,7 +121,7 @@ std::unique_ptr<Embedding> make_hash(const Options& options, std::shared_ptr<Thr
   return std::make_unique<HashEmbedding>(options, std::move(pool));
 }
 
-std::unique_ptr<FrozenEmbedding> open_hash(const SectionReader& file, const std::string& prefix) {
+std::unique_ptr<FrozenEmbedding> open_hash(const SectionSource& file, const std::string& prefix) {
   return std::make_unique<FrozenHash>(file, prefix);
 }
 

@@ -12,8 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "batch.h"
 #include "dense_rows.h"
+#include "frozen_form.h"
+#include "load_order.h"
 #include "registry.h"
 #include "state.h"
 #include "taut/core/aligned_buffer.h"
@@ -83,6 +84,7 @@ struct PopularityReader {
   std::span<const std::uint64_t> keys;
   std::span<const std::uint32_t> rows;  // row + 1; 0: free slot
   const std::uint8_t* bytes = nullptr;
+  int unit = 1;  // chunks of the options in one of the layout's
 
   [[nodiscard]] std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
     return row_key(table, id);
@@ -104,11 +106,22 @@ struct PopularityReader {
     const int width = layout->width(found - 1);
     layout->format(width).add(bytes + layout->offset(found - 1, width), weight, out);
   }
+  [[nodiscard]] bool read_row(std::uint64_t key, RowCopy& copy) const noexcept {
+    const std::uint32_t found = rows.empty() ? 0 : rows[slot(key)];
+    if (found == 0) return false;
+    const int width = layout->width(found - 1);
+    const std::uint8_t* row = bytes + layout->offset(found - 1, width);
+    layout->format(width).read(row, copy.values.data());
+    copy.mask = prefix_mask(width * unit);
+    copy.importance = layout->format(width).importance(row);
+    return true;
+  }
 };
 
 struct FrozenHeader {
   std::int64_t tables = 0;
-  std::int64_t chunk = 0;
+  std::int32_t chunk = 0;
+  std::int32_t unit = 0;  // chunks of the options in one of these; 0: not kept, by earlier versions
   std::int64_t chunks = 0;
   std::int64_t value_type = 0;
 };
@@ -135,9 +148,9 @@ class PopularityEmbedding final : public RowwiseEmbedding {
   [[nodiscard]] bool wants_counts() const noexcept override { return true; }
   void finish_counting() override;
   [[nodiscard]] Statistics statistics() const override;
-  void save(SectionWriter& file, const std::string& prefix) const override;
-  void load(const SectionReader& file, const std::string& prefix) override;
-  void export_frozen(SectionWriter& file, const std::string& prefix) const override;
+  void save(SectionSink& file, const std::string& prefix) const override;
+  void load(const SectionSource& file, const std::string& prefix) override;
+  void export_frozen(SectionSink& file, const std::string& prefix) const override;
 
  protected:
   [[nodiscard]] std::uint64_t key_of(std::size_t table, std::uint64_t id) const noexcept override {
@@ -150,6 +163,11 @@ class PopularityEmbedding final : public RowwiseEmbedding {
   void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
                  std::span<float> out) const override;
   void update_shard(int shard, const TouchedRows& rows) override;
+  void do_read_rows(std::size_t table, std::span<const std::uint64_t> ids,
+                    Rows& rows) const override {
+    append_rows(reader(), table, ids, options_.dim, rows);
+  }
+  LoadedRows do_load_rows(const Rows& rows) override;
   void check_ready() const override {
     if (ready_) return;
     throw Error(ErrorKind::kInvalidArgument,
@@ -176,7 +194,11 @@ class PopularityEmbedding final : public RowwiseEmbedding {
   void allocate(const Classes& classes);
   void place(std::uint64_t key, std::int64_t row);
   [[nodiscard]] PopularityReader reader() const noexcept {
-    return {.layout = &layout_, .keys = keys_.span(), .rows = index_.span(), .bytes = rows_.data()};
+    return {.layout = &layout_,
+            .keys = keys_.span(),
+            .rows = index_.span(),
+            .bytes = rows_.data(),
+            .unit = chunk() / options_.chunk};
   }
 
   bool mixed_;
@@ -304,6 +326,20 @@ void PopularityEmbedding::update_shard(int, const TouchedRows& rows) {
   }
 }
 
+LoadedRows PopularityEmbedding::do_load_rows(const Rows& rows) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::uint64_t key = row_key(rows.tables[i], rows.ids[i]);
+    const std::uint32_t found = index_[reader().slot(key)];
+    if (found == 0) continue;
+    const int width = layout_.width(found - 1);
+    std::uint8_t* row = rows_.data() + layout_.offset(found - 1, width);
+    RowRandom random = row_random(options_.seed, 0, key);
+    layout_.format(width).write_start(row, row_values(rows, i, options_.dim).data(), random);
+    if (!rows.importances.empty()) layout_.format(width).set_importance(row, rows.importances[i]);
+  }
+  return count_loaded(reader(), rows);
+}
+
 Statistics PopularityEmbedding::statistics() const {
   Statistics result;
   result.memory_bytes = memory_bytes();
@@ -324,7 +360,7 @@ Statistics PopularityEmbedding::statistics() const {
   return result;
 }
 
-void PopularityEmbedding::save(SectionWriter& file, const std::string& prefix) const {
+void PopularityEmbedding::save(SectionSink& file, const std::string& prefix) const {
   save_options(file, prefix, options_);
   save_progress(file, prefix);
   save_value(file, prefix + "ready", static_cast<std::int64_t>(ready_));
@@ -335,7 +371,7 @@ void PopularityEmbedding::save(SectionWriter& file, const std::string& prefix) c
 }
 
 // The classes are possible and the sections have the sizes that follow from them.
-void check_sections(const SectionReader& file, const std::string& prefix, const ClassLayout& layout,
+void check_sections(const SectionSource& file, const std::string& prefix, const ClassLayout& layout,
                     bool ready) {
   const Classes& classes = layout.classes();
   for (std::size_t k = 1; k < classes.at_least.size(); ++k) {
@@ -360,7 +396,7 @@ void check_sections(const SectionReader& file, const std::string& prefix, const 
   }
 }
 
-void PopularityEmbedding::load(const SectionReader& file, const std::string& prefix) {
+void PopularityEmbedding::load(const SectionSource& file, const std::string& prefix) {
   check_saved_options(file, prefix, options_);
   const Progress progress = load_progress(file, prefix);
   const bool ready = load_value<std::int64_t>(file, prefix + "ready") != 0;
@@ -383,11 +419,12 @@ void PopularityEmbedding::load(const SectionReader& file, const std::string& pre
   set_progress(progress);
 }
 
-void PopularityEmbedding::export_frozen(SectionWriter& file, const std::string& prefix) const {
+void PopularityEmbedding::export_frozen(SectionSink& file, const std::string& prefix) const {
   file.add(prefix + "method", options_.method);
   save_value(file, prefix + "header",
              FrozenHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
                           .chunk = chunk(),
+                          .unit = chunk() / options_.chunk,
                           .chunks = chunks(),
                           .value_type = static_cast<std::int64_t>(options_.value_type)});
   save_value(file, prefix + "classes", layout_.classes());
@@ -402,45 +439,33 @@ void PopularityEmbedding::export_frozen(SectionWriter& file, const std::string& 
   }
 }
 
-class FrozenPopularity final : public FrozenEmbedding {
+class FrozenPopularity final : public FrozenForm<PopularityReader> {
  public:
-  FrozenPopularity(const SectionReader& file, const std::string& prefix)
-      : header_(load_value<FrozenHeader>(file, prefix + "header")) {
-    if (header_.tables < 1 || header_.chunk < 1 || header_.chunks < 1 ||
-        header_.chunks > kMostChunks || header_.chunk * header_.chunks > 512 ||
-        header_.value_type < 0 ||
-        header_.value_type > static_cast<std::int64_t>(ValueType::kMixed)) {
+  FrozenPopularity(const SectionSource& file, const std::string& prefix)
+      : FrozenForm(file, prefix, {}) {
+    const auto header = load_value<FrozenHeader>(file, prefix + "header");
+    check_frozen_shape(file, prefix, header.tables, header.chunk * header.chunks,
+                       header.value_type);
+    if (header.chunk < 1 || header.chunks < 1 || header.chunks > kMostChunks) {
       throw_damaged(file, prefix + "header", "holds impossible values");
     }
     std::vector<DenseRowFormat> formats;
-    for (std::int64_t k = 1; k <= header_.chunks; ++k) {
-      formats.emplace_back(static_cast<ValueType>(header_.value_type),
-                           static_cast<int>(k * header_.chunk));
+    for (std::int64_t k = 1; k <= header.chunks; ++k) {
+      formats.emplace_back(static_cast<ValueType>(header.value_type),
+                           static_cast<int>(k * header.chunk));
     }
     layout_ = ClassLayout(load_value<Classes>(file, prefix + "classes"), std::move(formats));
     reader_ = {.layout = &layout_,
                .keys = file.array<std::uint64_t>(prefix + "keys"),
                .rows = file.array<std::uint32_t>(prefix + "index"),
-               .bytes = file.array<std::uint8_t>(prefix + "rows").data()};
+               .bytes = file.array<std::uint8_t>(prefix + "rows").data(),
+               .unit = std::max(1, header.unit)};
     check_sections(file, prefix, layout_, !reader_.rows.empty());
-  }
-
-  [[nodiscard]] int dim() const noexcept override {
-    return static_cast<int>(header_.chunk * header_.chunks);
-  }
-  [[nodiscard]] std::int64_t tables() const noexcept override { return header_.tables; }
-  void lookup(std::span<const JaggedIds> tables, std::int64_t batch,
-              std::span<float> out) const override {
-    with_checked_tables(tables, static_cast<std::size_t>(header_.tables), batch, dim(), out.size(),
-                        "out", [&](std::span<const JaggedIds> checked) {
-                          pooled_lookup(reader_, checked, batch, dim(), out, nullptr);
-                        });
+    set_shape(header.tables, static_cast<int>(header.chunk * header.chunks));
   }
 
  private:
-  FrozenHeader header_;
   ClassLayout layout_;
-  PopularityReader reader_;
 };
 
 }  // namespace
@@ -454,7 +479,7 @@ std::unique_ptr<Embedding> make_md(const Options& options, std::shared_ptr<Threa
   return std::make_unique<PopularityEmbedding>(options, std::move(pool), true);
 }
 
-std::unique_ptr<FrozenEmbedding> open_popularity(const SectionReader& file,
+std::unique_ptr<FrozenEmbedding> open_popularity(const SectionSource& file,
                                                  const std::string& prefix) {
   return std::make_unique<FrozenPopularity>(file, prefix);
 }

@@ -10,11 +10,11 @@
 #include <utility>
 #include <vector>
 
-#include "batch.h"
 #include "dense_rows.h"
+#include "frozen_form.h"
 #include "registry.h"
+#include "row_array.h"
 #include "state.h"
-#include "taut/core/aligned_buffer.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
@@ -26,9 +26,6 @@ constexpr std::int64_t kNamesPerId = 8;
 constexpr std::int64_t kUnknownIds =
     10;  // distinct ids assumed for each row where they are not known
 constexpr int kLongestRow = 512;
-constexpr std::int64_t kMappedFrom = 4 << 20;
-constexpr std::int64_t kMappedUnit = 4096;
-constexpr std::int64_t kLine = 64;
 
 /// The rows of one feature, in the array of all.
 struct Parts {
@@ -82,16 +79,11 @@ struct FrozenHeader {
 };
 
 std::int64_t rows_within(const Options& options, const DenseRowFormat& format) {
-  std::int64_t room = options.budget.count;
-  room -= room % (room >= kMappedFrom ? kMappedUnit : kLine);
-  const auto least_rows = static_cast<std::int64_t>(2 * options.tables.size());
-  const std::int64_t rows = room / format.row_bytes();
-  if (rows < least_rows) {
-    const std::int64_t least = (least_rows * format.row_bytes() + kLine - 1) / kLine * kLine;
-    throw Error(ErrorKind::kBudget,
-                concat(options.budget.count, " bytes hold not two rows a table for ",
-                       options.tables.size(), " tables"),
-                "embedding.budget", concat("give at least ", least, " bytes"));
+  const auto least = static_cast<std::int64_t>(2 * options.tables.size());
+  const std::int64_t rows = rows_in_budget(options, format);
+  if (rows < least) {
+    throw_budget(options, concat("two rows a table for ", options.tables.size(), " tables"),
+                 least * format.row_bytes());
   }
   return std::min<std::int64_t>(rows, std::int64_t{1} << 31);
 }
@@ -124,80 +116,42 @@ std::vector<Parts> deal(const Options& options, std::int64_t rows) {
   return parts;
 }
 
-class QrEmbedding final : public Embedding {
+class QrEmbedding final : public RowArrayEmbedding {
  public:
   QrEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool)
-      : Embedding(options, std::move(pool)),
-        format_(options, options.dim),
-        parts_(deal(options, rows_within(options, format_))),
-        row_count_(parts_.back().first_quotient + parts_.back().quotients),
-        rows_(row_count_ * static_cast<std::uint64_t>(format_.row_bytes()), &counter_),
-        grouper_(kShards),
-        touched_(kShards) {
-    for (const Parts& part : parts_) {
-      for (std::uint64_t i = 0; i < part.remainders; ++i) {
-        const std::uint64_t index = part.first_remainder + i;
-        format_.initialize(row(index), options.seed, mix64(index), initial_bound(options.dim));
-      }
-      for (std::uint64_t i = 0; i < part.quotients; ++i) start_quotient(part.first_quotient + i);
-    }
-  }
+      : QrEmbedding(options, std::move(pool),
+                    deal(options, rows_within(options, DenseRowFormat(options, options.dim)))) {}
 
-  [[nodiscard]] std::int64_t steps() const noexcept override { return steps_; }
-  [[nodiscard]] std::int64_t memory_bytes() const noexcept override { return counter_.bytes(); }
-  [[nodiscard]] std::int64_t peak_memory_bytes() const noexcept override {
-    return counter_.peak_bytes();
-  }
-  [[nodiscard]] Statistics statistics() const override {
-    Statistics result;
-    result.memory_bytes = memory_bytes();
-    result.budget_bytes = options_.budget.count;
-    result.skipped_updates = skipped_updates_;
-    result.resident_rows = static_cast<std::int64_t>(row_count_);
-    result.parts = {{"rows", static_cast<std::int64_t>(rows_.size())},
-                    {"free", memory_bytes() - static_cast<std::int64_t>(rows_.size())}};
-    result.rows_by_width.assign(static_cast<std::size_t>(options_.dim / options_.chunk) + 1, 0);
-    result.rows_by_width.back() = result.resident_rows;
-    return result;
-  }
-  void save(SectionWriter& file, const std::string& prefix) const override {
-    save_options(file, prefix, options_);
-    save_value(file, prefix + "steps", steps_);
-    save_value(file, prefix + "skipped", skipped_updates_);
-    file.add_array(prefix + "rows", rows_.span());
-  }
-  void load(const SectionReader& file, const std::string& prefix) override {
-    check_saved_options(file, prefix, options_);
-    const auto steps = load_value<std::int64_t>(file, prefix + "steps");
-    const auto skipped = load_value<std::int64_t>(file, prefix + "skipped");
-    const auto rows = file.array<std::uint8_t>(prefix + "rows");
-    check_section_bytes(file, prefix + "rows", rows_.size(), rows.size());
-    std::copy(rows.begin(), rows.end(), rows_.begin());
-    steps_ = steps;
-    skipped_updates_ = skipped;
-  }
-  void export_frozen(SectionWriter& file, const std::string& prefix) const override {
+  void export_frozen(SectionSink& file, const std::string& prefix) const override {
     file.add(prefix + "method", options_.method);
     save_value(file, prefix + "header",
                FrozenHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
                             .dim = options_.dim,
                             .value_type = static_cast<std::int64_t>(options_.value_type),
-                            .rows = static_cast<std::int64_t>(row_count_)});
+                            .rows = static_cast<std::int64_t>(row_count())});
     file.add_array(prefix + "parts", std::span<const Parts>(parts_));
-    file.begin(prefix + "rows");
-    for (std::uint64_t i = 0; i < row_count_; ++i) {
-      file.append(reader().row(i) + format_.state_bytes(),
-                  static_cast<std::size_t>(format_.row_bytes() - format_.state_bytes()));
-    }
+    export_rows(file, prefix);
   }
 
  protected:
+  [[nodiscard]] std::uint64_t key_of(std::size_t table, std::uint64_t id) const noexcept override {
+    return reader().key(table, id);
+  }
+  [[nodiscard]] int shard_of(std::uint64_t key) const noexcept override {
+    return static_cast<int>(mix64(key) % kShards);
+  }
   void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
                  std::span<float> out) const override {
     pooled_lookup(reader(), tables, batch, options_.dim, out, pool_.get());
   }
-  void do_update(std::span<const JaggedIds> tables, std::int64_t batch,
-                 std::span<const float> gradient) override;
+  // Two ids may share a part, so parts are trained when the gradients of all ids are there.
+  void update_shard(int shard, const TouchedRows& rows) override {
+    collect(rows, touched_[static_cast<std::size_t>(shard)]);
+  }
+  void end_step() override {
+    pool_->run(2, [this](std::int64_t part) { apply(part == 0); });
+    for (Touched& touched : touched_) touched.keys.clear();
+  }
 
  private:
   // What a batch adds to one row of a part.
@@ -207,11 +161,22 @@ class QrEmbedding final : public Embedding {
     std::vector<float> quotient_gradients;
   };
 
-  [[nodiscard]] QrReader reader() const noexcept {
-    return {.format = format_, .parts = &parts_, .bytes = rows_.data()};
+  QrEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool, std::vector<Parts> parts)
+      : RowArrayEmbedding(options, std::move(pool), kShards,
+                          parts.back().first_quotient + parts.back().quotients),
+        parts_(std::move(parts)),
+        touched_(kShards) {
+    for (const Parts& part : parts_) {
+      for (std::uint64_t i = 0; i < part.remainders; ++i) {
+        const std::uint64_t index = part.first_remainder + i;
+        format().initialize(row(index), options.seed, mix64(index), initial_bound(options.dim));
+      }
+      for (std::uint64_t i = 0; i < part.quotients; ++i) start_quotient(part.first_quotient + i);
+    }
   }
-  [[nodiscard]] std::uint8_t* row(std::uint64_t index) noexcept {
-    return rows_.data() + index * static_cast<std::uint64_t>(format_.row_bytes());
+
+  [[nodiscard]] QrReader reader() const noexcept {
+    return {.format = format(), .parts = &parts_, .bytes = bytes()};
   }
   // Around 1, so that a product begins where its remainder does.
   void start_quotient(std::uint64_t index) {
@@ -219,19 +184,13 @@ class QrEmbedding final : public Embedding {
     initial_range(options_.seed, mix64(index), 0, options_.dim, 0.1f, values.data());
     for (float& value : values) value += 1.0f;
     RowRandom random = row_random(options_.seed, 0, index);
-    format_.write_start(row(index), values.data(), random);
+    format().write_start(row(index), values.data(), random);
   }
   void collect(const TouchedRows& rows, Touched& touched) const;
   void apply(bool remainders);
 
-  MemoryCounter counter_;
-  DenseRowFormat format_;
   std::vector<Parts> parts_;
-  std::uint64_t row_count_;
-  AlignedBuffer<std::uint8_t> rows_;
-  GradientGrouper grouper_;
   std::vector<Touched> touched_;  // of each shard; kept between batches for its memory
-  std::int64_t steps_ = 0;
 };
 
 void QrEmbedding::collect(const TouchedRows& rows, Touched& touched) const {
@@ -272,42 +231,25 @@ void QrEmbedding::apply(bool remainders) {
     for (; i < parts.size() && parts[i].first == index; ++i) {
       for (std::size_t d = 0; d < dim; ++d) sum[d] += parts[i].second[d];
     }
-    RowRandom random = row_random(options_.seed, steps_, index);
-    format_.update(row(index), sum.data(), optimizer, steps_, random);
+    update_row(index, sum.data(), optimizer);
   }
 }
 
-void QrEmbedding::do_update(std::span<const JaggedIds> tables, std::int64_t batch,
-                            std::span<const float> gradient) {
-  ++steps_;
-  for (Touched& touched : touched_) touched.keys.clear();
-  grouper_.run(
-      tables, batch, options_.dim, gradient, *pool_,
-      [this](std::size_t table, std::uint64_t id) { return reader().key(table, id); },
-      [](std::uint64_t key) { return static_cast<int>(mix64(key) % kShards); },
-      [this](int shard, const TouchedRows& rows) {
-        if (options_.gradient_clip > 0) {
-          clip_gradients(rows, options_.dim, static_cast<float>(options_.gradient_clip));
-        }
-        collect(rows, touched_[static_cast<std::size_t>(shard)]);
-      });
-  pool_->run(2, [this](std::int64_t part) { apply(part == 0); });
-}
-
-class FrozenQr final : public FrozenEmbedding {
+class FrozenQr final : public FrozenForm<QrReader> {
  public:
-  FrozenQr(const SectionReader& file, const std::string& prefix)
-      : header_(load_value<FrozenHeader>(file, prefix + "header")),
-        reader_{.format = DenseRowFormat(static_cast<ValueType>(header_.value_type),
-                                         static_cast<int>(header_.dim))} {
+  FrozenQr(const SectionSource& file, const std::string& prefix)
+      : FrozenQr(file, prefix, load_value<FrozenHeader>(file, prefix + "header")) {}
+
+ private:
+  FrozenQr(const SectionSource& file, const std::string& prefix, const FrozenHeader& header)
+      : FrozenForm(file, prefix,
+                   {.format = DenseRowFormat(static_cast<ValueType>(header.value_type),
+                                             static_cast<int>(header.dim))}) {
+    if (header.rows < 1) throw_damaged(file, prefix + "header", "holds impossible values");
+    check_frozen_shape(file, prefix, header.tables, header.dim, header.value_type);
     const auto parts = file.array<Parts>(prefix + "parts");
     const auto rows = file.array<std::uint8_t>(prefix + "rows");
-    if (header_.tables < 1 || header_.dim < 4 || header_.dim > kLongestRow ||
-        header_.value_type < 0 ||
-        header_.value_type > static_cast<std::int64_t>(ValueType::kMixed) || header_.rows < 1) {
-      throw_damaged(file, prefix + "header", "holds impossible values");
-    }
-    const auto count = static_cast<std::uint64_t>(header_.rows);
+    const auto count = static_cast<std::uint64_t>(header.rows);
     check_section_bytes(file, prefix + "rows",
                         count * static_cast<std::uint64_t>(reader_.format.row_bytes()),
                         rows.size());
@@ -316,27 +258,15 @@ class FrozenQr final : public FrozenEmbedding {
              part.quotients <= count && part.first_remainder <= count - part.remainders &&
              part.first_quotient <= count - part.quotients;
     });
-    if (!inside || static_cast<std::int64_t>(parts.size()) != header_.tables) {
+    if (!inside || static_cast<std::int64_t>(parts.size()) != header.tables) {
       throw_damaged(file, prefix + "parts", "does not fit the rows");
     }
     parts_.assign(parts.begin(), parts.end());
     reader_.parts = &parts_;
     reader_.bytes = rows.data();
+    set_shape(header.tables, static_cast<int>(header.dim));
   }
 
-  [[nodiscard]] int dim() const noexcept override { return reader_.format.size(); }
-  [[nodiscard]] std::int64_t tables() const noexcept override { return header_.tables; }
-  void lookup(std::span<const JaggedIds> tables, std::int64_t batch,
-              std::span<float> out) const override {
-    with_checked_tables(tables, static_cast<std::size_t>(header_.tables), batch, dim(), out.size(),
-                        "out", [&](std::span<const JaggedIds> checked) {
-                          pooled_lookup(reader_, checked, batch, dim(), out, nullptr);
-                        });
-  }
-
- private:
-  FrozenHeader header_;
-  QrReader reader_;
   std::vector<Parts> parts_;
 };
 
@@ -346,7 +276,7 @@ std::unique_ptr<Embedding> make_qr(const Options& options, std::shared_ptr<Threa
   return std::make_unique<QrEmbedding>(options, std::move(pool));
 }
 
-std::unique_ptr<FrozenEmbedding> open_qr(const SectionReader& file, const std::string& prefix) {
+std::unique_ptr<FrozenEmbedding> open_qr(const SectionSource& file, const std::string& prefix) {
   return std::make_unique<FrozenQr>(file, prefix);
 }
 

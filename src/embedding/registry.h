@@ -15,7 +15,7 @@ namespace taut::embedding {
 struct Method {
   std::string_view name;
   std::unique_ptr<Embedding> (*make)(const Options& options, std::shared_ptr<ThreadPool> pool);
-  std::unique_ptr<FrozenEmbedding> (*open_frozen)(const SectionReader& file,
+  std::unique_ptr<FrozenEmbedding> (*open_frozen)(const SectionSource& file,
                                                   const std::string& prefix);
 };
 
@@ -35,12 +35,12 @@ std::unique_ptr<Embedding> make_cafe(const Options& options, std::shared_ptr<Thr
 std::unique_ptr<Embedding> make_fiited(const Options& options, std::shared_ptr<ThreadPool> pool);
 std::unique_ptr<Embedding> make_elastic(const Options& options, std::shared_ptr<ThreadPool> pool);
 
-std::unique_ptr<FrozenEmbedding> open_full(const SectionReader& file, const std::string& prefix);
-std::unique_ptr<FrozenEmbedding> open_hash(const SectionReader& file, const std::string& prefix);
-std::unique_ptr<FrozenEmbedding> open_qr(const SectionReader& file, const std::string& prefix);
-std::unique_ptr<FrozenEmbedding> open_popularity(const SectionReader& file,
+std::unique_ptr<FrozenEmbedding> open_full(const SectionSource& file, const std::string& prefix);
+std::unique_ptr<FrozenEmbedding> open_hash(const SectionSource& file, const std::string& prefix);
+std::unique_ptr<FrozenEmbedding> open_qr(const SectionSource& file, const std::string& prefix);
+std::unique_ptr<FrozenEmbedding> open_popularity(const SectionSource& file,
                                                  const std::string& prefix);
-std::unique_ptr<FrozenEmbedding> open_fiited(const SectionReader& file, const std::string& prefix);
-std::unique_ptr<FrozenEmbedding> open_elastic(const SectionReader& file, const std::string& prefix);
+std::unique_ptr<FrozenEmbedding> open_fiited(const SectionSource& file, const std::string& prefix);
+std::unique_ptr<FrozenEmbedding> open_elastic(const SectionSource& file, const std::string& prefix);
 
 }  // namespace taut::embedding

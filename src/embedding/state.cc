@@ -49,11 +49,11 @@ std::string describe(const Options& options) {
   return std::move(text).str();
 }
 
-void save_options(SectionWriter& file, const std::string& prefix, const Options& options) {
+void save_options(SectionSink& file, const std::string& prefix, const Options& options) {
   file.add(prefix + "options", describe(options));
 }
 
-void check_saved_options(const SectionReader& file, const std::string& prefix,
+void check_saved_options(const SectionSource& file, const std::string& prefix,
                          const Options& options) {
   const std::vector<std::string> saved = split(file.text(prefix + "options"), '\n');
   const std::vector<std::string> wanted = split(describe(options), '\n');
@@ -68,13 +68,22 @@ void check_saved_options(const SectionReader& file, const std::string& prefix,
   }
 }
 
-void check_section_bytes(const SectionReader& file, const std::string& name, std::size_t wanted,
+void check_section_bytes(const SectionSource& file, const std::string& name, std::size_t wanted,
                          std::size_t got) {
   if (wanted == got) return;
   throw_damaged(file, name, concat("holds ", got, " bytes where ", wanted, " are wanted"));
 }
 
-void throw_damaged(const SectionReader& file, const std::string& name, const std::string& what) {
+void check_frozen_shape(const SectionSource& file, const std::string& prefix, std::int64_t tables,
+                        std::int64_t dim, std::int64_t value_type) {
+  if (tables >= 1 && dim >= 4 && dim <= 512 && value_type >= 0 &&
+      value_type <= static_cast<std::int64_t>(ValueType::kMixed)) {
+    return;
+  }
+  throw_damaged(file, prefix + "header", "holds impossible values");
+}
+
+void throw_damaged(const SectionSource& file, const std::string& name, const std::string& what) {
   throw Error(ErrorKind::kFormat, concat("section \"", name, "\" ", what), file.path(),
               "restore it from a copy or an earlier checkpoint");
 }

@@ -2,6 +2,7 @@
 // What checkpoints of all methods share: the options that must agree, and blocks of plain bytes.
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <span>
 #include <string>
@@ -14,24 +15,28 @@ namespace taut::embedding {
 /// Every option that decides the shape or the bits of a collection, one "key = value" line each.
 [[nodiscard]] std::string describe(const Options& options);
 
-void save_options(SectionWriter& file, const std::string& prefix, const Options& options);
+void save_options(SectionSink& file, const std::string& prefix, const Options& options);
 /// Throws kFormat naming the first option that differs, with both values.
-void check_saved_options(const SectionReader& file, const std::string& prefix,
+void check_saved_options(const SectionSource& file, const std::string& prefix,
                          const Options& options);
 
 /// Throws kFormat: section `name` is not of the size that the options ask for.
-void check_section_bytes(const SectionReader& file, const std::string& name, std::size_t wanted,
+void check_section_bytes(const SectionSource& file, const std::string& name, std::size_t wanted,
                          std::size_t got);
-[[noreturn]] void throw_damaged(const SectionReader& file, const std::string& name,
+[[noreturn]] void throw_damaged(const SectionSource& file, const std::string& name,
                                 const std::string& what);
+
+/// Throws kFormat: what a frozen file's header says cannot be.
+void check_frozen_shape(const SectionSource& file, const std::string& prefix, std::int64_t tables,
+                        std::int64_t dim, std::int64_t value_type);
 
 /// A section that is one value of a plain type.
 template <typename T>
-void save_value(SectionWriter& file, const std::string& name, const T& value) {
+void save_value(SectionSink& file, const std::string& name, const T& value) {
   file.add(name, std::as_bytes(std::span(&value, 1)));
 }
 template <typename T>
-[[nodiscard]] T load_value(const SectionReader& file, const std::string& name) {
+[[nodiscard]] T load_value(const SectionSource& file, const std::string& name) {
   const std::span<const std::byte> bytes = file.section(name);
   check_section_bytes(file, name, sizeof(T), bytes.size());
   T value;

@@ -51,6 +51,13 @@ RowState WidthRule::wanted(int importance_code, const RowState& held) const noex
   return state;
 }
 
+RowState WidthRule::within(const RowState& most) const noexcept {
+  RowState state = wanted(most.importance, {});
+  state.width = std::min(state.width, most.width);
+  state.precise = state.precise && most.precise;
+  return state;
+}
+
 double WidthRule::bytes_at(const ImportanceHistogram& rows, int threshold_code) const {
   const float line = ImportanceCode::value(threshold_code);
   const float entry = line * entry_factor_;

@@ -38,6 +38,9 @@ class WidthRule {
   /// held counts more by the hysteresis.
   [[nodiscard]] RowState wanted(int importance_code, const RowState& held) const noexcept;
 
+  /// What a row of this importance should hold of `most`, which it could hold at most.
+  [[nodiscard]] RowState within(const RowState& most) const noexcept;
+
   /// Worth per byte of what a row would lose or win last, on the scale of threshold():
   /// its k-th chunk (k = 1: with the row's overhead), or its second byte of precision.
   [[nodiscard]] float chunk_density(float importance, int k) const noexcept {

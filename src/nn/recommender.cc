@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "nn/interaction.h"
+#include "nn/one_thread.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
@@ -73,16 +74,6 @@ class Interaction : public torch::autograd::Function<Interaction> {
     return {result, Tensor()};
   }
 };
-
-// LibTorch's own threads stay out of the way: parallelism is over pieces.
-void use_one_torch_thread() {
-  thread_local const bool once = [] {
-    at::set_num_threads(1);
-    at::init_num_threads();
-    return true;
-  }();
-  static_cast<void>(once);
-}
 
 Tensor view_of(std::span<const float> values, std::int64_t offset, at::IntArrayRef shape) {
   return torch::from_blob(const_cast<float*>(values.data() + offset), shape, torch::kFloat32);
@@ -320,7 +311,7 @@ void Recommender::predict(const RecommenderInput& input, std::span<float> logits
   });
 }
 
-void Recommender::save(SectionWriter& file, const std::string& prefix) const {
+void Recommender::save(SectionSink& file, const std::string& prefix) const {
   torch::serialize::OutputArchive archive;
   for (std::size_t i = 0; i < impl_->parameters.size(); ++i) {
     archive.write(impl_->names[i], impl_->parameters[i].detach());
@@ -333,7 +324,7 @@ void Recommender::save(SectionWriter& file, const std::string& prefix) const {
   file.add(prefix + "dense", std::string_view(stream.view()));
 }
 
-void Recommender::load(const SectionReader& file, const std::string& prefix) {
+void Recommender::load(const SectionSource& file, const std::string& prefix) {
   const std::string_view bytes = file.text(prefix + "dense");
   const torch::NoGradGuard no_grad;
   std::vector<Tensor> loaded(impl_->parameters.size());

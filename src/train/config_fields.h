@@ -10,10 +10,15 @@ struct PathList {
   std::vector<std::string>& paths;
 };
 
+/// One file, or "" for none: relative to the config, with ${VARIABLES}.
+struct PathText {
+  std::string& path;
+};
+
 /// Calls visit(section, key, value) for every key in order; value is a reference to the member
-/// (std::string, numbers, lists, enums, Budget, CheckpointInterval) or a PathList.
-template <typename AnyConfig, typename Visit>
-void visit_fields(AnyConfig& c, Visit&& visit) {
+/// (std::string, numbers, lists, enums, Budget, CheckpointInterval), a PathList or a PathText.
+template <typename Visit>
+void visit_fields(Config& c, Visit&& visit) {
   visit("data", "train", PathList{c.data.train});
   visit("data", "valid", PathList{c.data.valid});
   visit("data", "test", PathList{c.data.test});

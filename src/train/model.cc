@@ -161,12 +161,12 @@ Quality Model::evaluate(const data::ReaderOptions& options, data::BadRows* bad_r
   return measure_quality(all_logits, all_labels);
 }
 
-void Model::save(SectionWriter& file) const {
+void Model::save(SectionSink& file) const {
   dense_->save(file, "model/");
   if (tables_ != nullptr) tables_->save(file, "embedding/");
 }
 
-void Model::load(const SectionReader& file) {
+void Model::load(const SectionSource& file) {
   dense_->load(file, "model/");
   if (tables_ != nullptr) tables_->load(file, "embedding/");
 }

@@ -53,12 +53,12 @@ Quality ProgressiveQuality::quality() const {
           .normalized_entropy = loss_ / count / entropy(positives / count)};
 }
 
-void ProgressiveQuality::save(SectionWriter& file) const {
+void ProgressiveQuality::save(SectionSink& file) const {
   file.add_array("progressive/counts", std::span<const std::int64_t>(counts_));
   file.add_array("progressive/loss", std::span<const double>(&loss_, 1));
 }
 
-void ProgressiveQuality::load(const SectionReader& file) {
+void ProgressiveQuality::load(const SectionSource& file) {
   const std::span<const std::int64_t> counts = file.array<std::int64_t>("progressive/counts");
   const std::span<const double> loss = file.array<double>("progressive/loss");
   if ((!counts.empty() && counts.size() != 2 * kBins) || loss.size() != 1) {

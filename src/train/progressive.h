@@ -21,9 +21,9 @@ class ProgressiveQuality {
   /// The measures so far; AUC is NaN while a class is missing.
   [[nodiscard]] Quality quality() const;
 
-  void save(SectionWriter& file) const;
+  void save(SectionSink& file) const;
   /// Errors: kFormat for counts of another shape.
-  void load(const SectionReader& file);
+  void load(const SectionSource& file);
 
  private:
   std::vector<std::int64_t> counts_;  ///< [label, bin], empty before the first example

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+import digits
+
 
 def test_train_writes_everything_that_the_contract_names(taut, workspace):
     run = workspace / "run"
@@ -98,8 +100,9 @@ def test_info_tells_about_build_run_checkpoint_and_package(taut, workspace):
     taut("train", workspace / "ctr.toml", "--out", run)
     taut("export", run, package)
     assert taut("info", run, "--json").json["summary"]["method"] == "elastic"
-    checkpoint = next((run / "checkpoint").iterdir())
-    assert taut("info", checkpoint, "--json").json["kind"] == "ckpt"
+    checkpoint = next((run / "checkpoint").glob("step-*.taut"))
+    held = taut("info", checkpoint, "--json").json
+    assert held["kind"] == "ckpt" and "embedding/options" in held["sections"]
     info = taut("info", package, "--json").json
     assert info["metadata"]["input"]["categorical"] == ["c_user", "c_item"]
 
@@ -134,3 +137,11 @@ def test_same_bits_for_any_number_of_threads(taut, workspace):
         results.append(taut("train", workspace / "ctr.toml", "--out", out, "--threads", threads, "--json").json)
     for field in ("auc", "log_loss", "normalized_entropy", "memory_bytes", "resident_rows"):
         assert len({result[field] for result in results}) == 1, field
+
+
+def test_info_says_what_a_set_of_images_holds(taut, tmp_path):
+    images = digits.write_digits(tmp_path)["test"]
+    info = taut("info", f"{images}[0:100]", "--json").json
+    assert (info["kind"], info["count"], info["height"], info["width"], info["channels"]) == ("images", 100, 8, 8, 1)
+    assert sum(info["images_per_class"]) == 100
+    assert "359 images of 8 x 8, grey, 10 classes" in taut("info", images).out

@@ -8,8 +8,10 @@
 #include <thread>
 
 #include "taut/core/error.h"
+#include "taut/core/file.h"
 #include "taut/core/log.h"
 #include "taut/core/random.h"
+#include "taut/core/snapshot.h"
 #include "taut/infer/package.h"
 
 namespace taut::train {
@@ -121,7 +123,7 @@ TEST_F(Runs, LearnAndLeaveASummaryMetricsAndCheckpoints) {
   std::int64_t checkpoints = 0;
   for (const auto& entry : fs::directory_iterator(run.run + "/checkpoint")) {
     EXPECT_EQ(entry.path().extension(), ".taut");
-    ++checkpoints;
+    checkpoints += entry.path().filename().string().starts_with("step-") ? 1 : 0;
   }
   EXPECT_EQ(checkpoints, 2);
 }
@@ -207,32 +209,96 @@ TEST_F(Runs, RefuseAFolderThatHoldsOne) {
       std::string::npos);
 }
 
+void flip_bit(const fs::path& path, std::uintmax_t position) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(static_cast<std::streamoff>(position));
+  const char byte = static_cast<char>(file.get());
+  file.seekp(static_cast<std::streamoff>(position));
+  file.put(static_cast<char>(byte ^ 4));
+}
+
+std::vector<fs::path> checkpoint_files(const std::string& run, const std::string& prefix) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(run + "/checkpoint")) {
+    if (entry.path().filename().string().starts_with(prefix)) files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+// A bit in any file, manifest or pieces, hurts one of the two checkpoints at most.
 TEST_F(Runs, NameADamagedCheckpointAndKeepTheEarlierOne) {
   RunOptions run = options("run");
   train_run(run);
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(run.run + "/checkpoint"))
-    files.push_back(entry.path());
-  std::sort(files.begin(), files.end());
-  ASSERT_EQ(files.size(), 2u);
-  const auto size = fs::file_size(files[1]);
-  for (const std::uintmax_t position :
-       {std::uintmax_t{3}, std::uintmax_t{100}, size / 2, size - 40}) {
-    std::fstream file(files[1], std::ios::in | std::ios::out | std::ios::binary);
-    file.seekg(static_cast<std::streamoff>(position));
-    const char byte = static_cast<char>(file.get());
-    file.seekp(static_cast<std::streamoff>(position));
-    file.put(static_cast<char>(byte ^ 4));
-    file.close();
-    run.resume = true;
-    const std::string message = message_of([&] { train_run(run); });
-    EXPECT_NE(message.find(files[1].string()), std::string::npos) << position << ": " << message;
-    std::fstream mend(files[1], std::ios::in | std::ios::out | std::ios::binary);
-    mend.seekp(static_cast<std::streamoff>(position));
-    mend.put(byte);
+  const std::vector<fs::path> steps = checkpoint_files(run.run, "step-");
+  ASSERT_EQ(steps.size(), 2u);
+  run.resume = true;
+  int newest_hurt = 0;
+  for (const fs::path& path : checkpoint_files(run.run, "")) {
+    const auto size = fs::file_size(path);
+    for (const std::uintmax_t position :
+         {std::uintmax_t{3}, std::uintmax_t{100}, size / 2, size - 40}) {
+      flip_bit(path, position);
+      int hurt = 0;
+      for (std::size_t which = 0; which < 2; ++which) {
+        const std::string aside = folder_ + "/aside.taut";
+        if (which == 0) fs::rename(steps[1], aside);  // the earlier one alone
+        std::string message;
+        try {
+          (void)open_run(run.run, 1);
+        } catch (const Error& failed) {
+          EXPECT_EQ(exit_code(failed.kind()), 2);
+          message = failed.what();
+        }
+        if (which == 0) fs::rename(aside, steps[1]);
+        if (message.empty()) continue;
+        ++hurt;
+        newest_hurt += which == 1 ? 1 : 0;
+        EXPECT_NE(message.find(path.string()), std::string::npos) << position << ": " << message;
+      }
+      EXPECT_LE(hurt, 1) << path << " at " << position;
+      flip_bit(path, position);
+    }
   }
-  fs::remove(files[1]);
+  EXPECT_GE(newest_hurt, 4);
+  flip_bit(steps[1], 100);
+  EXPECT_NE(message_of([&] { train_run(run); }).find(steps[1].string()), std::string::npos);
+  fs::remove(steps[1]);
   EXPECT_FALSE(train_run(run)["auc"].is_null());  // goes on from the earlier one
+}
+
+TEST_F(Runs, LeaveNoFileThatNoCheckpointNeeds) {
+  RunOptions run = options("run");
+  fs::create_directories(run.run + "/checkpoint");
+  const std::string abandoned = run.run + "/checkpoint/step-1.taut.tmp.999999999";
+  std::ofstream(abandoned) << "half";
+  std::ofstream(run.run + "/config.toml.tmp.999999999") << "half";
+  train_run(run);
+  EXPECT_FALSE(fs::exists(abandoned));
+  EXPECT_FALSE(fs::exists(run.run + "/config.toml.tmp.999999999"));
+  std::uintmax_t bytes = 0;
+  for (const fs::path& path : checkpoint_files(run.run, "")) bytes += fs::file_size(path);
+  std::uintmax_t contents = 0;
+  for (const fs::path& path : checkpoint_files(run.run, "step-")) {
+    const SnapshotReader file(path.string(),
+                              {.kind = kCheckpointKind, .version = kCheckpointVersion});
+    for (const std::string& name : file.names()) contents += file.section(name).size();
+  }
+  EXPECT_LT(bytes, 2 * contents);
+}
+
+TEST_F(Runs, RefuseACheckpointOfAnotherVersionNamingBoth) {
+  RunOptions run = options("run");
+  train_run(run);
+  const fs::path newest = checkpoint_files(run.run, "step-").back();
+  SectionWriter file(newest.string(), kCheckpointKind, 2);
+  file.add("state", "{}");
+  (void)file.commit();
+  run.resume = true;
+  const std::string message = message_of([&] { train_run(run); });
+  EXPECT_NE(message.find("format version 2 where this build reads version 3"), std::string::npos)
+      << message;
+  EXPECT_NE(message.find(newest.string()), std::string::npos) << message;
 }
 
 TEST_F(Runs, StopEarlyAndKeepTheBest) {

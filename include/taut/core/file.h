@@ -60,25 +60,63 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
-/// Writes a container: a header (magic, kind, version), sections one after another on 64-byte
-/// boundaries, a table of (name, offset, size, XXH3 checksum) and a footer that seals the table.
-/// Layout in docs/architecture.md. Atomic as AtomicFile is.
-class SectionWriter {
+/// Where named sections of bytes are written: one file, or a snapshot of several.
+class SectionSink {
  public:
-  /// kind: up to 8 characters that say what the file holds ("ckpt", "package"); version >= 1.
-  SectionWriter(std::string path, std::string_view kind, std::uint32_t version);
-  ~SectionWriter();
+  virtual ~SectionSink() = default;
 
-  /// Opens a section; append() adds to it until the next begin() or commit(). Names are unique.
-  void begin(std::string_view name);
-  void append(const void* data, std::size_t size);
+  /// Opens a section; append() adds to it until the next begin(). Names are unique.
+  virtual void begin(std::string_view name) = 0;
+  virtual void append(const void* data, std::size_t size) = 0;
   /// begin() and append() in one.
-  void add(std::string_view name, std::span<const std::byte> bytes);
-  void add(std::string_view name, std::string_view text);
+  void add(std::string_view name, std::span<const std::byte> bytes) {
+    begin(name);
+    append(bytes.data(), bytes.size());
+  }
+  void add(std::string_view name, std::string_view text) {
+    add(name, std::as_bytes(std::span(text)));
+  }
   template <typename T>
   void add_array(std::string_view name, std::span<const T> values) {
     add(name, std::as_bytes(values));
   }
+};
+
+/// Where named sections of bytes are read.
+class SectionSource {
+ public:
+  virtual ~SectionSource() = default;
+
+  [[nodiscard]] virtual bool has(std::string_view name) const noexcept = 0;
+  /// The verified bytes, valid while the source lives. Throws kFormat naming the file if the
+  /// section is absent or differs from its checksum.
+  [[nodiscard]] virtual std::span<const std::byte> section(std::string_view name) const = 0;
+  /// The file that messages name.
+  [[nodiscard]] virtual const std::string& path() const noexcept = 0;
+  [[nodiscard]] std::string_view text(std::string_view name) const;
+  /// The section as values of T; throws kFormat if its size is not a multiple.
+  template <typename T>
+  [[nodiscard]] std::span<const T> array(std::string_view name) const {
+    const std::span<const std::byte> bytes = section(name);
+    if (bytes.size() % sizeof(T) != 0) throw_bad_size(name);
+    return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
+  }
+
+ private:
+  [[noreturn]] void throw_bad_size(std::string_view name) const;
+};
+
+/// Writes a container: a header (magic, kind, version), sections one after another on 64-byte
+/// boundaries, a table of (name, offset, size, XXH3 checksum) and a footer that seals the table.
+/// Layout in docs/architecture.md. Atomic as AtomicFile is.
+class SectionWriter final : public SectionSink {
+ public:
+  /// kind: up to 8 characters that say what the file holds ("ckpt", "package"); version >= 1.
+  SectionWriter(std::string path, std::string_view kind, std::uint32_t version);
+  ~SectionWriter() override;
+
+  void begin(std::string_view name) override;
+  void append(const void* data, std::size_t size) override;
   /// Seals and renames into place; the size of the file.
   Bytes commit();
 
@@ -101,24 +139,17 @@ struct SectionIdentity {
 /// section() checks the section's checksum each time that it is asked.
 /// Errors: kFormat naming the path and what differs (not ours, another kind, another version with
 /// both numbers, cut short, checksum of section X); kNotFound; kIo.
-class SectionReader {
+class SectionReader final : public SectionSource {
  public:
   SectionReader(const std::string& path, std::string_view kind, std::uint32_t version);
 
-  [[nodiscard]] bool has(std::string_view name) const noexcept;
-  /// The verified bytes. Throws kFormat if the section is absent or differs from its checksum.
-  [[nodiscard]] std::span<const std::byte> section(std::string_view name) const;
-  [[nodiscard]] std::string_view text(std::string_view name) const;
-  /// The section as values of T; throws kFormat if its size is not a multiple.
-  template <typename T>
-  [[nodiscard]] std::span<const T> array(std::string_view name) const {
-    const std::span<const std::byte> bytes = section(name);
-    if (bytes.size() % sizeof(T) != 0) throw_bad_size(name);
-    return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
-  }
+  [[nodiscard]] bool has(std::string_view name) const noexcept override;
+  [[nodiscard]] std::span<const std::byte> section(std::string_view name) const override;
+  /// The bytes as they are, for callers that keep checksums of their own. Throws kFormat if absent.
+  [[nodiscard]] std::span<const std::byte> unverified_section(std::string_view name) const;
   [[nodiscard]] std::vector<std::string> names() const;
   [[nodiscard]] Bytes section_bytes(std::string_view name) const;
-  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  [[nodiscard]] const std::string& path() const noexcept override { return path_; }
 
  private:
   struct Entry {
@@ -129,7 +160,6 @@ class SectionReader {
   };
   [[nodiscard]] const Entry* find(std::string_view name) const noexcept;
   [[nodiscard]] const Entry& require(std::string_view name) const;
-  [[noreturn]] void throw_bad_size(std::string_view name) const;
 
   std::string path_;
   MappedFile file_;

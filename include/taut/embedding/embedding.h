@@ -12,6 +12,7 @@
 #include "taut/core/file.h"
 #include "taut/core/thread_pool.h"
 #include "taut/embedding/options.h"
+#include "taut/embedding/rows.h"
 
 namespace taut::embedding {
 
@@ -81,6 +82,21 @@ class Embedding {
   /// While it works, at most one shard (1/64 of a large table) is held twice outside the budget.
   virtual void resize_budget(Bytes budget);
 
+  /// Appends the rows that are held of these ids, in their order. Tables know their ids by hashes
+  /// alone, so the caller names them; with keys = tagged an id that is not held may, once in about
+  /// a thousand, be taken for another's row (as lookups take it). kUnsupported (naming the method)
+  /// where ids share rows: hash, qr. Shared chunks of a cold pool are no part of a row.
+  void read_rows(std::size_t table, std::span<const std::uint64_t> ids, Rows& rows) const;
+
+  /// Puts rows in, in place of those of the same ids; rows of other ids may lose chunks that are
+  /// worth less. Where there is not room for all, the most important are held (of equal ones the
+  /// first), as wide as they are worth; a row of unknown importance counts by the mean square of
+  /// its values. Chunks of zeros count as not held. Values are rounded to the value type; optimizer
+  /// state starts anew but for the importance. md and frequency hold the rows that they counted.
+  /// Never above the budget. kInvalidArgument (naming the argument) and kUnsupported (hash, qr)
+  /// leave the collection unchanged. The rows themselves are the caller's memory.
+  LoadedRows load_rows(const Rows& rows);
+
   /// Updates so far.
   [[nodiscard]] virtual std::int64_t steps() const noexcept = 0;
   [[nodiscard]] virtual std::int64_t memory_bytes() const noexcept = 0;
@@ -91,11 +107,11 @@ class Embedding {
   /// Writes all state as sections whose names begin with prefix; load() restores the same bits into
   /// a collection made with the same options (kFormat naming what differs otherwise; then the
   /// collection is as it was).
-  virtual void save(SectionWriter& file, const std::string& prefix) const = 0;
-  virtual void load(const SectionReader& file, const std::string& prefix) = 0;
+  virtual void save(SectionSink& file, const std::string& prefix) const = 0;
+  virtual void load(const SectionSource& file, const std::string& prefix) = 0;
 
   /// Writes the read-only form without optimizer state, for FrozenEmbedding.
-  virtual void export_frozen(SectionWriter& file, const std::string& prefix) const = 0;
+  virtual void export_frozen(SectionSink& file, const std::string& prefix) const = 0;
 
  protected:
   Embedding(Options options, std::shared_ptr<ThreadPool> pool);
@@ -105,6 +121,9 @@ class Embedding {
                          std::span<float> out) const = 0;
   virtual void do_update(std::span<const JaggedIds> tables, std::int64_t batch,
                          std::span<const float> gradient) = 0;
+  virtual void do_read_rows(std::size_t table, std::span<const std::uint64_t> ids,
+                            Rows& rows) const;
+  virtual LoadedRows do_load_rows(const Rows& rows);
   virtual void do_count(std::span<const JaggedIds> tables, std::int64_t batch);
   /// Throws while the collection cannot be used yet (first pass not done).
   virtual void check_ready() const {}
@@ -132,10 +151,13 @@ class FrozenEmbedding {
   /// Same shapes, meaning and result bits as Embedding::lookup at the time of the export.
   virtual void lookup(std::span<const JaggedIds> tables, std::int64_t batch,
                       std::span<float> out) const = 0;
+  /// As Embedding::read_rows. Importances are NaN where the method keeps none without training.
+  virtual void read_rows(std::size_t table, std::span<const std::uint64_t> ids,
+                         Rows& rows) const = 0;
 };
 
 /// The file must outlive the result.
-[[nodiscard]] std::unique_ptr<FrozenEmbedding> open_frozen(const SectionReader& file,
+[[nodiscard]] std::unique_ptr<FrozenEmbedding> open_frozen(const SectionSource& file,
                                                            const std::string& prefix);
 
 }  // namespace taut::embedding

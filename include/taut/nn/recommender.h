@@ -72,9 +72,9 @@ class Recommender {
   void predict(const RecommenderInput& input, std::span<float> logits) const;
 
   /// Parameters and optimizer state, as the section prefix + "dense".
-  void save(SectionWriter& file, const std::string& prefix) const;
+  void save(SectionSink& file, const std::string& prefix) const;
   /// Restores the same bits. kFormat when shapes or optimizer differ.
-  void load(const SectionReader& file, const std::string& prefix);
+  void load(const SectionSource& file, const std::string& prefix);
 
   /// All parameters in order ("bottom.0.weight" [out, in], "bottom.0.bias", ..., "top.2.bias",
   /// "wide.weight").

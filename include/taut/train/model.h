@@ -18,7 +18,7 @@ namespace taut::train {
 
 /// Kind and version of checkpoint files.
 inline constexpr std::string_view kCheckpointKind = "ckpt";
-inline constexpr std::uint32_t kCheckpointVersion = 2;
+inline constexpr std::uint32_t kCheckpointVersion = 3;
 
 /// Reader options for files of the config's schema, in file order, scaled as the profile says.
 [[nodiscard]] data::ReaderOptions reader_options(const Config& config,
@@ -44,8 +44,8 @@ class Model {
   [[nodiscard]] Quality evaluate(const data::ReaderOptions& options,
                                  data::BadRows* bad_rows = nullptr);
 
-  void save(SectionWriter& file) const;
-  void load(const SectionReader& file);
+  void save(SectionSink& file) const;
+  void load(const SectionSource& file);
 
   /// Writes a package that infer::Package opens. metadata: JSON text. Returns its size.
   Bytes export_package(const std::string& path, std::string_view metadata) const;

@@ -1,0 +1,105 @@
+#pragma once
+// What the live and the read-only form of all methods share: lookups and single rows through a
+// reader.
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "batch.h"
+#include "state.h"
+#include "taut/core/error.h"
+#include "taut/embedding/embedding.h"
+
+namespace taut::embedding {
+
+/// One row as a reader hands it out; values are zeros before.
+struct RowCopy {
+  std::uint32_t mask = 0;
+  float importance = 0;
+  std::span<float> values;
+};
+
+/// The mask of a prefix of chunks.
+[[nodiscard]] constexpr std::uint32_t prefix_mask(int chunks) noexcept {
+  return chunks >= 32 ? UINT32_MAX : (std::uint32_t{1} << chunks) - 1;
+}
+
+/// Appends the rows that a reader holds of these ids. Reader is that of pooled_lookup() with
+///   bool read_row(std::uint64_t key, RowCopy& row)     false where the row is not held
+template <typename Reader>
+void append_rows(const Reader& reader, std::size_t table, std::span<const std::uint64_t> ids,
+                 int dim, Rows& rows) {
+  std::array<float, 512> values;
+  for (const std::uint64_t id : ids) {
+    RowCopy row{.values = std::span(values).first(static_cast<std::size_t>(dim))};
+    std::fill(row.values.begin(), row.values.end(), 0.0f);
+    if (!reader.read_row(reader.key(table, id), row)) continue;
+    rows.tables.push_back(static_cast<std::uint32_t>(table));
+    rows.ids.push_back(id);
+    rows.masks.push_back(row.mask);
+    rows.importances.push_back(row.importance);
+    rows.values.insert(rows.values.end(), row.values.begin(), row.values.end());
+  }
+}
+
+/// How many of loaded rows a reader holds.
+template <typename Reader>
+LoadedRows count_loaded(const Reader& reader, const Rows& rows) {
+  std::array<float, 512> values;
+  LoadedRows loaded;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    RowCopy row{.values = values};
+    const bool held = reader.read_row(reader.key(rows.tables[i], rows.ids[i]), row);
+    ++(held ? loaded.held : loaded.left_out);
+  }
+  return loaded;
+}
+
+/// Throws kUnsupported: ids share the rows of this method.
+[[noreturn]] void throw_no_rows(const std::string& method);
+/// Throws kInvalidArgument for a table that is not there.
+void check_table_number(std::size_t table, std::size_t tables);
+
+/// A frozen collection whose lookups go through a reader; the constructor of a method fills in the
+/// protected members.
+template <typename Reader>
+class FrozenForm : public FrozenEmbedding {
+ public:
+  [[nodiscard]] int dim() const noexcept final { return dim_; }
+  [[nodiscard]] std::int64_t tables() const noexcept final { return tables_; }
+  void lookup(std::span<const JaggedIds> tables, std::int64_t batch,
+              std::span<float> out) const final {
+    with_checked_tables(tables, static_cast<std::size_t>(tables_), batch, dim_, out.size(), "out",
+                        [&](std::span<const JaggedIds> checked) {
+                          pooled_lookup(reader_, checked, batch, dim_, out, nullptr);
+                        });
+  }
+  void read_rows(std::size_t table, std::span<const std::uint64_t> ids, Rows& rows) const final {
+    check_table_number(table, static_cast<std::size_t>(tables_));
+    if constexpr (requires(RowCopy row) { reader_.read_row(0, row); }) {
+      append_rows(reader_, table, ids, dim_, rows);
+    } else {
+      throw_no_rows(method_);
+    }
+  }
+
+ protected:
+  FrozenForm(const SectionSource& file, const std::string& prefix, Reader reader)
+      : reader_(std::move(reader)), method_(file.text(prefix + "method")) {}
+  void set_shape(std::int64_t tables, int dim) noexcept {
+    tables_ = tables;
+    dim_ = dim;
+  }
+
+  Reader reader_;
+
+ private:
+  std::string method_;
+  std::int64_t tables_ = 0;
+  int dim_ = 0;
+};
+
+}  // namespace taut::embedding

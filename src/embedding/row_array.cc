@@ -1,0 +1,81 @@
+#include "row_array.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "state.h"
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
+namespace taut::embedding {
+namespace {
+
+constexpr std::int64_t kMappedFrom = 4 << 20;  // allocations are rounded up to
+constexpr std::int64_t kMappedUnit = 4096;     // this from there on,
+constexpr std::int64_t kLine = 64;             // to this below
+
+}  // namespace
+
+std::int64_t rows_in_budget(const Options& options, const DenseRowFormat& format) {
+  std::int64_t room = options.budget.count;
+  room -= room % (room >= kMappedFrom ? kMappedUnit : kLine);
+  return room / format.row_bytes();
+}
+
+void throw_budget(const Options& options, std::string_view what, std::int64_t least_bytes) {
+  throw Error(ErrorKind::kBudget, concat(options.budget.count, " bytes hold not ", what),
+              "embedding.budget",
+              concat("give at least ", (least_bytes + kLine - 1) / kLine * kLine, " bytes"));
+}
+
+RowArrayEmbedding::RowArrayEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool,
+                                     int shards, std::uint64_t rows)
+    : RowwiseEmbedding(options, std::move(pool), shards),
+      format_(options, options.dim),
+      row_count_(rows),
+      rows_(rows * static_cast<std::uint64_t>(format_.row_bytes()), &counter_) {}
+
+Statistics RowArrayEmbedding::statistics() const {
+  Statistics result;
+  result.memory_bytes = memory_bytes();
+  result.budget_bytes = options_.budget.count;
+  result.skipped_updates = skipped_updates_;
+  result.resident_rows = static_cast<std::int64_t>(row_count_);
+  result.parts = {{"rows", static_cast<std::int64_t>(rows_.size())},
+                  {"free", memory_bytes() - static_cast<std::int64_t>(rows_.size())}};
+  result.rows_by_width.assign(static_cast<std::size_t>(options_.dim / options_.chunk) + 1, 0);
+  result.rows_by_width.back() = result.resident_rows;
+  return result;
+}
+
+void RowArrayEmbedding::save(SectionSink& file, const std::string& prefix) const {
+  save_options(file, prefix, options_);
+  save_progress(file, prefix);
+  file.add_array(prefix + "rows", rows_.span());
+}
+
+void RowArrayEmbedding::load(const SectionSource& file, const std::string& prefix) {
+  check_saved_options(file, prefix, options_);
+  const Progress progress = load_progress(file, prefix);
+  const auto rows = file.array<std::uint8_t>(prefix + "rows");
+  check_section_bytes(file, prefix + "rows", rows_.size(), rows.size());
+  std::copy(rows.begin(), rows.end(), rows_.begin());
+  set_progress(progress);
+}
+
+void RowArrayEmbedding::update_row(std::uint64_t index, const float* gradient,
+                                   const RowOptimizer& optimizer) {
+  RowRandom random = row_random(options_.seed, steps_, index);
+  format_.update(row(index), gradient, optimizer, steps_, random);
+}
+
+void RowArrayEmbedding::export_rows(SectionSink& file, const std::string& prefix) const {
+  file.begin(prefix + "rows");
+  const auto stride = static_cast<std::size_t>(format_.row_bytes());
+  const auto state = static_cast<std::size_t>(format_.state_bytes());
+  for (std::uint64_t i = 0; i < row_count_; ++i) {
+    file.append(rows_.data() + i * stride + state, stride - state);
+  }
+}
+
+}  // namespace taut::embedding

@@ -1,0 +1,52 @@
+#pragma once
+// Methods whose rows lie in one array, shared by whatever ids fall on them: hash, qr.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "batch.h"
+#include "dense_rows.h"
+#include "taut/core/aligned_buffer.h"
+
+namespace taut::embedding {
+
+/// Rows that a budget holds, its allocation rounded up as buffers are.
+[[nodiscard]] std::int64_t rows_in_budget(const Options& options, const DenseRowFormat& format);
+/// Throws kBudget: the budget does not hold `what`, which takes least_bytes.
+[[noreturn]] void throw_budget(const Options& options, std::string_view what,
+                               std::int64_t least_bytes);
+
+class RowArrayEmbedding : public RowwiseEmbedding {
+ public:
+  [[nodiscard]] std::int64_t memory_bytes() const noexcept final { return counter_.bytes(); }
+  [[nodiscard]] std::int64_t peak_memory_bytes() const noexcept final {
+    return counter_.peak_bytes();
+  }
+  [[nodiscard]] Statistics statistics() const final;
+  void save(SectionSink& file, const std::string& prefix) const final;
+  void load(const SectionSource& file, const std::string& prefix) final;
+
+ protected:
+  RowArrayEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool, int shards,
+                    std::uint64_t rows);
+
+  [[nodiscard]] const DenseRowFormat& format() const noexcept { return format_; }
+  [[nodiscard]] std::uint64_t row_count() const noexcept { return row_count_; }
+  [[nodiscard]] const std::uint8_t* bytes() const noexcept { return rows_.data(); }
+  [[nodiscard]] std::uint8_t* row(std::uint64_t index) noexcept {
+    return rows_.data() + index * static_cast<std::uint64_t>(format_.row_bytes());
+  }
+  void update_row(std::uint64_t index, const float* gradient, const RowOptimizer& optimizer);
+  /// Section "rows" of a frozen file: the rows without their state.
+  void export_rows(SectionSink& file, const std::string& prefix) const;
+
+ private:
+  MemoryCounter counter_;
+  DenseRowFormat format_;
+  std::uint64_t row_count_;
+  AlignedBuffer<std::uint8_t> rows_;
+};
+
+}  // namespace taut::embedding
