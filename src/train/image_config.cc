@@ -3,13 +3,6 @@
 #include "train/image_config_fields.h"
 
 namespace taut::train {
-namespace {
-
-constexpr std::string_view kImageTask = "image";
-constexpr std::string_view kRecommenderTask = "ctr";
-
-}  // namespace
-
 template <>
 struct Spellings<Ramp> {
   static constexpr std::array kAll = {std::pair{"step", Ramp::kStep},

@@ -13,7 +13,7 @@
 namespace taut::train {
 
 /// Kind and version of an image run's checkpoints.
-inline constexpr SnapshotKind kImageCheckpoint{.kind = "image-ckpt", .version = 1};
+inline constexpr SnapshotKind kImageCheckpoint{.kind = "imgckpt", .version = 1};
 
 /// What the network reads and says.
 struct ImageFormat {

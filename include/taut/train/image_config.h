@@ -104,8 +104,12 @@ struct ImageConfig {
   ImageLoopConfig train;
 };
 
-/// What a config file is for: "image", or "ctr" when it says nothing. Errors: kConfig for another
-/// task, kNotFound.
+/// What config_task tells.
+inline constexpr std::string_view kImageTask = "image";
+inline constexpr std::string_view kRecommenderTask = "ctr";
+
+/// What a config file is for: its key task, kRecommenderTask when it has none. Errors: kConfig for
+/// another task, kNotFound.
 [[nodiscard]] std::string config_task(const std::string& path);
 
 /// As load_config. Errors: the same.
