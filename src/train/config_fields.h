@@ -34,6 +34,7 @@ void visit_fields(Config& c, Visit&& visit) {
   visit("model", "interaction", c.model.interaction);
   visit("model", "bottom", c.model.bottom);
   visit("model", "top", c.model.top);
+  visit("model", "winner_rate", c.model.winner_rate);
   visit("embedding", "method", c.embedding.method);
   visit("embedding", "dim", c.embedding.dim);
   visit("embedding", "budget", c.budget);

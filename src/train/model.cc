@@ -181,6 +181,7 @@ Bytes Model::export_package(const std::string& path, std::string_view metadata) 
                                     .dim = options.dim,
                                     .bottom = store.layers("bottom"),
                                     .top = store.layers("top"),
+                                    .winner_rate = options.winner_rate,
                                     .wide = store.vector("wide.weight")};
   SectionWriter file(path, infer::kPackageKind, infer::kPackageVersion);
   file.add("metadata", metadata);

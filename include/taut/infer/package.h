@@ -21,8 +21,8 @@ struct LinearLayer {
   std::span<const float> bias;    ///< [outputs]
 };
 
-/// What the dense half of a recommender computes; see nn::RecommenderOptions for kind and
-/// interaction.
+/// What the dense half of a recommender computes; see nn::RecommenderOptions for kind, interaction
+/// and winner_rate.
 struct RecommenderSpec {
   std::string kind;
   std::string interaction;
@@ -31,6 +31,7 @@ struct RecommenderSpec {
   std::int64_t dim = 0;
   std::vector<LinearLayer> bottom;
   std::vector<LinearLayer> top;
+  double winner_rate = 1.0;
   std::span<const float> wide;  ///< [dense] or empty
 };
 
@@ -39,7 +40,7 @@ void write_recommender(SectionWriter& file, const RecommenderSpec& spec);
 
 /// Kind and version of package files.
 inline constexpr std::string_view kPackageKind = "package";
-inline constexpr std::uint32_t kPackageVersion = 1;
+inline constexpr std::uint32_t kPackageVersion = 2;
 
 /// An opened package. Memory is planned at the start of a call; weights and tables are read from
 /// the mapping, so that several processes share them. Threads: predict() may be called at once from
