@@ -101,6 +101,11 @@ void read_value(const toml::node& node, PathList list, const Origin& origin) {
   for (std::string& path : list.paths) path = absolute_path(path, origin);
 }
 
+void read_value(const toml::node& node, PathText value, const Origin& origin) {
+  read_value(node, value.path, origin);
+  if (!value.path.empty()) value.path = absolute_path(value.path, origin);
+}
+
 void read_value(const toml::node& node, Budget& value, const Origin& origin) {
   try {
     if (const auto* text = node.as_string()) {
@@ -324,6 +329,10 @@ std::string write_value(const std::vector<T>& values) {
 
 std::string write_value(const PathList& list) {
   return write_value(list.paths);
+}
+
+std::string write_value(const PathText& value) {
+  return write_value(value.path);
 }
 
 std::string write_value(const Budget& value) {

@@ -10,8 +10,13 @@ struct PathList {
   std::vector<std::string>& paths;
 };
 
+/// One file, or "" for none: relative to the config, with ${VARIABLES}.
+struct PathText {
+  std::string& path;
+};
+
 /// Calls visit(section, key, value) for every key in order; value is a reference to the member
-/// (std::string, numbers, lists, enums, Budget, CheckpointInterval) or a PathList.
+/// (std::string, numbers, lists, enums, Budget, CheckpointInterval), a PathList or a PathText.
 template <typename AnyConfig, typename Visit>
 void visit_fields(AnyConfig& c, Visit&& visit) {
   visit("data", "train", PathList{c.data.train});
@@ -32,6 +37,7 @@ void visit_fields(AnyConfig& c, Visit&& visit) {
   visit("embedding", "method", c.embedding.method);
   visit("embedding", "dim", c.embedding.dim);
   visit("embedding", "budget", c.budget);
+  visit("embedding", "initial", PathText{c.initial_rows});
   visit("embedding", "value_type", c.embedding.value_type);
   visit("embedding", "admission", c.embedding.admission);
   visit("embedding", "keys", c.embedding.keys);
