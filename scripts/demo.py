@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from digits import write_digits
+
 ROOT = Path(__file__).resolve().parents[1]
 BUDGETS = ("1/10", "1/100")
 METHODS = ("full", "hash", "elastic")
@@ -83,6 +85,7 @@ def main() -> None:
 
     print("demo: making a synthetic set of a million ids", flush=True)
     synthetic, best = make_synthetic(options.program, options.out / "data", options.rows)
+    write_digits(options.out / "data")
     sets = {"flights": (ROOT / "examples/flights.toml", None), "synthetic": (synthetic, best)}
     rows, runs = [], []
     for name, (config, best_auc) in sets.items():

@@ -20,7 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "build" / "bench"
-PACKAGES = ("torch", "fbgemm_gpu-cpu", "pyarrow", "numpy", "onnxruntime", "openvino")
+PACKAGES = ("torch", "fbgemm_gpu-cpu", "pyarrow", "pillow", "numpy", "onnxruntime", "openvino")
 ISA_FLAGS = (
     "sse4_2",
     "avx",

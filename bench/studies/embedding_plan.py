@@ -69,6 +69,8 @@ ABLATIONS: tuple[tuple[str, Settings], ...] = (
     ("decay 0.98", (("embedding.decay", "0.98"),)),
     ("period 5", (("embedding.period", "5"),)),
     ("period 60", (("embedding.period", "60"),)),
+    ("16 bits from 256 times the line", (("embedding.precision_ratio", "256"),)),
+    ("held counts 50 % more", (("embedding.hysteresis", "0.5"),)),
     ("exact keys", (("embedding.keys", "exact"),)),
 )
 IN_TIME: Settings = (("data.shuffle", "0"),)

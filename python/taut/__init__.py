@@ -3,4 +3,15 @@
 `python -m taut.report RUN...` makes an HTML page of plots from runs and sweeps.
 """
 
+import importlib
+
 __version__ = "0.1.0"
+
+_EXPORTS = {"ElasticEmbeddingBag": "taut.embedding", "WinnersTakeAll": "taut.sparsity", "sparsify": "taut.sparsity"}
+
+
+def __getattr__(name: str) -> object:
+    """Modules for PyTorch load with their first use, so that reports need no PyTorch."""
+    if name not in _EXPORTS:
+        raise AttributeError(f"module taut has no attribute {name}")
+    return getattr(importlib.import_module(_EXPORTS[name]), name)

@@ -172,8 +172,8 @@ class ElasticEmbeddingBag(torch.nn.Module):
         hashes of its ids alone, so name the ids to look for; 0 .. num_embeddings - 1 when left out.
         Returns the number of rows.
         """
-        import pyarrow
-        import pyarrow.parquet
+        import pyarrow  # noqa: PLC0415
+        import pyarrow.parquet  # noqa: PLC0415
 
         rows = self.read_rows(torch.arange(self.num_embeddings) if ids is None else ids)
         count, dim = rows["vector"].shape
@@ -202,8 +202,8 @@ class ElasticEmbeddingBag(torch.nn.Module):
 
     def load(self, path: str | Path) -> tuple[int, int]:
         """Puts the rows of a file that ``dump`` or ``taut dump`` wrote in; (held, left out)."""
-        import pyarrow.compute
-        import pyarrow.parquet
+        import pyarrow.compute  # noqa: PLC0415
+        import pyarrow.parquet  # noqa: PLC0415
 
         file = pyarrow.parquet.read_table(path)
         for name in ("id", "vector"):

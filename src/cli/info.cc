@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "cli/command.h"
+#include "cli/image_info.h"
 #include "cli/model_info.h"
 #include "cli/version.h"
 #include "taut/core/error.h"
@@ -12,6 +13,9 @@
 #include "taut/core/thread_pool.h"
 #include "taut/embedding/embedding.h"
 #include "taut/infer/package.h"
+#if TAUT_CLI_DATA
+#include "taut/data/images.h"
+#endif
 
 namespace taut::cli {
 namespace {
@@ -81,7 +85,8 @@ Command add_info(CLI::App& root, const Globals& globals) {
   CLI::App* app =
       root.add_subcommand("info", "This build; or what a run, checkpoint, package or model holds");
   auto source = std::make_shared<std::string>();
-  app->add_option("FILE", *source, "A run folder, a file of ours, an .onnx file or a zoo model");
+  app->add_option("FILE", *source,
+                  "A run folder, a file of ours, an .onnx file, a zoo model or a set of images");
   return {app, [source, &globals]() -> Outcome {
             if (source->empty()) {
               const Json info = build_info();
@@ -89,6 +94,9 @@ Command add_info(CLI::App& root, const Globals& globals) {
               return {info};
             }
             if (is_model(*source)) return model_info(*source, globals);
+#if TAUT_CLI_DATA
+            if (data::holds_images(*source)) return image_info(*source, globals);
+#endif
             const bool is_run = fs::is_directory(*source);
             if (is_run && !fs::exists(*source + "/config.toml")) {
               throw Error(ErrorKind::kNotFound, "not a run: config.toml is missing", *source);

@@ -26,7 +26,7 @@ struct TorchCommand {
 };
 
 constexpr std::array<TorchCommand, 5> kTorchCommands = {{
-    {"train", "Train a recommender from a config, within its budget"},
+    {"train", "Train a recommender or an image network from a config"},
     {"eval", "Quality of a run or package on a data set"},
     {"export", "Write a trained run as one frozen package"},
     {"dump", "Write the rows of a run's or package's tables"},

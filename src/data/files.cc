@@ -28,21 +28,6 @@ bool exists(const std::string& path) {
   return stat(path.c_str(), &info) == 0;
 }
 
-std::vector<std::string> expand(const std::string& pattern) {
-  if (exists(pattern) || pattern.find_first_of("*?[") == std::string::npos) return {pattern};
-  glob_t matches{};
-  const int status = glob(pattern.c_str(), GLOB_NOSORT, nullptr, &matches);
-  std::vector<std::string> paths;
-  if (status == 0) paths.assign(matches.gl_pathv, matches.gl_pathv + matches.gl_pathc);
-  globfree(&matches);
-  if (paths.empty()) {
-    throw Error(ErrorKind::kNotFound, "no file matches the pattern", pattern,
-                "check the pattern and the folder that it is relative to");
-  }
-  std::sort(paths.begin(), paths.end());
-  return paths;
-}
-
 Format format_of(const std::string& path, const std::string& format) {
   std::vector<std::string> names;
   for (const auto& [name, value] : named_formats()) {
@@ -81,12 +66,27 @@ void check_readable(const std::string& path) {
 
 }  // namespace
 
+std::vector<std::string> expand_glob(const std::string& pattern) {
+  if (exists(pattern) || pattern.find_first_of("*?[") == std::string::npos) return {pattern};
+  glob_t matches{};
+  const int status = glob(pattern.c_str(), GLOB_NOSORT, nullptr, &matches);
+  std::vector<std::string> paths;
+  if (status == 0) paths.assign(matches.gl_pathv, matches.gl_pathv + matches.gl_pathc);
+  globfree(&matches);
+  if (paths.empty()) {
+    throw Error(ErrorKind::kNotFound, "no file matches the pattern", pattern,
+                "check the pattern and the folder that it is relative to");
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
 std::vector<InputFile> resolve_files(std::span<const std::string> patterns,
                                      const std::string& format) {
   if (patterns.empty()) throw Error(ErrorKind::kConfig, "no files to read");
   std::vector<InputFile> files;
   for (const std::string& pattern : patterns) {
-    for (std::string& path : expand(pattern)) {
+    for (std::string& path : expand_glob(pattern)) {
       check_readable(path);
       const Format found = format_of(path, format);
       files.push_back({std::move(path), found});

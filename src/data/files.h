@@ -14,6 +14,10 @@ struct InputFile {
   Format format;
 };
 
+/// The paths that a glob stands for, in name order; a path without glob characters, or of a file
+/// that is there, stands for itself. kNotFound for a glob without match.
+[[nodiscard]] std::vector<std::string> expand_glob(const std::string& pattern);
+
 /// Expands globs and finds out formats. format: "auto" (by ending), "parquet", "csv", "tsv" or
 /// "criteo". Errors: kConfig (no files, unknown format or ending), kNotFound (no such file, glob
 /// without match), kIo (a directory, not readable), kFormat (an empty file).

@@ -1,7 +1,6 @@
 #include "parquet_file.h"
 
 #include <arrow/io/file.h>
-#include <parquet/arrow/schema.h>
 #include <parquet/file_reader.h>
 
 #include <algorithm>
@@ -27,11 +26,6 @@ parquet::ReaderProperties reader_properties() {
   return properties;
 }
 
-void collect_leaves(const parquet::arrow::SchemaField& field, std::vector<int>& leaves) {
-  if (field.is_leaf()) leaves.push_back(field.column_index);
-  for (const auto& child : field.children) collect_leaves(child, leaves);
-}
-
 // True if all data pages of a chunk point into a small dictionary: then its few strings are hashed
 // once a block instead of one for each row.
 bool has_small_dictionary(const parquet::ColumnChunkMetaData& chunk) {
@@ -47,6 +41,11 @@ bool has_small_dictionary(const parquet::ColumnChunkMetaData& chunk) {
 }
 
 }  // namespace
+
+void collect_leaves(const parquet::arrow::SchemaField& field, std::vector<int>& leaves) {
+  if (field.is_leaf()) leaves.push_back(field.column_index);
+  for (const auto& child : field.children) collect_leaves(child, leaves);
+}
 
 void throw_broken_parquet(const std::string& reason, const std::string& where) {
   throw Error(ErrorKind::kFormat, concat("not a whole Parquet file (", first_line(reason), ")"),

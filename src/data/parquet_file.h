@@ -2,6 +2,7 @@
 // Opening Parquet files, and its errors as ours.
 
 #include <parquet/arrow/reader.h>
+#include <parquet/arrow/schema.h>
 #include <parquet/exception.h>
 
 #include <memory>
@@ -41,6 +42,9 @@ struct ParquetFile {
   std::vector<ParquetColumn> columns;
   std::vector<int> dictionary_leaves;  ///< string columns to be read as dictionary and indices
 };
+
+/// Adds the leaves of the file that hold a field.
+void collect_leaves(const parquet::arrow::SchemaField& field, std::vector<int>& leaves);
 
 /// Opens the file; with metadata already there the footer is not read again.
 [[nodiscard]] std::unique_ptr<parquet::arrow::FileReader> open_reader(const ParquetFile& file);

@@ -9,6 +9,7 @@
 
 #include "nn/table_options.h"
 #include "nn/table_registry.h"
+#include "nn/translated.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 #include "taut/nn/embedding_tables.h"
@@ -21,20 +22,6 @@ using at::TensorList;
 using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
-
-// Runs call; what taut throws becomes what PyTorch users expect.
-template <typename Call>
-auto translated(Call&& call) {
-  try {
-    return call();
-  } catch (const Error& failed) {
-    const bool value = failed.kind() == ErrorKind::kInvalidArgument ||
-                       failed.kind() == ErrorKind::kConfig || failed.kind() == ErrorKind::kBudget ||
-                       failed.kind() == ErrorKind::kFormat;
-    TORCH_CHECK_VALUE(!value, failed.what());
-    TORCH_CHECK(false, failed.what());
-  }
-}
 
 Tensor integers(const Tensor& tensor, const char* name, std::size_t table) {
   TORCH_CHECK_VALUE(tensor.scalar_type() == at::kInt || tensor.scalar_type() == at::kLong, name,

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "nn/interaction.h"
+#include "nn/one_thread.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
@@ -73,16 +74,6 @@ class Interaction : public torch::autograd::Function<Interaction> {
     return {result, Tensor()};
   }
 };
-
-// LibTorch's own threads stay out of the way: parallelism is over pieces.
-void use_one_torch_thread() {
-  thread_local const bool once = [] {
-    at::set_num_threads(1);
-    at::init_num_threads();
-    return true;
-  }();
-  static_cast<void>(once);
-}
 
 Tensor view_of(std::span<const float> values, std::int64_t offset, at::IntArrayRef shape) {
   return torch::from_blob(const_cast<float*>(values.data() + offset), shape, torch::kFloat32);

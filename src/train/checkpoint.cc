@@ -70,28 +70,29 @@ LoopState from_json(const Json& json) {
   return s;
 }
 
-constexpr SnapshotKind kKind{.kind = kCheckpointKind, .version = kCheckpointVersion};
-
-void write_checkpoint(const std::string& path, const std::optional<std::string>& base,
-                      const LoopState& state, const Model& model) {
-  const SnapshotCost cost = write_snapshot(path, kKind, base, [&](SectionSink& file) {
-    file.add("state", to_json(state).dump());
-    file.add_array("window/logits", std::span<const float>(state.window_logits));
-    file.add_array("window/labels", std::span<const float>(state.window_labels));
-    state.progressive.save(file);
-    model.save(file);
-  });
-  log_info(concat("checkpoint at step ", state.steps, ": ", format_bytes(cost.written), " of ",
-                  format_bytes(cost.contents), " written"));
-}
-
 std::optional<std::string> if_there(const fs::path& path) {
   return fs::exists(path) ? std::optional(path.string()) : std::nullopt;
 }
 
 }  // namespace
 
-CheckpointFolder::CheckpointFolder(const std::string& run) : folder_(run + "/checkpoint") {}
+void save_checkpoint(SectionSink& file, const LoopState& state, const Model& model) {
+  file.add("state", to_json(state).dump());
+  file.add_array("window/logits", std::span<const float>(state.window_logits));
+  file.add_array("window/labels", std::span<const float>(state.window_labels));
+  state.progressive.save(file);
+  model.save(file);
+}
+
+CheckpointFolder::CheckpointFolder(const std::string& run, const SnapshotKind& kind)
+    : folder_(run + "/checkpoint"), kind_(kind) {}
+
+void CheckpointFolder::write_to(const std::string& path, const std::optional<std::string>& base,
+                                std::int64_t steps, const Save& save) const {
+  const SnapshotCost cost = write_snapshot(path, kind_, base, save);
+  log_info(concat("checkpoint at step ", steps, ": ", format_bytes(cost.written), " of ",
+                  format_bytes(cost.contents), " written"));
+}
 
 std::vector<std::string> CheckpointFolder::step_files() const {
   std::vector<std::string> files;
@@ -105,10 +106,9 @@ std::vector<std::string> CheckpointFolder::step_files() const {
   return files;
 }
 
-void CheckpointFolder::write(const LoopState& state, const Model& model) const {
+void CheckpointFolder::write(std::int64_t steps, const Save& save) const {
   std::array<char, 40> name{};
-  std::snprintf(name.data(), name.size(), "/step-%012lld.taut",
-                static_cast<long long>(state.steps));
+  std::snprintf(name.data(), name.size(), "/step-%012lld.taut", static_cast<long long>(steps));
   const std::string path = folder_ + name.data();
   // Built on the one that goes when this one is there, so that the two that stay share no file.
   const std::vector<std::string> before = step_files();
@@ -118,14 +118,14 @@ void CheckpointFolder::write(const LoopState& state, const Model& model) const {
   } else if (before.size() >= 2) {
     base = before[before.size() - 2];
   }
-  write_checkpoint(path, base, state, model);
+  write_to(path, base, steps, save);
   const std::vector<std::string> files = step_files();
   for (std::size_t i = 0; i + 2 < files.size(); ++i) fs::remove(files[i]);
   clean_snapshots(folder_);
 }
 
-void CheckpointFolder::write_best(const LoopState& state, const Model& model) const {
-  write_checkpoint(folder_ + "/best.taut", best(), state, model);
+void CheckpointFolder::write_best(std::int64_t steps, const Save& save) const {
+  write_to(folder_ + "/best.taut", best(), steps, save);
   clean_snapshots(folder_);
 }
 
@@ -139,7 +139,7 @@ std::optional<std::string> CheckpointFolder::best() const {
 }
 
 LoopState read_checkpoint(const std::string& path, Model& model) {
-  const SnapshotReader file(path, kKind);
+  const SnapshotReader file(path, kRecommenderCheckpoint);
   LoopState state;
   try {
     state = from_json(Json::parse(file.text("state")));

@@ -3,10 +3,12 @@
 // snapshot of which only what changed is written; no two of them share a file.
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "taut/core/snapshot.h"
 #include "taut/train/metrics.h"
 #include "taut/train/model.h"
 #include "train/progressive.h"
@@ -34,16 +36,19 @@ struct LoopState {
   std::vector<float> window_labels;
 };
 
-/// The checkpoints of one run.
+/// The checkpoints of one run, whatever it trains.
 class CheckpointFolder {
  public:
-  explicit CheckpointFolder(const std::string& run);
+  /// Adds the sections of a checkpoint.
+  using Save = std::function<void(SectionSink&)>;
+
+  CheckpointFolder(const std::string& run, const SnapshotKind& kind);
 
   /// Writes step-N.taut, then removes all but the last two and what these do not need. Killed at
   /// any moment, the last one that was there is whole.
-  void write(const LoopState& state, const Model& model) const;
+  void write(std::int64_t steps, const Save& save) const;
   /// Writes best.taut.
-  void write_best(const LoopState& state, const Model& model) const;
+  void write_best(std::int64_t steps, const Save& save) const;
   /// The newest step file, if there is one.
   [[nodiscard]] std::optional<std::string> newest() const;
   [[nodiscard]] std::optional<std::string> best() const;
@@ -51,8 +56,19 @@ class CheckpointFolder {
  private:
   [[nodiscard]] std::vector<std::string> step_files() const;
 
+  void write_to(const std::string& path, const std::optional<std::string>& base, std::int64_t steps,
+                const Save& save) const;
+
   std::string folder_;
+  SnapshotKind kind_;
 };
+
+/// Kind and version of a recommender's checkpoints.
+inline constexpr SnapshotKind kRecommenderCheckpoint{.kind = kCheckpointKind,
+                                                     .version = kCheckpointVersion};
+
+/// Adds what read_checkpoint restores.
+void save_checkpoint(SectionSink& file, const LoopState& state, const Model& model);
 
 /// Loads model and state. Errors: kFormat naming the file.
 LoopState read_checkpoint(const std::string& path, Model& model);

@@ -17,8 +17,8 @@ struct PathText {
 
 /// Calls visit(section, key, value) for every key in order; value is a reference to the member
 /// (std::string, numbers, lists, enums, Budget, CheckpointInterval), a PathList or a PathText.
-template <typename AnyConfig, typename Visit>
-void visit_fields(AnyConfig& c, Visit&& visit) {
+template <typename Visit>
+void visit_fields(Config& c, Visit&& visit) {
   visit("data", "train", PathList{c.data.train});
   visit("data", "valid", PathList{c.data.valid});
   visit("data", "test", PathList{c.data.test});

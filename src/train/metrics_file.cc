@@ -3,9 +3,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cmath>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "taut/core/error.h"
 #include "taut/core/text.h"
@@ -28,22 +26,7 @@ void MetricsFile::open_at(std::int64_t bytes) {
   bytes_ = bytes;
 }
 
-void MetricsFile::append(const LoopState& state, double loss, const Model& model) {
-  const double auc = area_under_curve(state.window_logits, state.window_labels);
-  nlohmann::ordered_json line = {{"step", state.steps},
-                                 {"examples", state.examples},
-                                 {"seconds", state.train_seconds},
-                                 {"loss", loss}};
-  if (std::isfinite(auc)) line["auc"] = auc;
-  if (model.tables() != nullptr) {
-    const embedding::Statistics statistics = model.tables()->statistics();
-    line["memory_bytes"] = statistics.memory_bytes;
-    line["budget_bytes"] = statistics.budget_bytes;
-    for (const auto& [part, size] : statistics.parts) line["memory_parts"][part] = size;
-    line["resident_rows"] = statistics.resident_rows;
-    line["rows_by_width"] = statistics.rows_by_width;
-    line["rebalance_seconds"] = statistics.rebalance_seconds;
-  }
+void MetricsFile::append(const nlohmann::ordered_json& line) {
   const std::string text = line.dump() + "\n";
   const bool written = std::fwrite(text.data(), 1, text.size(), file_.get()) == text.size();
   if (!written || std::fflush(file_.get()) != 0) throw_io("write the file");

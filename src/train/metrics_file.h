@@ -4,10 +4,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
-
-#include "taut/train/model.h"
-#include "train/checkpoint.h"
 
 namespace taut::train {
 
@@ -18,9 +16,7 @@ class MetricsFile {
   explicit MetricsFile(std::string path) : path_(std::move(path)) {}
 
   void open_at(std::int64_t bytes);
-  /// One line: step, examples, seconds, loss, auc (of the window, before each step), memory_bytes,
-  /// budget_bytes, memory_parts, resident_rows, rows_by_width, rebalance_seconds.
-  void append(const LoopState& state, double loss, const Model& model);
+  void append(const nlohmann::ordered_json& line);
   /// Makes what was appended survive a power cut.
   void flush();
   [[nodiscard]] std::int64_t bytes() const noexcept { return bytes_; }

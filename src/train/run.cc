@@ -14,6 +14,7 @@
 #include "taut/core/text.h"
 #include "train/checkpoint.h"
 #include "train/metrics_file.h"
+#include "train/run_folder.h"
 
 namespace taut::train {
 namespace {
@@ -26,41 +27,24 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-std::string config_path(const std::string& run) {
-  return run + "/config.toml";
-}
-
-// The first line of the new config that the old one does not have, for messages.
-std::string first_difference(const std::string& old_text, const std::string& new_text) {
-  const std::vector<std::string> old_lines = split(old_text, '\n');
-  const std::vector<std::string> new_lines = split(new_text, '\n');
-  for (std::size_t i = 0; i < new_lines.size(); ++i) {
-    if (i >= old_lines.size() || old_lines[i] != new_lines[i]) {
-      return concat("\"", new_lines[i], "\" where the run has \"",
-                    i < old_lines.size() ? old_lines[i] : "", "\"");
-    }
+// One line of metrics.jsonl; auc is that of the window, before each step.
+nlohmann::ordered_json metrics_line(const LoopState& state, double loss, const Model& model) {
+  const double auc = area_under_curve(state.window_logits, state.window_labels);
+  nlohmann::ordered_json line = {{"step", state.steps},
+                                 {"examples", state.examples},
+                                 {"seconds", state.train_seconds},
+                                 {"loss", loss}};
+  if (std::isfinite(auc)) line["auc"] = auc;
+  if (model.tables() != nullptr) {
+    const embedding::Statistics statistics = model.tables()->statistics();
+    line["memory_bytes"] = statistics.memory_bytes;
+    line["budget_bytes"] = statistics.budget_bytes;
+    for (const auto& [part, size] : statistics.parts) line["memory_parts"][part] = size;
+    line["resident_rows"] = statistics.resident_rows;
+    line["rows_by_width"] = statistics.rows_by_width;
+    line["rebalance_seconds"] = statistics.rebalance_seconds;
   }
-  return "a shorter config";
-}
-
-// Makes the run folder, or checks that a resumed one was made from the same config. A folder
-// without a checkpoint holds nothing that could be lost: the run starts anew in it.
-void prepare_folder(const RunOptions& options) {
-  const std::string text = to_toml(options.config);
-  const bool started = CheckpointFolder(options.run).newest().has_value();
-  if (started && !options.resume) {
-    throw Error(ErrorKind::kConfig, "the folder holds a run already", options.run,
-                "add --resume to go on, or choose another --out");
-  }
-  if (started) {
-    const std::string old_text = read_file(config_path(options.run));
-    if (old_text == text) return;
-    throw Error(ErrorKind::kConfig,
-                concat("the config differs from the run's: ", first_difference(old_text, text)),
-                options.run, "resume with the config that it was started with");
-  }
-  make_directories(options.run);
-  write_file(config_path(options.run), text);
+  return line;
 }
 
 // One run from wherever its folder stands to its end.
@@ -73,7 +57,7 @@ class Trainer {
         profile_(load_profile(config_, options.profile_path.empty() ? options.run + "/profile.json"
                                                                     : options.profile_path)),
         model_(config_, profile_, pool_),
-        checkpoints_(options.run),
+        checkpoints_(options.run, kRecommenderCheckpoint),
         metrics_(options.run + "/metrics.jsonl") {}
 
   Json run() {
@@ -143,7 +127,7 @@ class Trainer {
     const auto count = static_cast<double>(state_.window_labels.size());
     const double loss = state_.window_loss / count;
     note_ = concat("loss ", loss);
-    metrics_.append(state_, loss, model_);
+    metrics_.append(metrics_line(state_, loss, model_));
     state_.metrics_bytes = metrics_.bytes();
     state_.window_loss = 0;
     state_.window_logits.clear();
@@ -168,7 +152,8 @@ class Trainer {
 
   void checkpoint() {
     metrics_.flush();
-    checkpoints_.write(state_, model_);
+    checkpoints_.write(state_.steps,
+                       [this](SectionSink& file) { save_checkpoint(file, state_, model_); });
     checkpointed_ = Clock::now();
   }
 
@@ -189,7 +174,9 @@ class Trainer {
       if (state_.valid.auc > state_.best_auc) {
         state_.best_auc = state_.valid.auc;
         state_.best_epoch = epoch;
-        if (config_.train.early_stop > 0) checkpoints_.write_best(state_, model_);
+        if (config_.train.early_stop > 0)
+          checkpoints_.write_best(
+              state_.steps, [this](SectionSink& file) { save_checkpoint(file, state_, model_); });
       }
     }
     const bool stalled =
@@ -269,18 +256,16 @@ class Trainer {
 }  // namespace
 
 nlohmann::json train_run(const RunOptions& options) {
-  prepare_folder(options);
+  prepare_folder(options.run, to_toml(options.config), options.resume,
+                 CheckpointFolder(options.run, kRecommenderCheckpoint));
   return Trainer(options).run();
 }
 
 OpenedRun open_run(const std::string& run, int threads) {
-  if (!fs::exists(config_path(run))) {
-    throw Error(ErrorKind::kNotFound, "no run there: config.toml is missing", run,
-                "name the --out folder of taut train");
-  }
+  require_run(run);
   OpenedRun opened;
   opened.config = load_config(config_path(run), {});
-  const CheckpointFolder checkpoints(run);
+  const CheckpointFolder checkpoints(run, kRecommenderCheckpoint);
   const std::optional<std::string> path =
       checkpoints.best() ? checkpoints.best() : checkpoints.newest();
   if (!path) {

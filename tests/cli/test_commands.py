@@ -7,6 +7,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+import digits
+
 
 def test_train_writes_everything_that_the_contract_names(taut, workspace):
     run = workspace / "run"
@@ -168,7 +170,9 @@ def test_dump_and_initial_carry_rows_over(taut, workspace):
     taut("dump", workspace / "next", workspace / "next.parquet")
     after = parquet.read_table(workspace / "next.parquet")
     assert after["id"] == table["id"]
-    for width, old, new in zip(table["width"].to_pylist(), table["vector"].to_pylist(), after["vector"].to_pylist()):
+    for width, old, new in zip(
+        table["width"].to_pylist(), table["vector"].to_pylist(), after["vector"].to_pylist(), strict=True
+    ):
         shared = width * len(old) // 8
         assert old[:shared] == new[:shared]
 
@@ -189,7 +193,7 @@ def test_initial_rows_that_do_not_fit_are_named(taut, workspace):
             check=False,
         )
         assert done.code == 2
-        return [line for line in done.err.splitlines() if line.startswith("error: ")][0]
+        return next(line for line in done.err.splitlines() if line.startswith("error: "))
 
     vector = pyarrow.array([[0.5] * 8], pyarrow.list_(pyarrow.float32()))
     good = {"table": ["c_item"], "id": [7], "vector": pyarrow.array([[0.5] * 16], pyarrow.list_(pyarrow.float32()))}
@@ -211,3 +215,11 @@ def test_dump_of_a_method_without_rows_is_named(taut, workspace):
     done = taut("dump", run, workspace / "rows.parquet", check=False)
     assert "method qr has no row of its own" in done.err
     assert not (workspace / "rows.parquet").exists()
+
+
+def test_info_says_what_a_set_of_images_holds(taut, tmp_path):
+    images = digits.write_digits(tmp_path)["test"]
+    info = taut("info", f"{images}[0:100]", "--json").json
+    assert (info["kind"], info["count"], info["height"], info["width"], info["channels"]) == ("images", 100, 8, 8, 1)
+    assert sum(info["images_per_class"]) == 100
+    assert "359 images of 8 x 8, grey, 10 classes" in taut("info", images).out

@@ -1,0 +1,168 @@
+#pragma once
+// Trains a network of images on LibTorch: winners-take-all, pruning masks and 8-bit weights and
+// activations, each alone or all together.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "taut/core/file.h"
+#include "taut/core/thread_pool.h"
+#include "taut/nn/network.h"
+#include "taut/nn/recommender.h"
+#include "taut/sparsity/prune.h"
+#include "taut/sparsity/quantize.h"
+#include "taut/sparsity/winners.h"
+
+namespace taut::nn {
+
+/// Where winners are chosen, and how.
+struct WinnerPolicy {
+  /// Rates: empty for a dense network, one for all sites, or one for each site.
+  std::vector<double> rates;
+  /// For maps; features always choose among neurons (blocks of them, where the unit is block).
+  sparsity::Unit unit = sparsity::Unit::kPosition;
+  sparsity::Score score = sparsity::Score::kMeanMagnitude;
+  std::int64_t block = 8;
+};
+
+/// Shape, optimizer and loss of an image network.
+struct ImageNetworkOptions {
+  std::string kind = "vgg-small";  ///< see network_names()
+  double width = 1.0;
+  ImageShape input;
+  std::int64_t classes = 10;
+  WinnerPolicy winners;
+  std::string optimizer = "sgd";  ///< sgd (Nesterov momentum) | adam | adamw
+  double momentum = 0.9;
+  double weight_decay = 5e-4;  ///< of weights; biases and normalization have none
+  double label_smoothing = 0;  ///< in [0, 1)
+  double ema = 0;              ///< decay of the average that predicts; 0: none
+  bool bf16 = false;           ///< activations and products in bf16, parameters in fp32
+  std::int64_t piece = 64;     ///< examples a piece, see ImageNetwork
+  std::uint64_t seed = 1;
+};
+
+/// Throws kConfig for options that a network cannot have: rates outside (0, 1] or of another number
+/// than sites, a unit that no layer has (naming both), and the ranges above.
+void check_options(const ImageNetworkOptions& options, const NetworkSpec& spec);
+
+/// Images [size, height, width, channels], normalized, and labels [size].
+struct ImageInput {
+  std::int64_t size = 0;
+  std::span<const float> pixels;
+  std::span<const std::int64_t> labels;
+};
+
+/// Sums over a batch.
+struct ImageLoss {
+  double loss = 0;
+  std::int64_t correct = 0;
+};
+
+/// Who wins at one site, over the batches seen.
+struct SiteReport {
+  std::string layer;
+  double natural_density = 0;  ///< share of values that are not zero before winners are chosen
+  double density = 0;          ///< and after
+  double never = 0;            ///< share of channels that never win
+  double always = 0;
+  double entropy = 0;  ///< mean over channels, bits
+};
+
+/// What one convolution or linear layer computes on average.
+struct LayerReport {
+  std::string layer;
+  double multiply_adds = 0;   ///< of one example, dense
+  double input_density = 0;   ///< share of its inputs that are not zero
+  double weight_density = 0;  ///< share of its weights that are not pruned
+  double output_density = 0;  ///< share of its output channels that are not pruned as maps
+
+  /// Multiply-adds that are left when what is zero or pruned is not computed.
+  [[nodiscard]] double needed() const noexcept {
+    return multiply_adds * input_density * weight_density * output_density;
+  }
+};
+
+/// The 8 bits at the input of a convolution or linear layer; scale 0 for other layers.
+struct InputCodes {
+  float scale = 0;
+  std::int32_t is_unsigned = 0;  ///< 0 .. 255 (behind a ReLU), else -127 .. 127
+};
+
+/// A network and its optimizer. A batch is cut into pieces of a fixed number of examples, each
+/// computed by one thread, and gradients are added in order: the same bits for any number of
+/// threads. Batch normalization works on pieces (ghost batches, Hoffer et al., arXiv 1705.08741).
+/// Threads: one call at a time.
+class ImageNetwork {
+ public:
+  /// Errors: kConfig (make_network, check_options).
+  ImageNetwork(const ImageNetworkOptions& options, std::shared_ptr<ThreadPool> pool);
+  ~ImageNetwork();
+  ImageNetwork(const ImageNetwork&) = delete;
+  ImageNetwork& operator=(const ImageNetwork&) = delete;
+
+  [[nodiscard]] const ImageNetworkOptions& options() const noexcept;
+  [[nodiscard]] const NetworkSpec& spec() const noexcept;
+
+  /// The rates from now on: empty, one, or one for each site.
+  void set_winner_rates(const std::vector<double>& rates);
+  [[nodiscard]] const std::vector<double>& winner_rates() const noexcept;
+
+  /// A trained network whose logits are learnt beside the labels: loss = (1 - weight) * cross
+  /// entropy + weight * temperature^2 * KL(teacher || student) (Hinton et al., arXiv 1503.02531).
+  /// null: none.
+  void set_teacher(std::shared_ptr<const ImageNetwork> teacher, double weight, double temperature);
+
+  /// One optimizer step on the mean loss, at this learning rate. Returns sums before the step.
+  /// Errors: kData for a loss that is not finite (nothing has changed), kInvalidArgument for sizes.
+  ImageLoss train_step(const ImageInput& input, double learning_rate);
+
+  /// logits [size, classes] of the averaged parameters where options.ema is on.
+  void predict(const ImageInput& input, std::span<float> logits) const;
+
+  /// Prunes weights by magnitude and holds what is pruned at zero in all later steps; pruning again
+  /// replaces the masks. Errors: kConfig for options that are out of range.
+  void prune(const sparsity::PruneOptions& options);
+  /// Static feature map pruning: keeps the share rate (one, or one for each site) of the channels
+  /// of each site, those of the largest mean magnitude on images, for all inputs alike.
+  void prune_maps(const std::vector<double>& rates, const ImageInput& images);
+  /// Share of weights that are exactly zero, over all layers.
+  [[nodiscard]] double pruned_share() const;
+
+  /// Finds the scales of activations from images.
+  void calibrate(const ImageInput& images, sparsity::Calibration calibration);
+  /// From now on weights (per output channel) and inputs of layers pass through 8 bits, gradients
+  /// as if they did not. Needs calibrate() first, kConfig otherwise.
+  void set_quantized(bool quantized);
+
+  /// Measures the running statistics of batch normalization anew, as after a change of rates.
+  void recalibrate_batch_norm(std::span<const ImageInput> batches);
+
+  /// What happens at each site on images, under the present rates.
+  [[nodiscard]] std::vector<SiteReport> report_sites(const ImageInput& input) const;
+
+  /// What each layer has to compute on images, under the present rates and masks.
+  [[nodiscard]] std::vector<LayerReport> report_layers(const ImageInput& images) const;
+
+  /// Everything: parameters, averages, masks, ranges, optimizer, as the section prefix + "network".
+  void save(SectionSink& file, const std::string& prefix) const;
+  /// Restores the same bits. kFormat when shapes differ. state: also the optimizer's.
+  void load(const SectionSource& file, const std::string& prefix, bool state = true);
+
+  /// Parameters and statistics that predict, by name: "conv1.weight" ..., "norm1.mean",
+  /// "norm1.variance".
+  [[nodiscard]] std::vector<NamedTensor> parameters() const;
+  [[nodiscard]] std::int64_t parameter_count() const;
+  /// By layer; empty before calibrate().
+  [[nodiscard]] const std::vector<InputCodes>& input_codes() const noexcept;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace taut::nn

@@ -1,0 +1,293 @@
+// Forward: scores, selection and the masked write.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "sparsity/winners_kernels.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "sparsity/winners_forward.cc"
+#include <hwy/foreach_target.h>
+// Must come after foreach_target.h.
+#include <hwy/highway.h>
+
+#include "sparsity/keys-inl.h"
+#include "sparsity/scores-inl.h"
+#include "sparsity/tiles-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace taut::sparsity::HWY_NAMESPACE {
+
+// The cut that keeps scores of at least threshold.
+template <typename Key>
+Cut<Key> threshold_cut(float threshold) {
+  const auto bits = std::bit_cast<std::int32_t>(std::fabs(threshold));
+  // The least key whose number is at least the threshold.
+  const std::int32_t least = sizeof(Key) == 4 ? bits : (bits + 0xFFFF) >> 16;
+  return {static_cast<Key>(std::max(least - 1, 0)), 0};
+}
+
+// The cut of one group of n values or scores.
+template <typename Value>
+Cut<KeyOf<Value>> cut_of(const Value* x, std::int64_t n, const WinnersOptions& options,
+                         Scratch<KeyOf<Value>>& scratch) {
+  using Key = KeyOf<Value>;
+  if (options.select == Select::kThreshold) return threshold_cut<Key>(options.threshold);
+  const std::int64_t k = winner_count(n, options.rate);
+  if (k >= n) return {0, 0};
+  const Key largest = load_keys(x, n, scratch.reserve(n));
+  return select_largest(scratch, n, k, largest);
+}
+
+// Marks the winners among scores [n].
+struct ChosenUnits {
+  Scratch<std::int32_t> scratch;
+  std::vector<float> scores;
+  std::vector<float> kept;  // scores of winners, 0 for losers
+
+  explicit ChosenUnits(std::int64_t n)
+      : scores(static_cast<std::size_t>(n)), kept(static_cast<std::size_t>(n)) {}
+
+  void choose(const WinnersOptions& options) {
+    const auto n = static_cast<std::int64_t>(scores.size());
+    write_winners(scores.data(), n, cut_of(scores.data(), n, options, scratch), kept.data());
+  }
+  [[nodiscard]] bool wins(std::int64_t unit) const {
+    return kept[static_cast<std::size_t>(unit)] != 0.0f;  // NaN differs from 0: it wins
+  }
+};
+
+// Elements in channels-last memory, where ties only partly fit: they are taken in the order of the
+// channels-first index.
+template <typename Value>
+class TurnedTies {
+ public:
+  explicit TurnedTies(const Shape& shape) : shape_(shape) {}
+
+  // The cut's first ties in x [positions, channels].
+  void find(const Value* x, Cut<KeyOf<Value>> cut) {
+    using Key = KeyOf<Value>;
+    const hn::ScalableTag<Key> d;
+    const auto bound = hn::Set(d, cut.bound);
+    const std::int64_t n = shape_.example_size();
+    tied_.clear();
+    std::int64_t i = 0;
+    for (; i + lanes_of<Key>() <= n; i += lanes_of<Key>()) {
+      if (hn::AllFalse(d, hn::Eq(load_key_vector(d, x + i), bound))) continue;
+      for (std::int64_t j = i; j < i + lanes_of<Key>(); ++j) add_if_tied(x, j, cut.bound);
+    }
+    for (; i < n; ++i) add_if_tied(x, i, cut.bound);
+    if (cut.ties < static_cast<std::int64_t>(tied_.size())) {
+      std::nth_element(tied_.begin(), tied_.begin() + cut.ties, tied_.end());
+      tied_.resize(static_cast<std::size_t>(cut.ties));
+    }
+  }
+
+  void write(Value* y) const {
+    for (const Tied& tie : tied_) y[tie.at] = tie.value;
+  }
+
+ private:
+  struct Tied {
+    std::int64_t index;  // channels-first
+    std::int64_t at;     // in memory
+    Value value;
+    bool operator<(const Tied& other) const { return index < other.index; }
+  };
+
+  void add_if_tied(const Value* x, std::int64_t at, KeyOf<Value> bound) {
+    if (key_of(x[at]) != bound) return;
+    const std::int64_t channel = at % shape_.channels;
+    tied_.push_back({channel * shape_.positions() + at / shape_.channels, at, x[at]});
+  }
+
+  Shape shape_;
+  std::vector<Tied> tied_;
+};
+
+// One example is one contiguous group: neurons, elements.
+template <typename Value>
+void forward_examples(const ForwardCall<Value>& call) {
+  const std::int64_t n = call.shape.example_size();
+  const bool turned =
+      call.layout == Layout::kChannelsLast && call.shape.positions() > 1 && call.shape.channels > 1;
+  Scratch<KeyOf<Value>> scratch;
+  TurnedTies<Value> ties(call.shape);
+  for (std::int64_t example = call.begin; example < call.end; ++example) {
+    const Value* x = call.x + example * n;
+    Value* y = call.y + example * n;
+    const Cut<KeyOf<Value>> cut = cut_of(x, n, call.options, scratch);
+    if (turned && cut.ties > 0) {
+      ties.find(x, cut);  // before y is written, which may be x
+      write_winners(x, n, {cut.bound, 0}, y);
+      ties.write(y);
+    } else {
+      write_winners(x, n, cut, y);
+    }
+  }
+}
+
+template <typename Value>
+void write_maps(const ForwardCall<Value>& call, const ChosenUnits& chosen, const Value* x,
+                Value* y) {
+  const std::int64_t positions = call.shape.positions();
+  const std::int64_t channels = call.shape.channels;
+  if (call.layout == Layout::kChannelsFirst) {
+    for (std::int64_t c = 0; c < channels; ++c, x += positions, y += positions) {
+      if (!chosen.wins(c)) {
+        std::fill_n(y, positions, Value{0});
+      } else if (y != x) {
+        std::copy_n(x, positions, y);
+      }
+    }
+    return;
+  }
+  for (std::int64_t p = 0; p < positions; ++p, x += channels, y += channels) {
+    for (std::int64_t c = 0; c < channels; ++c) {
+      y[c] = chosen.kept[static_cast<std::size_t>(c)] != 0.0f ? x[c] : Value{0};
+    }
+  }
+}
+
+template <typename Value>
+void forward_maps(const ForwardCall<Value>& call) {
+  const std::int64_t size = call.shape.example_size();
+  ChosenUnits chosen(call.shape.channels);
+  MapScorer scorer(call.shape, call.layout, call.options.score);
+  for (std::int64_t example = call.begin; example < call.end; ++example) {
+    const Value* x = call.x + example * size;
+    scorer.score(x, chosen.scores.data());
+    chosen.choose(call.options);
+    write_maps(call, chosen, x, call.y + example * size);
+  }
+}
+
+// The channels of one position, contiguous.
+template <typename Value>
+void forward_position(const WinnersOptions& options, const Value* x, std::int64_t channels,
+                      Scratch<KeyOf<Value>>& scratch, Value* y) {
+  write_winners(x, channels, cut_of(x, channels, options, scratch), y);
+}
+
+// y = x if the block wins, else 0.
+template <typename Value>
+void write_block(bool wins, const Value* x, std::int64_t block, Value* y) {
+  using Key = KeyOf<Value>;
+  const hn::CappedTag<Key, 8> d;
+  const hn::Repartition<Value, decltype(d)> values;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto mask = hn::Set(d, static_cast<Key>(wins ? -1 : 0));
+  std::int64_t i = 0;
+  for (; i + lanes <= block; i += lanes) {
+    const auto kept = hn::And(mask, hn::BitCast(d, hn::LoadU(values, x + i)));
+    hn::StoreU(hn::BitCast(values, kept), values, y + i);
+  }
+  for (; i < block; ++i) y[i] = wins ? x[i] : Value{0};
+}
+
+template <typename Value>
+void forward_blocks(const WinnersOptions& options, const Value* x, ChosenUnits& chosen, Value* y) {
+  const std::int64_t block = options.block;
+  const auto blocks = static_cast<std::int64_t>(chosen.scores.size());
+  score_blocks(x, blocks, block, options.score, chosen.scores.data());
+  chosen.choose(options);
+  for (std::int64_t b = 0; b < blocks; ++b) {
+    write_block(chosen.wins(b), x + b * block, block, y + b * block);
+  }
+}
+
+template <typename Value>
+void forward_positions(const ForwardCall<Value>& call) {
+  const std::int64_t channels = call.shape.channels;
+  for_position_rows(call.shape, call.layout, call.begin, call.end, call.x, call.y,
+                    [&, scratch = Scratch<KeyOf<Value>>()](const Value* x, Value* y) mutable {
+                      forward_position(call.options, x, channels, scratch, y);
+                    });
+}
+
+template <typename Value>
+void forward_position_blocks(const ForwardCall<Value>& call) {
+  for_position_rows(
+      call.shape, call.layout, call.begin, call.end, call.x, call.y,
+      [&, chosen = ChosenUnits(call.shape.channels / call.options.block)](
+          const Value* x, Value* y) mutable { forward_blocks(call.options, x, chosen, y); });
+}
+
+template <typename Value>
+void forward(const ForwardCall<Value>& call) {
+  switch (call.options.unit) {
+    case Unit::kNeuron:
+    case Unit::kElement:
+      return forward_examples(call);
+    case Unit::kChannel:
+      return forward_maps(call);
+    case Unit::kPosition:
+      return forward_positions(call);
+    case Unit::kBlock:
+      return forward_position_blocks(call);
+  }
+}
+
+template <typename Value>
+void score_all(const ForwardCall<Value>& call, float* scores) {
+  const std::int64_t size = call.shape.example_size();
+  if (call.options.unit == Unit::kChannel) {
+    MapScorer scorer(call.shape, call.layout, call.options.score);
+    for (std::int64_t example = 0; example < call.shape.batch; ++example) {
+      scorer.score(call.x + example * size, scores + example * call.shape.channels);
+    }
+  } else if (call.options.unit == Unit::kBlock) {
+    const std::int64_t blocks = call.shape.channels / call.options.block;
+    read_position_rows(call.shape, call.layout, call.x, [&](const Value* x) {
+      score_blocks(x, blocks, call.options.block, call.options.score, scores);
+      scores += blocks;
+    });
+  } else {
+    for (std::int64_t i = 0; i < call.shape.size(); ++i) scores[i] = number_of(key_of(call.x[i]));
+  }
+}
+
+void forward_float(const ForwardCall<float>& call) {
+  forward(call);
+}
+void forward_bfloat16(const ForwardCall<std::uint16_t>& call) {
+  forward(call);
+}
+void scores_float(const ForwardCall<float>& call, float* scores) {
+  score_all(call, scores);
+}
+void scores_bfloat16(const ForwardCall<std::uint16_t>& call, float* scores) {
+  score_all(call, scores);
+}
+
+}  // namespace taut::sparsity::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace taut::sparsity {
+
+HWY_EXPORT(forward_float);
+HWY_EXPORT(forward_bfloat16);
+HWY_EXPORT(scores_float);
+HWY_EXPORT(scores_bfloat16);
+
+void run_forward(const ForwardCall<float>& call) {
+  HWY_DYNAMIC_DISPATCH(forward_float)(call);
+}
+void run_forward(const ForwardCall<std::uint16_t>& call) {
+  HWY_DYNAMIC_DISPATCH(forward_bfloat16)(call);
+}
+void run_scores(const ForwardCall<float>& call, float* scores) {
+  HWY_DYNAMIC_DISPATCH(scores_float)(call, scores);
+}
+void run_scores(const ForwardCall<std::uint16_t>& call, float* scores) {
+  HWY_DYNAMIC_DISPATCH(scores_bfloat16)(call, scores);
+}
+
+}  // namespace taut::sparsity
+#endif  // HWY_ONCE

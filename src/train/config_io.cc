@@ -1,0 +1,190 @@
+#include "train/config_io.h"
+
+#include <charconv>
+#include <cstdlib>
+
+namespace taut::train {
+namespace {
+
+std::string expand_variables(const std::string& path, const Origin& origin) {
+  const auto begin = path.find("${");
+  if (begin == std::string::npos) return path;
+  const auto end = path.find('}', begin);
+  if (end == std::string::npos) {
+    throw Error(ErrorKind::kConfig, concat("no closing brace in \"", path, "\""), origin.where);
+  }
+  const std::string name = path.substr(begin + 2, end - begin - 2);
+  const char* value = std::getenv(name.c_str());
+  if (value == nullptr) {
+    throw Error(ErrorKind::kConfig, concat("the environment variable ", name, " is not set"),
+                origin.where, concat("run again with ", name, "=DIRECTORY"));
+  }
+  return expand_variables(path.substr(0, begin) + value + path.substr(end + 1), origin);
+}
+
+std::string absolute_path(const std::string& path, const Origin& origin) {
+  const std::filesystem::path expanded = expand_variables(path, origin);
+  const std::filesystem::path full =
+      expanded.is_absolute() ? expanded : std::filesystem::path(origin.base) / expanded;
+  return std::filesystem::absolute(full).lexically_normal().string();
+}
+
+}  // namespace
+
+[[noreturn]] void throw_value(const Origin& origin, std::string_view wanted,
+                              const toml::node& got) {
+  std::ostringstream text;
+  if (const auto* string = got.as_string()) {
+    text << '"' << string->get() << '"';
+  } else {
+    got.visit([&](const auto& value) { text << value; });
+  }
+  throw Error(ErrorKind::kConfig, concat("wanted ", wanted, ", got ", text.str()), origin.where);
+}
+
+void read_value(const toml::node& node, std::string& value, const Origin& origin) {
+  const auto* text = node.as_string();
+  if (text == nullptr) throw_value(origin, "a string", node);
+  value = text->get();
+}
+
+void read_value(const toml::node& node, double& value, const Origin& origin) {
+  const std::optional<double> number = node.value<double>();
+  if (!node.is_number() || !number || !std::isfinite(*number))
+    throw_value(origin, "a number", node);
+  value = *number;
+}
+
+void read_value(const toml::node& node, PathList list, const Origin& origin) {
+  list.paths.clear();
+  if (node.is_string()) {
+    read_value(node, list.paths.emplace_back(), origin);
+  } else {
+    read_value(node, list.paths, origin);
+  }
+  for (std::string& path : list.paths) path = absolute_path(path, origin);
+}
+
+void read_value(const toml::node& node, PathText value, const Origin& origin) {
+  read_value(node, value.path, origin);
+  if (!value.path.empty()) value.path = absolute_path(value.path, origin);
+}
+
+void read_value(const toml::node& node, Budget& value, const Origin& origin) {
+  try {
+    if (const auto* text = node.as_string()) {
+      value = parse_budget(text->get());
+    } else if (const auto* integer = node.as_integer()) {
+      value = parse_budget(std::to_string(integer->get()));
+    } else if (const auto* number = node.as_floating_point()) {
+      value = parse_ratio(concat(number->get()));
+    } else {
+      throw_value(origin, "bytes (\"16MiB\") or a ratio (\"1/10\")", node);
+    }
+  } catch (const Error& failed) {
+    throw Error(failed.kind(), failed.what(), origin.where);
+  }
+}
+
+void read_value(const toml::node& node, CheckpointInterval& value, const Origin& origin) {
+  constexpr std::string_view kWanted = "steps (1000) or a time (\"5m\", \"30s\", \"1h\")";
+  value = {.steps = 0, .seconds = 0};
+  if (const auto* integer = node.as_integer()) {
+    if (integer->get() < 0) throw_value(origin, kWanted, node);
+    value.steps = integer->get();
+    return;
+  }
+  const auto* text = node.as_string();
+  if (text == nullptr) throw_value(origin, kWanted, node);
+  const std::string& spelled = text->get();
+  double number = 0;
+  const auto parsed = std::from_chars(spelled.data(), spelled.data() + spelled.size(), number);
+  const std::string_view unit(parsed.ptr, spelled.data() + spelled.size());
+  const double unit_seconds = unit == "s" ? 1 : unit == "m" ? 60 : unit == "h" ? 3600 : 0;
+  if (parsed.ec != std::errc{} || unit_seconds == 0 || !(number > 0)) {
+    throw_value(origin, kWanted, node);
+  }
+  value.seconds = number * unit_seconds;
+}
+
+std::string write_value(const std::string& value) {
+  std::ostringstream text;
+  text << toml::value<std::string>(value);
+  return text.str();
+}
+
+std::string write_value(double value) {
+  std::array<char, 40> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+  std::string spelled(text.data(), end);
+  if (spelled.find_first_of(".e") == std::string::npos) spelled += ".0";
+  return spelled;
+}
+
+std::string write_value(const PathList& list) {
+  return write_value(list.paths);
+}
+
+std::string write_value(const PathText& value) {
+  return write_value(value.path);
+}
+
+std::string write_value(const Budget& value) {
+  const bool is_bytes = std::holds_alternative<Bytes>(value);
+  return concat('"', format_budget(value), is_bytes ? "B" : "", '"');
+}
+
+std::string write_value(const CheckpointInterval& value) {
+  if (value.seconds > 0) return concat('"', value.seconds, "s\"");
+  return std::to_string(value.steps);
+}
+
+void read_value(const toml::node& node, NumberList list, const Origin& origin) {
+  list.numbers.clear();
+  if (node.is_array()) {
+    read_value(node, list.numbers, origin);
+  } else {
+    read_value(node, list.numbers.emplace_back(), origin);
+  }
+}
+
+void read_value(const toml::node& node, bool& value, const Origin& origin) {
+  const auto* truth = node.as_boolean();
+  if (truth == nullptr) throw_value(origin, "true or false", node);
+  value = truth->get();
+}
+
+std::string write_value(const NumberList& list) {
+  return list.numbers.size() == 1 ? write_value(list.numbers[0]) : write_value(list.numbers);
+}
+
+std::string write_value(bool value) {
+  return value ? "true" : "false";
+}
+
+void throw_unknown_key(const std::string& name, const std::string& where,
+                       const std::vector<std::string>& known) {
+  throw Error(ErrorKind::kConfig, concat("unknown key \"", name, "\""), where,
+              suggest(name, known));
+}
+
+Setting parse_setting(const std::string& setting) {
+  const auto equals = setting.find('=');
+  const auto dot = setting.find('.');
+  if (equals == std::string::npos || dot == std::string::npos || dot > equals) {
+    throw Error(ErrorKind::kConfig, concat("not a setting: \"", setting, "\""), {},
+                "write --set section.key=value");
+  }
+  const std::string text = setting.substr(equals + 1);
+  toml::table parsed;
+  try {
+    parsed = toml::parse("value = " + text);
+  } catch (const toml::parse_error&) {
+    parsed = toml::table{{"value", text}};  // a bare word: a string
+  }
+  return {.section = setting.substr(0, dot),
+          .key = setting.substr(dot + 1, equals - dot - 1),
+          .parsed = std::move(parsed)};
+}
+
+}  // namespace taut::train
