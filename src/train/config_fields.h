@@ -38,6 +38,7 @@ void visit_fields(Config& c, Visit&& visit) {
   visit("embedding", "method", c.embedding.method);
   visit("embedding", "dim", c.embedding.dim);
   visit("embedding", "budget", c.budget);
+  visit("embedding", "initial", PathText{c.initial_rows});
   visit("embedding", "value_type", c.embedding.value_type);
   visit("embedding", "admission", c.embedding.admission);
   visit("embedding", "keys", c.embedding.keys);

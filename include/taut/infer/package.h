@@ -38,6 +38,15 @@ struct RecommenderSpec {
 /// Writes the dense half as sections "model" (JSON) and "dense/...". Spans must fit the sizes.
 void write_recommender(SectionWriter& file, const RecommenderSpec& spec);
 
+/// Views of id columns with ids and offsets (data::IdColumn), one for each table.
+template <typename Columns>
+void view_ids(const Columns& columns, std::vector<embedding::JaggedIds>& views) {
+  views.clear();
+  for (const auto& column : columns) {
+    views.push_back({.ids = column.ids, .offsets = column.offsets, .weights = {}});
+  }
+}
+
 /// Kind and version of package files.
 inline constexpr std::string_view kPackageKind = "package";
 inline constexpr std::uint32_t kPackageVersion = 2;
@@ -52,6 +61,10 @@ class Package {
   /// What the writer kept beside the model: schema, scaling, origin (JSON text).
   [[nodiscard]] std::string_view metadata() const;
   [[nodiscard]] const RecommenderSpec& spec() const noexcept { return spec_; }
+  /// The tables, or null when there are none. Valid while the package lives.
+  [[nodiscard]] const embedding::FrozenEmbedding* tables() const noexcept {
+    return embedding_.get();
+  }
   [[nodiscard]] const SectionReader& file() const noexcept { return file_; }
 
   /// dense [batch, spec().dense], ids one per table; writes probabilities [batch]. The same bits
