@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""The demo: a recommender in full, in a tenth and in a hundredth of its memory, on real and synthetic data.
+"""The demo: recommenders in a part of their memory, and a network that computes from few of its activations.
 
-Trains full, hash and elastic tables on the flights data and on a synthetic set of a million ids, prints one
-table and writes a page of plots. Run it with `make demo`; --out names another folder.
+Trains full, hash and elastic tables on the flights data and on a synthetic set of a million ids, then a dense network
+of digits and two that keep three of ten neurons; prints two tables and writes a page of plots. Run it with `make
+demo`; --out names another folder.
 """
 
 import argparse
@@ -49,9 +50,17 @@ def format_size(size: float) -> str:
     return f"{size:.1f} GiB"
 
 
-def print_table(rows: list[dict]) -> None:
-    header = ("data", "method", "budget", "AUC", "best possible", "bytes of tables", "examples/s")
-    lines = [header]
+def print_columns(lines: list[tuple[str, ...]], left: int) -> None:
+    """A table of text: the first columns to the left, the others to the right."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    for line in lines:
+        cells = [text.ljust(width) for text, width in zip(line[:left], widths[:left], strict=True)]
+        cells += [text.rjust(width) for text, width in zip(line[left:], widths[left:], strict=True)]
+        print("  ".join(cells))
+
+
+def print_tables(rows: list[dict]) -> None:
+    lines = [("data", "method", "budget", "AUC", "best possible", "bytes of tables", "examples/s")]
     for row in rows:
         best = f"{row['best']:.4f}" if row["best"] else "-"
         lines.append(
@@ -65,12 +74,56 @@ def print_table(rows: list[dict]) -> None:
                 f"{row['examples_per_second']:,.0f}",
             )
         )
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    for line in lines:
-        left, right = line[:3], line[3:]
-        cells = [text.ljust(width) for text, width in zip(left, widths[:3], strict=True)]
-        cells += [text.rjust(width) for text, width in zip(right, widths[3:], strict=True)]
-        print("  ".join(cells))
+    print_columns(lines, 3)
+
+
+DIGITS_CONFIG = """task = "image"
+
+[data]
+train = "digits-train-images.idx"
+test = "digits-test-images.idx"
+
+[model]
+kind = "mlp"
+unit = "neuron"
+
+[train]
+epochs = 40
+batch_size = 32
+optimizer = "adam"
+learning_rate = 0.002
+weight_decay = 0.0
+"""
+DIGITS_NETWORKS = {
+    "dense": (),
+    "winners 0.3": ("model.winner_rate=0.3", "model.winner_from=5", "model.winner_ramp=10"),
+    "winners 0.3, 80 % pruned, int8": (
+        *("model.winner_rate=0.3", "model.winner_from=5", "model.winner_ramp=10"),
+        *("prune.share=0.8", "prune.from=10", "prune.ramp=15", 'quantize.mode="train"', "quantize.from=30"),
+    ),
+}
+
+
+def train_digits(program: Path, folder: Path) -> list[tuple[str, dict]]:
+    """The networks of digits, each with its summary."""
+    write_digits(folder)
+    config = folder / "digits.toml"
+    config.write_text(DIGITS_CONFIG, "utf-8")
+    results = []
+    for name, settings in DIGITS_NETWORKS.items():
+        out = folder / f"run-{len(results)}"
+        sets = [part for setting in settings for part in ("--set", setting)]
+        results.append((name, taut(program, "train", config, "--out", out, *sets)))
+    return results
+
+
+def print_digits(results: list[tuple[str, dict]]) -> None:
+    lines = [("network of digits", "top-1", "multiply-adds not by zero", "images/s")]
+    for name, summary in results:
+        work = summary["multiply_adds"]
+        share = 100 * work["needed"] / work["dense"]
+        lines.append((name, f"{summary['top1']:.4f}", f"{share:.0f} %", f"{summary['examples_per_second']:,.0f}"))
+    print_columns(lines, 1)
 
 
 def main() -> None:
@@ -85,7 +138,6 @@ def main() -> None:
 
     print("demo: making a synthetic set of a million ids", flush=True)
     synthetic, best = make_synthetic(options.program, options.out / "data", options.rows)
-    write_digits(options.out / "data")
     sets = {"flights": (ROOT / "examples/flights.toml", None), "synthetic": (synthetic, best)}
     rows, runs = [], []
     for name, (config, best_auc) in sets.items():
@@ -97,12 +149,16 @@ def main() -> None:
         )
         rows += [{**row, "data": name, "best": best_auc} for row in sweep["rows"]]
         runs += [run["run"] for run in sweep["runs"]]
+    print("demo: training networks of digits", flush=True)
+    digits = train_digits(options.program, options.out / "digits")
     page = options.out / "report.html"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
     report = [sys.executable, "-m", "taut.report", *runs, "--out", str(page)]
     subprocess.run(report, check=True, env=environment, stdout=subprocess.DEVNULL)
     print()
-    print_table(rows)
+    print_tables(rows)
+    print()
+    print_digits(digits)
     print(f"\n{time.monotonic() - started:.0f} s; plots: {page}")
 
 
