@@ -1,7 +1,7 @@
 #include "taut/core/snapshot.h"
 
-#include <signal.h>
 #include <unistd.h>
+#include <csignal>
 
 #include <algorithm>
 #include <array>

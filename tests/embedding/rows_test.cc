@@ -220,8 +220,8 @@ class DenseWeight : public testing::Test {
   DenseWeight() {
     const CounterRandom random(5);
     for (std::size_t i = 0; i < weight_.size(); ++i) {
-      // Later rows are larger.
-      weight_[i] = static_cast<float>(random.normal(i)) * static_cast<float>(i / kDim + 1) / kRows;
+      const std::size_t row = i / kDim;  // later rows are larger
+      weight_[i] = static_cast<float>(random.normal(i)) * static_cast<float>(row + 1) / kRows;
     }
     std::iota(ids_.begin(), ids_.end(), std::uint64_t{0});
   }
