@@ -36,6 +36,10 @@ class Model {
   /// nothing is read for the others.
   void count_ids(const data::ReaderOptions& options);
 
+  /// See nn::Recommender::set_winner_rate; evaluate() and packages use the config's rate all the
+  /// same.
+  void set_winner_rate(double rate);
+
   /// One step on a batch; writes logits of the model before the step. Returns the summed loss.
   double train_step(const data::Batch& batch, std::vector<float>& logits);
   void predict(const data::Batch& batch, std::vector<float>& logits);
