@@ -1,4 +1,4 @@
-"""One self-contained HTML page from runs and sweeps: a table on top, plots below.
+"""One self-contained HTML page from runs and sweeps, of recommenders and of networks for images: tables and plots.
 
 Usage: python -m taut.report RUN... [--out FILE]
 RUN is a folder that `taut train` or `taut sweep` wrote. The page holds everything, plotly's JavaScript included, and
@@ -15,7 +15,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from taut import __version__, plots
+from taut import __version__, image_plots, plots
 from taut.runs import Record, ReportError, Run, Sweep, finite, group_runs, label_runs, read_folder, sweep_row
 
 STYLE = """
@@ -63,6 +63,14 @@ def whole(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def count_text(value: float) -> str:
+    """A large count with a unit."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.0f}"
+
+
 COLUMNS: tuple[Column, ...] = (
     ("AUC", "auc", decimal, max),
     ("log loss", "log_loss", decimal, min),
@@ -77,9 +85,30 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-def table_html(names: Sequence[str], labels: Sequence[Sequence[str]], records: Sequence[Record]) -> str:
-    """A table: text columns (their titles and cells), then every column of COLUMNS that a record has."""
-    shown = [column for column in COLUMNS if any(finite(record.get(column[1])) is not None for record in records)]
+IMAGE_COLUMNS: tuple[Column, ...] = (
+    ("top-1", "top1", lambda share: f"{share:.2%}", max),
+    ("log loss", "log_loss", decimal, min),
+    ("multiply-adds", "dense", count_text, None),
+    ("needed", "needed", count_text, min),
+    ("of dense", "work_share", lambda share: f"{share:.1%}", None),
+    ("winner rate", "winner_rate", lambda rate: f"{rate:.3g}", None),
+    ("pruned", "pruned_share", lambda share: f"{share:.1%}", None),
+    ("parameters", "parameters", count_text, None),
+    ("examples/s", "examples_per_second", whole, None),
+    ("seed", "seed", whole, None),
+    ("threads", "threads", whole, None),
+    ("steps", "steps", whole, None),
+)
+
+
+def table_html(
+    names: Sequence[str],
+    labels: Sequence[Sequence[str]],
+    records: Sequence[Record],
+    columns: Sequence[Column] = COLUMNS,
+) -> str:
+    """A table: text columns (their titles and cells), then every one of the columns that a record has."""
+    shown = [column for column in columns if any(finite(record.get(column[1])) is not None for record in records)]
     head = "".join(f'<th class="name">{html.escape(name)}</th>' for name in names)
     head += "".join(f"<th>{html.escape(title)}</th>" for title, *_ in shown)
     rows = []
@@ -107,23 +136,50 @@ def figure_html(figure: go.Figure, wide: bool = False) -> str:
     return f'<div class="card{" wide" if wide else ""}">{body}</div>'
 
 
-def runs_section(title: str, runs: Sequence[Run]) -> str:
-    """Runs on the same data beside each other."""
-    records = [with_share({"steps": run.last("step"), **run.summary}) for run in runs]
+def section_html(title: str, runs: Sequence[Run], table: str, cards: Sequence[str]) -> str:
+    """A heading, what the runs were trained on, their table, their notes and their plots."""
     parts = [f"<h2>{html.escape(title)}</h2>"]
     if runs[0].training_data:
         parts.append(f"<p>Trained on {html.escape(runs[0].training_data)}</p>")
-    labels = [(run.label, run.method, run.budget) for run in runs]
-    parts.append(table_html(("run", "method", "budget"), labels, records))
+    parts.append(table)
     notes = [f"{run.label}: {note}" for run in runs for note in run.notes]
     parts += [f'<p class="notes">{html.escape(note)}</p>' for note in notes]
+    return "".join([*parts, '<div class="plots">', *cards, "</div>"])
+
+
+def runs_section(title: str, runs: Sequence[Run]) -> str:
+    """Recommenders on the same data beside each other."""
+    records = [with_share({"steps": run.last("step"), **run.summary}) for run in runs]
+    labels = [(run.label, run.method, run.budget) for run in runs]
+    table = table_html(("run", "method", "budget"), labels, records)
     cards = []
     if len(runs) > 1:
         against = plots.auc_against_bytes((sweep_row(run) for run in runs), "AUC against memory")
         cards += [figure_html(against, wide=True)] if against else []
     cards += [figure_html(figure) for figure in plots.run_figures(runs)]
     cards += [figure_html(figure, wide=True) for figure in plots.memory_by_part(runs)]
-    return "".join([*parts, '<div class="plots">', *cards, "</div>"])
+    return section_html(title, runs, table, cards)
+
+
+def image_record(run: Run) -> Record:
+    """What the table says of a network for images."""
+    work = run.summary.get("multiply_adds", {})
+    rates = run.summary.get("winner_rates") or run.last("winner_rates")
+    record = {"steps": run.last("step"), "pruned_share": run.last("pruned_share"), **run.summary, **work}
+    if rates:
+        record["winner_rate"] = plots.mean(rates)
+    if work.get("dense"):
+        record["work_share"] = work["needed"] / work["dense"]
+    return record
+
+
+def images_section(title: str, runs: Sequence[Run]) -> str:
+    """Networks for images on the same data beside each other."""
+    labels = [(run.label, run.model, run.unit) for run in runs]
+    table = table_html(("run", "network", "unit"), labels, [image_record(run) for run in runs], IMAGE_COLUMNS)
+    cards = [figure_html(figure) for figure in image_plots.training_figures(runs)]
+    cards += [figure_html(figure, wide=True) for figure in image_plots.layer_figures(runs)]
+    return section_html(title, runs, table, cards)
 
 
 def sweep_section(sweep: Sweep) -> str:
@@ -152,11 +208,14 @@ def sweep_section(sweep: Sweep) -> str:
 
 def make_page(folders: Sequence[Path]) -> str:
     """The whole page of runs and sweeps, as HTML."""
-    found = [read_folder(folder) for folder in folders]
+    found = [item for folder in folders for item in read_folder(folder)]
     runs = [item for item in found if isinstance(item, Run)]
     label_runs(runs)
     sections = [sweep_section(item) for item in found if isinstance(item, Sweep)]
-    sections += [runs_section(title, members) for title, members in group_runs(runs).items()]
+    sections += [
+        (images_section if members[0].is_image else runs_section)(title, members)
+        for title, members in group_runs(runs).items()
+    ]
     heading = "Training report" if len(found) > 1 else f"Report of {found[0].folder.resolve().name}"
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -164,7 +223,7 @@ def make_page(folders: Sequence[Path]) -> str:
         f"<title>taut: {html.escape(heading)}</title><style>{STYLE}</style>"
         f"<script>{get_plotlyjs()}</script></head><body><main>"
         f"<h1>{html.escape(heading)}</h1><p>taut {__version__}. Tables count every byte: values, index, importance and"
-        " optimizer state. Lower is better for losses, higher for AUC.</p>"
+        " optimizer state. Lower is better for losses and multiply-adds, higher for AUC and top-1.</p>"
         f"{''.join(sections)}</main></body></html>\n"
     )
 

@@ -10,7 +10,8 @@ from typing import Any
 
 Record = dict[str, Any]
 
-# Fields of metrics.jsonl that are one number each; bytes, seconds and counts as their names say.
+# Fields of metrics.jsonl that are one number each; bytes, seconds and counts as their names say. Networks for images
+# have top1 and pruned_share, and a list winner_rates, one for each place where winners are chosen.
 NUMBERS = (
     "step",
     "examples",
@@ -21,7 +22,12 @@ NUMBERS = (
     "budget_bytes",
     "resident_rows",
     "rebalance_seconds",
+    "top1",
+    "pruned_share",
 )
+# What the summary of a network for images says of each layer with weights, and of each place with winners.
+LAYER_NUMBERS = ("multiply_adds", "input_density", "weight_density", "output_density")
+SITE_NUMBERS = ("natural_density", "density", "never", "always", "entropy_bits")
 SWEEP_COLUMNS = ("method", "budget", "seed", "auc", "log_loss", "memory_bytes", "examples_per_second")
 SWEEP_NUMBERS = (*SWEEP_COLUMNS[2:], "normalized_entropy", "full_bytes")
 
@@ -54,6 +60,21 @@ class Run:
         return next((line[name] for line in reversed(self.metrics) if line.get(name) is not None), None)
 
     @property
+    def is_image(self) -> bool:
+        """Whether the run is of a network for images; the others are recommenders."""
+        return "image" in (self.summary.get("task"), self.config.get("task"))
+
+    @property
+    def model(self) -> str:
+        """The name of the network, as the summary or else the config has it."""
+        return str(self.summary.get("model") or self.config.get("model", {}).get("kind") or "")
+
+    @property
+    def unit(self) -> str:
+        """The unit of winners."""
+        return str(self.config.get("model", {}).get("unit") or "")
+
+    @property
     def method(self) -> str:
         """The embedding method, as the summary or else the config names it."""
         return str(self.summary.get("method") or self.config.get("embedding", {}).get("method") or "")
@@ -84,6 +105,16 @@ def finite(value: Any) -> float | None:
     return value if isinstance(value, int | float) and math.isfinite(value) else None
 
 
+def is_number(value: Any) -> bool:
+    """Whether JSON has a finite number there."""
+    return not isinstance(value, bool) and finite(value) is not None
+
+
+def is_share(value: Any) -> bool:
+    """Whether JSON has a number from 0 to 1 there."""
+    return is_number(value) and 0 <= value <= 1
+
+
 def read_text(path: Path) -> str:
     """The file's text."""
     try:
@@ -110,6 +141,9 @@ def parse_line(text: str, path: Path, number: int) -> Record:
             line[name] = finite(value)
     if line.get("step") is None:
         raise ReportError('"step" is missing', where, mend)
+    rates = line.get("winner_rates", [])
+    if not isinstance(rates, list) or not all(is_share(rate) for rate in rates):
+        raise ReportError('"winner_rates" must be a JSON list of numbers from 0 to 1', where, mend)
     for name, kind in (("memory_parts", dict), ("rows_by_width", list)):
         if name not in line:
             continue
@@ -136,6 +170,27 @@ def read_metrics(path: Path) -> tuple[list[Record], list[str]]:
     return lines, notes
 
 
+def check_parts(summary: Record, path: Path) -> None:
+    """What plots need of an image run's summary: layers and sites with a name and numbers, multiply-adds."""
+    for field, numbers in (("layers", LAYER_NUMBERS), ("sites", SITE_NUMBERS)):
+        parts = summary.get(field, [])
+        if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
+            raise ReportError(f'"{field}" must be a JSON list of objects', path, "run again")
+        for number, part in enumerate(parts):
+            where = f"{path}, {field}[{number}]"
+            if not isinstance(part.get("layer"), str):
+                raise ReportError('"layer" must be a name', where, "run again")
+            for name in numbers:
+                if not is_number(part.get(name)):
+                    raise ReportError(f'"{name}" must be a number', where, "run again")
+    work = summary.get("multiply_adds", {"dense": 0, "needed": 0})
+    if not isinstance(work, dict) or not all(is_number(work.get(name)) for name in ("dense", "needed")):
+        raise ReportError('"multiply_adds" must hold the numbers "dense" and "needed"', path, "run again")
+    rates = summary.get("winner_rates", [])
+    if not isinstance(rates, list) or not all(is_share(rate) for rate in rates):
+        raise ReportError('"winner_rates" must be a JSON list of numbers from 0 to 1', path, "run again")
+
+
 def read_summary(path: Path) -> Record:
     """summary.json, or nothing while a run has not ended."""
     if not path.exists():
@@ -146,6 +201,8 @@ def read_summary(path: Path) -> Record:
         raise ReportError(f"not JSON: {problem.msg}", f"{path}, line {problem.lineno}", "run again") from problem
     if not isinstance(summary, dict):
         raise ReportError("wanted a JSON object", path, "run again")
+    if summary.get("task") == "image":
+        check_parts(summary, path)
     return summary
 
 
@@ -203,22 +260,27 @@ def sweep_row(run: Run) -> Record:
     return {**numbers, "method": run.method, "budget": run.budget}
 
 
-def read_folder(folder: Path) -> Run | Sweep:
-    """A run's or a sweep's folder, whichever it is."""
+def read_folder(folder: Path) -> list[Run | Sweep]:
+    """What a folder holds: a run, a sweep, or several runs.
+
+    Recommenders beside each other are a sweep; networks for images stay runs of their own.
+    """
     if not folder.exists():
         raise ReportError("there is no such folder", folder, "name the folder of a run or of a sweep")
     if not folder.is_dir():
         raise ReportError("expected a folder, found a file", folder, "name the folder of a run or of a sweep")
     if is_run(folder):
-        return read_run(folder)
+        return [read_run(folder)]
     if (folder / "results.csv").is_file():
-        return Sweep(folder, read_sweep_table(folder / "results.csv"))
+        return [Sweep(folder, read_sweep_table(folder / "results.csv"))]
     inside = [read_run(path) for path in sorted(folder.iterdir()) if is_run(path)]
     if not inside:
         raise ReportError(
             "holds no run and no sweep (no metrics.jsonl, summary.json or results.csv)", folder, "name another folder"
         )
-    return Sweep(folder, [sweep_row(run) for run in inside])
+    rows = [sweep_row(run) for run in inside if not run.is_image]
+    images: list[Run | Sweep] = [run for run in inside if run.is_image]
+    return [*images, Sweep(folder, rows)] if rows else images
 
 
 def label_runs(runs: list[Run]) -> None:
@@ -232,16 +294,18 @@ def label_runs(runs: list[Run]) -> None:
 
 
 def group_runs(runs: list[Run]) -> dict[str, list[Run]]:
-    """Runs by the data that they were trained on, under a short title for each."""
-    by_data: dict[str, list[Run]] = {}
+    """Runs of one task by the data that they were trained on, under a short title for each."""
+    by_data: dict[tuple[bool, str], list[Run]] = {}
     for run in runs:
-        by_data.setdefault(run.training_data, []).append(run)
+        by_data.setdefault((run.is_image, run.training_data), []).append(run)
     groups: dict[str, list[Run]] = {}
-    for data, members in by_data.items():
+    for (is_image, data), members in by_data.items():
         parents = {run.folder.resolve().parent.name for run in members}
         files = Path(data.split(" ")[0])
         title = parents.pop() if len(parents) == 1 else "/".join(files.parts[-2:])
         if not title or title in groups:
             title = data or "runs"
+        if title in groups:
+            title += " (images)" if is_image else " (recommenders)"
         groups[title] = members
     return groups

@@ -26,6 +26,6 @@ struct ElasticPlan {
 [[nodiscard]] ElasticPlan replan_elastic(const Options& options, const ElasticPlan& now);
 
 /// A sketch is worth its bytes while it has this share of a counter for each distinct id.
-inline constexpr double kLeastCountersPerId = 1.0 / 3.0;
+inline constexpr double kLeastCountersPerId = 0.5;
 
 }  // namespace taut::embedding

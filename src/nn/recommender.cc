@@ -90,6 +90,11 @@ void require_size(std::string_view argument, std::size_t wanted, std::size_t got
   }
 }
 
+void check_winner_rate(double rate) {
+  if (rate > 0 && rate <= 1) return;
+  throw Error(ErrorKind::kConfig, concat("model.winner_rate must be in (0, 1], got ", rate));
+}
+
 void check_options(const RecommenderOptions& o) {
   const auto bad = [](std::string_view key, std::string_view wanted, const auto& got) {
     throw Error(ErrorKind::kConfig, concat("model.", key, " must be ", wanted, ", got ", got));
@@ -107,7 +112,7 @@ void check_options(const RecommenderOptions& o) {
       if (width < 1) bad(widths == &o.top ? "top" : "bottom", "widths of at least 1", width);
     }
   }
-  if (!(o.winner_rate > 0 && o.winner_rate <= 1)) bad("winner_rate", "in (0, 1]", o.winner_rate);
+  check_winner_rate(o.winner_rate);
   if (!(o.learning_rate > 0)) bad("learning_rate", "above 0", o.learning_rate);
   if (!(o.weight_decay >= 0)) bad("weight_decay", "0 or more", o.weight_decay);
 }
@@ -264,6 +269,11 @@ Recommender::~Recommender() = default;
 
 const RecommenderOptions& Recommender::options() const noexcept {
   return impl_->options;
+}
+
+void Recommender::set_winner_rate(double rate) {
+  check_winner_rate(rate);
+  for (Mlp* mlp : {&impl_->bottom, &impl_->top}) mlp->selection.rate = rate;
 }
 
 double Recommender::train_step(const RecommenderInput& input, std::span<const float> labels,

@@ -35,6 +35,9 @@ void visit_fields(Config& c, Visit&& visit) {
   visit("model", "bottom", c.model.bottom);
   visit("model", "top", c.model.top);
   visit("model", "winner_rate", c.model.winner_rate);
+  visit("model", "winner_from", c.winners.from);
+  visit("model", "winner_ramp", c.winners.ramp);
+  visit("model", "winner_ramp_shape", c.winners.shape);
   visit("embedding", "method", c.embedding.method);
   visit("embedding", "dim", c.embedding.dim);
   visit("embedding", "budget", c.budget);

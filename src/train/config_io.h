@@ -47,6 +47,13 @@ struct Spellings<data::OnBadRow> {
                                       std::pair{"skip", data::OnBadRow::kSkip}};
 };
 
+template <>
+struct Spellings<Ramp> {
+  static constexpr std::array kAll = {std::pair{"step", Ramp::kStep},
+                                      std::pair{"linear", Ramp::kLinear},
+                                      std::pair{"cubic", Ramp::kCubic}};
+};
+
 /// Reads and writes an enum's values; specialized for enums that bring functions of their own.
 template <typename Enum>
 struct EnumText {

@@ -4,12 +4,6 @@
 
 namespace taut::train {
 template <>
-struct Spellings<Ramp> {
-  static constexpr std::array kAll = {std::pair{"step", Ramp::kStep},
-                                      std::pair{"linear", Ramp::kLinear},
-                                      std::pair{"cubic", Ramp::kCubic}};
-};
-template <>
 struct Spellings<Schedule> {
   static constexpr std::array kAll = {std::pair{"constant", Schedule::kConstant},
                                       std::pair{"cosine", Schedule::kCosine},

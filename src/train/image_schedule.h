@@ -9,9 +9,6 @@
 
 namespace taut::train {
 
-/// Share of a ramp that is done at `epoch` (fractional), in [0, 1]; 0 before `from`.
-[[nodiscard]] double ramp_progress(double epoch, double from, double length);
-
 /// The learning rate of step (from 0) of a run of `steps` with `steps_per_epoch`.
 [[nodiscard]] double learning_rate_at(const ImageLoopConfig& loop, std::int64_t step,
                                       std::int64_t steps, std::int64_t steps_per_epoch);

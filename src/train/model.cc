@@ -140,6 +140,10 @@ nn::RecommenderInput Model::look_up(const data::Batch& batch) {
   return {.batch = batch.size, .dense = batch.dense, .vectors = vectors_};
 }
 
+void Model::set_winner_rate(double rate) {
+  dense_->set_winner_rate(rate);
+}
+
 double Model::train_step(const data::Batch& batch, std::vector<float>& logits) {
   const nn::RecommenderInput input = look_up(batch);
   logits.resize(static_cast<std::size_t>(batch.size));
@@ -156,6 +160,7 @@ void Model::predict(const data::Batch& batch, std::vector<float>& logits) {
 }
 
 Quality Model::evaluate(const data::ReaderOptions& options, data::BadRows* bad_rows) {
+  dense_->set_winner_rate(dense_->options().winner_rate);
   data::BatchReader reader(options);
   data::Batch batch;
   std::vector<float> logits;

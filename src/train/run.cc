@@ -1,5 +1,6 @@
 #include "taut/train/run.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -109,7 +110,16 @@ class Trainer {
     report_bad_rows(reader.bad_rows());
   }
 
+  // The winner rate of the next step.
+  [[nodiscard]] double winner_rate() const {
+    const double done = static_cast<double>(state_.batches * config_.train.batch_size) /
+                        static_cast<double>(std::max<std::int64_t>(1, profile_.rows));
+    return winner_rate_at(config_.winners, config_.model.winner_rate,
+                          static_cast<double>(state_.epoch) + std::min(done, 1.0));
+  }
+
   void train_batch() {
+    model_.set_winner_rate(winner_rate());
     const double loss = model_.train_step(batch_, logits_);
     const bool learnt_a_quarter = 4 * state_.examples >= profile_.rows;
     if (state_.epoch == 0 && learnt_a_quarter) state_.progressive.add(logits_, batch_.labels);

@@ -86,6 +86,13 @@ def test_budget_too_small(taut, workspace):
     assert "budget" in message
 
 
+def test_winner_rates_that_are_none(taut, workspace):
+    for rate in ("0", "1.5", "-0.3"):
+        assert f"model.winner_rate must be in (0, 1], got {rate}" in train_with(
+            taut, workspace, f"model.winner_rate={rate}"
+        )
+
+
 def test_unknown_names_suggest_the_nearest(taut, workspace):
     config = workspace / "ctr.toml"
     assert "did you mean train?" in fails(taut, "trian", config)

@@ -26,6 +26,29 @@ def test_flights_keeps_its_quality_at_a_tenth_and_a_hundredth(taut, tmp_path):
     assert auc("elastic", "1/100") >= full - 0.003
 
 
+def mean_auc(taut, config, out, seeds, *settings):
+    """The mean test AUC over seeds."""
+    sets = [word for setting in settings for word in ("--set", setting)]
+    runs = [("train", EXAMPLES / config, "--out", out / str(seed), "--seed", seed, "--json", *sets) for seed in seeds]
+    return sum(taut(*run).json["auc"] for run in runs) / len(runs)
+
+
+def test_flights_keeps_its_quality_with_winners(taut, tmp_path):
+    """What docs/train.md reports: half of the neurons cost under 0.001, 0.3 of them about 0.001."""
+    dense = mean_auc(taut, "flights.toml", tmp_path / "dense", (1, 2, 3))
+    half = mean_auc(taut, "flights.toml", tmp_path / "half", (1, 2, 3), "model.winner_rate=0.5")
+    assert half >= dense - 0.001
+    third = mean_auc(taut, "flights.toml", tmp_path / "third", (1, 2, 3), "model.winner_rate=0.3")
+    assert third >= dense - 0.002
+
+
+@pytest.mark.skipif("TAUT_DATA" not in os.environ, reason="set TAUT_DATA to the folder of the data sets")
+def test_book_crossing_keeps_its_quality_with_winners_after_a_dense_start(taut, tmp_path):
+    dense = mean_auc(taut, "book-crossing.toml", tmp_path / "dense", (1, 2, 3))
+    late = ("model.winner_rate=0.3", "model.winner_from=0.5", "model.winner_ramp=0.3")
+    assert mean_auc(taut, "book-crossing.toml", tmp_path / "winners", (1, 2, 3), *late) >= dense - 0.001
+
+
 @pytest.mark.skipif("TAUT_DATA" not in os.environ, reason="set TAUT_DATA to the folder of the data sets")
 def test_book_crossing_at_a_tenth_is_near_full_and_far_above_hash(taut, tmp_path):
     sweep = taut(

@@ -112,6 +112,13 @@ INSTANTIATE_TEST_SUITE_P(
                   "model.winner_rate must be in (0, 1], got 0"},
         BadConfig{"WinnerRateAboveOne", "", "model.winner_rate=1.5",
                   "model.winner_rate must be in (0, 1], got 1.5"},
+        BadConfig{"WinnersFromBeforeTheStart", "", "model.winner_from=-1",
+                  "model.winner_from must be 0 or more epochs, got -1"},
+        BadConfig{"NegativeRamp", "", "model.winner_ramp=-0.5",
+                  "model.winner_ramp must be 0 or more epochs, got -0.5"},
+        BadConfig{
+            "WinnersAfterTheEnd", "", "model.winner_ramp=1.5",
+            "model.winner_from + model.winner_ramp must be at most train.epochs (1), got 1.5"},
         BadConfig{"WinnerRateInWords", "", "model.winner_rate=few",
                   "wanted a number, got \"few\", --set model.winner_rate"},
         BadConfig{"BadBudget", "", "embedding.budget=16XB", "not a size in bytes: \"16XB\""},

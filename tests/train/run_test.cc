@@ -153,9 +153,11 @@ TEST_F(Runs, GiveTheSameBitsForAnyNumberOfThreads) {
 }
 
 TEST_F(Runs, WithWinnersGoOnToTheSameBitsOnAnotherNumberOfThreads) {
-  const Json whole = train_run(options("whole", {"model.winner_rate=0.3"}));
+  // Stopped while the rate falls.
+  const std::vector<std::string> settings = {"model.winner_rate=0.3", "model.winner_ramp=1.5"};
+  const Json whole = train_run(options("whole", settings));
   EXPECT_GT(whole["auc"].get<double>(), 0.75);
-  RunOptions run = options("stopped", {"model.winner_rate=0.3"});
+  RunOptions run = options("stopped", settings);
   std::atomic<bool> stop{true};
   run.stop = &stop;
   EXPECT_THROW(train_run(run), Interrupted);

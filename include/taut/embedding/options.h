@@ -93,7 +93,7 @@ struct Options {
   /// A held chunk counts this much more than one that wants in, in [0, 2].
   double hysteresis = 0.2;
   /// kMixed: 16-bit values from this multiple of a chunk's threshold on, above 1.
-  double precision_ratio = 64.0;
+  double precision_ratio = 256.0;
   /// Learning rate of the cold pool.
   double cold_learning_rate = 0.3;
 };

@@ -64,6 +64,10 @@ class Recommender {
 
   [[nodiscard]] const RecommenderOptions& options() const noexcept;
 
+  /// Another share of winners from now on, in training and prediction; options() keeps the first.
+  /// Throws kConfig for a rate outside (0, 1].
+  void set_winner_rate(double rate);
+
   /// One optimizer step on the mean binary cross-entropy. labels [batch]; writes logits [batch] (of
   /// the parameters before the step) and vectors_gradient [batch, tables, dim], the gradient of the
   /// SUMMED loss. Returns the summed loss. A loss that is not finite throws kData and leaves the

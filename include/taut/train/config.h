@@ -12,6 +12,7 @@
 #include "taut/data/reader.h"
 #include "taut/embedding/options.h"
 #include "taut/nn/recommender.h"
+#include "taut/train/ramp.h"
 
 namespace taut::train {
 
@@ -49,6 +50,7 @@ struct LoopConfig {
 struct Config {
   DataConfig data;
   nn::RecommenderOptions model;
+  WinnerSchedule winners;  ///< keys model.winner_from, winner_ramp, winner_ramp_shape
   embedding::Options embedding;
   Budget budget = Ratio{1.0};  ///< key embedding.budget
   /// Key embedding.initial: a file of rows (taut dump) that the tables start with; empty: none.

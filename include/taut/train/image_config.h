@@ -10,15 +10,9 @@
 #include "taut/data/images.h"
 #include "taut/nn/image_network.h"
 #include "taut/train/config.h"
+#include "taut/train/ramp.h"
 
 namespace taut::train {
-
-/// How a value moves from its start to its end over epochs.
-enum class Ramp {
-  kStep,    ///< in four equal steps
-  kLinear,  ///< in a line
-  kCubic,   ///< fast first (Zhu and Gupta, arXiv 1710.01878)
-};
 
 /// How the learning rate moves. All are functions of the step alone.
 enum class Schedule {
@@ -45,14 +39,6 @@ struct ImageDataConfig {
   std::int64_t crop_padding = 0;
   bool flip = false;
   data::OnBadRow on_bad_row = data::OnBadRow::kFail;
-};
-
-/// When winners begin. Before `from` the network is dense; over `ramp` epochs the rates fall from 1
-/// to model.winner_rate.
-struct WinnerSchedule {
-  double from = 0;
-  double ramp = 0;
-  Ramp shape = Ramp::kCubic;
 };
 
 /// [teacher]

@@ -40,6 +40,10 @@ class Model {
   /// count_ids(). Errors: those of the file; kUnsupported for methods without rows.
   void load_initial_rows(const Config& config);
 
+  /// See nn::Recommender::set_winner_rate; evaluate() and packages use the config's rate all the
+  /// same.
+  void set_winner_rate(double rate);
+
   /// One step on a batch; writes logits of the model before the step. Returns the summed loss.
   double train_step(const data::Batch& batch, std::vector<float>& logits);
   void predict(const data::Batch& batch, std::vector<float>& logits);
