@@ -47,5 +47,6 @@ Command add_train(CLI::App& root, const Globals& globals);
 Command add_eval(CLI::App& root, const Globals& globals);
 Command add_export(CLI::App& root, const Globals& globals);
 Command add_sweep(CLI::App& root, const Globals& globals);
+Command add_tune(CLI::App& root, const Globals& globals);
 
 }  // namespace taut::cli

@@ -12,11 +12,7 @@ namespace {
 
 using torch::Tensor;
 
-constexpr double kNormEpsilon = 1e-5;
-
-bool is_map(const ImageShape& shape) {
-  return shape.height * shape.width > 1;
-}
+using graph::kNormEpsilon;
 
 class Pass {
  public:
@@ -115,7 +111,7 @@ class Pass {
       const WinnerPolicy& policy = *options_.winners;
       const double rate = rate_of(policy, layer.winner_site);
       if (rate < 1) {
-        const bool map = is_map(layer.out);
+        const bool map = layer.out.is_map();
         const bool block = policy.unit == sparsity::Unit::kBlock;
         y = winners(x, {.unit = map || block ? policy.unit : sparsity::Unit::kNeuron,
                         .score = policy.score,
