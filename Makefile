@@ -41,7 +41,7 @@ format: setup ## rewrite all C++ and Python files in the project's format
 demo: build ## train full and small tables on real data, make build/demo/report.html
 	@$(PYTHON) scripts/demo.py
 
-bench: build ## measure against the peers: make bench AREA=train|embedding|all
+bench: build ## measure against the peers: make bench AREA=train|sparsity|parallel|all
 	@scripts/setup.sh --bench
 	@$(PYTHON) bench/peers/run.py $(AREA)
 

@@ -96,8 +96,8 @@ def document(networks: Sequence[plans.Network], records: Records, facts: Record)
         "",
         f"Written by `{facts['command']}` ({cpu}; {facts['workers']} trainings side by side). Top-1 is over valid and",
         "test together. Fine-tuned rows go on from the dense run of the same seed, which also teaches them; so does",
-        f"the row `{plans.LONGER}`. Multiply-adds left: not by a zero activation, a pruned weight or a pruned map, as a",
-        "share of the dense network's. What the rows mean and what follows from them: sparsity.md.",
+        f"the row `{plans.LONGER}`. Multiply-adds left: not by a zero activation, a pruned weight or a pruned map,",
+        "as a share of the dense network's. What the rows mean: sparsity.md.",
         "",
         *goal_table(networks, records),
     ]

@@ -1,6 +1,7 @@
 """Elastic embedding tables for PyTorch models."""
 
 import json
+import os
 import tempfile
 import weakref
 from pathlib import Path
@@ -121,6 +122,107 @@ class ElasticEmbeddingBag(torch.nn.Module):
     def statistics(self) -> dict:
         """Bytes by part, resident rows, rows by width, importance threshold."""
         return json.loads(torch.ops.taut.tables_statistics(self._tables))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        weight: torch.Tensor,
+        *,
+        memory_budget: str | int | float = "1/10",
+        ids: torch.Tensor | None = None,
+        importance: torch.Tensor | None = None,
+        **options,
+    ) -> "ElasticEmbeddingBag":
+        """A table that starts with the rows of a dense weight [rows, dim].
+
+        Where the budget does not hold them all, the most important rows stay, as wide as they are worth;
+        ``loaded_rows`` says (held, left out).
+
+        ids: of the rows [rows]; 0 .. rows - 1 when left out.
+        importance: of the rows [rows]; the mean square of its values when left out.
+        options: as for the constructor.
+
+        >>> bag = ElasticEmbeddingBag.from_pretrained(torch.randn(1000, 16), memory_budget="1/4")
+        >>> held, left_out = bag.loaded_rows
+        >>> held + left_out
+        1000
+        """
+        if weight.dim() != 2:
+            raise ValueError(f"weight must have 2 dimensions, got {weight.dim()}")
+        rows, dim = weight.shape
+        bag = cls(rows, dim, memory_budget=memory_budget, **options)
+        bag.loaded_rows = bag.load_rows(torch.arange(rows) if ids is None else ids, weight, importance)
+        return bag
+
+    def load_rows(
+        self, ids: torch.Tensor, vectors: torch.Tensor, importance: torch.Tensor | None = None
+    ) -> tuple[int, int]:
+        """Puts rows in, in place of those of the same ids; returns how many are held and left out."""
+        return torch.ops.taut.tables_load_rows(self._tables, 0, ids, vectors, importance)
+
+    def read_rows(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The rows that are held of these ids: id, mask (bit k: chunk k is held), importance, vector."""
+        columns = torch.ops.taut.tables_read_rows(self._tables, 0, ids)
+        return dict(zip(("id", "mask", "importance", "vector"), columns, strict=True))
+
+    def dump(self, path: str | Path, ids: torch.Tensor | None = None) -> int:
+        """Writes the rows that are held as a Parquet file (needs pyarrow), whole or not at all.
+
+        The columns are those of ``taut dump``: table, id, width, mask, importance, vector. A table knows
+        hashes of its ids alone, so name the ids to look for; 0 .. num_embeddings - 1 when left out.
+        Returns the number of rows.
+        """
+        import pyarrow  # noqa: PLC0415
+        import pyarrow.parquet  # noqa: PLC0415
+
+        rows = self.read_rows(torch.arange(self.num_embeddings) if ids is None else ids)
+        count, dim = rows["vector"].shape
+        offsets = pyarrow.array(range(0, count * dim + 1, dim), pyarrow.int32())
+        table = pyarrow.table(
+            {
+                "table": pyarrow.array(["bag"] * count, pyarrow.string()),
+                "id": rows["id"].numpy().view("uint64"),
+                "width": [mask.bit_count() for mask in rows["mask"].tolist()],
+                "mask": rows["mask"].numpy(),
+                "importance": rows["importance"].numpy(),
+                "vector": pyarrow.ListArray.from_arrays(offsets, pyarrow.array(rows["vector"].numpy().reshape(-1))),
+            }
+        )
+        path = Path(path)
+        beside = path.with_name(f"{path.name}.tmp.{os.getpid()}")
+        try:
+            with beside.open("wb") as file:
+                pyarrow.parquet.write_table(table, file, compression="zstd")
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+        return count
+
+    def load(self, path: str | Path) -> tuple[int, int]:
+        """Puts the rows of a file that ``dump`` or ``taut dump`` wrote in; (held, left out)."""
+        import pyarrow.compute  # noqa: PLC0415
+        import pyarrow.parquet  # noqa: PLC0415
+
+        file = pyarrow.parquet.read_table(path)
+        for name in ("id", "vector"):
+            if name not in file.column_names:
+                raise ValueError(f'{path}: no column "{name}", there are {", ".join(file.column_names)}')
+        lengths = set(pyarrow.compute.list_value_length(file["vector"]).to_pylist())
+        if lengths - {self.embedding_dim}:
+            wrong = (lengths - {self.embedding_dim}).pop()
+            raise ValueError(f'{path}: column "vector" has {wrong} values where the table has {self.embedding_dim}')
+        names = set(file["table"].to_pylist()) if "table" in file.column_names else set()
+        if len(names) > 1:
+            raise ValueError(f'{path}: column "table" names {len(names)} tables where this is one')
+        flat = pyarrow.compute.list_flatten(file["vector"]).to_numpy().astype("float32")
+        ids = file["id"].cast(pyarrow.uint64(), safe=False).to_numpy().view("int64")
+        importance = (
+            torch.from_numpy(file["importance"].to_numpy().copy()) if "importance" in file.column_names else None
+        )
+        vectors = torch.from_numpy(flat.reshape(-1, self.embedding_dim))
+        return self.load_rows(torch.from_numpy(ids.copy()), vectors, importance)
 
     def get_extra_state(self) -> torch.Tensor:
         """The table as bytes, so that ``state_dict()`` holds it."""

@@ -46,6 +46,7 @@ Command add_figures(CLI::App& root, const Globals& globals);
 Command add_train(CLI::App& root, const Globals& globals);
 Command add_eval(CLI::App& root, const Globals& globals);
 Command add_export(CLI::App& root, const Globals& globals);
+Command add_dump(CLI::App& root, const Globals& globals);
 Command add_sweep(CLI::App& root, const Globals& globals);
 Command add_tune(CLI::App& root, const Globals& globals);
 

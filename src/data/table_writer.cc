@@ -1,5 +1,6 @@
 #include "table_writer.h"
 
+#include <arrow/array/array_binary.h>
 #include <arrow/array/array_nested.h>
 #include <arrow/array/array_primitive.h>
 #include <arrow/buffer.h>
@@ -60,6 +61,12 @@ std::shared_ptr<arrow::DataType> arrow_type(OutputType type) {
       return arrow::float32();
     case OutputType::kList:
       return arrow::list(arrow::int64());
+    case OutputType::kUInt64:
+      return arrow::uint64();
+    case OutputType::kText:
+      return arrow::utf8();
+    case OutputType::kFloatList:
+      return arrow::list(arrow::float32());
   }
   throw Error(ErrorKind::kInternal, "unknown output type");
 }
@@ -70,6 +77,29 @@ std::shared_ptr<arrow::Array> wrap(const std::vector<T>& values) {
                                       arrow::Buffer::Wrap(values));
 }
 
+std::shared_ptr<arrow::Array> texts(const std::vector<std::string>& values) {
+  std::vector<std::int32_t> offsets = {0};
+  std::string bytes;
+  for (const std::string& value : values) {
+    bytes += value;
+    offsets.push_back(static_cast<std::int32_t>(bytes.size()));
+  }
+  return std::make_shared<arrow::StringArray>(static_cast<std::int64_t>(values.size()),
+                                              arrow::Buffer::FromVector(std::move(offsets)),
+                                              arrow::Buffer::FromString(std::move(bytes)));
+}
+
+std::shared_ptr<arrow::Array> vectors(const FloatRows& rows) {
+  const auto count = static_cast<std::int64_t>(rows.values.size()) / rows.width;
+  std::vector<std::int32_t> offsets;
+  for (std::int64_t row = 0; row <= count; ++row) {
+    offsets.push_back(static_cast<std::int32_t>(row * rows.width));
+  }
+  return std::make_shared<arrow::ListArray>(arrow::list(arrow::float32()), count,
+                                            arrow::Buffer::FromVector(std::move(offsets)),
+                                            wrap<arrow::FloatArray>(rows.values));
+}
+
 // The array looks at the values, which must outlive it; offsets are narrowed into a copy.
 std::shared_ptr<arrow::Array> to_arrow(const OutputValues& values) {
   if (const auto* v = std::get_if<std::vector<std::int8_t>>(&values))
@@ -78,6 +108,11 @@ std::shared_ptr<arrow::Array> to_arrow(const OutputValues& values) {
     return wrap<arrow::Int64Array>(*v);
   }
   if (const auto* v = std::get_if<std::vector<float>>(&values)) return wrap<arrow::FloatArray>(*v);
+  if (const auto* v = std::get_if<std::vector<std::uint64_t>>(&values)) {
+    return wrap<arrow::UInt64Array>(*v);
+  }
+  if (const auto* v = std::get_if<std::vector<std::string>>(&values)) return texts(*v);
+  if (const auto* v = std::get_if<FloatRows>(&values)) return vectors(*v);
   const IdRows& bags = std::get<IdRows>(values);
   std::vector<std::int32_t> offsets(bags.offsets.begin(), bags.offsets.end());
   const auto rows = static_cast<std::int64_t>(offsets.size()) - 1;
@@ -173,6 +208,25 @@ class CsvTable : public TableWriter {
   template <typename T>
   void append(const std::vector<T>& values, std::size_t row) {
     append_number(values[row]);
+  }
+
+  void append(const std::vector<std::string>& values, std::size_t row) {
+    const std::string& text = values[row];
+    if (text.find_first_of(",\"\r\n") == std::string::npos) {
+      text_ += text;
+      return;
+    }
+    text_ += '"';
+    for (const char c : text) text_ += c == '"' ? "\"\"" : std::string(1, c);
+    text_ += '"';
+  }
+
+  void append(const FloatRows& rows, std::size_t row) {
+    const auto width = static_cast<std::size_t>(rows.width);
+    for (std::size_t i = 0; i < width; ++i) {
+      if (i > 0) text_ += '|';
+      append_number(rows.values[row * width + i]);
+    }
   }
 
   void append(const IdRows& bags, std::size_t row) {

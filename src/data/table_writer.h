@@ -12,12 +12,19 @@
 
 namespace taut::data {
 
-/// The values of one column of a block: numbers, or bags of ids (as signed integers; a list column
-/// in Parquet if it has offsets, "a|b" in CSV).
-using OutputValues =
-    std::variant<std::vector<std::int8_t>, std::vector<std::int64_t>, std::vector<float>, IdRows>;
+/// Vectors of one length, side by side.
+struct FloatRows {
+  int width = 0;
+  std::vector<float> values;
+};
 
-enum class OutputType { kInt8, kInt64, kFloat, kList };
+/// The values of one column of a block: numbers, texts, bags of ids (as signed integers) or vectors
+/// (both are a list column in Parquet, "a|b" in CSV).
+using OutputValues =
+    std::variant<std::vector<std::int8_t>, std::vector<std::int64_t>, std::vector<float>, IdRows,
+                 std::vector<std::uint64_t>, std::vector<std::string>, FloatRows>;
+
+enum class OutputType { kInt8, kInt64, kFloat, kList, kUInt64, kText, kFloatList };
 
 struct OutputColumn {
   std::string name;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "taut/core/hash.h"
 #include "taut/core/random.h"
@@ -85,6 +86,8 @@ class LogCode {
   [[nodiscard]] static float value(int code) noexcept {
     return table()[static_cast<std::size_t>(code)];
   }
+  /// value() of every code.
+  [[nodiscard]] static std::span<const float, Codes> values() noexcept { return table(); }
   /// The largest code whose value is at most x.
   [[nodiscard]] static int floor(float x) noexcept {
     const auto& values = table();

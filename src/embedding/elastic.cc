@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -39,6 +40,12 @@ struct SavedState {
 struct SavedShard {
   ShardSizes sizes;
   ShardCounts counts;
+};
+
+struct LoadedRow {
+  std::uint64_t key;
+  std::size_t row;
+  RowState state;
 };
 
 /// All shards, to be read.
@@ -259,22 +266,23 @@ void ElasticEmbedding::choose_load_threshold(const std::vector<RowState>& widest
 }
 
 LoadedRows ElasticEmbedding::do_load_rows(const Rows& rows) {
-  const std::vector<std::size_t> order = load_order(rows, options_.dim);
-  std::vector<RowState> states(rows.size());
-  std::vector<std::vector<std::size_t>> owned(shards_.size());
-  for (const std::size_t row : order) {
-    states[row] = loaded_state(rows, row);
+  std::vector<RowState> states;
+  std::vector<std::vector<LoadedRow>> owned(shards_.size());
+  std::unordered_set<std::uint64_t> seen;
+  for (const std::size_t row : load_order(rows, options_.dim)) {
     const std::uint64_t key = row_key(rows.tables[row], rows.ids[row]);
+    if (!seen.insert(key).second) continue;
+    states.push_back(loaded_state(rows, row));
     shards_[reader_.shard_of(key)].remove(key);
-    owned[reader_.shard_of(key)].push_back(row);
+    owned[reader_.shard_of(key)].push_back({.key = key, .row = row, .state = states.back()});
   }
   choose_load_threshold(states);
   const StepContext now = context();
   pool_->run(static_cast<std::int64_t>(shards_.size()), [&](std::int64_t s) {
     const auto shard = static_cast<std::size_t>(s);
-    for (const std::size_t row : owned[shard]) {
-      shards_[shard].insert(row_key(rows.tables[row], rows.ids[row]),
-                            row_values(rows, row, options_.dim).data(), states[row], now);
+    for (const LoadedRow& loaded : owned[shard]) {
+      shards_[shard].insert(loaded.key, row_values(rows, loaded.row, options_.dim).data(),
+                            loaded.state, now);
     }
   });
   const LoadedRows loaded = count_loaded(reader_, rows);

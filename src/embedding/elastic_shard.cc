@@ -217,14 +217,14 @@ float ElasticShard::admit(std::uint64_t key, float q, RowRandom& random,
 ElasticShard::Victim ElasticShard::cheapest(const Page& page, int keep,
                                             const WidthRule& rule) const noexcept {
   Victim victim{.row = -1, .density = INFINITY};
-  for (int row = 0, rows = page.rows(); row < rows; ++row) {
-    if (row == keep) continue;
-    const RowState state = page.state(row);
-    const float importance = ImportanceCode::value(state.importance);
+  const auto importances = ImportanceCode::values();
+  page.for_states([&](int row, std::uint16_t bits) {
+    const RowState state = RowState::unpack(bits);
+    const float importance = importances[static_cast<std::size_t>(state.importance)];
     float density = rule.chunk_density(importance, state.width);
     if (state.precise) density = std::min(density, rule.precision_density(importance));
-    if (density < victim.density) victim = {.row = row, .density = density};
-  }
+    if (density < victim.density && row != keep) victim = {.row = row, .density = density};
+  });
   return victim;
 }
 
@@ -250,10 +250,11 @@ void ElasticShard::give_up(Page page, int row, const WidthRule& rule, RowRandom&
 }
 
 bool ElasticShard::make_room(Page page, int bytes, float density, int& keep,
-                             const StepContext& context, RowRandom& random) {
+                             const StepContext& context, RowRandom& random,
+                             std::optional<Victim> first) {
   const WidthRule& rule = *context.rule;
-  while (page.free_bytes() < bytes) {
-    const Victim victim = cheapest(page, keep, rule);
+  for (; page.free_bytes() < bytes; first.reset()) {
+    const Victim victim = first ? *first : cheapest(page, keep, rule);
     const bool below_the_line = victim.density < rule.threshold();
     const float worth = below_the_line ? victim.density : victim.density * rule.hysteresis_factor();
     if (victim.row < 0 || worth >= density) return false;
@@ -270,17 +271,19 @@ ElasticShard::Place ElasticShard::enter(std::uint64_t key, float importance, Row
   const int bytes = layout_->overhead_bytes() + layout_->chunk_bytes(false);
   const int free[2] = {page(where.page[0]).free_bytes(), page(where.page[1]).free_bytes()};
   int choice = free[1] > free[0] ? 1 : 0;
+  std::optional<Victim> victim;
   if (free[choice] < bytes) {  // where less is lost
     const WidthRule& rule = *context.rule;
-    const float lost[2] = {cheapest(mutable_page(where.page[0]), -1, rule).density,
-                           cheapest(mutable_page(where.page[1]), -1, rule).density};
-    choice = lost[1] < lost[0] ? 1 : 0;
+    const Victim victims[2] = {cheapest(mutable_page(where.page[0]), -1, rule),
+                               cheapest(mutable_page(where.page[1]), -1, rule)};
+    choice = victims[1].density < victims[0].density ? 1 : 0;
+    victim = victims[choice];
   }
   Page target = mutable_page(where.page[choice]);
   const int code = ImportanceCode::round(importance, random);
   int none = -1;
-  if (!make_room(target, bytes, context.rule->chunk_density(importance, 1), none, context,
-                 random)) {
+  if (!make_room(target, bytes, context.rule->chunk_density(importance, 1), none, context, random,
+                 victim)) {
     return {.page = -1, .row = -1};
   }
   ++counts_.admitted;

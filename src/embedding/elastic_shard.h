@@ -3,6 +3,7 @@
 // all in one counted allocation. One thread owns a shard while it changes.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -167,8 +168,9 @@ class ElasticShard : public ShardView {
   void reshape(std::uint64_t key, Page page, int& row, float* values, const StepContext& context,
                RowRandom& random);
   // Frees bytes in the page by giving up what is worth less than density; row `keep` stays whole.
+  // first: the cheapest row, where it is known.
   bool make_room(Page page, int bytes, float density, int& keep, const StepContext& context,
-                 RowRandom& random);
+                 RowRandom& random, std::optional<Victim> first = std::nullopt);
   [[nodiscard]] Victim cheapest(const Page& page, int keep, const WidthRule& rule) const noexcept;
   void give_up(Page page, int row, const WidthRule& rule, RowRandom& random);
   void write_row(Page page, int row, const float* values, RowRandom& random) noexcept;

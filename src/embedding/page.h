@@ -87,6 +87,17 @@ class PageView {
   [[nodiscard]] RowState state(int row) const noexcept {
     return RowState::unpack(load<std::uint16_t>(record(row)));
   }
+  /// Calls body(row, state bits as RowState::pack() has them) for every row.
+  template <typename Body>
+  void for_states(Body&& body) const noexcept {
+    const std::uint8_t* next = bytes_ + record(0);
+    const int stride = layout_->record_bytes();
+    for (int row = 0, count = rows(); row < count; ++row, next += stride) {
+      std::uint16_t bits;
+      std::memcpy(&bits, next, sizeof(bits));
+      body(row, bits);
+    }
+  }
   [[nodiscard]] std::uint8_t scale(int row) const noexcept {
     return is_scaled(layout_->low) ? load<std::uint8_t>(record(row) + 2) : std::uint8_t{0};
   }

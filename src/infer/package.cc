@@ -8,6 +8,7 @@
 #include "infer/kernels.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
+#include "taut/sparsity/winners.h"
 
 namespace taut::infer {
 namespace {
@@ -59,6 +60,7 @@ RecommenderSpec read_recommender(const SectionReader& file) {
     spec.dense = model.at("dense").get<std::int64_t>();
     spec.tables = model.at("tables").get<std::int64_t>();
     spec.dim = model.at("dim").get<std::int64_t>();
+    spec.winner_rate = model.at("winner_rate").get<double>();
     spec.bottom = read_layers(file, "bottom", model.at("bottom").get<std::vector<std::int64_t>>());
     spec.top = read_layers(file, "top", model.at("top").get<std::vector<std::int64_t>>());
   } catch (const Json::exception& failed) {
@@ -82,7 +84,8 @@ void check_spec(const RecommenderSpec& spec, const std::string& path) {
                                                : spec.bottom.front().inputs == spec.dense &&
                                                      spec.bottom.back().outputs == spec.dim;
   if (!known || spec.top.empty() || spec.top.back().outputs != 1 || !bottom_fits ||
-      spec.top.front().inputs != top_inputs(spec) ||
+      spec.top.front().inputs != top_inputs(spec) || !(spec.winner_rate > 0) ||
+      spec.winner_rate > 1 ||
       (!spec.wide.empty() && spec.wide.size() != static_cast<std::size_t>(spec.dense))) {
     throw Error(ErrorKind::kFormat, "section \"model\" does not describe a recommender", path,
                 "export the package again");
@@ -106,13 +109,24 @@ struct Scratch {
   std::vector<float> vectors;
 };
 
+// Leaves the winners of each row of x [rows, features] and zeroes the others.
+void keep_winners(float* x, std::int64_t rows, std::int64_t features, double rate) {
+  if (rate == 1.0) return;
+  const sparsity::WinnerSelector selector({.batch = rows, .channels = features},
+                                          sparsity::Layout::kChannelsFirst,
+                                          {.unit = sparsity::Unit::kNeuron, .rate = rate});
+  selector.forward(x, x, 0, selector.items());
+}
+
 // The output of a stack of layers; lies in scratch.a or scratch.b.
 const float* run_layers(std::span<const LinearLayer> layers, const float* x, std::int64_t rows,
-                        bool relu_last, Scratch& scratch) {
+                        double winner_rate, bool relu_last, Scratch& scratch) {
   float* next = scratch.a.data();
   float* other = scratch.b.data();
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    linear(layers[i], x, rows, relu_last || i + 1 < layers.size(), next);
+    const bool relu = relu_last || i + 1 < layers.size();
+    linear(layers[i], x, rows, relu, next);
+    if (relu) keep_winners(next, rows, layers[i].outputs, winner_rate);
     x = next;
     std::swap(next, other);
   }
@@ -128,8 +142,9 @@ void fill_dlrm_inputs(const RecommenderSpec& spec, const float* dense, const flo
                       std::int64_t rows, Scratch& scratch) {
   const std::int64_t first = spec.dense > 0 ? 1 : 0;
   const std::int64_t vectors = spec.tables + first;
-  const float* from_dense =
-      first == 1 ? run_layers(spec.bottom, dense, rows, /*relu_last=*/true, scratch) : nullptr;
+  const float* from_dense = first == 1 ? run_layers(spec.bottom, dense, rows, spec.winner_rate,
+                                                    /*relu_last=*/true, scratch)
+                                       : nullptr;
   for (std::int64_t row = 0; row < rows; ++row) {
     float* to = scratch.vectors.data() + row * vectors * spec.dim;
     if (first == 1) copy_floats(from_dense + row * spec.dim, spec.dim, to);
@@ -170,8 +185,8 @@ void score_piece(const RecommenderSpec& spec, const float* dense, const float* e
   } else {
     fill_dlrm_inputs(spec, dense, embedded, rows, scratch);
   }
-  const float* logits =
-      run_layers(spec.top, scratch.inputs.data(), rows, /*relu_last=*/false, scratch);
+  const float* logits = run_layers(spec.top, scratch.inputs.data(), rows, spec.winner_rate,
+                                   /*relu_last=*/false, scratch);
   for (std::int64_t row = 0; row < rows; ++row) {
     float logit = logits[row];
     if (wide) {
@@ -196,6 +211,7 @@ void write_recommender(SectionWriter& file, const RecommenderSpec& spec) {
                       {"dense", spec.dense},
                       {"tables", spec.tables},
                       {"dim", spec.dim},
+                      {"winner_rate", spec.winner_rate},
                       {"bottom", widths_of(spec.dense, spec.bottom)},
                       {"top", widths_of(top_inputs(spec), spec.top)}};
   file.add("model", model.dump());

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <tuple>
 
 #include "nn/table_options.h"
 #include "nn/table_registry.h"
@@ -209,6 +210,60 @@ void tables_load(std::int64_t handle, const std::string& path) {
   });
 }
 
+std::span<const std::uint64_t> ids_of(const Tensor& ids) {
+  return {reinterpret_cast<const std::uint64_t*>(ids.const_data_ptr<std::int64_t>()),
+          static_cast<std::size_t>(ids.numel())};
+}
+
+Tensor floats_of(const std::vector<float>& values) {
+  return at::tensor(values, at::kFloat);
+}
+
+// ids [n], masks [n] (bit k: chunk k is held), importances [n] (NaN: not known), vectors [n, dim]
+std::tuple<Tensor, Tensor, Tensor, Tensor> tables_read_rows(std::int64_t handle, std::int64_t table,
+                                                            const Tensor& ids) {
+  return translated([&] {
+    TORCH_CHECK_VALUE(table >= 0, "table must be 0 or more, got ", table);
+    const auto tables = find_tables(handle);
+    const Tensor wanted = integers(ids, "ids", static_cast<std::size_t>(table));
+    embedding::Rows rows;
+    tables->read_rows(static_cast<std::size_t>(table), ids_of(wanted), rows);
+    const std::vector<std::int64_t> held(rows.ids.begin(), rows.ids.end());
+    const std::vector<std::int64_t> masks(rows.masks.begin(), rows.masks.end());
+    return std::make_tuple(at::tensor(held, at::kLong), at::tensor(masks, at::kLong),
+                           floats_of(rows.importances),
+                           floats_of(rows.values).reshape({-1, tables->options().dim}));
+  });
+}
+
+// How many rows are held and how many were left out.
+std::tuple<std::int64_t, std::int64_t> tables_load_rows(std::int64_t handle, std::int64_t table,
+                                                        const Tensor& ids, const Tensor& vectors,
+                                                        const std::optional<Tensor>& importances) {
+  return translated([&] {
+    TORCH_CHECK_VALUE(table >= 0, "table must be 0 or more, got ", table);
+    const auto tables = find_tables(handle);
+    const Tensor given = integers(ids, "ids", static_cast<std::size_t>(table));
+    const std::int64_t dim = tables->options().dim;
+    TORCH_CHECK_VALUE(
+        vectors.dim() == 2 && vectors.size(0) == given.numel() && vectors.size(1) == dim,
+        "vectors must have shape [", given.numel(), ", ", dim, "], got ", vectors.sizes());
+    const auto copied = [](const Tensor& tensor) {
+      const Tensor flat = tensor.detach().to(at::kFloat).contiguous();
+      const float* data = flat.const_data_ptr<float>();
+      return std::vector<float>(data, data + flat.numel());
+    };
+    embedding::Rows rows;
+    const std::span<const std::uint64_t> list = ids_of(given);
+    rows.ids.assign(list.begin(), list.end());
+    rows.tables.assign(list.size(), static_cast<std::uint32_t>(table));
+    rows.values = copied(vectors);
+    if (importances) rows.importances = copied(*importances);
+    const embedding::LoadedRows loaded = tables->load_rows(rows);
+    return std::make_tuple(loaded.held, loaded.left_out);
+  });
+}
+
 }  // namespace
 
 TORCH_LIBRARY(taut, library) {
@@ -218,6 +273,13 @@ TORCH_LIBRARY(taut, library) {
   library.def("tables_statistics(int tables) -> str", &tables_statistics);
   library.def("tables_save(int tables, str path) -> ()", &tables_save);
   library.def("tables_load(int tables, str path) -> ()", &tables_load);
+  library.def(
+      "tables_read_rows(int tables, int table, Tensor ids) -> (Tensor, Tensor, Tensor, Tensor)",
+      &tables_read_rows);
+  library.def(
+      "tables_load_rows(int tables, int table, Tensor ids, Tensor vectors, Tensor? importances) -> "
+      "(int, int)",
+      &tables_load_rows);
   library.def(
       "tables_lookup(Tensor anchor, int tables, int dim, float scale, Tensor[] ids, Tensor[] "
       "offsets, "

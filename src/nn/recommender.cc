@@ -11,6 +11,7 @@
 #include "nn/one_thread.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
+#include "taut/nn/winners.h"
 
 namespace taut::nn {
 namespace {
@@ -20,22 +21,25 @@ using torch::Tensor;
 // Examples in a piece. Fixed, so that sums do not depend on the number of threads.
 constexpr std::int64_t kPiece = 512;
 
-// A stack of linear layers with ReLU between them.
+// A stack of linear layers with ReLU and the choice of winners between them.
 struct Mlp {
   std::vector<Tensor> weights;
   std::vector<Tensor> biases;
+  sparsity::WinnersOptions selection;
 
   [[nodiscard]] Tensor forward(Tensor x, bool relu_last) const {
     for (std::size_t i = 0; i < weights.size(); ++i) {
       x = torch::linear(x, weights[i], biases[i]);
-      if (relu_last || i + 1 < weights.size()) x = torch::relu(x);
+      if (relu_last || i + 1 < weights.size()) x = winners(torch::relu(x), selection);
     }
     return x;
   }
 };
 
-Mlp make_mlp(std::int64_t inputs, const std::vector<std::int64_t>& widths, at::Generator& random) {
+Mlp make_mlp(std::int64_t inputs, const std::vector<std::int64_t>& widths, double winner_rate,
+             at::Generator& random) {
   Mlp mlp;
+  mlp.selection = {.unit = sparsity::Unit::kNeuron, .rate = winner_rate};
   for (const std::int64_t outputs : widths) {
     const double bound = 1.0 / std::sqrt(static_cast<double>(inputs));
     mlp.weights.push_back(torch::empty({outputs, inputs}).uniform_(-bound, bound, random));
@@ -103,6 +107,7 @@ void check_options(const RecommenderOptions& o) {
       if (width < 1) bad(widths == &o.top ? "top" : "bottom", "widths of at least 1", width);
     }
   }
+  if (!(o.winner_rate > 0 && o.winner_rate <= 1)) bad("winner_rate", "in (0, 1]", o.winner_rate);
   if (!(o.learning_rate > 0)) bad("learning_rate", "above 0", o.learning_rate);
   if (!(o.weight_decay >= 0)) bad("weight_decay", "0 or more", o.weight_decay);
 }
@@ -148,7 +153,7 @@ struct Recommender::Impl {
     if (options.dense > 0) {
       std::vector<std::int64_t> widths = options.bottom;
       widths.push_back(options.dim);
-      bottom = make_mlp(options.dense, widths, random);
+      bottom = make_mlp(options.dense, widths, options.winner_rate, random);
     }
     const std::int64_t vectors = options.tables + (options.dense > 0 ? 1 : 0);
     const bool all = options.interaction == "dots_vectors" || options.dense == 0;
@@ -165,7 +170,7 @@ struct Recommender::Impl {
   void make_top(std::int64_t inputs, at::Generator& random) {
     std::vector<std::int64_t> widths = options.top;
     widths.push_back(1);
-    top = make_mlp(inputs, widths, random);
+    top = make_mlp(inputs, widths, options.winner_rate, random);
   }
 
   void collect_parameters() {

@@ -154,6 +154,43 @@ Cut<Key> bisect(const Key* keys, std::int64_t padded, std::int64_t k, Bracket<Ke
   return {bracket.high, bracket.high > 0 ? k - bracket.above_high : 0};
 }
 
+// Up to this many comparisons of vectors the ranks of all keys are counted: work without a branch,
+// where splits would wait for one another.
+constexpr std::int64_t kRankComparisons = 128;
+
+// The cut of the k largest of few keys: a key wins if fewer than k are above it.
+template <typename Key>
+Cut<Key> cut_by_ranks(const Key* keys, std::int64_t padded, std::int64_t n, std::int64_t k) {
+  const hn::ScalableTag<Key> d;
+  const std::int64_t step = lanes_of<Key>();
+  const auto limit = hn::Set(d, static_cast<Key>(k));
+  const auto one = hn::Set(d, Key{1});
+  const auto most = hn::Set(d, kMagnitudeBits<Key>);
+  auto least = most;
+  std::size_t winners = 0;
+  for (std::int64_t i = 0; i < padded; i += 2 * step) {
+    const auto first = hn::LoadU(d, keys + i);
+    const auto second = hn::LoadU(d, keys + i + step);
+    auto above_first = hn::Zero(d);
+    auto above_second = hn::Zero(d);
+    for (std::int64_t j = 0; j < n; ++j) {
+      const auto other = hn::Set(d, keys[j]);
+      above_first = hn::IfThenElse(hn::Gt(other, first), hn::Add(above_first, one), above_first);
+      above_second =
+          hn::IfThenElse(hn::Gt(other, second), hn::Add(above_second, one), above_second);
+    }
+    const auto first_wins = hn::Lt(above_first, limit);
+    const auto second_wins = hn::Lt(above_second, limit);
+    winners += hn::CountTrue(d, first_wins) + hn::CountTrue(d, second_wins);
+    least = hn::Min(least, hn::Min(hn::IfThenElse(first_wins, first, most),
+                                   hn::IfThenElse(second_wins, second, most)));
+  }
+  const Key last = hn::GetLane(hn::MinOfLanes(d, least));
+  if (last == 0) return {0, 0};
+  if (static_cast<std::int64_t>(winners) == k) return {static_cast<Key>(last - 1), 0};
+  return {last, k - count_above(keys, padded, last)};
+}
+
 // Narrows a bracket by the ranks of a sample: returns bounds that hold the line with high
 // probability (three standard deviations).
 constexpr std::int64_t kSample = 256;
@@ -195,30 +232,29 @@ std::int64_t keep_between(const Key* keys, std::int64_t padded, Bracket<Key>& br
   return kept;
 }
 
-// Working memory of one thread; grows to what the largest group needs.
+// Working memory for groups of n keys.
 template <typename Key>
 struct Scratch {
   std::vector<Key> keys;
   std::vector<Key> others;
 
-  Key* reserve(std::int64_t n) {
+  void reserve(std::int64_t n) {
     const auto size = static_cast<std::size_t>(padded_size<Key>(n) + 2 * lanes_of<Key>());
-    if (keys.size() < size) {
-      keys.resize(size);
-      others.resize(size);
-    }
-    return keys.data();
+    keys.resize(size);
+    others.resize(size);
   }
 };
 
-// The cut of the k largest of scratch.keys [n, padded with zeros]; largest is the greatest of them.
-// While many are left, a sample tells nearly where the line is, and one pass keeps those near it.
+// The cut of the k largest of scratch.keys [n, padded with zeros], k < n; largest is the greatest
+// of them. While many are left, a sample tells nearly where the line is, and one pass keeps those
+// near it.
 template <typename Key>
 Cut<Key> select_largest(Scratch<Key>& scratch, std::int64_t n, std::int64_t k, Key largest) {
   constexpr std::int64_t kFew = 1024;
-  if (k >= n) return {0, 0};
-  Bracket<Key> whole{-1, largest, n, 0};
   Key* keys = scratch.keys.data();
+  const std::int64_t padded = padded_size<Key>(n);
+  if (n * padded <= kRankComparisons * lanes_of<Key>()) return cut_by_ranks(keys, padded, n, k);
+  Bracket<Key> whole{-1, largest, n, 0};
   Key* out = scratch.others.data();
   while (n > kFew) {
     Bracket<Key> near = bracket_of_sample(keys, n, k, whole.high);

@@ -21,7 +21,7 @@ constexpr int kBinShift = 14;
 constexpr std::size_t kBins = std::size_t{1} << (31 - kBinShift);
 
 std::size_t bin_of(float magnitude) {
-  return std::bit_cast<std::uint32_t>(magnitude) >> kBinShift;
+  return (std::bit_cast<std::uint32_t>(magnitude) & 0x7FFFFFFFu) >> kBinShift;  // -0 is 0
 }
 // The middle of a bin.
 float middle_of(std::size_t bin) {

@@ -32,30 +32,48 @@ Cut<Key> threshold_cut(float threshold) {
   return {static_cast<Key>(std::max(least - 1, 0)), 0};
 }
 
-// The cut of one group of n values or scores.
+// Finds the cut of one group of n values or scores after another.
 template <typename Value>
-Cut<KeyOf<Value>> cut_of(const Value* x, std::int64_t n, const WinnersOptions& options,
-                         Scratch<KeyOf<Value>>& scratch) {
+class Cutter {
+ public:
   using Key = KeyOf<Value>;
-  if (options.select == Select::kThreshold) return threshold_cut<Key>(options.threshold);
-  const std::int64_t k = winner_count(n, options.rate);
-  if (k >= n) return {0, 0};
-  const Key largest = load_keys(x, n, scratch.reserve(n));
-  return select_largest(scratch, n, k, largest);
-}
+
+  Cutter(std::int64_t n, const WinnersOptions& options)
+      : n_(n),
+        winners_(winner_count(n, options.rate)),
+        exact_(options.select == Select::kExact),
+        fixed_(exact_ ? Cut<Key>{} : threshold_cut<Key>(options.threshold)) {
+    scratch_.reserve(n);
+  }
+
+  Cut<Key> operator()(const Value* x) {
+    if (!exact_ || winners_ >= n_) return fixed_;
+    const Key largest = load_keys(x, n_, scratch_.keys.data());
+    return select_largest(scratch_, n_, winners_, largest);
+  }
+
+ private:
+  std::int64_t n_;
+  std::int64_t winners_;
+  bool exact_;
+  Cut<Key> fixed_;  // by threshold, or all that are not zero
+  Scratch<Key> scratch_;
+};
 
 // Marks the winners among scores [n].
 struct ChosenUnits {
-  Scratch<std::int32_t> scratch;
+  Cutter<float> cutter;
   std::vector<float> scores;
   std::vector<float> kept;  // scores of winners, 0 for losers
 
-  explicit ChosenUnits(std::int64_t n)
-      : scores(static_cast<std::size_t>(n)), kept(static_cast<std::size_t>(n)) {}
+  ChosenUnits(std::int64_t n, const WinnersOptions& options)
+      : cutter(n, options),
+        scores(static_cast<std::size_t>(n)),
+        kept(static_cast<std::size_t>(n)) {}
 
-  void choose(const WinnersOptions& options) {
+  void choose() {
     const auto n = static_cast<std::int64_t>(scores.size());
-    write_winners(scores.data(), n, cut_of(scores.data(), n, options, scratch), kept.data());
+    write_winners(scores.data(), n, cutter(scores.data()), kept.data());
   }
   [[nodiscard]] bool wins(std::int64_t unit) const {
     return kept[static_cast<std::size_t>(unit)] != 0.0f;  // NaN differs from 0: it wins
@@ -116,12 +134,12 @@ void forward_examples(const ForwardCall<Value>& call) {
   const std::int64_t n = call.shape.example_size();
   const bool turned =
       call.layout == Layout::kChannelsLast && call.shape.positions() > 1 && call.shape.channels > 1;
-  Scratch<KeyOf<Value>> scratch;
+  Cutter<Value> cutter(n, call.options);
   TurnedTies<Value> ties(call.shape);
   for (std::int64_t example = call.begin; example < call.end; ++example) {
     const Value* x = call.x + example * n;
     Value* y = call.y + example * n;
-    const Cut<KeyOf<Value>> cut = cut_of(x, n, call.options, scratch);
+    const Cut<KeyOf<Value>> cut = cutter(x);
     if (turned && cut.ties > 0) {
       ties.find(x, cut);  // before y is written, which may be x
       write_winners(x, n, {cut.bound, 0}, y);
@@ -157,21 +175,14 @@ void write_maps(const ForwardCall<Value>& call, const ChosenUnits& chosen, const
 template <typename Value>
 void forward_maps(const ForwardCall<Value>& call) {
   const std::int64_t size = call.shape.example_size();
-  ChosenUnits chosen(call.shape.channels);
+  ChosenUnits chosen(call.shape.channels, call.options);
   MapScorer scorer(call.shape, call.layout, call.options.score);
   for (std::int64_t example = call.begin; example < call.end; ++example) {
     const Value* x = call.x + example * size;
     scorer.score(x, chosen.scores.data());
-    chosen.choose(call.options);
+    chosen.choose();
     write_maps(call, chosen, x, call.y + example * size);
   }
-}
-
-// The channels of one position, contiguous.
-template <typename Value>
-void forward_position(const WinnersOptions& options, const Value* x, std::int64_t channels,
-                      Scratch<KeyOf<Value>>& scratch, Value* y) {
-  write_winners(x, channels, cut_of(x, channels, options, scratch), y);
 }
 
 // y = x if the block wins, else 0.
@@ -195,7 +206,7 @@ void forward_blocks(const WinnersOptions& options, const Value* x, ChosenUnits& 
   const std::int64_t block = options.block;
   const auto blocks = static_cast<std::int64_t>(chosen.scores.size());
   score_blocks(x, blocks, block, options.score, chosen.scores.data());
-  chosen.choose(options);
+  chosen.choose();
   for (std::int64_t b = 0; b < blocks; ++b) {
     write_block(chosen.wins(b), x + b * block, block, y + b * block);
   }
@@ -204,18 +215,21 @@ void forward_blocks(const WinnersOptions& options, const Value* x, ChosenUnits& 
 template <typename Value>
 void forward_positions(const ForwardCall<Value>& call) {
   const std::int64_t channels = call.shape.channels;
-  for_position_rows(call.shape, call.layout, call.begin, call.end, call.x, call.y,
-                    [&, scratch = Scratch<KeyOf<Value>>()](const Value* x, Value* y) mutable {
-                      forward_position(call.options, x, channels, scratch, y);
-                    });
+  for_position_rows(
+      call.shape, call.layout, call.begin, call.end, call.x, call.y,
+      [channels, cutter = Cutter<Value>(channels, call.options)](const Value* x, Value* y) mutable {
+        write_winners(x, channels, cutter(x), y);
+      });
 }
 
 template <typename Value>
 void forward_position_blocks(const ForwardCall<Value>& call) {
+  const std::int64_t blocks = call.shape.channels / call.options.block;
   for_position_rows(
       call.shape, call.layout, call.begin, call.end, call.x, call.y,
-      [&, chosen = ChosenUnits(call.shape.channels / call.options.block)](
-          const Value* x, Value* y) mutable { forward_blocks(call.options, x, chosen, y); });
+      [&, chosen = ChosenUnits(blocks, call.options)](const Value* x, Value* y) mutable {
+        forward_blocks(call.options, x, chosen, y);
+      });
 }
 
 template <typename Value>

@@ -55,6 +55,8 @@ void check_ranges(const Config& c, const std::string& name) {
   require(!c.data.schema.dense.empty() || !c.data.schema.categorical.empty(),
           "data.dense or data.categorical", "a list of columns", "none");
   require(c.data.shuffle_rows >= 0, "data.shuffle", "0 or more rows", c.data.shuffle_rows);
+  require(c.model.winner_rate > 0 && c.model.winner_rate <= 1, "model.winner_rate", "in (0, 1]",
+          c.model.winner_rate);
   require(c.train.epochs >= 1, "train.epochs", "at least 1", c.train.epochs);
   require(c.train.batch_size >= 1 && c.train.batch_size <= (1 << 24), "train.batch_size",
           "in 1..16777216", c.train.batch_size);

@@ -34,9 +34,11 @@ void visit_fields(Config& c, Visit&& visit) {
   visit("model", "interaction", c.model.interaction);
   visit("model", "bottom", c.model.bottom);
   visit("model", "top", c.model.top);
+  visit("model", "winner_rate", c.model.winner_rate);
   visit("embedding", "method", c.embedding.method);
   visit("embedding", "dim", c.embedding.dim);
   visit("embedding", "budget", c.budget);
+  visit("embedding", "initial", PathText{c.initial_rows});
   visit("embedding", "value_type", c.embedding.value_type);
   visit("embedding", "admission", c.embedding.admission);
   visit("embedding", "keys", c.embedding.keys);

@@ -56,7 +56,7 @@ std::vector<double> winner_rates_at(const ImageConfig& config, double epoch) {
   if (epoch < schedule.from) return {};
   const double t = shaped(schedule.shape, ramp_progress(epoch, schedule.from, schedule.ramp));
   std::vector<double> rates = config.network.winners.rates;
-  for (double& rate : rates) rate = 1 + (rate - 1) * t;
+  for (double& rate : rates) rate = rate * t + (1 - t);
   return rates;
 }
 

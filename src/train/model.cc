@@ -3,9 +3,11 @@
 #include <map>
 
 #include "taut/core/error.h"
+#include "taut/core/log.h"
 #include "taut/core/progress.h"
 #include "taut/core/text.h"
 #include "taut/infer/package.h"
+#include "train/rows.h"
 
 namespace taut::train {
 namespace {
@@ -103,10 +105,7 @@ Model::Model(const Config& config, const data::DataProfile& profile,
 }
 
 void Model::view_ids(const data::Batch& batch) {
-  ids_.clear();
-  for (const data::IdColumn& column : batch.categorical) {
-    ids_.push_back({.ids = column.ids, .offsets = column.offsets, .weights = {}});
-  }
+  infer::view_ids(batch.categorical, ids_);
 }
 
 void Model::count_ids(const data::ReaderOptions& options) {
@@ -119,6 +118,16 @@ void Model::count_ids(const data::ReaderOptions& options) {
     tables_->count(ids_, batch.size);
   }
   tables_->finish_counting();
+}
+
+void Model::load_initial_rows(const Config& config) {
+  if (config.initial_rows.empty()) return;
+  if (tables_ == nullptr) {
+    throw Error(ErrorKind::kConfig, "there are no tables to load rows into", "embedding.initial");
+  }
+  const embedding::LoadedRows loaded = load_row_file(config.initial_rows, *tables_);
+  log_info(concat(config.initial_rows, ": ", loaded.held, " rows loaded, ", loaded.left_out,
+                  " left out for want of room"));
 }
 
 nn::RecommenderInput Model::look_up(const data::Batch& batch) {
@@ -181,6 +190,7 @@ Bytes Model::export_package(const std::string& path, std::string_view metadata) 
                                     .dim = options.dim,
                                     .bottom = store.layers("bottom"),
                                     .top = store.layers("top"),
+                                    .winner_rate = options.winner_rate,
                                     .wide = store.vector("wide.weight")};
   SectionWriter file(path, infer::kPackageKind, infer::kPackageVersion);
   file.add("metadata", metadata);

@@ -78,6 +78,7 @@ class Trainer {
       log_info(concat("going on from step ", state_.steps, " (", *newest, ")"));
     } else {
       model_.count_ids(reader_options(config_, config_.data.train, profile_));
+      model_.load_initial_rows(config_);
     }
     metrics_.open_at(state_.metrics_bytes);
     checkpointed_ = Clock::now();

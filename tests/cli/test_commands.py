@@ -3,7 +3,9 @@
 import csv
 import json
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 import digits
 
@@ -137,6 +139,82 @@ def test_same_bits_for_any_number_of_threads(taut, workspace):
         results.append(taut("train", workspace / "ctr.toml", "--out", out, "--threads", threads, "--json").json)
     for field in ("auc", "log_loss", "normalized_entropy", "memory_bytes", "resident_rows"):
         assert len({result[field] for result in results}) == 1, field
+
+
+def test_dump_and_initial_carry_rows_over(taut, workspace):
+    settings = (
+        "--set",
+        "embedding.value_type=fp32",
+        "--set",
+        "embedding.keys=exact",
+        "--set",
+        "embedding.budget=64KiB",
+    )
+    run, rows, package = workspace / "run", workspace / "rows.parquet", workspace / "model.taut"
+    summary = taut("train", workspace / "ctr.toml", "--out", run, *settings, "--json").json
+    dumped = taut("dump", run, rows, "--json").json
+    assert dumped["rows"] == summary["resident_rows"] and dumped["ids"] == 350
+    table = parquet.read_table(rows)
+    assert table.column_names == ["table", "id", "width", "mask", "importance", "vector"]
+    assert set(table["table"].to_pylist()) == {"c_user", "c_item"}
+    assert all(len(vector) == 16 for vector in table["vector"].to_pylist())
+    taut("export", run, package)
+    assert taut("dump", package, workspace / "again.parquet", "--data", workspace / "train.csv", "--json").json[
+        "rows"
+    ] == len(table)
+    assert parquet.read_table(workspace / "again.parquet")["vector"] == table["vector"]
+
+    # The rows go on in another run: untouched by an epoch of next to no learning, they are the same.
+    still = ("--set", "embedding.learning_rate=1e-30", "--set", "train.epochs=1", "--set", f"embedding.initial={rows}")
+    taut("train", workspace / "ctr.toml", "--out", workspace / "next", *settings, *still)
+    taut("dump", workspace / "next", workspace / "next.parquet")
+    after = parquet.read_table(workspace / "next.parquet")
+    assert after["id"] == table["id"]
+    for width, old, new in zip(
+        table["width"].to_pylist(), table["vector"].to_pylist(), after["vector"].to_pylist(), strict=True
+    ):
+        shared = width * len(old) // 8
+        assert old[:shared] == new[:shared]
+
+
+def test_initial_rows_that_do_not_fit_are_named(taut, workspace):
+    rows = workspace / "rows.parquet"
+
+    def message(table, *settings):
+        parquet.write_table(table, rows)
+        done = taut(
+            "train",
+            workspace / "ctr.toml",
+            "--out",
+            workspace / "x",
+            "--set",
+            f"embedding.initial={rows}",
+            *settings,
+            check=False,
+        )
+        assert done.code == 2
+        return next(line for line in done.err.splitlines() if line.startswith("error: "))
+
+    vector = pyarrow.array([[0.5] * 8], pyarrow.list_(pyarrow.float32()))
+    good = {"table": ["c_item"], "id": [7], "vector": pyarrow.array([[0.5] * 16], pyarrow.list_(pyarrow.float32()))}
+    found = message(pyarrow.table({**good, "vector": vector}))
+    assert "rows.parquet" in found and '"vector"' in found and "8 values" in found and "dim 16" in found
+    found = message(pyarrow.table({**good, "id": ["7"]}))
+    assert "rows.parquet" in found and '"id"' in found and "string" in found
+    found = message(pyarrow.table({**good, "table": ["c_itme"]}))
+    assert "c_itme" in found and "c_item" in found
+    found = message(pyarrow.table({name: good[name] for name in ("table", "id")}))
+    assert 'no column "vector"' in found and "rows.parquet" in found
+    found = message(pyarrow.table(good), "--set", "embedding.method=hash")
+    assert "method hash" in found
+
+
+def test_dump_of_a_method_without_rows_is_named(taut, workspace):
+    run = workspace / "run"
+    taut("train", workspace / "ctr.toml", "--out", run, "--set", "embedding.method=qr")
+    done = taut("dump", run, workspace / "rows.parquet", check=False)
+    assert "method qr has no row of its own" in done.err
+    assert not (workspace / "rows.parquet").exists()
 
 
 def test_info_says_what_a_set_of_images_holds(taut, tmp_path):

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <numeric>
 
 #include "taut/core/error.h"
 #include "taut/core/random.h"
@@ -66,7 +68,19 @@ std::shared_ptr<ThreadPool> pool(int threads) {
   return std::make_shared<ThreadPool>(threads);
 }
 
-class RecommenderKinds : public testing::TestWithParam<std::string> {};
+// A kind, and the share of neurons that win.
+struct Variant {
+  const char* kind;
+  double winner_rate;
+};
+
+RecommenderOptions small(const Variant& variant) {
+  RecommenderOptions options = small(variant.kind);
+  options.winner_rate = variant.winner_rate;
+  return options;
+}
+
+class RecommenderKinds : public testing::TestWithParam<Variant> {};
 
 TEST_P(RecommenderKinds, GivesTheGradientOfTheSummedLoss) {
   const RecommenderOptions options = small(GetParam());
@@ -125,7 +139,8 @@ TEST_P(RecommenderKinds, LearnsWhatItIsShown) {
 }
 
 TEST_P(RecommenderKinds, GoesOnToTheSameBitsAfterSaveAndLoad) {
-  const std::string path = testing::TempDir() + "recommender_" + GetParam() + ".taut";
+  const std::string path = testing::TempDir() + "recommender_" + GetParam().kind +
+                           std::to_string(GetParam().winner_rate) + ".taut";
   for (const std::string optimizer : {"adam", "adagrad", "sgd"}) {
     RecommenderOptions options = small(GetParam());
     options.optimizer = optimizer;
@@ -152,7 +167,79 @@ TEST_P(RecommenderKinds, GoesOnToTheSameBitsAfterSaveAndLoad) {
   std::filesystem::remove(path);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, RecommenderKinds, testing::Values("dlrm", "wide_deep"));
+INSTANTIATE_TEST_SUITE_P(Kinds, RecommenderKinds,
+                         testing::Values(Variant{"dlrm", 1}, Variant{"wide_deep", 1},
+                                         Variant{"dlrm", 0.3}, Variant{"wide_deep", 0.3}),
+                         [](const testing::TestParamInfo<Variant>& variant) {
+                           return std::string(variant.param.kind) +
+                                  (variant.param.winner_rate < 1 ? "_winners" : "");
+                         });
+
+// y [outputs] = max(W x + b, 0) of one example, then all but the `keep` largest are zeroed, ties to
+// the lower index: the plain form of what a layer with winners computes.
+std::vector<double> plain_layer(const NamedTensor& weight, const NamedTensor& bias,
+                                const std::vector<double>& x, std::size_t keep) {
+  std::vector<double> y;
+  for (std::size_t o = 0; o < bias.values.size(); ++o) {
+    double sum = bias.values[o];
+    for (std::size_t i = 0; i < x.size(); ++i) sum += weight.values[o * x.size() + i] * x[i];
+    y.push_back(std::max(sum, 0.0));
+  }
+  std::vector<std::size_t> order(y.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return y[a] > y[b]; });
+  for (std::size_t r = keep; r < order.size(); ++r) y[order[r]] = 0;
+  return y;
+}
+
+TEST(Recommender, KeepsTheLargestNeuronsOfEachHiddenLayer) {
+  RecommenderOptions options = small("wide_deep");
+  options.winner_rate = 0.3;  // 3 of 10, then 2 of 5
+  const Example example(options, 40);
+  const Recommender model(options, pool(1));
+  std::vector<float> logits(40);
+  model.predict(example.input(), logits);
+  options.winner_rate = 1;
+  std::vector<float> dense_logits(40);
+  Recommender(options, pool(1)).predict(example.input(), dense_logits);
+  EXPECT_NE(logits, dense_logits);
+
+  const std::vector<NamedTensor> p = model.parameters();  // three layers, wide.weight (zeros)
+  for (std::size_t row = 0; row < logits.size(); ++row) {
+    std::vector<double> x(example.dense.begin() + static_cast<std::ptrdiff_t>(row * 3),
+                          example.dense.begin() + static_cast<std::ptrdiff_t>(row * 3 + 3));
+    double wanted = p[5].values[0];
+    for (std::size_t v = 0; v < 32; ++v) {
+      x.push_back(example.vectors[row * 32 + v]);
+      if (v % 8 == 0) wanted += example.vectors[row * 32 + v];
+    }
+    const std::vector<double> hidden = plain_layer(p[2], p[3], plain_layer(p[0], p[1], x, 3), 2);
+    for (std::size_t i = 0; i < hidden.size(); ++i) wanted += p[4].values[i] * hidden[i];
+    EXPECT_NEAR(logits[row], wanted, 1e-5) << row;
+  }
+}
+
+TEST(Recommender, ChoosesWinnersOfTheBottomToo) {
+  RecommenderOptions options = small("dlrm");
+  options.tables = 0;  // the bottom's output is all that the top reads
+  options.bottom = {};
+  options.top = {};
+  options.winner_rate = 0.25;  // 2 of 8
+  const Example example(options, 40);
+  const Recommender model(options, pool(1));
+  std::vector<float> logits(40);
+  model.predict(example.input(), logits);
+  const std::vector<NamedTensor> p = model.parameters();
+  for (std::size_t row = 0; row < logits.size(); ++row) {
+    const std::vector<double> x(example.dense.begin() + static_cast<std::ptrdiff_t>(row * 3),
+                                example.dense.begin() + static_cast<std::ptrdiff_t>(row * 3 + 3));
+    const std::vector<double> vector = plain_layer(p[0], p[1], x, 2);
+    double wanted = p[3].values[0];
+    for (std::size_t i = 0; i < vector.size(); ++i) wanted += p[2].values[i] * vector[i];
+    EXPECT_NEAR(logits[row], wanted, 1e-5) << row;
+  }
+}
 
 TEST(Recommender, PredictsWithoutDenseColumns) {
   RecommenderOptions options = small("dlrm");
@@ -209,6 +296,13 @@ TEST(Recommender, NamesWhatIsWrong) {
   options.top = {0};
   EXPECT_EQ(message_of([&] { Recommender made(options, pool(1)); }),
             "model.top must be widths of at least 1, got 0");
+  options.top = {4};
+  options.winner_rate = 0;
+  EXPECT_EQ(message_of([&] { Recommender made(options, pool(1)); }),
+            "model.winner_rate must be in (0, 1], got 0");
+  options.winner_rate = NAN;
+  EXPECT_EQ(message_of([&] { Recommender made(options, pool(1)); }),
+            "model.winner_rate must be in (0, 1], got nan");
 }
 
 TEST(Recommender, RefusesStateOfAnotherShape) {

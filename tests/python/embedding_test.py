@@ -170,3 +170,52 @@ def test_torch_checks_of_the_operators():
 
 def test_documented_examples_run():
     assert doctest.testmod(taut.embedding).failed == 0
+
+
+def test_a_dense_weight_that_fits_gives_the_same_lookups():
+    weight = torch.randn(50, 8, generator=torch.Generator().manual_seed(2))
+    for method in ("full", "row", "elastic"):
+        bag = ElasticEmbeddingBag.from_pretrained(
+            weight, memory_budget="16KiB", method=method, value_type="fp32", keys="exact"
+        )
+        assert bag.loaded_rows == (50, 0)
+        torch.testing.assert_close(dense_rows(bag), weight, atol=0, rtol=0)
+
+
+def test_a_dense_weight_above_the_budget_keeps_its_largest_rows():
+    weight = torch.randn(2000, 16) * torch.linspace(0, 1, 2000)[:, None]
+    bag = ElasticEmbeddingBag.from_pretrained(weight, memory_budget="1/20")
+    held, left_out = bag.loaded_rows
+    assert held + left_out == 2000 and left_out > 500
+    statistics = bag.statistics()
+    assert statistics["memory_bytes"] <= statistics["budget_bytes"]
+    assert bag.read_rows(torch.arange(2000))["id"].float().mean() > 1200
+    importance = torch.linspace(1, 0, 2000)
+    first = ElasticEmbeddingBag.from_pretrained(weight, memory_budget="1/20", importance=importance)
+    assert first.read_rows(torch.arange(2000))["id"].float().mean() < 800
+
+
+def test_dump_and_load_give_the_same_rows(tmp_path):
+    path = tmp_path / "rows.parquet"
+    bag = ElasticEmbeddingBag(400, 8, memory_budget="16KiB", value_type="fp32", keys="exact")
+    ids = torch.arange(400).reshape(-1, 2)
+    for _ in range(3):
+        bag(ids).square().mean().backward()
+    count = bag.dump(path)
+    assert count == bag.statistics()["resident_rows"]
+    assert [file.name for file in tmp_path.iterdir()] == ["rows.parquet"]
+    other = ElasticEmbeddingBag(400, 8, memory_budget="20KiB", value_type="fp32", keys="exact")
+    assert other.load(path) == (count, 0)
+    torch.testing.assert_close(dense_rows(other, 400), dense_rows(bag, 400), atol=0, rtol=0)
+    with pytest.raises(ValueError, match=r'rows.parquet: column "vector" has 8 values where the table has 16'):
+        ElasticEmbeddingBag(400, 16, memory_budget="20KiB").load(path)
+
+
+def test_bad_rows_are_named():
+    bag = full_bag()
+    with pytest.raises(ValueError, match=r"vectors must have shape \[2, 8\], got \[2, 7\]"):
+        bag.load_rows(torch.arange(2), torch.zeros(2, 7))
+    with pytest.raises(ValueError, match=r"rows.values\[3\] must be finite, got nan"):
+        bag.load_rows(torch.arange(1), torch.tensor([[0, 0, 0, float("nan"), 0, 0, 0, 0]]))
+    with pytest.raises(RuntimeError, match="method hash has no row of its own"):
+        ElasticEmbeddingBag(50, 8, memory_budget="8KiB", method="hash").dump("rows.parquet")

@@ -101,6 +101,12 @@ TEST(Calibration, MinMaxTakesTheLargestMagnitude) {
   EXPECT_EQ(calibrated(Calibration::kMinMax, {0, 0}).scale(), 1.0f);
 }
 
+TEST(Calibration, ZerosOfEitherSignCountAsZero) {
+  for (const Codes codes : {Codes::kSigned, Codes::kUnsigned}) {
+    EXPECT_EQ(calibrated(Calibration::kPercentile, {-0.0f, 0.0f, -0.0f, 5}, codes, 75).scale(), 1);
+  }
+}
+
 TEST(Calibration, ThePercentileLeavesOutliersOut) {
   std::vector<float> values;
   for (int i = 1; i <= 1000; ++i) values.push_back(static_cast<float>(i) / 1000);

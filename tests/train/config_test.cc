@@ -50,13 +50,14 @@ TEST(Config, ReadsValuesAndMakesPathsAbsolute) {
 TEST(Config, ReadsBackWhatItWrites) {
   Config config =
       parse(kGood, {"train.learning_rate=0.1", "embedding.budget=16MiB", "model.top=[7, 3]",
-                    "train.checkpoint_every=250", "data.scaling=log"});
+                    "train.checkpoint_every=250", "data.scaling=log", "model.winner_rate=0.3"});
   const std::string text = to_toml(config);
   const Config again = parse_config(text, "/elsewhere", "again.toml", {});
   EXPECT_EQ(to_toml(again), text);
   EXPECT_EQ(std::get<Bytes>(again.budget).count, 16 << 20);
   EXPECT_EQ(again.model.top, (std::vector<std::int64_t>{7, 3}));
   EXPECT_EQ(again.train.checkpoint_every.steps, 250);
+  EXPECT_EQ(again.model.winner_rate, 0.3);
 }
 
 TEST(Config, LaterSettingsWin) {
@@ -107,6 +108,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"ZeroEpochs", "", "train.epochs=0", "train.epochs must be at least 1, got 0"},
         BadConfig{"NegativeBatch", "", "train.batch_size=-1",
                   "train.batch_size must be in 1..16777216"},
+        BadConfig{"ZeroWinnerRate", "", "model.winner_rate=0",
+                  "model.winner_rate must be in (0, 1], got 0"},
+        BadConfig{"WinnerRateAboveOne", "", "model.winner_rate=1.5",
+                  "model.winner_rate must be in (0, 1], got 1.5"},
+        BadConfig{"WinnerRateInWords", "", "model.winner_rate=few",
+                  "wanted a number, got \"few\", --set model.winner_rate"},
         BadConfig{"BadBudget", "", "embedding.budget=16XB", "not a size in bytes: \"16XB\""},
         BadConfig{"BudgetAboveOne", "", "embedding.budget=\"3/2\"", "not a ratio: \"3/2\""},
         BadConfig{"BadEnum", "", "embedding.value_type=fp31", "did you mean fp32?"},

@@ -152,6 +152,24 @@ TEST_F(Runs, GiveTheSameBitsForAnyNumberOfThreads) {
   }
 }
 
+TEST_F(Runs, WithWinnersGoOnToTheSameBitsOnAnotherNumberOfThreads) {
+  const Json whole = train_run(options("whole", {"model.winner_rate=0.3"}));
+  EXPECT_GT(whole["auc"].get<double>(), 0.75);
+  RunOptions run = options("stopped", {"model.winner_rate=0.3"});
+  std::atomic<bool> stop{true};
+  run.stop = &stop;
+  EXPECT_THROW(train_run(run), Interrupted);
+  run.stop = nullptr;
+  run.resume = true;
+  run.threads = 3;
+  EXPECT_EQ(lasting(train_run(run)), lasting(whole));
+  run.config.model.winner_rate = 0.4;
+  EXPECT_NE(message_of([&] {
+              train_run(run);
+            }).find("\"winner_rate = 0.4\" where the run has \"winner_rate = 0.3\""),
+            std::string::npos);
+}
+
 TEST_F(Runs, ThatWereStoppedGoOnToTheSameBits) {
   const Json whole = train_run(options("whole"));
   RunOptions run = options("stopped");
@@ -319,31 +337,42 @@ TEST_F(Runs, TrainWithoutCategoricalOrWithoutDenseColumns) {
       train_run(options("ids", {"data.dense=[]", "model.kind=wide_deep"}))["auc"].is_null());
 }
 
+// A kind of model, a method, and the share of neurons that win.
+struct Exported {
+  std::string kind;
+  std::string method;
+  std::string winner_rate = "1";
+};
+
 TEST_F(Runs, ExportedPackagesScoreLikeTheRun) {
-  for (const std::string kind : {"dlrm", "wide_deep"}) {
-    for (const std::string method : {"full", "hash", "elastic"}) {
-      const RunOptions run =
-          options(kind + method, {"model.kind=" + kind, "embedding.method=" + method});
-      train_run(run);
-      const OpenedRun opened = open_run(run.run, 2);
-      const std::string path = run.run + "/model.taut";
-      opened.model->export_package(path, package_metadata(opened).dump());
-      const infer::Package package(path);
-      data::BatchReader reader(reader_options(opened.config, run.config.data.test, opened.profile));
-      data::Batch batch;
-      std::vector<float> logits;
-      ThreadPool pool(2);
-      while (reader.next(batch)) {
-        opened.model->predict(batch, logits);
-        std::vector<embedding::JaggedIds> ids;
-        for (const data::IdColumn& column : batch.categorical) {
-          ids.push_back({.ids = column.ids, .offsets = column.offsets, .weights = {}});
-        }
-        std::vector<float> scores(logits.size());
-        package.predict(batch.size, batch.dense, ids, scores, pool);
-        for (std::size_t i = 0; i < scores.size(); ++i) {
-          ASSERT_NEAR(scores[i], 1 / (1 + std::exp(-logits[i])), 1e-5) << kind << " " << method;
-        }
+  for (const auto& [kind, method, rate] :
+       {Exported{"dlrm", "full"}, Exported{"dlrm", "hash"}, Exported{"dlrm", "elastic"},
+        Exported{"wide_deep", "full"}, Exported{"wide_deep", "elastic"},
+        Exported{"dlrm", "elastic", "0.3"}, Exported{"wide_deep", "full", "0.3"}}) {
+    SCOPED_TRACE(kind + " " + method + " " + rate);
+    const RunOptions run =
+        options(kind + method + rate,
+                {"model.kind=" + kind, "embedding.method=" + method, "model.winner_rate=" + rate});
+    train_run(run);
+    const OpenedRun opened = open_run(run.run, 2);
+    const std::string path = run.run + "/model.taut";
+    opened.model->export_package(path, package_metadata(opened).dump());
+    const infer::Package package(path);
+    EXPECT_EQ(package.spec().winner_rate, std::stod(rate));
+    data::BatchReader reader(reader_options(opened.config, run.config.data.test, opened.profile));
+    data::Batch batch;
+    std::vector<float> logits;
+    ThreadPool pool(2);
+    while (reader.next(batch)) {
+      opened.model->predict(batch, logits);
+      std::vector<embedding::JaggedIds> ids;
+      for (const data::IdColumn& column : batch.categorical) {
+        ids.push_back({.ids = column.ids, .offsets = column.offsets, .weights = {}});
+      }
+      std::vector<float> scores(logits.size());
+      package.predict(batch.size, batch.dense, ids, scores, pool);
+      for (std::size_t i = 0; i < scores.size(); ++i) {
+        ASSERT_NEAR(scores[i], 1 / (1 + std::exp(-logits[i])), 1e-5);
       }
     }
   }

@@ -91,10 +91,11 @@ class Embedding {
   /// Puts rows in, in place of those of the same ids; rows of other ids may lose chunks that are
   /// worth less. Where there is not room for all, the most important are held (of equal ones the
   /// first), as wide as they are worth; a row of unknown importance counts by the mean square of
-  /// its values. Chunks of zeros count as not held. Values are rounded to the value type; optimizer
-  /// state starts anew but for the importance. md and frequency hold the rows that they counted.
-  /// Never above the budget. kInvalidArgument (naming the argument) and kUnsupported (hash, qr)
-  /// leave the collection unchanged. The rows themselves are the caller's memory.
+  /// its values. Of an id that comes twice one row counts. Chunks of zeros count as not held.
+  /// Values are rounded to the value type; optimizer state starts anew but for the importance. md
+  /// and frequency hold the rows that they counted. Never above the budget. kInvalidArgument
+  /// (naming the argument) and kUnsupported (hash, qr) leave the collection unchanged. The rows
+  /// themselves are the caller's memory.
   LoadedRows load_rows(const Rows& rows);
 
   /// Updates so far.

@@ -21,8 +21,8 @@ struct LinearLayer {
   std::span<const float> bias;    ///< [outputs]
 };
 
-/// What the dense half of a recommender computes; see nn::RecommenderOptions for kind and
-/// interaction.
+/// What the dense half of a recommender computes; see nn::RecommenderOptions for kind, interaction
+/// and winner_rate.
 struct RecommenderSpec {
   std::string kind;
   std::string interaction;
@@ -31,15 +31,25 @@ struct RecommenderSpec {
   std::int64_t dim = 0;
   std::vector<LinearLayer> bottom;
   std::vector<LinearLayer> top;
+  double winner_rate = 1.0;
   std::span<const float> wide;  ///< [dense] or empty
 };
 
 /// Writes the dense half as sections "model" (JSON) and "dense/...". Spans must fit the sizes.
 void write_recommender(SectionWriter& file, const RecommenderSpec& spec);
 
+/// Views of id columns with ids and offsets (data::IdColumn), one for each table.
+template <typename Columns>
+void view_ids(const Columns& columns, std::vector<embedding::JaggedIds>& views) {
+  views.clear();
+  for (const auto& column : columns) {
+    views.push_back({.ids = column.ids, .offsets = column.offsets, .weights = {}});
+  }
+}
+
 /// Kind and version of package files.
 inline constexpr std::string_view kPackageKind = "package";
-inline constexpr std::uint32_t kPackageVersion = 1;
+inline constexpr std::uint32_t kPackageVersion = 2;
 
 /// An opened package. Memory is planned at the start of a call; weights and tables are read from
 /// the mapping, so that several processes share them. Threads: predict() may be called at once from
@@ -51,6 +61,10 @@ class Package {
   /// What the writer kept beside the model: schema, scaling, origin (JSON text).
   [[nodiscard]] std::string_view metadata() const;
   [[nodiscard]] const RecommenderSpec& spec() const noexcept { return spec_; }
+  /// The tables, or null when there are none. Valid while the package lives.
+  [[nodiscard]] const embedding::FrozenEmbedding* tables() const noexcept {
+    return embedding_.get();
+  }
   [[nodiscard]] const SectionReader& file() const noexcept { return file_; }
 
   /// dense [batch, spec().dense], ids one per table; writes probabilities [batch]. The same bits

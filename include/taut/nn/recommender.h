@@ -27,7 +27,10 @@ struct RecommenderOptions {
   std::int64_t dim = 16;    ///< their length
   std::vector<std::int64_t> bottom = {64};    ///< hidden widths; the last layer to dim comes on top
   std::vector<std::int64_t> top = {128, 64};  ///< hidden widths; the last layer to 1 comes on top
-  std::string optimizer = "adam";             ///< adam | adagrad | sgd
+  /// Share of the neurons that stay after each ReLU of both MLPs, in (0, 1]: those of largest value
+  /// of each example (winners-take-all, DASNet, arXiv 1909.06964); the logit is no such layer.
+  double winner_rate = 1.0;
+  std::string optimizer = "adam";  ///< adam | adagrad | sgd
   double learning_rate = 1e-3;
   double weight_decay = 0;
   std::uint64_t seed = 1;

@@ -51,6 +51,8 @@ struct Config {
   nn::RecommenderOptions model;
   embedding::Options embedding;
   Budget budget = Ratio{1.0};  ///< key embedding.budget
+  /// Key embedding.initial: a file of rows (taut dump) that the tables start with; empty: none.
+  std::string initial_rows;
   LoopConfig train;
 };
 

@@ -36,6 +36,10 @@ class Model {
   /// nothing is read for the others.
   void count_ids(const data::ReaderOptions& options);
 
+  /// Puts the rows of the config's embedding.initial into the tables, if it names a file. After
+  /// count_ids(). Errors: those of the file; kUnsupported for methods without rows.
+  void load_initial_rows(const Config& config);
+
   /// One step on a batch; writes logits of the model before the step. Returns the summed loss.
   double train_step(const data::Batch& batch, std::vector<float>& logits);
   void predict(const data::Batch& batch, std::vector<float>& logits);

@@ -1,0 +1,114 @@
+#include "taut/nn/network.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "support/error_matchers.h"
+
+namespace taut::nn {
+namespace {
+
+using test::error_of;
+using test::IsError;
+
+std::int64_t weights_and_biases(const NetworkSpec& spec) {
+  std::int64_t count = 0;
+  for (const Layer& layer : spec.layers) {
+    const std::vector<std::int64_t> shape = weight_shape(layer);
+    std::int64_t size = shape.empty() ? 0 : 1;
+    for (const std::int64_t side : shape) size *= side;
+    count += size + (layer.bias ? layer.out.channels : 0);
+    if (layer.op == Op::kBatchNorm) count += 2 * layer.out.channels;
+  }
+  return count;
+}
+
+double work(const NetworkSpec& spec) {
+  double sum = 0;
+  for (const Layer& layer : spec.layers) sum += multiply_adds(layer);
+  return sum;
+}
+
+struct Published {
+  const char* name;
+  std::int64_t classes;
+  ImageShape input;
+  std::int64_t parameters;
+};
+
+class ZooSizes : public testing::TestWithParam<Published> {};
+
+// As their papers and public implementations count them; VGG with normalization has no biases in
+// its convolutions, ResNet-20 a projection where the shape changes.
+TEST_P(ZooSizes, ParametersAreThePublishedOnes) {
+  const Published& known = GetParam();
+  const NetworkSpec spec = make_network(known.name, known.input, known.classes);
+  EXPECT_EQ(weights_and_biases(spec), known.parameters);
+  EXPECT_EQ(spec.layers.back().out.channels, known.classes);
+}
+
+constexpr ImageShape kImageNet{3, 224, 224};
+constexpr ImageShape kDigits{1, 28, 28};
+constexpr ImageShape kSmall{3, 32, 32};
+INSTANTIATE_TEST_SUITE_P(Networks, ZooSizes,
+                         testing::Values(Published{"mlp", 10, kDigits, 266610},
+                                         Published{"lenet", 10, kDigits, 61706},
+                                         Published{"lenet-c", 10, kDigits, 431080},
+                                         Published{"resnet-18", 1000, kImageNet, 11689512},
+                                         Published{"resnet-20", 10, kSmall, 272474},
+                                         Published{"resnet-50", 1000, kImageNet, 25557032},
+                                         Published{"mobilenet-v1", 1000, kImageNet, 4231976},
+                                         Published{"mobilenet-v2", 1000, kImageNet, 3504872},
+                                         Published{"vgg-d", 1000, kImageNet, 138361768}),
+                         [](const auto& tested) {
+                           std::string name = tested.param.name;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST(Network, MultiplyAddsAreThePublishedOnes) {
+  EXPECT_NEAR(work(make_network("resnet-18", kImageNet, 1000)), 1.814e9, 1e6);
+  EXPECT_NEAR(work(make_network("resnet-50", kImageNet, 1000)), 4.089e9, 1e6);
+  EXPECT_NEAR(work(make_network("mobilenet-v2", kImageNet, 1000)), 0.3008e9, 1e6);
+}
+
+TEST(Network, EveryNameMakesANetworkWhoseLayersReadWhatIsBeforeThem) {
+  for (const std::string& name : network_names()) {
+    const ImageShape input = name == "alexnet" ? kImageNet : ImageShape{3, 64, 64};
+    const NetworkSpec spec = make_network(name, input, 10);
+    for (std::size_t i = 0; i < spec.layers.size(); ++i) {
+      for (const int from : spec.layers[i].inputs) {
+        EXPECT_GE(from, kNetworkInput) << name;
+        EXPECT_LT(from, static_cast<int>(i)) << name;
+      }
+    }
+  }
+}
+
+TEST(Network, WinnersAreChosenBehindAPoolThatFollowsAnActivation) {
+  const NetworkSpec spec = make_network("vgg-small", kSmall, 10);
+  std::vector<std::string> names;
+  for (const int site : spec.winner_sites()) {
+    names.push_back(spec.layers[static_cast<std::size_t>(site)].name);
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"relu1", "pool1", "relu3", "pool2", "relu5"}));
+}
+
+TEST(Network, WidthScalesHiddenChannelsAlone) {
+  const NetworkSpec spec = make_network("vgg-small", kSmall, 10, 0.5);
+  EXPECT_EQ(spec.layers.front().out.channels, 16);
+  EXPECT_EQ(spec.layers.back().out.channels, 10);
+}
+
+TEST(Network, UnknownNamesAndSmallImagesAreNamed) {
+  EXPECT_THAT(error_of([] { static_cast<void>(make_network("vgg-smal", kSmall, 10)); }),
+              IsError(ErrorKind::kConfig, "vgg-small"));
+  EXPECT_THAT(error_of([] { static_cast<void>(make_network("alexnet", kSmall, 10)); }),
+              IsError(ErrorKind::kConfig, "32x32"));
+  EXPECT_THAT(error_of([] { static_cast<void>(make_network("mlp", kDigits, 10, 0.0)); }),
+              IsError(ErrorKind::kConfig, "model.width"));
+}
+
+}  // namespace
+}  // namespace taut::nn
