@@ -52,8 +52,8 @@ void print(const Json& found) {
             << "rate, unit " << found["unit"].get<std::string>() << ":\n"
             << aligned_table(rows) << "M multiply-adds an image: " << millions(work["dense"])
             << " dense, " << millions(work["before"]) << " before, " << millions(work["after"])
-            << " predicted (" << millions(work["measured"]) << " measured): "
-            << found["predicted_speedup"].get<double>() << " times fewer\n"
+            << " predicted (" << millions(work["measured"])
+            << " measured): " << found["predicted_speedup"].get<double>() << " times fewer\n"
             << "top-1: " << per_cent(found["accuracy"]["before"]) << " before, "
             << per_cent(found["accuracy"]["after"]) << " after, not fine-tuned yet ("
             << found["evaluations"] << " choices measured)\n"

@@ -12,11 +12,7 @@ namespace {
 
 using torch::Tensor;
 
-<<<<<<< HEAD
 using graph::kNormEpsilon;
-=======
-constexpr double kNormEpsilon = 1e-5;
->>>>>>> main
 
 class Pass {
  public:
@@ -115,14 +111,8 @@ class Pass {
       const WinnerPolicy& policy = *options_.winners;
       const double rate = rate_of(policy, layer.winner_site);
       if (rate < 1) {
-<<<<<<< HEAD
-        const bool map = layer.out.is_map();
-        const bool block = policy.unit == sparsity::Unit::kBlock;
-        y = winners(x, {.unit = map || block ? policy.unit : sparsity::Unit::kNeuron,
-=======
         const bool features = x.dim() == 2 && policy.unit != sparsity::Unit::kBlock;
         y = winners(x, {.unit = features ? sparsity::Unit::kNeuron : policy.unit,
->>>>>>> main
                         .score = policy.score,
                         .rate = rate,
                         .block = policy.block});

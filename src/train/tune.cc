@@ -20,8 +20,8 @@ namespace {
 using Json = nlohmann::json;
 using sparsity::Unit;
 
-constexpr std::int64_t kDensityImages = 256;     // that densities are measured on
-constexpr std::int64_t kNormImages = 1024;       // that normalizations are measured anew on
+constexpr std::int64_t kDensityImages = 256;  // that densities are measured on
+constexpr std::int64_t kNormImages = 1024;    // that normalizations are measured anew on
 constexpr std::int64_t kNormBatch = 128;
 constexpr std::int64_t kTriesPerSite = 10;
 constexpr std::int64_t kLeastTries = 64;
@@ -49,8 +49,8 @@ std::vector<data::ImageBatch> batches_of(const data::ImageSet& images,
                                          const data::Normalization& normalization,
                                          std::int64_t batch_size) {
   data::ImageBatches reader(
-      images,
-      {.batch_size = batch_size, .normalization = normalization, .prefetch = false}, nullptr);
+      images, {.batch_size = batch_size, .normalization = normalization, .prefetch = false},
+      nullptr);
   std::vector<data::ImageBatch> batches(static_cast<std::size_t>(reader.batches()));
   for (data::ImageBatch& batch : batches) reader.next(batch);
   return batches;
@@ -90,9 +90,8 @@ class Tuner {
     for (const Unit unit : units()) {
       Json found = tune(unit);
       const double cost = found["multiply_adds"]["after"];
-      candidates.push_back({{"unit", found["unit"]},
-                            {"multiply_adds", cost},
-                            {"top1", found["accuracy"]["after"]}});
+      candidates.push_back(
+          {{"unit", found["unit"]}, {"multiply_adds", cost}, {"top1", found["accuracy"]["after"]}});
       if (cost >= least) continue;
       least = cost;
       best = std::move(found);
@@ -246,8 +245,8 @@ class Tuner {
       levels_.push_back(levels_of(s));
       const std::vector<double>& levels = levels_.back();
       problem.levels.push_back(static_cast<int>(levels.size()));
-      problem.start.push_back(static_cast<int>(
-          std::find(levels.begin(), levels.end(), start_[s]) - levels.begin()));
+      problem.start.push_back(
+          static_cast<int>(std::find(levels.begin(), levels.end(), start_[s]) - levels.begin()));
       alone += problem.levels.back() - 1;
     }
     measure_costs(unit);

@@ -15,9 +15,9 @@ using Levels = std::vector<int>;
 struct SearchProblem {
   std::vector<int> levels;  ///< how many each site has
   Levels start;
-  double drop = 0;        ///< of accuracy against the start that is allowed
-  double resolution = 0;  ///< the least difference of accuracy that can be measured
-  std::int64_t tries = 0; ///< measurements of the refinement at most
+  double drop = 0;         ///< of accuracy against the start that is allowed
+  double resolution = 0;   ///< the least difference of accuracy that can be measured
+  std::int64_t tries = 0;  ///< measurements of the refinement at most
   std::function<double(const Levels&)> accuracy;  ///< slow
   std::function<double(const Levels&)> cost;      ///< cheap
 };

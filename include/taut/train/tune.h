@@ -13,14 +13,14 @@
 namespace taut::train {
 
 struct TuneOptions {
-  std::string run;                        ///< folder of a trained run of images
-  double accuracy_drop = 0.005;           ///< of top-1 that is allowed, in [0, 1)
-  std::vector<sparsity::Unit> units;      ///< that maps may choose among; empty: the run's
+  std::string run;                    ///< folder of a trained run of images
+  double accuracy_drop = 0.005;       ///< of top-1 that is allowed, in [0, 1)
+  std::vector<sparsity::Unit> units;  ///< that maps may choose among; empty: the run's
   std::vector<double> rates = {0.7, 0.5, 0.3, 0.2, 0.15, 0.1};  ///< tried, beside 1 and the run's
-  std::vector<std::string> data;          ///< measured on; empty: the run's data.valid
-  std::int64_t images = 2000;             ///< of them, evenly spaced
-  bool recalibrate = false;               ///< batch normalization anew for each choice of rates
-  std::int64_t epochs = 6;                ///< of the fine-tuning that the config describes
+  std::vector<std::string> data;  ///< measured on; empty: the run's data.valid
+  std::int64_t images = 2000;     ///< of them, evenly spaced
+  bool recalibrate = false;       ///< batch normalization anew for each choice of rates
+  std::int64_t epochs = 6;        ///< of the fine-tuning that the config describes
   int threads = 0;
 };
 
