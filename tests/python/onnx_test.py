@@ -55,7 +55,7 @@ def test_trained_networks_give_the_same_logits(cases):
     trained = [case for case in every if not case["exact"]]
     assert len(trained) == 23
     for case in trained:
-        got, wanted, apart = compare(folder, case)
+        _, _, apart = compare(folder, case)
         print(f"{case['name']}: median {np.median(apart):.1e}, largest {apart.max():.1e}")
         assert np.median(apart) < 1e-5, case["name"]
 
@@ -70,7 +70,7 @@ def test_the_files_use_standard_operators_alone(cases):
 
 
 def test_the_planner_reads_what_was_written(cases):
-    folder, every = cases
+    folder, _ = cases
     for name in "vgg-small-all", "resnet-20-int8", "vgg-small-block-0.5", "mobilenet-v2-dense", "mlp-int8":
         done = subprocess.run(
             [PROGRAM, "plan", folder / f"{name}.onnx", "--accelerators", "4", "--json"], capture_output=True, text=True
