@@ -69,7 +69,7 @@ ABLATIONS: tuple[tuple[str, Settings], ...] = (
     ("decay 0.98", (("embedding.decay", "0.98"),)),
     ("period 5", (("embedding.period", "5"),)),
     ("period 60", (("embedding.period", "60"),)),
-    ("16 bits from 256 times the line", (("embedding.precision_ratio", "256"),)),
+    ("16 bits from 64 times the line", (("embedding.precision_ratio", "64"),)),
     ("held counts 50 % more", (("embedding.hysteresis", "0.5"),)),
     ("exact keys", (("embedding.keys", "exact"),)),
 )
@@ -138,7 +138,7 @@ def make_plan(known_methods: Sequence[str], everything: bool) -> Plan:
     anime, books = data_set("anime-ratings", 2.3, seeds=3), data_set("book-crossing", 8.5, seeds=3)
     flights = data_set("flights", 2.8, seeds=3)
     budgets = DataSet.budgets if everything else ("1/10", "1/100", "1/1000")
-    third = data_set("globo-third", 18, seeds=seeds, budgets=budgets)
+    third = data_set("globo-third", 18, seeds=seeds, budgets=budgets, eight_bit_rivals=everything)
     all_news = (data_set("globo-news", 54, seeds=3),) if everything else ()
     return Plan(
         sets=(anime, books, third, *all_news, flights),
@@ -226,7 +226,7 @@ def main_jobs(plan: Plan, outcomes: Outcomes) -> list[Job]:
     jobs = []
     for data in plan.sets:
         for method in plan.methods:
-            for value_type in value_types(method):
+            for value_type in value_types(method)[: 2 if data.eight_bit_rivals else 1]:
                 for budget in ("1",) if method == "full" else data.budgets:
                     rate = chosen_rate(plan, outcomes, data, method, budget)
                     settings = base_settings(method, value_type, rate)

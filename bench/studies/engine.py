@@ -36,6 +36,7 @@ class DataSet:
     seconds: float  # of one run of the full table on an idle processor: shapes the estimate of the time left
     seeds: int = 1
     budgets: tuple[str, ...] = ("1/4", "1/10", "1/100", "1/1000")
+    eight_bit_rivals: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

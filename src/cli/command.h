@@ -48,5 +48,6 @@ Command add_eval(CLI::App& root, const Globals& globals);
 Command add_export(CLI::App& root, const Globals& globals);
 Command add_dump(CLI::App& root, const Globals& globals);
 Command add_sweep(CLI::App& root, const Globals& globals);
+Command add_tune(CLI::App& root, const Globals& globals);
 
 }  // namespace taut::cli

@@ -12,6 +12,7 @@
 #include "taut/core/text.h"
 #include "taut/core/thread_pool.h"
 #include "taut/embedding/embedding.h"
+#include "taut/infer/image_package.h"
 #include "taut/infer/package.h"
 #if TAUT_CLI_DATA
 #include "taut/data/images.h"
@@ -59,6 +60,9 @@ Json sections_info(const Reader& file, const std::string& kind) {
 
 Json file_info(const std::string& path) {
   const SectionIdentity identity = identify_sections(path);
+  if (identity.kind == infer::kImagePackageKind) {
+    return sections_info(infer::ImagePackage(path).file(), identity.kind);
+  }
   const SectionReader file(path, identity.kind, identity.version);
   if (!is_snapshot(file)) return sections_info(file, identity.kind);
   return sections_info(SnapshotReader(path, {.kind = identity.kind, .version = identity.version}),

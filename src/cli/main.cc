@@ -25,12 +25,13 @@ struct TorchCommand {
   const char* summary;
 };
 
-constexpr std::array<TorchCommand, 5> kTorchCommands = {{
+constexpr std::array<TorchCommand, 6> kTorchCommands = {{
     {"train", "Train a recommender or an image network from a config"},
     {"eval", "Quality of a run or package on a data set"},
-    {"export", "Write a trained run as one frozen package"},
+    {"export", "Write a trained run as one frozen file"},
     {"dump", "Write the rows of a run's or package's tables"},
     {"sweep", "Train over methods, budgets and seeds and compare"},
+    {"tune", "Find winner rates by layer for a trained network"},
 }};
 
 // The first argument that is not an option.
@@ -74,7 +75,7 @@ void add_globals(CLI::App& command, Globals& globals) {
 std::vector<Command> add_commands(CLI::App& root, const Globals& globals) {
   std::vector<Command> commands;
 #if defined(TAUT_CLI_TORCH)
-  for (const auto add : {add_train, add_eval, add_export, add_dump, add_sweep}) {
+  for (const auto add : {add_train, add_eval, add_export, add_dump, add_sweep, add_tune}) {
     commands.push_back(add(root, globals));
   }
 #endif

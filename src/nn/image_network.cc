@@ -285,6 +285,13 @@ void ImageNetwork::set_winner_rates(const std::vector<double>& rates) {
   impl_->options.winners.rates = rates;
 }
 
+void ImageNetwork::set_winner_policy(const WinnerPolicy& policy) {
+  ImageNetworkOptions changed = impl_->options;
+  changed.winners = policy;
+  check_options(changed, impl_->spec);
+  impl_->options.winners = policy;
+}
+
 const std::vector<double>& ImageNetwork::winner_rates() const noexcept {
   return impl_->options.winners.rates;
 }

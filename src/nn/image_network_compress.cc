@@ -205,6 +205,20 @@ void ImageNetwork::set_quantized(bool quantized) {
   impl_->quantized = quantized;
 }
 
+bool ImageNetwork::quantized() const noexcept {
+  return impl_->quantized;
+}
+
+std::vector<std::vector<float>> ImageNetwork::kept_maps() const {
+  std::vector<std::vector<float>> kept(impl_->maps.size());
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    if (!impl_->maps[i].defined()) continue;
+    const std::span<const float> channels = values_of(impl_->maps[i]);
+    kept[i].assign(channels.begin(), channels.end());
+  }
+  return kept;
+}
+
 std::vector<SiteReport> ImageNetwork::report_sites(const ImageInput& images) const {
   impl_->check_input(images, /*labelled=*/false);
   const torch::NoGradGuard no_grad;

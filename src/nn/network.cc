@@ -111,7 +111,7 @@ class Builder {
                    spec_.input.width, ": a window of ", window.kernel, " meets a side of ", side),
             "model.kind", "choose another network, or a larger data.size");
       }
-      return (side + 2 * window.padding - window.kernel) / window.stride + 1;
+      return graph::windowed_side(side, window.kernel, window.stride, window.padding);
     };
     layer.out.height = shrunk(layer.in.height);
     layer.out.width = shrunk(layer.in.width);
@@ -333,22 +333,7 @@ const std::vector<Entry>& entries() {
   return zoo;
 }
 
-bool is_activation(Op op) {
-  return op == Op::kRelu || op == Op::kRelu6;
-}
-
 }  // namespace
-
-std::vector<int> NetworkSpec::winner_sites() const {
-  std::vector<int> sites;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    if (!is_activation(layers[i].op)) continue;
-    const bool pooled = i + 1 < layers.size() && layers[i + 1].op == Op::kMaxPool &&
-                        layers[i + 1].inputs.front() == static_cast<int>(i);
-    sites.push_back(static_cast<int>(pooled ? i + 1 : i));
-  }
-  return sites;
-}
 
 std::span<const std::string> network_names() {
   static const std::vector<std::string> names = [] {
@@ -378,22 +363,6 @@ NetworkSpec make_network(std::string_view name, const ImageShape& input, std::in
   Builder net(name, input, width);
   net.linear(found->hidden(net), classes);
   return net.finish();
-}
-
-std::vector<std::int64_t> weight_shape(const Layer& layer) {
-  if (layer.op == Op::kConv) {
-    return {layer.out.channels, layer.in.channels / layer.groups, layer.kernel, layer.kernel};
-  }
-  if (layer.op == Op::kLinear) return {layer.out.channels, layer.in.channels};
-  return {};
-}
-
-double multiply_adds(const Layer& layer, double density) {
-  double work = static_cast<double>(layer.out.height * layer.out.width);
-  const std::vector<std::int64_t> shape = weight_shape(layer);
-  if (shape.empty()) return 0;
-  for (const std::int64_t size : shape) work *= static_cast<double>(size);
-  return work * density;
 }
 
 }  // namespace taut::nn

@@ -12,7 +12,7 @@ namespace {
 
 using torch::Tensor;
 
-constexpr double kNormEpsilon = 1e-5;
+using graph::kNormEpsilon;
 
 class Pass {
  public:

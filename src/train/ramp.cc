@@ -30,7 +30,8 @@ double ramp_value(Ramp shape, double t) {
 double winner_rate_at(const WinnerSchedule& schedule, double rate, double epoch) {
   if (epoch < schedule.from) return 1;
   const double t = ramp_progress(epoch, schedule.from, schedule.ramp);
-  return 1 + (rate - 1) * ramp_value(schedule.shape, t);
+  const double done = ramp_value(schedule.shape, t);
+  return rate * done + (1 - done);
 }
 
 }  // namespace taut::train

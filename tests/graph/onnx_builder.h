@@ -140,6 +140,29 @@ inline OnnxBuilder onnx_residual() {
   return made;
 }
 
+/// A product through 8 bits whose largest values stay, as our writer makes them.
+inline OnnxBuilder onnx_winners() {
+  OnnxBuilder made(17);
+  made.input("x", {0, 8});
+  made.weights("scale", {});
+  made.weights("w", {8, 6});
+  made.node("QuantizeLinear", {"x", "scale"}, "codes");
+  made.node("DequantizeLinear", {"codes", "scale"}, "rounded");
+  made.node("MatMul", {"rounded", "w"}, "fc1");
+  made.node("Abs", {"fc1"}, "scores");
+  made.weights("zero", {});
+  made.integers("count", {2});
+  made.node("Less", {"scores", "zero"}, "none");
+  made.node("TopK", {"scores", "count"}, "most", {{"axis", {1}}}).add_output("places");
+  made.node("Greater", {"most", "zero"}, "won");
+  made.node("ScatterElements", {"none", "places", "won"}, "mask", {{"axis", {1}}});
+  made.node("Where", {"mask", "fc1", "zero"}, "winners");
+  made.weights("v", {6, 4});
+  made.node("MatMul", {"winners", "v"}, "fc2");
+  made.output("fc2");
+  return made;
+}
+
 /// Token ids through an embedding and one attention block of four heads.
 inline OnnxBuilder onnx_attention() {
   OnnxBuilder made;

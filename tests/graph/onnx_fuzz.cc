@@ -80,9 +80,9 @@ class Mutator {
 int main(int argc, char** argv) {
   const double seconds = argc > 1 ? std::strtod(argv[1], nullptr) : 5;
   const std::uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
-  const std::vector<std::string> models = {taut::graph::onnx_lenet_c().bytes(),
-                                           taut::graph::onnx_residual().bytes(),
-                                           taut::graph::onnx_attention().bytes()};
+  const std::vector<std::string> models = {
+      taut::graph::onnx_lenet_c().bytes(), taut::graph::onnx_residual().bytes(),
+      taut::graph::onnx_winners().bytes(), taut::graph::onnx_attention().bytes()};
   Mutator mutator(seed);
   const auto now = [] { return std::chrono::steady_clock::now(); };
   const auto end = now() + std::chrono::duration<double>(seconds);

@@ -81,6 +81,15 @@ TEST(Onnx, AttentionSplitsByHeadsAndReadsAnEmbedding) {
   EXPECT_EQ(graph.tables()[0].dim, 8);
 }
 
+TEST(Onnx, WinnersAndEightBitsBelongToTheLayerBeforeThem) {
+  const Graph graph = parse_onnx(onnx_winners().bytes(), "winners.onnx");
+  EXPECT_EQ(graph.size(), 3);  // fc1, fc2, loss
+  EXPECT_EQ(node_named(graph, "fc1").weights, 48);
+  EXPECT_EQ(node_named(graph, "fc1").out_words, 6);
+  EXPECT_EQ(node_named(graph, "fc2").macs, 24);
+  EXPECT_TRUE(graph.is_chain());
+}
+
 TEST(Onnx, FilesAreReadFromTheirPath) {
   const test::TemporaryDirectory directory;
   write_file(directory.file("m.onnx"), onnx_lenet_c().bytes());

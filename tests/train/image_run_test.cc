@@ -3,14 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <fstream>
 #include <thread>
 
 #include "support/error_matchers.h"
 #include "support/temporary_directory.h"
 #include "taut/core/log.h"
-#include "taut/core/random.h"
 #include "taut/train/run.h"
+#include "train/corner_images.h"
 
 namespace taut::train {
 namespace {
@@ -21,45 +20,12 @@ using Json = nlohmann::json;
 
 constexpr std::int64_t kSide = 10;
 
-void write_idx(const std::string& path, const std::vector<std::uint32_t>& shape,
-               const std::vector<std::uint8_t>& values) {
-  std::ofstream file(path, std::ios::binary);
-  const auto word = [&](std::uint32_t value) {
-    for (const int shift : {24, 16, 8, 0}) file.put(static_cast<char>(value >> shift));
-  };
-  word(0x0800 + static_cast<std::uint32_t>(shape.size()));
-  for (const std::uint32_t size : shape) word(size);
-  file.write(reinterpret_cast<const char*>(values.data()),
-             static_cast<std::streamsize>(values.size()));
-}
-
-// Images with a bright corner, which is the label, as NAME-images-idx3 and NAME-labels-idx1.
-void write_corners(const std::string& name, std::uint32_t count, std::uint64_t seed,
-                   std::uint32_t side = kSide) {
-  const CounterRandom random(seed);
-  std::vector<std::uint8_t> pixels;
-  std::vector<std::uint8_t> labels;
-  std::uint64_t counter = 0;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    const auto label = static_cast<std::uint8_t>(random.below(counter++, 4));
-    labels.push_back(label);
-    for (std::uint32_t p = 0; p < side * side; ++p) {
-      const bool low = p / side < side / 2;
-      const bool left = p % side < side / 2;
-      const bool bright = low == (label < 2) && left == (label % 2 == 0);
-      pixels.push_back(static_cast<std::uint8_t>(random.below(counter++, 100) + (bright ? 90 : 0)));
-    }
-  }
-  write_idx(name + "-images-idx3", {count, side, side}, pixels);
-  write_idx(name + "-labels-idx1", {count}, labels);
-}
-
-class ImageRuns : public testing::Test {
+class ImageRuns : public ::testing::Test {
  protected:
   void SetUp() override {
     set_log_level(LogLevel::kSilent);
-    write_corners(folder_.path() + "/train", 300, 1);
-    write_corners(folder_.path() + "/test", 100, 2);
+    testing::write_corners(folder_.path() + "/train", 300, 1, kSide);
+    testing::write_corners(folder_.path() + "/test", 100, 2, kSide);
   }
 
   [[nodiscard]] ImageRunOptions options(const std::string& name,
@@ -176,7 +142,7 @@ TEST_F(ImageRuns, AFolderWithARunOrAnotherConfigIsRefused) {
 }
 
 TEST_F(ImageRuns, ImagesOfAnotherSizeAreNamed) {
-  write_corners(folder_.path() + "/large", 20, 3, 16);
+  testing::write_corners(folder_.path() + "/large", 20, 3, 16);
   EXPECT_THAT(
       error_of([&] {
         train_image_run(options("a", {"data.test=\"" + folder_.path() + "/large-images-idx3\""}));

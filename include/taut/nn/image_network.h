@@ -110,6 +110,8 @@ class ImageNetwork {
 
   /// The rates from now on: empty, one, or one for each site.
   void set_winner_rates(const std::vector<double>& rates);
+  /// Rates, unit and score from now on. Errors: kConfig (check_options).
+  void set_winner_policy(const WinnerPolicy& policy);
   [[nodiscard]] const std::vector<double>& winner_rates() const noexcept;
 
   /// A trained network whose logits are learnt beside the labels: loss = (1 - weight) * cross
@@ -159,6 +161,10 @@ class ImageNetwork {
   [[nodiscard]] std::int64_t parameter_count() const;
   /// By layer; empty before calibrate().
   [[nodiscard]] const std::vector<InputCodes>& input_codes() const noexcept;
+  /// Whether weights and inputs of layers pass through 8 bits.
+  [[nodiscard]] bool quantized() const noexcept;
+  /// For each layer the channels that prune_maps() kept: 1 kept, 0 pruned; empty where all are.
+  [[nodiscard]] std::vector<std::vector<float>> kept_maps() const;
 
  private:
   struct Impl;

@@ -1,0 +1,314 @@
+#include "taut/infer/onnx_writer.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "infer/onnx_nodes.h"
+#include "taut/core/error.h"
+#include "taut/core/file.h"
+#include "taut/core/text.h"
+
+namespace taut::infer {
+namespace {
+
+using Json = nlohmann::json;
+using graph::Layer;
+using graph::Op;
+using sparsity::Unit;
+
+constexpr int kOperatorSet = 17;
+constexpr std::size_t kLargestFile = (std::size_t{1} << 31) - 1;
+constexpr const char* kInput = "image";
+constexpr const char* kOutput = "logits";
+constexpr float kLargestSignedCode = 127;
+
+OnnxAttribute number(const char* name, std::int64_t value) {
+  return {.name = name, .values = {value}};
+}
+OnnxAttribute numbers(const char* name, std::vector<std::int64_t> values) {
+  return {.name = name, .values = std::move(values), .list = true};
+}
+
+// A tensor of the graph: its name, and whether it has the axes [N, channels, height, width] or
+// [N, features].
+struct Tensor {
+  std::string name;
+  bool planes = false;
+};
+
+class Writer {
+ public:
+  explicit Writer(const ImageModel& model)
+      : model_(model), nodes_(kOperatorSet, TAUT_VERSION, model.network.name) {}
+
+  onnx::ModelProto write(std::string_view facts) {
+    const graph::ImageShape& input = model_.network.input;
+    onnx::GraphProto& graph = *nodes_.model().mutable_graph();
+    OnnxNodes::describe(*graph.add_input(), kInput, {input.channels, input.height, input.width});
+    for (std::size_t i = 0; i < model_.network.layers.size(); ++i) {
+      const Layer& layer = model_.network.layers[i];
+      Tensor made = apply(layer, model_.values[i]);
+      if (layer.winner_site >= 0) made = choose(layer, model_.values[i], made);
+      made_.push_back(made);
+    }
+    nodes_.rename_last(kOutput);
+    const graph::ImageShape& out = model_.network.layers.back().out;
+    OnnxNodes::describe(*graph.add_output(), kOutput,
+                        made_.back().planes
+                            ? std::vector<std::int64_t>{out.channels, out.height, out.width}
+                            : std::vector<std::int64_t>{out.channels});
+    describe(facts);
+    return std::move(nodes_.model());
+  }
+
+ private:
+  [[nodiscard]] Tensor input(const Layer& layer, std::size_t which = 0) const {
+    const int from = layer.inputs[which];
+    if (from == graph::kNetworkInput) return {.name = kInput, .planes = true};
+    return made_[static_cast<std::size_t>(from)];
+  }
+
+  Tensor apply(const Layer& layer, const LayerValues& values) {
+    const Tensor x = input(layer);
+    switch (layer.op) {
+      case Op::kConv:
+        return convolution(layer, values, x);
+      case Op::kLinear:
+        return linear(layer, values, x);
+      case Op::kBatchNorm:
+        return normalization(layer, values, x);
+      case Op::kRelu:
+        return {nodes_.add("Relu", {x.name}, {layer.name}), x.planes};
+      case Op::kRelu6: {
+        const std::string least = nodes_.scalar(layer.name + ".min", 0);
+        const std::string most = nodes_.scalar(layer.name + ".max", 6);
+        return {nodes_.add("Clip", {x.name, least, most}, {layer.name}), x.planes};
+      }
+      case Op::kMaxPool:
+        return {nodes_.add("MaxPool", {x.name}, {layer.name}, window(layer)), true};
+      case Op::kGlobalMean:
+        return flattened(nodes_.add("GlobalAveragePool", {x.name}, {layer.name + ".map"}),
+                         layer.name);
+      case Op::kFlatten:
+        return flattened(x.name, layer.name);
+      case Op::kAdd:
+        return {nodes_.add("Add", {x.name, input(layer, 1).name}, {layer.name}), x.planes};
+    }
+    TAUT_ASSERT(false);
+    return {};
+  }
+
+  Tensor flattened(const std::string& x, const std::string& name) {
+    return {nodes_.add("Flatten", {x}, {name}, {number("axis", 1)}), false};
+  }
+
+  static std::vector<OnnxAttribute> window(const Layer& layer) {
+    const std::int64_t pad = layer.padding;
+    return {numbers("kernel_shape", {layer.kernel, layer.kernel}),
+            numbers("strides", {layer.stride, layer.stride}),
+            numbers("pads", {pad, pad, pad, pad})};
+  }
+
+  // The operands of a product: input and weight, both through 8 bits where the network is, and
+  // bias.
+  std::vector<std::string> operands(const Layer& layer, const LayerValues& values,
+                                    const std::string& x) {
+    const std::vector<std::int64_t> shape = graph::weight_shape(layer);
+    std::vector<std::string> names;
+    if (values.codes.empty()) {
+      names = {x, nodes_.floats(layer.name + ".weight", shape, values.weight)};
+    } else {
+      names = {rounded(layer, values, x), decoded(layer, values, shape)};
+    }
+    if (layer.bias) {
+      names.push_back(nodes_.floats(layer.name + ".bias", {layer.out.channels}, values.bias));
+    }
+    return names;
+  }
+
+  // A weight that is kept as codes.
+  std::string decoded(const Layer& layer, const LayerValues& values,
+                      const std::vector<std::int64_t>& shape) {
+    const std::string codes =
+        nodes_.constant(layer.name + ".codes", onnx::TensorProto::INT8, shape, values.codes);
+    const std::string scales =
+        nodes_.floats(layer.name + ".scales", {layer.out.channels}, values.code_scales);
+    return nodes_.add("DequantizeLinear", {codes, scales}, {layer.name + ".weight"},
+                      {number("axis", 0)});
+  }
+
+  // The input of a layer through 8 bits. Signed codes go from -127: what would be -128 is clipped
+  // before.
+  std::string rounded(const Layer& layer, const LayerValues& values, std::string x) {
+    const std::string prefix = layer.name + ".input";
+    const std::string scale = nodes_.scalar(prefix + ".scale", values.input_scale);
+    const std::array<std::uint8_t, 1> zero = {0};
+    const std::string zero_point = nodes_.constant<std::uint8_t>(
+        prefix + ".zero",
+        values.input_unsigned ? onnx::TensorProto::UINT8 : onnx::TensorProto::INT8, {}, zero);
+    if (!values.input_unsigned) {
+      const float most = kLargestSignedCode * values.input_scale;
+      x = nodes_.add(
+          "Clip", {x, nodes_.scalar(prefix + ".min", -most), nodes_.scalar(prefix + ".max", most)},
+          {prefix + ".clipped"});
+    }
+    const std::string codes =
+        nodes_.add("QuantizeLinear", {x, scale, zero_point}, {prefix + ".codes"});
+    return nodes_.add("DequantizeLinear", {codes, scale, zero_point}, {prefix});
+  }
+
+  Tensor convolution(const Layer& layer, const LayerValues& values, const Tensor& x) {
+    std::vector<OnnxAttribute> attributes = window(layer);
+    attributes.push_back(number("group", layer.groups));
+    return {nodes_.add("Conv", operands(layer, values, x.name), {layer.name}, attributes), true};
+  }
+
+  Tensor linear(const Layer& layer, const LayerValues& values, const Tensor& x) {
+    const std::string features =
+        x.planes ? flattened(x.name, layer.name + ".features").name : x.name;
+    return {
+        nodes_.add("Gemm", operands(layer, values, features), {layer.name}, {number("transB", 1)}),
+        false};
+  }
+
+  Tensor normalization(const Layer& layer, const LayerValues& values, const Tensor& x) {
+    const auto part = [&](const char* name, std::span<const float> numbers_of) {
+      return nodes_.floats(layer.name + name, {layer.out.channels}, numbers_of);
+    };
+    const std::string y =
+        nodes_.add("BatchNormalization",
+                   {x.name, part(".weight", values.weight), part(".bias", values.bias),
+                    part(".mean", values.mean), part(".variance", values.variance)},
+                   {layer.name});
+    nodes_.set_last_float("epsilon", static_cast<float>(graph::kNormEpsilon));
+    return {y, x.planes};
+  }
+
+  // Winners, then what is pruned for all inputs.
+  Tensor choose(const Layer& layer, const LayerValues& values, Tensor x) {
+    if (winners_at(model_, layer).rate < 1) x.name = winners(layer, x);
+    if (values.kept_maps.empty()) return x;
+    std::vector<std::int64_t> shape = {1, layer.out.channels};
+    if (x.planes) shape.insert(shape.end(), {1, 1});
+    const std::string kept = nodes_.floats(layer.name + ".kept", shape, values.kept_maps);
+    x.name = nodes_.add("Mul", {x.name, kept}, {layer.name + ".maps"});
+    return x;
+  }
+
+  // x where a unit is among the winners and its score is above zero, 0 elsewhere. Units lie along
+  // axis 1 of the scores, which the mask is spread from.
+  std::string winners(const Layer& layer, const Tensor& x) {
+    const sparsity::WinnersOptions options = winners_at(model_, layer);
+    const std::string prefix = layer.name + ".winners";
+    const bool whole = options.unit == Unit::kElement;
+    const bool blocks = options.unit == Unit::kBlock;
+    std::string values = x.name;
+    if (whole && x.planes) {
+      values = flattened(x.name, prefix + ".flat").name;
+    } else if (blocks) {
+      values = reshaped(x.name, prefix + ".blocks", block_shape(layer, options.block, x.planes));
+    }
+    const std::string y = masked(values, scores(options, values, prefix),
+                                 sparsity::winner_count(units(layer, options), options.rate),
+                                 prefix, /*last=*/values == x.name);
+    if (values == x.name) return y;
+    std::vector<std::int64_t> shape = {0, layer.out.channels};
+    if (x.planes) shape.insert(shape.end(), {layer.out.height, layer.out.width});
+    return reshaped(y, prefix, shape);
+  }
+
+  // [N, channels / block, block (, height, width)]; 0 keeps the batch as it is.
+  static std::vector<std::int64_t> block_shape(const Layer& layer, std::int64_t block,
+                                               bool planes) {
+    std::vector<std::int64_t> shape = {0, layer.out.channels / block, block};
+    if (planes) shape.insert(shape.end(), {layer.out.height, layer.out.width});
+    return shape;
+  }
+
+  std::string reshaped(const std::string& x, const std::string& name,
+                       const std::vector<std::int64_t>& shape) {
+    return nodes_.add("Reshape", {x, nodes_.integers(name + ".shape", shape)}, {name});
+  }
+
+  static std::int64_t units(const Layer& layer, const sparsity::WinnersOptions& options) {
+    if (options.unit == Unit::kElement) return layer.out.size();
+    return options.unit == Unit::kBlock ? layer.out.channels / options.block : layer.out.channels;
+  }
+
+  // What units are ranked by: magnitudes, or for a unit of several values their reduction.
+  std::string scores(const sparsity::WinnersOptions& options, const std::string& x,
+                     const std::string& prefix) {
+    const bool several = options.unit == Unit::kChannel || options.unit == Unit::kBlock;
+    if (!several) return nodes_.add("Abs", {x}, {prefix + ".scores"});
+    const OnnxAttribute axes =
+        options.unit == Unit::kChannel ? numbers("axes", {2, 3}) : numbers("axes", {2});
+    const bool square = options.score == sparsity::Score::kMeanSquare;
+    const std::string ranked = square ? nodes_.add("Mul", {x, x}, {prefix + ".squares"})
+                                      : nodes_.add("Abs", {x}, {prefix + ".magnitudes"});
+    const bool most = options.score == sparsity::Score::kMaxMagnitude;
+    return nodes_.add(most ? "ReduceMax" : "ReduceMean", {ranked}, {prefix + ".scores"},
+                      {axes, number("keepdims", 1)});
+  }
+
+  std::string masked(const std::string& x, const std::string& scores, std::int64_t count,
+                     const std::string& prefix, bool last) {
+    const std::string zero = nodes_.scalar(prefix + ".zero", 0);
+    const std::string none = nodes_.add("Less", {scores, zero}, {prefix + ".none"});
+    const std::string most = prefix + ".most";
+    const std::string places = prefix + ".places";
+    nodes_.add("TopK", {scores, nodes_.integers(prefix + ".count", {count})}, {most, places},
+               {number("axis", 1), number("largest", 1), number("sorted", 1)});
+    const std::string won = nodes_.add("Greater", {most, zero}, {prefix + ".won"});
+    const std::string mask =
+        nodes_.add("ScatterElements", {none, places, won}, {prefix + ".mask"}, {number("axis", 1)});
+    return nodes_.add("Where", {mask, x, zero}, {last ? prefix : prefix + ".kept"});
+  }
+
+  void describe(std::string_view facts) {
+    nodes_.model().set_doc_string(
+        "Reads \"image\" [N, channels, height, width], normalized as (pixel / 255 - mean) / "
+        "deviation for each channel; mean, deviation and class names are metadata.");
+    const auto keep = [&](const char* key, const std::string& value) {
+      onnx::StringStringEntryProto& entry = *nodes_.model().add_metadata_props();
+      entry.set_key(key);
+      entry.set_value(value);
+    };
+    keep("taut.mean", Json(model_.mean).dump());
+    keep("taut.deviation", Json(model_.deviation).dump());
+    keep("taut.class_names", Json(model_.class_names).dump());
+    keep("taut.winners", Json{{"unit", to_string(model_.unit)},
+                              {"score", to_string(model_.score)},
+                              {"block", model_.block},
+                              {"rates", model_.rates}}
+                             .dump());
+    keep("taut.facts", std::string(facts));
+  }
+
+  const ImageModel& model_;
+  OnnxNodes nodes_;
+  std::vector<Tensor> made_;
+};
+
+}  // namespace
+
+OnnxContents write_onnx(const std::string& path, const ImageModel& model, std::string_view facts) {
+  check_image_model(model, ErrorKind::kInvalidArgument, path);
+  const onnx::ModelProto proto = Writer(model).write(facts);
+  const std::size_t size = proto.ByteSizeLong();
+  if (size > kLargestFile) {
+    throw Error(ErrorKind::kUnsupported, concat("the model is ", size, " bytes, above 2 GiB"), path,
+                "export a package");
+  }
+  std::string bytes;
+  if (!proto.SerializeToString(&bytes)) {
+    throw Error(ErrorKind::kInternal, "the model cannot be written as ONNX", path);
+  }
+  write_file(path, bytes);
+  OnnxContents contents{.size = Bytes{static_cast<std::int64_t>(size)},
+                        .operator_set = kOperatorSet,
+                        .operators = {}};
+  for (const onnx::NodeProto& node : proto.graph().node()) ++contents.operators[node.op_type()];
+  return contents;
+}
+
+}  // namespace taut::infer

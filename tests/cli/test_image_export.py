@@ -1,0 +1,124 @@
+"""Image runs from the shell: export as ONNX and as a package, tuning of rates."""
+
+import random
+import struct
+
+import numpy as np
+import pytest
+
+CONFIG = """
+task = "image"
+[data]
+train = "train-images-idx3"
+valid = "valid-images-idx3"
+test = "test-images-idx3"
+[model]
+kind = "lenet"
+width = 0.7
+winner_rate = 0.4
+[train]
+epochs = 2
+batch_size = 32
+optimizer = "adam"
+learning_rate = 0.002
+"""
+SIDE = 12
+
+
+def write_corners(folder, name, count, seed):
+    """Images with a bright corner, which is the label."""
+    rng = random.Random(seed)
+    labels = bytes(rng.randrange(4) for _ in range(count))
+    pixels = bytearray()
+    for label in labels:
+        for y in range(SIDE):
+            for x in range(SIDE):
+                bright = (y < SIDE // 2) == (label < 2) and (x < SIDE // 2) == (label % 2 == 0)
+                pixels.append(rng.randrange(100) + 90 * bright)
+    (folder / f"{name}-images-idx3").write_bytes(struct.pack(">HBBIII", 0, 8, 3, count, SIDE, SIDE) + pixels)
+    (folder / f"{name}-labels-idx1").write_bytes(struct.pack(">HBBI", 0, 8, 1, count) + labels)
+    return np.frombuffer(bytes(pixels), np.uint8).reshape(count, 1, SIDE, SIDE), np.frombuffer(labels, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def trained(taut, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    for name, count, seed in ("train", 400, 1), ("valid", 100, 2), ("test", 100, 3):
+        write_corners(folder, name, count, seed)
+    (folder / "corners.toml").write_text(CONFIG)
+    taut("train", folder / "corners.toml", "--out", folder / "run")
+    return folder
+
+
+@pytest.mark.parametrize("mode", ["none", "calibrate"])
+def test_onnx_runtime_classifies_as_the_run_does(taut, trained, mode):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (scripts/setup.sh)")
+    run, model = trained / f"run-{mode}", trained / f"{mode}.onnx"
+    taut("train", trained / "corners.toml", "--out", run, "--set", f"quantize.mode={mode}")
+    exported = taut("export", run, model, "--json").json
+    assert exported["bytes"] == model.stat().st_size
+    assert exported["operators"]["TopK"] == 4
+    assert exported["operators"].get("QuantizeLinear", 0) == (0 if mode == "none" else 5)
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    known = session.get_modelmeta().custom_metadata_map
+    mean, deviation = float(known["taut.mean"][1:-1]), float(known["taut.deviation"][1:-1])
+    images, labels = write_corners(trained, "test", 100, 3)
+    logits = session.run(None, {"image": ((images / 255.0 - mean) / deviation).astype(np.float32)})[0]
+    evaluated = taut("eval", run, "--json").json
+    assert np.mean(logits.argmax(1) == labels) == pytest.approx(evaluated["top1"], abs=0.011)
+    log_loss = np.mean(np.log(np.exp(logits).sum(1)) - logits[np.arange(100), labels])
+    assert log_loss == pytest.approx(evaluated["log_loss"], abs=1e-3)
+
+
+def test_a_package_is_verified_and_listed(taut, trained):
+    package = trained / "corners.taut"
+    exported = taut("export", trained / "run", package, "--json").json
+    assert exported["bytes"] == package.stat().st_size
+    info = taut("info", package, "--json").json
+    assert info["kind"] == "imgpkg"
+    metadata = info["metadata"]
+    assert metadata["winners"]["rates"] == [0.4] * 4
+    assert metadata["facts"]["quality"]["top1"] == taut("eval", trained / "run", "--json").json["top1"]
+    assert len(metadata["input"]["mean"]) == 1
+    assert info["sections"]["weights/conv1.weight"] == 4 * 25 * 4  # 0.7 of 6 channels is 4
+    broken = bytearray(package.read_bytes())
+    broken[len(broken) // 2] ^= 1
+    package.write_bytes(broken)
+    refused = taut("info", package, check=False)
+    assert refused.code == 2
+    assert "checksum" in refused.err
+
+
+def test_tune_prints_a_table_and_writes_a_config_that_trains(taut, trained):
+    run = trained / "run"
+    shown = taut("tune", run, "--accuracy-drop", "2%", "--images", 100)
+    assert "fine-tuned" in shown.out and "relu" in shown.out
+    found = taut("tune", run, "--accuracy-drop", "0.02", "--images", 100, "--json", "--out", trained / "t.toml").json
+    assert found["accuracy"]["allowed"] == 0.02
+    assert found["accuracy"]["drop"] <= 0.02 + 1e-12
+    rates = [site["rate"] for site in found["sites"]]
+    tuned = taut("train", trained / "t.toml", "--out", trained / "tuned", "--set", "train.epochs=1", "--json").json
+    assert tuned["winner_rates"] == rates
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--accuracy-drop", "lots"), "--accuracy-drop must be a share"),
+        (("--accuracy-drop", "120%"), "--accuracy-drop must be a share"),
+        (("--units", "pixel"), "pixel"),
+        (("--images", "0"), "--images must be at least 1"),
+    ],
+)
+def test_wrong_options_of_tune_are_named(taut, trained, args, message):
+    refused = taut("tune", trained / "run", *args, check=False)
+    assert refused.code == 2
+    assert message in refused.err
+
+
+def test_tune_and_onnx_are_for_images(taut, workspace):
+    taut("train", workspace / "ctr.toml", "--out", workspace / "run", "--set", "train.epochs=1")
+    refused = taut("tune", workspace / "run", check=False)
+    assert (refused.code, "for runs of images" in refused.err) == (2, True)
+    refused = taut("export", workspace / "run", workspace / "m.onnx", check=False)
+    assert (refused.code, "not as ONNX" in refused.err) == (1, True) or refused.code == 2
