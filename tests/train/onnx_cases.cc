@@ -82,7 +82,10 @@ class Folder {
 
 // A network after a few steps on random images, so that none of its numbers is what it began with.
 void add_trained(Folder& folder, const Case& one) {
-  nn::ImageNetworkOptions options{.kind = one.kind, .width = one.width, .input = one.input};
+  nn::ImageNetworkOptions options;
+  options.kind = one.kind;
+  options.width = one.width;
+  options.input = one.input;
   options.winners = one.winners;
   options.ema = one.ema;
   nn::ImageNetwork network(options, std::make_shared<ThreadPool>(2));
