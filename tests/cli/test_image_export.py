@@ -121,4 +121,4 @@ def test_tune_and_onnx_are_for_images(taut, workspace):
     refused = taut("tune", workspace / "run", check=False)
     assert (refused.code, "for runs of images" in refused.err) == (2, True)
     refused = taut("export", workspace / "run", workspace / "m.onnx", check=False)
-    assert (refused.code, "not as ONNX" in refused.err) == (1, True) or refused.code == 2
+    assert (refused.code, "not as ONNX" in refused.err) == (2, True)
