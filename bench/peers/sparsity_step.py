@@ -14,7 +14,7 @@ RATE = 0.3
 
 def measure_case(unit: str, kind: str, *, threads: int, pairs: int) -> evidence.Row:
     """One row."""
-    program = evidence.ROOT / "build/release/bench/sparsity/sparsity_step_bench"
+    program = evidence.ROOT / "build/release/bench/nn/nn_step_bench"
     if not program.exists():
         raise evidence.BenchError(f"{program} is missing, run make build")
     command = [str(program), str(threads), str(pairs), unit, str(RATE), kind]

@@ -1,5 +1,5 @@
 // A training step with winners beside the dense one: vgg-small, CIFAR's shape, batch 128.
-//   build/release/bench/sparsity/sparsity_step_bench THREADS PAIRS UNIT RATE bf16|fp32
+//   build/release/bench/nn/nn_step_bench THREADS PAIRS UNIT RATE bf16|fp32
 // Prints seconds of each pair of steps as JSON. Checks that winners were chosen.
 #include <chrono>
 #include <cstdlib>
@@ -42,7 +42,7 @@ double step_seconds(ImageNetwork& network, const Images& images) {
 
 int run(std::span<char*> arguments) {
   if (arguments.size() != 6) {
-    std::cerr << "usage: sparsity_step_bench THREADS PAIRS UNIT RATE bf16|fp32\n";
+    std::cerr << "usage: nn_step_bench THREADS PAIRS UNIT RATE bf16|fp32\n";
     return 2;
   }
   const auto pool = std::make_shared<ThreadPool>(std::atoi(arguments[1]));
