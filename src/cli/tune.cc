@@ -1,9 +1,11 @@
 // taut tune RUN --accuracy-drop 0.5%
 #include "taut/train/tune.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
+#include <memory>
 #include <sstream>
 
 #include "cli/command.h"

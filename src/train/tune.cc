@@ -4,7 +4,9 @@
 #include <charconv>
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <limits>
+#include <optional>
 
 #include "taut/core/error.h"
 #include "taut/core/progress.h"

@@ -58,6 +58,8 @@ def test_trained_networks_give_the_same_logits(cases):
         _, _, apart = compare(folder, case)
         print(f"{case['name']}: median {np.median(apart):.1e}, largest {apart.max():.1e}")
         assert np.median(apart) < 1e-5, case["name"]
+        # A last bit may decide between two winners or two codes, and another one changes an image's logits.
+        assert np.mean(apart < 1e-4) >= (0.7 if "int8" in case["name"] else 0.9), case["name"]
 
 
 def test_the_files_use_standard_operators_alone(cases):
