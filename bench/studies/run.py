@@ -35,6 +35,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--keep", default="", help="methods whose runs by an earlier build still count: their code is the same"
     )
     parser.add_argument("--seeds", type=int, default=3, help="at most so many (sparsity)")
+    parser.add_argument("--collect", action="store_true", help="train nothing: tables of the runs there are (sparsity)")
     parser.add_argument("--quick", action="store_true", help="seconds on synthetic data: does everything run?")
     options = parser.parse_args(arguments)
     options.tables = [name for name in options.tables.split(",") if name]

@@ -97,7 +97,7 @@ def document(networks: Sequence[plans.Network], records: Records, facts: Record)
         f"Written by `{facts['command']}` ({cpu}; {facts['workers']} trainings side by side). Top-1 is over valid and",
         "test together. Fine-tuned rows go on from the dense run of the same seed, which also teaches them; so does",
         f"the row `{plans.LONGER}`. Multiply-adds left: not by a zero activation, a pruned weight or a pruned map,",
-        "as a share of the dense network's. What the rows mean: sparsity.md.",
+        "as a share of the dense network's. A row of 0 seeds has not been run yet. What the rows mean: sparsity.md.",
         "",
         *goal_table(networks, records),
     ]

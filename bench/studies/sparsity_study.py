@@ -79,6 +79,7 @@ class Study:
         self.seeds = options.seeds
         self.environment = {**os.environ, "TAUT_DATA": str(options.data.resolve())}
         self.full = options.everything
+        self.collect = options.collect
         self.records: dict[tuple[str, str], list[Record]] = {}
         self.failures: list[str] = []
         self.started = time.monotonic()
@@ -108,7 +109,7 @@ class Study:
     def run_one(self, training: Training, progress: Progress) -> None:
         """Trains one run, unless it is there."""
         folder = self.folder_of(training)
-        trained = not (folder / "summary.json").is_file()
+        trained = not (folder / "summary.json").is_file() and not self.collect
         if trained:
             folder.mkdir(parents=True, exist_ok=True)
             command = self.command(training, folder)
