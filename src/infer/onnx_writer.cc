@@ -208,7 +208,7 @@ class Writer {
     } else if (blocks) {
       values = reshaped(x.name, prefix + ".blocks", block_shape(layer, options.block, x.planes));
     }
-    const std::string y = masked(values, scores(options, values, prefix),
+    std::string y = masked(values, scores(options, values, prefix),
                                  sparsity::winner_count(units(layer, options), options.rate),
                                  prefix, /*last=*/values == x.name);
     if (values == x.name) return y;
