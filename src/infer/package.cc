@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "infer/kernels.h"
@@ -133,8 +132,9 @@ const float* run_layers(std::span<const LinearLayer> layers, const float* x, std
   return x;
 }
 
+// from may be null where there is nothing to copy.
 void copy_floats(const float* from, std::int64_t count, float* to) {
-  std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
+  std::copy_n(from, count, to);
 }
 
 // Fills scratch.inputs with what the top of a DLRM reads.
