@@ -4,9 +4,9 @@
 
 #include "nn/image_network_impl.h"
 #include "nn/one_thread.h"
+#include "nn/winners_tensor.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
-#include "taut/nn/winners.h"
 
 namespace taut::nn {
 namespace {
@@ -45,20 +45,6 @@ Tensor channel_means(const Tensor& x) {
 double nonzero_share(const Tensor& x) {
   return static_cast<double>(x.count_nonzero().item<std::int64_t>()) /
          static_cast<double>(x.numel());
-}
-
-// How often each channel was not zero, at any of its places where it wins as a whole.
-void add_wins(const Tensor& y, bool whole_maps, sparsity::WinnerStatistics& statistics) {
-  Tensor won = y.ne(0);
-  if (won.dim() == 4) {
-    won = whole_maps ? won.flatten(2).any(2) : won.permute({0, 2, 3, 1}).flatten(0, 2);
-  }
-  const Tensor wins = won.sum(0).contiguous();
-  statistics.wins.resize(static_cast<std::size_t>(wins.numel()));
-  statistics.trials += won.size(0);
-  for (std::int64_t c = 0; c < wins.numel(); ++c) {
-    statistics.wins[static_cast<std::size_t>(c)] += wins.const_data_ptr<std::int64_t>()[c];
-  }
 }
 
 // The convolution or linear layer whose channels a layer passes on, or kNetworkInput.
@@ -235,7 +221,10 @@ std::vector<SiteReport> ImageNetwork::report_sites(const ImageInput& images) con
     report.layer = spec.layers[static_cast<std::size_t>(index)].name;
     report.natural_density += share * nonzero_share(before);
     report.density += share * nonzero_share(after);
-    add_wins(after, whole_maps, statistics[site]);
+    const sparsity::Unit fine =
+        after.dim() == 4 ? sparsity::Unit::kElement : sparsity::Unit::kNeuron;
+    const bool maps = whole_maps && after.dim() == 4;
+    add_winners(after, {.unit = maps ? sparsity::Unit::kChannel : fine}, statistics[site]);
   };
   impl_->pass_over(images, options);
   for (std::size_t site = 0; site < reports.size(); ++site) {

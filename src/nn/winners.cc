@@ -60,9 +60,7 @@ torch::Tensor WinnersTakeAllImpl::forward(const torch::Tensor& x) {
   at::Tensor y = winners(x, options_);
   if (tracking_) {
     const at::NoGradGuard no_gradient;
-    const at::Tensor values = in_known_layout(y.to(at::kFloat));
-    sparsity::add_winners(selector_of(values, options_), values.const_data_ptr<float>(),
-                          statistics_);
+    add_winners(y, options_, statistics_);
   }
   return y;
 }

@@ -134,4 +134,10 @@ Tensor winners_backward(const Tensor& gradient, const Tensor& y,
   return x_gradient;
 }
 
+void add_winners(const at::Tensor& y, const sparsity::WinnersOptions& options,
+                 sparsity::WinnerStatistics& statistics) {
+  const at::Tensor values = in_known_layout(y.to(at::kFloat));
+  sparsity::add_winners(selector_of(values, options), values.const_data_ptr<float>(), statistics);
+}
+
 }  // namespace taut::nn

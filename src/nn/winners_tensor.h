@@ -25,6 +25,10 @@ void check_winners_input(const at::Tensor& x, const sparsity::WinnersOptions& op
 [[nodiscard]] sparsity::WinnerSelector selector_of(const at::Tensor& x,
                                                    const sparsity::WinnersOptions& options);
 
+/// Adds a batch to the statistics; y: what winners_forward returned, in any dtype and layout.
+void add_winners(const at::Tensor& y, const sparsity::WinnersOptions& options,
+                 sparsity::WinnerStatistics& statistics);
+
 /// Whether all win, so that x is the answer and the gradient passes unchanged.
 [[nodiscard]] inline bool all_win(const sparsity::WinnersOptions& options) noexcept {
   return options.select == sparsity::Select::kExact && options.rate == 1.0;

@@ -138,6 +138,13 @@ std::optional<std::string> CheckpointFolder::best() const {
   return if_there(fs::path(folder_) / "best.taut");
 }
 
+std::string CheckpointFolder::best_or_newest() const {
+  const std::optional<std::string> path = best() ? best() : newest();
+  if (path) return *path;
+  throw Error(ErrorKind::kNotFound, "the run has no checkpoint yet",
+              fs::path(folder_).parent_path().string(), "train it first");
+}
+
 LoopState read_checkpoint(const std::string& path, Model& model) {
   const SnapshotReader file(path, kRecommenderCheckpoint);
   LoopState state;

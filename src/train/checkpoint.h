@@ -52,6 +52,8 @@ class CheckpointFolder {
   /// The newest step file, if there is one.
   [[nodiscard]] std::optional<std::string> newest() const;
   [[nodiscard]] std::optional<std::string> best() const;
+  /// What a trained run is opened from: the best, or the newest. Throws kNotFound for neither.
+  [[nodiscard]] std::string best_or_newest() const;
 
  private:
   [[nodiscard]] std::vector<std::string> step_files() const;

@@ -15,6 +15,7 @@
 #include "train/image_schedule.h"
 #include "train/image_state.h"
 #include "train/metrics_file.h"
+#include "train/run_control.h"
 #include "train/run_folder.h"
 
 namespace taut::train {
@@ -26,10 +27,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::int64_t kEvaluated = 512;  // images a batch
 constexpr std::int64_t kReported = 1000;  // images that reports on sites and layers look at
 constexpr std::int64_t kPrunings = 20;    // while the pruned share grows, an epoch
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 data::ImageSet read_set(const ImageDataConfig& config, const std::vector<std::string>& files,
                         const ImageFormat* format, int threads, std::int64_t limit) {
@@ -83,11 +80,8 @@ OpenedImageRun open_with(const std::string& run, std::shared_ptr<ThreadPool> poo
   OpenedImageRun opened;
   opened.config = load_image_config(config_path(run), {});
   const CheckpointFolder checkpoints(run, kImageCheckpoint);
-  const auto path = checkpoints.best() ? checkpoints.best() : checkpoints.newest();
-  if (!path) {
-    throw Error(ErrorKind::kNotFound, "the run has no checkpoint yet", run, "train it first");
-  }
-  const SnapshotReader file(*path, kImageCheckpoint);
+  const std::string path = checkpoints.best_or_newest();
+  const SnapshotReader file(path, kImageCheckpoint);
   const ImageFormat format = read_format(file);
   nn::ImageNetworkOptions options = opened.config.network;
   options.input = format.shape;
@@ -96,7 +90,7 @@ OpenedImageRun open_with(const std::string& run, std::shared_ptr<ThreadPool> poo
   static_cast<void>(read_checkpoint(file, *opened.network));
   opened.normalization = format.normalization;
   opened.class_names = format.class_names;
-  opened.checkpoint = *path;
+  opened.checkpoint = path;
   return opened;
 }
 
@@ -110,7 +104,8 @@ class ImageTrainer {
         train_(read_set(config_.data, config_.data.train, nullptr, options.threads,
                         config_.data.limit)),
         checkpoints_(options.run, kImageCheckpoint),
-        metrics_(options.run + "/metrics.jsonl") {
+        metrics_(options.run + "/metrics.jsonl"),
+        control_(options.run, options.stop, config_.train.checkpoint_every) {
     format_ = {.shape = {train_.channels, train_.height, train_.width},
                .classes = train_.classes,
                .class_names = train_.class_names,
@@ -153,7 +148,7 @@ class ImageTrainer {
       format_.normalization = data::measure_normalization(train_, options_.threads);
     }
     metrics_.open_at(state_.metrics_bytes);
-    checkpointed_ = Clock::now();
+    control_.checkpointed();
   }
 
   void start_from(const std::string& run) {
@@ -192,8 +187,8 @@ class ImageTrainer {
       bar.update(state_.batches * config_.train.batch_size, note_);
       state_.train_seconds += seconds_since(start);
       if (state_.steps % config_.train.log_every == 0) log_window();
-      if (options_.stop != nullptr && options_.stop->load()) stop_here();
-      if (checkpoint_due()) checkpoint();
+      if (control_.stop_asked()) stop_here();
+      if (control_.checkpoint_due(state_.steps)) checkpoint();
       start = Clock::now();
     }
   }
@@ -263,14 +258,7 @@ class ImageTrainer {
 
   [[noreturn]] void stop_here() {
     checkpoint();
-    throw Interrupted(ErrorKind::kIo, concat("stopped at step ", state_.steps), options_.run,
-                      "add --resume to go on");
-  }
-
-  [[nodiscard]] bool checkpoint_due() const {
-    const CheckpointInterval& every = config_.train.checkpoint_every;
-    if (every.steps > 0) return state_.steps % every.steps == 0;
-    return every.seconds > 0 && seconds_since(checkpointed_) >= every.seconds;
+    control_.stop_at(state_.steps);
   }
 
   void save(SectionSink& file) const { save_checkpoint(file, state_, format_, *network_); }
@@ -278,7 +266,7 @@ class ImageTrainer {
   void checkpoint() {
     metrics_.flush();
     checkpoints_.write(state_.steps, [this](SectionSink& file) { save(file); });
-    checkpointed_ = Clock::now();
+    control_.checkpointed();
   }
 
   void end_epoch() {
@@ -380,7 +368,7 @@ class ImageTrainer {
   data::ImageBatch batch_;
   std::int64_t batches_per_epoch_ = 1;
   std::string note_;
-  Clock::time_point checkpointed_;
+  RunControl control_;
 };
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "taut/core/text.h"
 #include "train/checkpoint.h"
 #include "train/metrics_file.h"
+#include "train/run_control.h"
 #include "train/run_folder.h"
 
 namespace taut::train {
@@ -23,10 +24,6 @@ namespace {
 using Json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 namespace fs = std::filesystem;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // One line of metrics.jsonl; auc is that of the window, before each step.
 nlohmann::ordered_json metrics_line(const LoopState& state, double loss, const Model& model) {
@@ -59,7 +56,8 @@ class Trainer {
                                                                     : options.profile_path)),
         model_(config_, profile_, pool_),
         checkpoints_(options.run, kRecommenderCheckpoint),
-        metrics_(options.run + "/metrics.jsonl") {}
+        metrics_(options.run + "/metrics.jsonl"),
+        control_(options.run, options.stop, config_.train.checkpoint_every) {}
 
   Json run() {
     restore();
@@ -82,7 +80,7 @@ class Trainer {
       model_.load_initial_rows(config_);
     }
     metrics_.open_at(state_.metrics_bytes);
-    checkpointed_ = Clock::now();
+    control_.checkpointed();
   }
 
   [[nodiscard]] data::ReaderOptions train_reader_options() const {
@@ -103,8 +101,8 @@ class Trainer {
       bar.update(state_.batches * config_.train.batch_size, note_);
       state_.train_seconds += seconds_since(start);
       if (state_.steps % config_.train.log_every == 0) log_window();
-      if (stop_asked()) stop_here();
-      if (checkpoint_due()) checkpoint();
+      if (control_.stop_asked()) stop_here();
+      if (control_.checkpoint_due(state_.steps)) checkpoint();
       start = Clock::now();
     }
     report_bad_rows(reader.bad_rows());
@@ -144,27 +142,16 @@ class Trainer {
     state_.window_labels.clear();
   }
 
-  [[nodiscard]] bool stop_asked() const {
-    return options_.stop != nullptr && options_.stop->load();
-  }
-
   [[noreturn]] void stop_here() {
     checkpoint();
-    throw Interrupted(ErrorKind::kIo, concat("stopped at step ", state_.steps), options_.run,
-                      "add --resume to go on");
-  }
-
-  [[nodiscard]] bool checkpoint_due() const {
-    const CheckpointInterval& every = config_.train.checkpoint_every;
-    if (every.steps > 0) return state_.steps % every.steps == 0;
-    return every.seconds > 0 && seconds_since(checkpointed_) >= every.seconds;
+    control_.stop_at(state_.steps);
   }
 
   void checkpoint() {
     metrics_.flush();
     checkpoints_.write(state_.steps,
                        [this](SectionSink& file) { save_checkpoint(file, state_, model_); });
-    checkpointed_ = Clock::now();
+    control_.checkpointed();
   }
 
   void report_bad_rows(const data::BadRows& bad) {
@@ -260,7 +247,7 @@ class Trainer {
   data::Batch batch_;
   std::vector<float> logits_;
   std::string note_;
-  Clock::time_point checkpointed_;
+  RunControl control_;
 };
 
 }  // namespace
@@ -276,16 +263,12 @@ OpenedRun open_run(const std::string& run, int threads) {
   OpenedRun opened;
   opened.config = load_config(config_path(run), {});
   const CheckpointFolder checkpoints(run, kRecommenderCheckpoint);
-  const std::optional<std::string> path =
-      checkpoints.best() ? checkpoints.best() : checkpoints.newest();
-  if (!path) {
-    throw Error(ErrorKind::kNotFound, "the run has no checkpoint yet", run, "train it first");
-  }
+  const std::string path = checkpoints.best_or_newest();
   opened.profile = load_profile(opened.config, run + "/profile.json");
   opened.model =
       std::make_unique<Model>(opened.config, opened.profile, std::make_shared<ThreadPool>(threads));
-  read_checkpoint(*path, *opened.model);
-  opened.checkpoint = *path;
+  read_checkpoint(path, *opened.model);
+  opened.checkpoint = path;
   return opened;
 }
 
