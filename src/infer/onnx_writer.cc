@@ -209,8 +209,8 @@ class Writer {
       values = reshaped(x.name, prefix + ".blocks", block_shape(layer, options.block, x.planes));
     }
     std::string y = masked(values, scores(options, values, prefix),
-                                 sparsity::winner_count(units(layer, options), options.rate),
-                                 prefix, /*last=*/values == x.name);
+                           sparsity::winner_count(units(layer, options), options.rate), prefix,
+                           /*last=*/values == x.name);
     if (values == x.name) return y;
     std::vector<std::int64_t> shape = {0, layer.out.channels};
     if (x.planes) shape.insert(shape.end(), {layer.out.height, layer.out.width});
