@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "dense_rows.h"
+#include "elastic_form.h"
 #include "elastic_plan.h"
 #include "elastic_shard.h"
-#include "frozen_form.h"
 #include "load_order.h"
 #include "registry.h"
 #include "state.h"
@@ -46,30 +46,6 @@ struct LoadedRow {
   std::uint64_t key;
   std::size_t row;
   RowState state;
-};
-
-/// All shards, to be read.
-struct ElasticReader {
-  const PageLayout* layout = nullptr;
-  std::vector<ShardView> shards;
-  float inflation = 1;  // importances are stored times this
-
-  [[nodiscard]] std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
-    return row_key(table, id);
-  }
-  [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept {
-    return key & (shards.size() - 1);
-  }
-  void prefetch(std::uint64_t key) const noexcept { shards[shard_of(key)].prefetch(key); }
-  void add(std::uint64_t key, float weight, float* out) const noexcept {
-    shards[shard_of(key)].add(key, weight, out);
-  }
-  [[nodiscard]] bool read_row(std::uint64_t key, RowCopy& copy) const noexcept {
-    const RowState state = shards[shard_of(key)].read(key, copy.values.data());
-    copy.mask = prefix_mask(state.width);
-    copy.importance = ImportanceCode::value(state.importance) / inflation;
-    return state.width > 0;
-  }
 };
 
 class ElasticEmbedding final : public RowwiseEmbedding {
@@ -119,6 +95,7 @@ class ElasticEmbedding final : public RowwiseEmbedding {
   void refresh_reader();
 
   MemoryCounter counter_;
+  RowOptimizer optimizer_;
   std::unique_ptr<PageLayout> layout_;  // shards point to it
   bool may_switch_;
   bool sketch_;
@@ -132,6 +109,7 @@ class ElasticEmbedding final : public RowwiseEmbedding {
 ElasticEmbedding::ElasticEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool,
                                    const ElasticPlan& plan)
     : RowwiseEmbedding(options, std::move(pool), plan.shards),
+      optimizer_(options),
       layout_(std::make_unique<PageLayout>(plan.layout)),
       may_switch_(plan.may_switch),
       sketch_(plan.sketch),
@@ -157,12 +135,10 @@ StepContext ElasticEmbedding::context() const {
   return {.seed = options_.seed,
           .step = steps_,
           .sketch = sketch_,
-          .learning_rate = static_cast<float>(options_.learning_rate),
+          .optimizer = &optimizer_,
           .cold_learning_rate = static_cast<float>(options_.cold_learning_rate),
           .initial_accumulator = static_cast<float>(options_.initial_accumulator),
           .epsilon = static_cast<float>(options_.epsilon),
-          .l2 = static_cast<float>(options_.l2),
-          .sgd = options_.optimizer == Optimizer::kSgd,
           .bound = initial_bound(options_.dim),
           .inflation = inflation_,
           .rule = &rule_};
@@ -313,6 +289,7 @@ Statistics ElasticEmbedding::statistics() const {
   result.skipped_updates = skipped_updates_;
   result.rows_by_width.assign(static_cast<std::size_t>(layout_->chunks) + 1, 0);
   std::int64_t values = 0;
+  std::int64_t optimizer = 0;
   std::int64_t pages = 0;
   std::int64_t pool = 0;
   std::int64_t sketch = 0;
@@ -323,7 +300,9 @@ Statistics ElasticEmbedding::statistics() const {
       const PageView page = shard.page(index);
       values += page.used_value_bytes();
       for (int row = 0, rows = page.rows(); row < rows; ++row) {
-        ++result.rows_by_width[static_cast<std::size_t>(page.state(row).width)];
+        const RowState state = page.state(row);
+        optimizer += layout_->state_bytes(state);
+        ++result.rows_by_width[static_cast<std::size_t>(state.width)];
         ++result.resident_rows;
       }
     }
@@ -337,7 +316,8 @@ Statistics ElasticEmbedding::statistics() const {
   const std::int64_t rows = result.resident_rows * layout_->overhead_bytes();
   const std::int64_t heads = pages * PageLayout::kHeaderBytes;
   result.parts = {
-      {"values", values},
+      {"values", values - optimizer},
+      {"optimizer", optimizer},
       {"rows", rows},
       {"pages", heads},
       {"cold_pool", pool},
@@ -347,10 +327,6 @@ Statistics ElasticEmbedding::statistics() const {
   result.threshold = rule_.entry_importance() / inflation_;
   result.rebalance_seconds = rebalance_seconds_;
   return result;
-}
-
-std::string shard_name(const std::string& prefix, std::size_t index) {
-  return concat(prefix, "shard/", index);
 }
 
 void ElasticEmbedding::save(SectionSink& file, const std::string& prefix) const {
@@ -367,25 +343,6 @@ void ElasticEmbedding::save(SectionSink& file, const std::string& prefix) const 
     save_value(file, shard_name(prefix, i) + "/sizes",
                SavedShard{.sizes = shards_[i].sizes(), .counts = shards_[i].counts()});
     file.add_array(shard_name(prefix, i), shards_[i].bytes());
-  }
-}
-
-// The sizes fit the bytes, and every page is whole: what is mapped or restored can be read safely.
-void check_shard(const SectionSource& file, const std::string& name, const ShardSizes& sizes,
-                 std::span<const std::uint8_t> bytes, const PageLayout& layout) {
-  const auto within = [&](std::int64_t count) {
-    return count >= 0 && count <= static_cast<std::int64_t>(bytes.size());
-  };
-  if (sizes.pages < 1 || !within(sizes.pages) || !within(sizes.pool_slots) ||
-      !within(sizes.sketch_counters) || !within(sizes.registers) || sizes.granule_bits < 15 ||
-      sizes.granule_bits > 48 ||
-      ElasticShard::total_bytes(sizes, layout) > static_cast<std::int64_t>(bytes.size())) {
-    throw_damaged(file, name, "has sizes that do not fit its bytes");
-  }
-  for (std::int64_t i = 0; i < sizes.pages; ++i) {
-    if (!PageView(bytes.data() + i * layout.page_bytes, layout).valid()) {
-      throw_damaged(file, name, concat("has a broken page ", i));
-    }
   }
 }
 
@@ -465,42 +422,9 @@ void ElasticEmbedding::resize_budget(Bytes budget) {
   refresh_reader();
 }
 
-// ---- the read-only form ----
-
-struct FrozenHeader {
-  std::int64_t tables = 0;
-  std::int64_t shards = 0;
-  std::int32_t page_bytes = 0;
-  std::int32_t chunk = 0;
-  std::int32_t chunks = 0;
-  std::int32_t low = 0;
-  std::int32_t high = 0;
-  std::int32_t mixed = 0;
-  std::int32_t exact = 0;
-  float inflation = 0;  // 0: not kept, by earlier versions; then there was none or it is lost
-};
-
 void ElasticEmbedding::export_frozen(SectionSink& file, const std::string& prefix) const {
-  save_value(file, prefix + "header",
-             FrozenHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
-                          .shards = static_cast<std::int64_t>(shards_.size()),
-                          .page_bytes = layout_->page_bytes,
-                          .chunk = layout_->chunk,
-                          .chunks = layout_->chunks,
-                          .low = static_cast<std::int32_t>(layout_->low),
-                          .high = static_cast<std::int32_t>(layout_->high),
-                          .mixed = layout_->mixed ? 1 : 0,
-                          .exact = layout_->exact ? 1 : 0,
-                          .inflation = inflation_});
   file.add(prefix + "method", options_.method);
-  for (std::size_t i = 0; i < shards_.size(); ++i) {
-    ShardSizes sizes = shards_[i].sizes();
-    sizes.sketch_counters = 0;
-    sizes.registers = 0;
-    save_value(file, shard_name(prefix, i) + "/sizes", sizes);
-    file.add_array(shard_name(prefix, i), shards_[i].bytes().first(static_cast<std::size_t>(
-                                              ElasticShard::total_bytes(sizes, *layout_))));
-  }
+  write_frozen_elastic(file, prefix, shards_, *layout_, options_.tables.size(), inflation_);
 }
 
 // The options of methods whose rows are all of full length. cold_share: where none is given.
@@ -513,52 +437,9 @@ Options whole_rows(const Options& options, double cold_share) {
   return whole;
 }
 
-class FrozenElastic final : public FrozenForm<ElasticReader> {
- public:
-  FrozenElastic(const SectionSource& file, const std::string& prefix)
-      : FrozenForm(file, prefix, {}) {
-    const auto header = load_value<FrozenHeader>(file, prefix + "header");
-    const auto storage = [](std::int32_t value) {
-      return value >= 0 && value <= static_cast<std::int32_t>(Storage::kInt16);
-    };
-    if (header.tables < 1 || header.shards < 1 || header.shards > 4096 ||
-        (header.shards & (header.shards - 1)) != 0 || header.chunk < 1 || header.chunks < 1 ||
-        header.chunks > 32 || header.chunk * header.chunks > 512 || !storage(header.low) ||
-        !storage(header.high) || header.page_bytes < 1 || header.page_bytes > 65535) {
-      throw_damaged(file, prefix + "header", "holds impossible values");
-    }
-    layout_ = {.page_bytes = header.page_bytes,
-               .chunk = header.chunk,
-               .chunks = header.chunks,
-               .low = static_cast<Storage>(header.low),
-               .high = static_cast<Storage>(header.high),
-               .mixed = header.mixed != 0,
-               .exact = header.exact != 0};
-    reader_.layout = &layout_;
-    if (header.inflation >= 1) reader_.inflation = header.inflation;
-    set_shape(header.tables, layout_.dim());
-    for (std::size_t i = 0; i < static_cast<std::size_t>(header.shards); ++i) {
-      const std::string name = shard_name(prefix, i);
-      const auto sizes = load_value<ShardSizes>(file, name + "/sizes");
-      const auto bytes = file.array<std::uint8_t>(name);
-      check_shard(file, name, sizes, bytes, layout_);
-      reader_.shards.emplace_back(bytes.data(), sizes, &layout_);
-    }
-  }
-
- private:
-  PageLayout layout_;
-};
-
 }  // namespace
 
 std::unique_ptr<Embedding> make_elastic(const Options& options, std::shared_ptr<ThreadPool> pool) {
-  if (options.optimizer != Optimizer::kRowwiseAdagrad && options.optimizer != Optimizer::kSgd) {
-    throw Error(ErrorKind::kUnsupported,
-                concat("method ", options.method, " has no optimizer \"",
-                       to_string(options.optimizer), "\""),
-                "embedding.optimizer", "use rowwise_adagrad or sgd");
-  }
   return std::make_unique<ElasticEmbedding>(options, std::move(pool), plan_elastic(options));
 }
 
@@ -572,11 +453,6 @@ std::unique_ptr<Embedding> make_row(const Options& options, std::shared_ptr<Thre
 // others share hashed rows.
 std::unique_ptr<Embedding> make_cafe(const Options& options, std::shared_ptr<ThreadPool> pool) {
   return make_elastic(whole_rows(options, 0.3), std::move(pool));
-}
-
-std::unique_ptr<FrozenEmbedding> open_elastic(const SectionSource& file,
-                                              const std::string& prefix) {
-  return std::make_unique<FrozenElastic>(file, prefix);
 }
 
 }  // namespace taut::embedding

@@ -4,6 +4,7 @@
 #include <bit>
 #include <optional>
 
+#include "optimizer.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 #include "taut/core/units.h"
@@ -47,6 +48,8 @@ PageLayout make_layout(const Options& options) {
   layout.mixed = options.value_type == ValueType::kMixed;
   layout.high = layout.mixed ? Storage::kInt16 : layout.low;
   layout.exact = options.keys == Keys::kExact;
+  layout.value_state = RowOptimizer(options).value_state_values() > 0;
+  layout.row_state = options.optimizer == Optimizer::kAdam;  // Adagrad's is the importance
   return layout;
 }
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 
 #include "dense_rows.h"
-#include "optimizer.h"
 #include "taut/core/error.h"
 #include "taut/core/hash.h"
 
@@ -18,6 +18,22 @@ constexpr int kLongestRow = 512;
 
 std::uint64_t pool_hash(std::uint64_t key, int chunk) noexcept {
   return mix64(key ^ (static_cast<std::uint64_t>(chunk + 1) * 0xD6E8FEB86659FD93ull));
+}
+
+float from_bits(std::uint16_t bits) noexcept {
+  std::array<std::uint8_t, sizeof(bits)> bytes;
+  std::memcpy(bytes.data(), &bits, sizeof(bits));
+  float value = 0;
+  read_values(PageLayout::kState, bytes.data(), 0.0f, 1, &value);
+  return value;
+}
+
+std::uint16_t to_bits(float value, RowRandom& random) noexcept {
+  std::array<std::uint8_t, sizeof(std::uint16_t)> bytes;
+  write_values(PageLayout::kState, &value, 0.0f, 1, random, bytes.data());
+  std::uint16_t bits = 0;
+  std::memcpy(&bits, bytes.data(), sizeof(bits));
+  return bits;
 }
 
 float largest_magnitude(const float* values, int size) noexcept {
@@ -360,7 +376,7 @@ void ElasticShard::train_pool(std::uint64_t key, int first, const float* gradien
     const float* part = gradient + k * chunk;
     const float state = PoolCode::value(slot[1]) + mean_square(part, chunk);
     slot[1] = static_cast<std::uint8_t>(PoolCode::round(state, random));
-    const float step = context.sgd
+    const float step = context.optimizer->kind() == Optimizer::kSgd
                            ? context.cold_learning_rate
                            : context.cold_learning_rate /
                                  (std::sqrt(state + context.initial_accumulator) + context.epsilon);
@@ -371,6 +387,36 @@ void ElasticShard::train_pool(std::uint64_t key, int first, const float* gradien
     write_values(layout_->low, values.data(), ScaleCode::step(slot[0], layout_->low), chunk, random,
                  slot + kSlotHeadBytes);
   }
+}
+
+void ElasticShard::start_sums(Page page, int row, int first, float importance,
+                              const StepContext& context, RowRandom& random) noexcept {
+  if (context.optimizer->kind() != Optimizer::kAdagrad) return;
+  const int size = page.state(row).width * layout_->chunk - first;
+  std::array<float, kLongestRow> sums;
+  std::fill_n(sums.begin(), size, importance);
+  write_values(PageLayout::kState, sums.data(), 0.0f, size, random,
+               page.value_states(row) + first * PageLayout::kStateBytes);
+}
+
+void ElasticShard::step(Page page, int row, float* values, int size, bool entering,
+                        float importance, float q, const float* gradient,
+                        const StepContext& context, RowRandom& random) noexcept {
+  const RowOptimizer& optimizer = *context.optimizer;
+  if (!layout_->value_state) {
+    const float rate = optimizer.kind() == Optimizer::kSgd ? optimizer.learning_rate()
+                                                           : optimizer.rowwise_rate(importance);
+    optimizer.descend(values, gradient, size, rate);
+    return;
+  }
+  start_sums(page, row, entering ? 0 : size, std::max(importance - q, 0.0f), context, random);
+  std::array<float, kLongestRow + 1> state;
+  float* each = state.data();
+  if (layout_->row_state) *each++ = from_bits(page.row_state(row));
+  read_values(PageLayout::kState, page.value_states(row), 0.0f, size, each);
+  optimizer.apply_part(values, state.data(), gradient, size, q, context.step);
+  if (layout_->row_state) page.set_row_state(row, to_bits(state[0], random));
+  write_values(PageLayout::kState, each, 0.0f, size, random, page.value_states(row));
 }
 
 void ElasticShard::update(std::uint64_t key, const float* gradient, const StepContext& context) {
@@ -401,15 +447,10 @@ void ElasticShard::update(std::uint64_t key, const float* gradient, const StepCo
                 page.scale_step(place.row, state.precise), held * layout_->chunk, values.data());
   }
   reshape(key, page, place.row, values.data(), context, random);
-  const float accumulated = importance / context.inflation + context.initial_accumulator;
-  const float step = context.sgd
-                         ? context.learning_rate
-                         : context.learning_rate / (std::sqrt(accumulated) + context.epsilon);
-  const int stepped = entering ? page.state(place.row).width : held;
-  for (int i = 0; i < stepped * layout_->chunk; ++i) {
-    float& value = values[static_cast<std::size_t>(i)];
-    value -= step * (gradient[i] + context.l2 * value);
-  }
+  const int kept = page.state(place.row).width;
+  const int stepped = entering ? kept : held;  // what was read, so what the gradient is of
+  step(page, place.row, values.data(), std::min(stepped, kept) * layout_->chunk, entering,
+       importance / context.inflation, q / context.inflation, gradient, context, random);
   write_row(page, place.row, values.data(), random);
   train_pool(key, stepped, gradient, context, random);
 }

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "optimizer.h"
 #include "page.h"
 #include "taut/core/aligned_buffer.h"
 #include "threshold.h"
@@ -59,7 +60,7 @@ class ShardView {
   /// Bytes of one pool slot: scale code, Adagrad code, values as low-precision rows have them.
   static constexpr int kSlotHeadBytes = 2;
   [[nodiscard]] static int slot_bytes(const PageLayout& layout) noexcept {
-    return kSlotHeadBytes + layout.chunk_bytes(false);
+    return kSlotHeadBytes + layout.without_state().chunk_bytes(false);
   }
 
  protected:
@@ -82,12 +83,10 @@ struct StepContext {
   std::uint64_t seed = 0;
   std::int64_t step = 0;
   bool sketch = false;  ///< admission by sketch, else sampled
-  float learning_rate = 0;
+  const RowOptimizer* optimizer = nullptr;
   float cold_learning_rate = 0;
   float initial_accumulator = 0;
   float epsilon = 0;
-  float l2 = 0;
-  bool sgd = false;     ///< plain steps; importance is still added up
   float bound = 0;      ///< of initial values
   float inflation = 1;  ///< importances are stored times this: 1 / decay^rebalances
   const WidthRule* rule = nullptr;
@@ -174,6 +173,14 @@ class ElasticShard : public ShardView {
   [[nodiscard]] Victim cheapest(const Page& page, int keep, const WidthRule& rule) const noexcept;
   void give_up(Page page, int row, const WidthRule& rule, RowRandom& random);
   void write_row(Page page, int row, const float* values, RowRandom& random) noexcept;
+  // Adagrad's sums of a row's values from `first` on start at the mean over its dimensions, which
+  // is what its importance estimates.
+  void start_sums(Page page, int row, int first, float importance, const StepContext& context,
+                  RowRandom& random) noexcept;
+  // One optimizer step of the first `size` values of a row of this importance, which counts the
+  // gradient already; q: the gradient's mean square. entering: nothing of the row is old.
+  void step(Page page, int row, float* values, int size, bool entering, float importance, float q,
+            const float* gradient, const StepContext& context, RowRandom& random) noexcept;
   void train_pool(std::uint64_t key, int first, const float* gradient, const StepContext& context,
                   RowRandom& random) noexcept;
   void start_values(std::uint64_t key, int first, int last, float* values,

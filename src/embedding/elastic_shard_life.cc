@@ -48,6 +48,7 @@ void ElasticShard::insert(std::uint64_t key, const float* values, const RowState
   Page target = mutable_page(where.page[choice]);
   const int row = target.append(where.tag[choice], key, state);
   write_row(target, row, values, random);
+  start_sums(target, row, 0, importance / context.inflation, context, random);
 }
 
 void ElasticShard::deflate(int octaves) {
@@ -78,6 +79,7 @@ void ElasticShard::move_row(const PageView& from, int row, std::int64_t target, 
   }
   const int moved = page.append(tag, layout_->exact ? from.key(row) : 0, state);
   page.set_scale(moved, from.scale(row));
+  page.set_row_state(moved, from.row_state(row));
   std::memcpy(page.values(moved), from.values(row),
               static_cast<std::size_t>(layout_->value_bytes(state)));
 }

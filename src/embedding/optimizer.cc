@@ -25,42 +25,50 @@ RowOptimizer::RowOptimizer(const Options& options) noexcept
       beta2_(static_cast<float>(options.adam_beta2)),
       l2_(static_cast<float>(options.l2)) {}
 
-int RowOptimizer::state_values(int size) const noexcept {
-  switch (kind_) {
-    case Optimizer::kRowwiseAdagrad:
-      return 1;
-    case Optimizer::kAdagrad:
-      return size;
-    case Optimizer::kSgd:
-      return 0;
-    case Optimizer::kAdam:
-      return 1 + size;
-  }
-  return 0;
+int RowOptimizer::row_state_values() const noexcept {
+  return kind_ == Optimizer::kRowwiseAdagrad || kind_ == Optimizer::kAdam ? 1 : 0;
+}
+
+int RowOptimizer::value_state_values() const noexcept {
+  return kind_ == Optimizer::kAdagrad || kind_ == Optimizer::kAdam ? 1 : 0;
 }
 
 float RowOptimizer::rowwise_rate(float accumulated) const noexcept {
   return learning_rate_ / (std::sqrt(accumulated + initial_accumulator_) + epsilon_);
 }
 
+const float* RowOptimizer::regularized(const float* values, const float* gradient, int size,
+                                       std::span<float> room) const noexcept {
+  if (l2_ <= 0) return gradient;
+  for (int i = 0; i < size; ++i) {
+    room[static_cast<std::size_t>(i)] = gradient[i] + l2_ * values[i];
+  }
+  return room.data();
+}
+
 void RowOptimizer::apply(float* values, float* state, const float* gradient, int size,
                          std::int64_t step) const noexcept {
-  if (l2_ > 0) {
-    std::array<float, kLongestRow> regularized;
-    for (int i = 0; i < size; ++i) {
-      regularized[static_cast<std::size_t>(i)] = gradient[i] + l2_ * values[i];
-    }
-    step_along(values, state, regularized.data(), size, step);
-  } else {
-    step_along(values, state, gradient, size, step);
-  }
+  std::array<float, kLongestRow> room;
+  const float* whole = regularized(values, gradient, size, room);
+  step_along(values, state, whole, size, mean_square(whole, size), step);
+}
+
+void RowOptimizer::apply_part(float* values, float* state, const float* gradient, int size,
+                              float mean_square, std::int64_t step) const noexcept {
+  std::array<float, kLongestRow> room;
+  step_along(values, state, regularized(values, gradient, size, room), size, mean_square, step);
+}
+
+void RowOptimizer::descend(float* values, const float* gradient, int size,
+                           float rate) const noexcept {
+  for (int i = 0; i < size; ++i) values[i] -= rate * (gradient[i] + l2_ * values[i]);
 }
 
 void RowOptimizer::step_along(float* values, float* state, const float* gradient, int size,
-                              std::int64_t step) const noexcept {
+                              float mean_square, std::int64_t step) const noexcept {
   switch (kind_) {
     case Optimizer::kRowwiseAdagrad: {
-      state[0] += mean_square(gradient, size);
+      state[0] += mean_square;
       const float rate = rowwise_rate(state[0]);
       for (int i = 0; i < size; ++i) values[i] -= rate * gradient[i];
       return;
@@ -76,7 +84,7 @@ void RowOptimizer::step_along(float* values, float* state, const float* gradient
       return;
     case Optimizer::kAdam: {
       const auto t = static_cast<float>(step);
-      state[0] = beta2_ * state[0] + (1.0f - beta2_) * mean_square(gradient, size);
+      state[0] = beta2_ * state[0] + (1.0f - beta2_) * mean_square;
       const float second = state[0] / (1.0f - std::pow(beta2_, t));
       const float rate =
           learning_rate_ / ((std::sqrt(second) + epsilon_) * (1.0f - std::pow(beta1_, t)));

@@ -2,6 +2,7 @@
 // Optimizers of dense rows: what state a row has, and how a summed gradient changes its values.
 
 #include <cstdint>
+#include <span>
 
 #include "taut/embedding/options.h"
 
@@ -17,17 +18,32 @@ class RowOptimizer {
  public:
   explicit RowOptimizer(const Options& options) noexcept;
 
-  /// fp32 state values of a row of `size` values.
-  [[nodiscard]] int state_values(int size) const noexcept;
+  /// fp32 state values of a row of `size` values: row_state_values() first, then
+  /// value_state_values() * size.
+  [[nodiscard]] int state_values(int size) const noexcept {
+    return row_state_values() + size * value_state_values();
+  }
+  [[nodiscard]] int row_state_values() const noexcept;
+  [[nodiscard]] int value_state_values() const noexcept;
   /// One step: values [size] and state [state_values(size)] follow the row's summed gradient.
   /// step: 1 for the first update of the collection (Adam's bias correction).
   void apply(float* values, float* state, const float* gradient, int size,
              std::int64_t step) const noexcept;
+  /// One step of the first `size` values of a row whose whole gradient has this mean square.
+  void apply_part(float* values, float* state, const float* gradient, int size, float mean_square,
+                  std::int64_t step) const noexcept;
+  /// values -= rate * (gradient + l2 * values): SGD's step, and row-wise Adagrad's where its state
+  /// lies elsewhere.
+  void descend(float* values, const float* gradient, int size, float rate) const noexcept;
+  [[nodiscard]] Optimizer kind() const noexcept { return kind_; }
+  [[nodiscard]] float learning_rate() const noexcept { return learning_rate_; }
   /// Row-wise Adagrad's factor of the gradient for a sum of mean squares.
   [[nodiscard]] float rowwise_rate(float accumulated) const noexcept;
 
  private:
-  void step_along(float* values, float* state, const float* gradient, int size,
+  [[nodiscard]] const float* regularized(const float* values, const float* gradient, int size,
+                                         std::span<float> room) const noexcept;
+  void step_along(float* values, float* state, const float* gradient, int size, float mean_square,
                   std::int64_t step) const noexcept;
 
   Optimizer kind_;

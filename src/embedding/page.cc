@@ -3,6 +3,11 @@
 #include "taut/core/error.h"
 
 namespace taut::embedding {
+namespace {
+
+constexpr std::size_t kMostStateBytes = std::size_t{512} * PageLayout::kStateBytes;
+
+}  // namespace
 
 int PageView::find(std::uint16_t tag, std::uint64_t key) const noexcept {
   const int count = rows();
@@ -67,6 +72,9 @@ int Page::append(std::uint16_t tag, std::uint64_t key, const RowState& state) no
   std::memset(data_ + record(row), 0, static_cast<std::size_t>(stride));
   store(record(row), state.pack());
   if (layout_->exact) store(record(row) + stride - 8, key);
+  if (layout_->value_state) {
+    std::memset(value_states(row), 0, static_cast<std::size_t>(layout_->state_bytes(state)));
+  }
   return row;
 }
 
@@ -95,24 +103,35 @@ void Page::remove(int row) noexcept {
   set_counts(count - 1, used_value_bytes() - value_bytes);
 }
 
-void Page::resize(int row, const RowState& state) noexcept {
-  const int old_bytes = layout_->value_bytes(this->state(row));
-  const int delta = layout_->value_bytes(state) - old_bytes;
+// The row keeps its end, so its first bytes move with its beginning.
+void Page::resize_bytes(int row, int old_bytes, int new_bytes) noexcept {
+  const int delta = new_bytes - old_bytes;
   TAUT_ASSERT(free_bytes() >= delta);
-  if (delta != 0) {
-    // The row keeps its end, so its first values move with its beginning.
-    const int begin = values_offset(row);
-    if (delta > 0) {
-      shift_values_behind(row, delta);
-      std::memmove(data_ + begin - delta, data_ + begin, static_cast<std::size_t>(old_bytes));
-    } else {
-      std::memmove(data_ + begin - delta, data_ + begin,
-                   static_cast<std::size_t>(old_bytes + delta));
-      shift_values_behind(row, delta);
-    }
-    set_counts(rows(), used_value_bytes() + delta);
+  const int begin = values_offset(row);
+  if (delta > 0) {
+    shift_values_behind(row, delta);
+    std::memmove(data_ + begin - delta, data_ + begin, static_cast<std::size_t>(old_bytes));
+  } else {
+    std::memmove(data_ + begin - delta, data_ + begin, static_cast<std::size_t>(new_bytes));
+    shift_values_behind(row, delta);
   }
+  set_counts(rows(), used_value_bytes() + delta);
+}
+
+void Page::resize(int row, const RowState& state) noexcept {
+  const RowState held = this->state(row);
+  if (held.width == state.width && held.precise == state.precise) {
+    set_state(row, state);
+    return;
+  }
+  std::array<std::uint8_t, kMostStateBytes> optimizer;
+  const auto kept = static_cast<std::size_t>(layout_->state_bytes(held));
+  const auto wanted = static_cast<std::size_t>(layout_->state_bytes(state));
+  if (kept > 0) std::memcpy(optimizer.data(), value_states(row), kept);
+  if (wanted > kept) std::memset(optimizer.data() + kept, 0, wanted - kept);
+  resize_bytes(row, layout_->value_bytes(held), layout_->value_bytes(state));
   set_state(row, state);
+  if (wanted > 0) std::memcpy(value_states(row), optimizer.data(), wanted);
 }
 
 }  // namespace taut::embedding

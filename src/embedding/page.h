@@ -4,9 +4,11 @@
 //   offset 0          u16 rows, u16 bytes of values
 //   4                 tags, u16 each
 //   4 + 2 rows        records: 2 bytes of state (importance, width, precision),
-//                     1 byte of scale (integers), 8 bytes of key (exact keys)
+//                     1 byte of scale (integers), 2 bytes of the optimizer's (Adam's second
+//                     moment), 8 bytes of key (exact keys)
 //   ...               free
-//   page end          values, row 0 last: row i ends where row i - 1 begins
+//   page end          rows, row 0 last: row i ends where row i - 1 begins. Of each row first its
+//                     values, then what the optimizer keeps for them (Adagrad, Adam: bf16 each)
 //
 // 5 bytes a row beside its values, with tags and integers. Whatever happens to a row moves bytes
 // within its page only.
@@ -43,20 +45,40 @@ struct PageLayout {
   Storage high = Storage::kInt16;  ///< of precise rows
   bool mixed = false;
   bool exact = false;
+  bool value_state = false;  ///< the optimizer keeps something for each value
+  bool row_state = false;    ///< and for each row, beside the importance
 
+  /// How the optimizer's state is written.
+  static constexpr Storage kState = Storage::kBFloat16;
+  static constexpr int kStateBytes = 2;
   static constexpr int kHeaderBytes = 4;
   static constexpr int kTagBytes = 2;
 
   [[nodiscard]] int dim() const noexcept { return chunk * chunks; }
   [[nodiscard]] Storage storage(bool precise) const noexcept { return precise ? high : low; }
+  /// Bytes of a chunk: values and their state.
   [[nodiscard]] int chunk_bytes(bool precise) const noexcept {
-    return chunk * bytes_per_value(storage(precise));
+    return chunk * (bytes_per_value(storage(precise)) + (value_state ? kStateBytes : 0));
   }
+  /// Bytes of a row's values and their state.
   [[nodiscard]] int value_bytes(const RowState& row) const noexcept {
     return row.width * chunk_bytes(row.precise);
   }
+  /// The state's part of value_bytes().
+  [[nodiscard]] int state_bytes(const RowState& row) const noexcept {
+    return value_state ? row.width * chunk * kStateBytes : 0;
+  }
+  /// Where in a record the row's own state begins.
+  [[nodiscard]] int row_state_at() const noexcept { return 2 + (is_scaled(low) ? 1 : 0); }
   [[nodiscard]] int record_bytes() const noexcept {
-    return 2 + (is_scaled(low) ? 1 : 0) + (exact ? 8 : 0);
+    return row_state_at() + (row_state ? kStateBytes : 0) + (exact ? 8 : 0);
+  }
+  /// The same rows without what only the optimizer needs.
+  [[nodiscard]] PageLayout without_state() const noexcept {
+    PageLayout bare = *this;
+    bare.value_state = false;
+    bare.row_state = false;
+    return bare;
   }
   /// Bytes of a row beside its values.
   [[nodiscard]] int overhead_bytes() const noexcept { return kTagBytes + record_bytes(); }
@@ -114,6 +136,15 @@ class PageView {
   [[nodiscard]] const std::uint8_t* values(int row) const noexcept {
     return bytes_ + values_offset(row);
   }
+  /// Where the state of its values begins.
+  [[nodiscard]] const std::uint8_t* value_states(int row) const noexcept {
+    return values(row) + values_alone(state(row));
+  }
+  /// The row's own state: bits as PageLayout::kState has them.
+  [[nodiscard]] std::uint16_t row_state(int row) const noexcept {
+    return layout_->row_state ? load<std::uint16_t>(record(row) + layout_->row_state_at())
+                              : std::uint16_t{0};
+  }
   /// Counts, tags and widths agree with each other and the page's size.
   [[nodiscard]] bool valid() const noexcept;
 
@@ -129,6 +160,9 @@ class PageView {
            row * layout_->record_bytes();
   }
   [[nodiscard]] int values_offset(int row) const noexcept;
+  [[nodiscard]] int values_alone(const RowState& row) const noexcept {
+    return layout_->value_bytes(row) - layout_->state_bytes(row);
+  }
 
   const std::uint8_t* bytes_;
   const PageLayout* layout_;
@@ -141,10 +175,12 @@ class Page : public PageView {
       : PageView(bytes, layout), data_(bytes) {}
 
   void clear() noexcept { std::memset(data_, 0, PageLayout::kHeaderBytes); }
-  /// Adds a row behind the others, its values not yet written; returns its number.
+  /// Adds a row behind the others, its values not yet written, its optimizer state 0; returns its
+  /// number.
   int append(std::uint16_t tag, std::uint64_t key, const RowState& state) noexcept;
   void remove(int row) noexcept;
-  /// Gives the row another width or precision. Of its values the first ones stay as bytes.
+  /// Gives the row another width or precision. Of its values the first ones stay as bytes, and so
+  /// does their state; that of new ones is 0.
   void resize(int row, const RowState& state) noexcept;
   /// Importance alone: no byte moves.
   void set_state(int row, const RowState& state) noexcept { store(record(row), state.pack()); }
@@ -152,6 +188,12 @@ class Page : public PageView {
     if (is_scaled(layout_->low)) store(record(row) + 2, scale);
   }
   [[nodiscard]] std::uint8_t* values(int row) noexcept { return data_ + values_offset(row); }
+  [[nodiscard]] std::uint8_t* value_states(int row) noexcept {
+    return values(row) + values_alone(state(row));
+  }
+  void set_row_state(int row, std::uint16_t bits) noexcept {
+    if (layout_->row_state) store(record(row) + layout_->row_state_at(), bits);
+  }
 
  private:
   template <typename T>
@@ -162,6 +204,7 @@ class Page : public PageView {
     store(0, static_cast<std::uint16_t>(rows));
     store(2, static_cast<std::uint16_t>(value_bytes));
   }
+  void resize_bytes(int row, int old_bytes, int new_bytes) noexcept;
   // Moves the values of all rows behind `row` by -delta (delta bytes more for `row`).
   void shift_values_behind(int row, int delta) noexcept;
 

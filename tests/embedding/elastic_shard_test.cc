@@ -21,7 +21,17 @@ struct ShardCase {
   bool mixed;
   bool sketch;
   std::int64_t pages;
+  Optimizer optimizer = Optimizer::kRowwiseAdagrad;
 };
+
+RowOptimizer make_optimizer(Optimizer kind) {
+  Options options;
+  options.optimizer = kind;
+  options.learning_rate = kind == Optimizer::kAdam ? 0.01 : 0.4;
+  options.initial_accumulator = 0.2;
+  options.epsilon = 1e-8;
+  return RowOptimizer(options);
+}
 
 void PrintTo(const ShardCase& one, std::ostream* stream) {
   *stream << one.name;
@@ -30,7 +40,7 @@ void PrintTo(const ShardCase& one, std::ostream* stream) {
 class ShardModel : public testing::TestWithParam<ShardCase> {
  protected:
   static constexpr int kDim = 16;
-  static constexpr int kOperations = 48000;  // times 3 seeds and 7 cases: a million
+  static constexpr int kOperations = 31000;  // times 3 seeds and 11 cases: a million
 
   ShardModel()
       : layout_{.page_bytes = 1024,
@@ -39,7 +49,10 @@ class ShardModel : public testing::TestWithParam<ShardCase> {
                 .low = GetParam().low,
                 .high = GetParam().mixed ? Storage::kInt16 : GetParam().low,
                 .mixed = GetParam().mixed,
-                .exact = true},
+                .exact = true,
+                .value_state = GetParam().optimizer != Optimizer::kRowwiseAdagrad,
+                .row_state = GetParam().optimizer == Optimizer::kAdam},
+        optimizer_(make_optimizer(GetParam().optimizer)),
         rule_(layout_, 2.0, 64.0, 0.2) {
     sizes_.pages = GetParam().pages;
     sizes_.sketch_counters = GetParam().sketch ? 512 : 0;
@@ -48,7 +61,7 @@ class ShardModel : public testing::TestWithParam<ShardCase> {
     context_ = {.seed = 3,
                 .step = 0,
                 .sketch = GetParam().sketch,
-                .learning_rate = 0.4f,
+                .optimizer = &optimizer_,
                 .cold_learning_rate = 0.3f,
                 .initial_accumulator = 0.2f,
                 .epsilon = 1e-8f,
@@ -86,6 +99,7 @@ class ShardModel : public testing::TestWithParam<ShardCase> {
   void run(std::uint64_t seed);
 
   PageLayout layout_;
+  RowOptimizer optimizer_;
   WidthRule rule_;
   ShardSizes sizes_;
   StepContext context_;
@@ -100,7 +114,7 @@ void ShardModel::run(std::uint64_t seed) {
   const std::int64_t bytes = counter.bytes();
   bool switched = false;
   for (int operation = 0; operation < kOperations; ++operation) {
-    context_.step = operation / 50;
+    context_.step = 1 + operation / 50;
     if (operation % 500 == 499) {
       ImportanceHistogram rows{};
       const std::int64_t pages = shard.sample(rows, 1000, 0);
@@ -153,6 +167,9 @@ TEST_P(ShardModel, RowsReadAsTheyWereWrittenUntilTheyAreGivenUp) {
   }
 }
 
+constexpr Optimizer kAdagrad = Optimizer::kAdagrad;
+constexpr Optimizer kAdam = Optimizer::kAdam;
+
 INSTANTIATE_TEST_SUITE_P(
     Types, ShardModel,
     testing::Values(ShardCase{"fp32", Storage::kFloat32, false, false, 7},
@@ -161,7 +178,11 @@ INSTANTIATE_TEST_SUITE_P(
                     ShardCase{"fp16_sketch", Storage::kFloat16, false, true, 5},
                     ShardCase{"int8", Storage::kInt8, false, false, 4},
                     ShardCase{"mixed_sketch", Storage::kInt8, true, true, 4},
-                    ShardCase{"mixed_one_page", Storage::kInt8, true, false, 1}),
+                    ShardCase{"mixed_one_page", Storage::kInt8, true, false, 1},
+                    ShardCase{"fp32_adagrad", Storage::kFloat32, false, false, 7, kAdagrad},
+                    ShardCase{"fp32_adam_sketch", Storage::kFloat32, false, true, 7, kAdam},
+                    ShardCase{"mixed_adagrad_sketch", Storage::kInt8, true, true, 6, kAdagrad},
+                    ShardCase{"mixed_adam", Storage::kInt8, true, false, 6, kAdam}),
     [](const auto& one) { return one.param.name; });
 
 class ShardAlone : public testing::Test {
@@ -173,6 +194,7 @@ class ShardAlone : public testing::Test {
                      .high = Storage::kInt16,
                      .mixed = true,
                      .exact = false};
+  RowOptimizer optimizer_ = make_optimizer(Optimizer::kRowwiseAdagrad);
 };
 
 TEST_F(ShardAlone, BothPagesOfAKeyAndItsTagsFollowFromEither) {
@@ -199,7 +221,7 @@ TEST_F(ShardAlone, DistinctKeysAreEstimatedWithinAFifth) {
   sizes.granule_bits = ShardSizes::bits_for(4);
   WidthRule rule(layout_, 2.0, 64.0, 0.2);
   const StepContext context{.seed = 1,
-                            .learning_rate = 0.4f,
+                            .optimizer = &optimizer_,
                             .initial_accumulator = 0.2f,
                             .epsilon = 1e-8f,
                             .bound = 0.25f,
@@ -223,7 +245,7 @@ TEST_F(ShardAlone, SampledAdmissionLetsRowsInInProportionToTheirGradient) {
   WidthRule rule(layout_, 2.0, 64.0, 0.2);
   rule.set_threshold_code(ImportanceCode::floor(1.0f));
   const StepContext context{.seed = 1,
-                            .learning_rate = 0.4f,
+                            .optimizer = &optimizer_,
                             .initial_accumulator = 0.2f,
                             .epsilon = 1e-8f,
                             .bound = 0.25f,
@@ -241,13 +263,49 @@ TEST_F(ShardAlone, SampledAdmissionLetsRowsInInProportionToTheirGradient) {
   }
 }
 
+TEST_F(ShardAlone, AdagradSumsOfNewChunksStartWhereTheRowsImportanceSaysTheyWouldBe) {
+  PageLayout layout = layout_;
+  layout.value_state = true;
+  ShardSizes sizes;
+  sizes.pages = 1;
+  sizes.granule_bits = ShardSizes::bits_for(1);
+  WidthRule rule(layout, 2.0, 64.0, 0.2);
+  const RowOptimizer optimizer = make_optimizer(Optimizer::kAdagrad);
+  StepContext context{.seed = 1, .optimizer = &optimizer, .bound = 0.25f, .rule = &rule};
+  ElasticShard shard(sizes, &layout, nullptr, 1);
+  const std::vector<float> gradient(16, 1.0f);
+  rule.set_threshold_code(ImportanceCode::floor(40.0f));
+  for (; shard.counts().admitted == 0; ++context.step) {
+    ASSERT_LT(context.step, 10000);
+    shard.update(7, gradient.data(), context);
+  }
+  const auto held = [&] { return shard.page(0).state(0); };
+  const auto sums = [&] {
+    std::vector<float> values(static_cast<std::size_t>(held().width) * 4);
+    read_values(PageLayout::kState, shard.page(0).value_states(0), 0.0f,
+                static_cast<int>(values.size()), values.data());
+    return values;
+  };
+  ASSERT_EQ(held().width, 1);
+  const float entry = rule.entry_importance();
+  for (const float sum : sums()) EXPECT_NEAR(sum, entry, 0.02f * entry);
+  rule.set_threshold_code(ImportanceCode::floor(1.0f));
+  for (int more = 0; more < 10; ++more, ++context.step) {
+    shard.update(7, gradient.data(), context);
+  }
+  ASSERT_EQ(held().width, 4);
+  const std::vector<float> now = sums();
+  for (const float sum : now) EXPECT_NEAR(sum, entry + 10.0f, 0.25f * entry);
+  EXPECT_NEAR(now.front(), entry + 10.0f, 0.05f * entry) << "exact but for rounding to bf16";
+}
+
 TEST_F(ShardAlone, DeflatingDividesImportances) {
   ShardSizes sizes;
   sizes.pages = 4;
   sizes.granule_bits = ShardSizes::bits_for(4);
   WidthRule rule(layout_, 2.0, 64.0, 0.2);
   const StepContext context{.seed = 1,
-                            .learning_rate = 0.4f,
+                            .optimizer = &optimizer_,
                             .initial_accumulator = 0.2f,
                             .epsilon = 1e-8f,
                             .bound = 0.25f,

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
+#include <map>
 #include <vector>
 
 #include "embedding/elastic_plan.h"
@@ -182,6 +184,36 @@ TEST(Elastic, PlansFitEveryBudgetAndDimension) {
       }
     }
   }
+}
+
+TEST(Elastic, WhatOnlyTheOptimizerNeedsIsNotExported) {
+  const BatchShape shape{.size = 256, .tables = 1, .dim = 16, .ids = 4000};
+  std::map<Optimizer, std::uintmax_t> bytes;
+  for (const Optimizer kind : {Optimizer::kRowwiseAdagrad, Optimizer::kAdam}) {
+    Options options = make_options("elastic", shape, 60000);
+    options.value_type = ValueType::kInt8;
+    options.admission = Admission::kSampled;
+    options.optimizer = kind;
+    options.learning_rate = 0.01;
+    const auto embedding = make_embedding(options, threads(1));
+    for (std::uint64_t step = 0; step < 200; ++step) {
+      const TestBatch batch = make_batch(shape, 5, step);
+      embedding->update(batch.tables(), batch.size, batch.gradient);
+    }
+    std::int64_t optimizer = 0;
+    for (const auto& [name, part] : embedding->statistics().parts) {
+      if (name == "optimizer") optimizer = part;
+    }
+    EXPECT_EQ(optimizer > 0, kind == Optimizer::kAdam);
+    const TemporaryFile file;
+    SectionWriter writer(file.path(), "ckpt", 1);
+    embedding->export_frozen(writer, "");
+    (void)writer.commit();
+    bytes[kind] = std::filesystem::file_size(file.path());
+  }
+  // 1 byte a value and 5 a row are left of 3 and 7; pages are as full as the fullest.
+  EXPECT_LT(static_cast<double>(bytes[Optimizer::kAdam]),
+            0.6 * static_cast<double>(bytes[Optimizer::kRowwiseAdagrad]));
 }
 
 TEST(Elastic, OverheadIsFiveBytesARowInEightBits) {

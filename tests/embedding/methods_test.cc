@@ -27,6 +27,7 @@ struct MethodCase {
   double cold_share = 0.0;
   double decay = 1.0;
   bool bags = true;
+  Optimizer optimizer = Optimizer::kRowwiseAdagrad;
 };
 
 void PrintTo(const MethodCase& one, std::ostream* stream) {
@@ -68,6 +69,21 @@ std::vector<MethodCase> cases() {
                  .type = mixed,
                  .budget_bytes = 900,
                  .bags = false});
+  for (const Optimizer optimizer : {Optimizer::kAdagrad, Optimizer::kSgd, Optimizer::kAdam}) {
+    for (const std::string& method : methods()) {
+      all.push_back({.name = method + "_" + to_string(optimizer),
+                     .method = method,
+                     .type = method == "elastic" ? mixed : ValueType::kFloat32,
+                     .optimizer = optimizer});
+    }
+  }
+  all.push_back({.name = "elastic_adam_exact_keys",
+                 .method = "elastic",
+                 .type = mixed,
+                 .budget_bytes = 40000,
+                 .keys = Keys::kExact,
+                 .cold_share = 0.25,
+                 .optimizer = Optimizer::kAdam});
   return all;
 }
 
@@ -83,6 +99,8 @@ class EveryMethod : public testing::TestWithParam<MethodCase> {
     options.cold_share = GetParam().cold_share;
     options.decay = GetParam().decay;
     options.period = 10;
+    options.optimizer = GetParam().optimizer;
+    if (options.optimizer == Optimizer::kAdam) options.learning_rate = 0.02;
     for (TableOptions& table : options.tables)
       table.distinct_ids = static_cast<std::int64_t>(shape_.ids);
     if (GetParam().method == "elastic") {  // not known: admission may change on the way

@@ -22,20 +22,25 @@ void PrintTo(const LayoutCase& one, std::ostream* stream) {
 }
 
 std::vector<LayoutCase> layouts() {
-  const auto make = [](int bytes, int chunk, int chunks, Storage low, bool mixed, bool exact) {
+  const auto make = [](int bytes, int chunk, int chunks, Storage low, bool mixed, bool exact,
+                       bool value_state = false, bool row_state = false) {
     return PageLayout{.page_bytes = bytes,
                       .chunk = chunk,
                       .chunks = chunks,
                       .low = low,
                       .high = mixed ? Storage::kInt16 : low,
                       .mixed = mixed,
-                      .exact = exact};
+                      .exact = exact,
+                      .value_state = value_state,
+                      .row_state = row_state};
   };
   return {{"mixed", make(512, 4, 4, Storage::kInt8, true, false)},
           {"mixed_exact", make(500, 2, 8, Storage::kInt8, true, true)},
           {"int8_many_chunks", make(1024, 4, 32, Storage::kInt8, false, false)},
           {"fp32", make(2048, 4, 4, Storage::kFloat32, false, false)},
-          {"bf16_exact", make(777, 4, 4, Storage::kBFloat16, false, true)}};
+          {"bf16_exact", make(777, 4, 4, Storage::kBFloat16, false, true)},
+          {"mixed_adagrad", make(900, 4, 4, Storage::kInt8, true, false, true)},
+          {"mixed_adam_exact", make(900, 2, 8, Storage::kInt8, true, true, true, true)}};
 }
 
 // What a row of a page should hold.
@@ -44,10 +49,12 @@ struct ModelRow {
   std::uint64_t key;
   RowState state;
   std::uint8_t scale;
-  std::vector<std::uint8_t> bytes;
+  std::uint16_t row_state;
+  std::vector<std::uint8_t> bytes;      // the values
+  std::vector<std::uint8_t> optimizer;  // their state
 };
 
-constexpr int kOperations = 50000;  // times 4 seeds and 5 layouts: a million
+constexpr int kOperations = 50000;  // times 4 seeds and 7 layouts: more than a million
 
 class PageModel : public testing::TestWithParam<LayoutCase> {};
 
@@ -64,6 +71,21 @@ void run_page_model(const PageLayout& layout, std::uint64_t seed) {
       expected.bytes[i] = static_cast<std::uint8_t>(random.bits(counter++));
     }
     std::copy(expected.bytes.begin(), expected.bytes.end(), page.values(row));
+    expected.row_state = static_cast<std::uint16_t>(layout.row_state ? random.bits(counter++) : 0);
+    page.set_row_state(row, expected.row_state);
+    for (std::uint8_t& byte : expected.optimizer) {
+      byte = static_cast<std::uint8_t>(random.bits(counter++));
+    }
+    std::copy(expected.optimizer.begin(), expected.optimizer.end(), page.value_states(row));
+  };
+  const auto values_alone = [&](const RowState& state) {
+    return static_cast<std::size_t>(layout.value_bytes(state) - layout.state_bytes(state));
+  };
+  const auto states_alone = [&](const RowState& state) {
+    return static_cast<std::size_t>(layout.state_bytes(state));
+  };
+  const auto has_state = [&](int row, const std::vector<std::uint8_t>& bytes_there) {
+    return std::equal(bytes_there.begin(), bytes_there.end(), page.value_states(row));
   };
   const auto random_state = [&] {
     return RowState{.width = 1 + static_cast<int>(random.below(
@@ -85,10 +107,13 @@ void run_page_model(const PageLayout& layout, std::uint64_t seed) {
                        .key = key,
                        .state = state,
                        .scale = static_cast<std::uint8_t>(is_scaled(layout.low) ? key >> 20 : 0),
-                       .bytes = std::vector<std::uint8_t>(
-                           static_cast<std::size_t>(layout.value_bytes(state)))});
+                       .row_state = 0,
+                       .bytes = std::vector<std::uint8_t>(values_alone(state)),
+                       .optimizer = std::vector<std::uint8_t>(states_alone(state))});
       ASSERT_EQ(page.append(model.back().tag, key, state), static_cast<int>(model.size()) - 1);
       page.set_scale(static_cast<int>(model.size()) - 1, model.back().scale);
+      ASSERT_TRUE(has_state(static_cast<int>(model.size()) - 1, model.back().optimizer));
+      ASSERT_EQ(page.row_state(static_cast<int>(model.size()) - 1), 0);
       fill(static_cast<int>(model.size()) - 1);
     } else if (what == 2 && row >= 0) {
       page.remove(row);
@@ -97,16 +122,17 @@ void run_page_model(const PageLayout& layout, std::uint64_t seed) {
     } else if (row >= 0) {
       ModelRow& expected = model[static_cast<std::size_t>(row)];
       const RowState state = random_state();
-      const int more = layout.value_bytes(state) - static_cast<int>(expected.bytes.size());
+      const int more = layout.value_bytes(state) - layout.value_bytes(expected.state);
       if (page.free_bytes() < more) continue;
       page.resize(row, state);
-      const std::size_t kept = std::min<std::size_t>(
-          expected.bytes.size(), static_cast<std::size_t>(layout.value_bytes(state)));
+      const std::size_t kept = std::min(expected.bytes.size(), values_alone(state));
       ASSERT_TRUE(std::equal(expected.bytes.begin(),
                              expected.bytes.begin() + static_cast<std::ptrdiff_t>(kept),
                              page.values(row)));
       expected.state = state;
-      expected.bytes.resize(static_cast<std::size_t>(layout.value_bytes(state)));
+      expected.bytes.resize(values_alone(state));
+      expected.optimizer.resize(states_alone(state));  // new ones are 0
+      ASSERT_TRUE(has_state(row, expected.optimizer));
       fill(row);
       ++resized;
     }
@@ -117,6 +143,8 @@ void run_page_model(const PageLayout& layout, std::uint64_t seed) {
       ASSERT_EQ(page.tag(i), expected.tag);
       ASSERT_EQ(page.state(i).pack(), expected.state.pack());
       ASSERT_EQ(page.scale(i), expected.scale);
+      ASSERT_EQ(page.row_state(i), expected.row_state);
+      ASSERT_TRUE(has_state(i, expected.optimizer));
       if (layout.exact) {
         ASSERT_EQ(page.key(i), expected.key);
       }

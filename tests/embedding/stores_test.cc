@@ -37,6 +37,10 @@ class Store : public testing::TestWithParam<StoreCase> {
     options.decay = seed == 2 ? 0.8 : 1.0;
     options.keys = seed == 3 ? Keys::kExact : Keys::kTagged;
     options.cold_share = seed == 2 ? 0.25 : 0.0;
+    options.optimizer = seed == 1   ? Optimizer::kRowwiseAdagrad
+                        : seed == 2 ? Optimizer::kAdagrad
+                                    : Optimizer::kAdam;
+    if (seed == 3) options.learning_rate = 0.02;
     return options;
   }
   [[nodiscard]] bool has_rows() const {

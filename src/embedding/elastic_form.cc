@@ -1,0 +1,168 @@
+#include "elastic_form.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "registry.h"
+#include "taut/core/text.h"
+
+namespace taut::embedding {
+namespace {
+
+struct FrozenHeader {
+  std::int64_t tables = 0;
+  std::int64_t shards = 0;
+  std::int32_t page_bytes = 0;
+  std::int32_t chunk = 0;
+  std::int32_t chunks = 0;
+  std::int32_t low = 0;
+  std::int32_t high = 0;
+  std::int32_t mixed = 0;
+  std::int32_t exact = 0;
+  float inflation = 0;  // 0: not kept, by earlier versions; then there was none or it is lost
+};
+
+// Bytes of a page's rows in a layout without the optimizer's state.
+int bare_bytes(const PageView& page, const PageLayout& bare) {
+  int bytes = PageLayout::kHeaderBytes;
+  for (int row = 0, rows = page.rows(); row < rows; ++row) {
+    bytes += bare.overhead_bytes() + bare.value_bytes(page.state(row));
+  }
+  return bytes;
+}
+
+// The layout of the read-only form: pages as small as the fullest one lets them be.
+PageLayout frozen_layout(std::span<const ElasticShard> shards, const PageLayout& layout) {
+  if (!layout.value_state && !layout.row_state) return layout;
+  PageLayout bare = layout.without_state();
+  bare.page_bytes = bare.least_page_bytes();
+  for (const ElasticShard& shard : shards) {
+    for (std::int64_t i = 0; i < shard.sizes().pages; ++i) {
+      bare.page_bytes = std::max(bare.page_bytes, bare_bytes(shard.page(i), bare));
+    }
+  }
+  return bare;
+}
+
+// The same rows in the other layout, into bytes [to.page_bytes].
+void copy_page(const PageView& from, const PageLayout& to, std::span<std::uint8_t> bytes) {
+  std::fill(bytes.begin(), bytes.end(), std::uint8_t{0});
+  Page page(bytes.data(), to);
+  for (int row = 0, rows = from.rows(); row < rows; ++row) {
+    const RowState state = from.state(row);
+    page.append(from.tag(row), to.exact ? from.key(row) : 0, state);
+    page.set_scale(row, from.scale(row));
+    std::memcpy(page.values(row), from.values(row),
+                static_cast<std::size_t>(to.value_bytes(state)));
+  }
+}
+
+void write_shard(SectionSink& file, const std::string& name, const ElasticShard& shard,
+                 const PageLayout& layout, const PageLayout& frozen) {
+  ShardSizes sizes = shard.sizes();
+  sizes.sketch_counters = 0;
+  sizes.registers = 0;
+  save_value(file, name + "/sizes", sizes);
+  if (frozen.page_bytes == layout.page_bytes && !layout.value_state && !layout.row_state) {
+    file.add_array(name, shard.bytes().first(
+                             static_cast<std::size_t>(ElasticShard::total_bytes(sizes, layout))));
+    return;
+  }
+  file.begin(name);
+  std::vector<std::uint8_t> page(static_cast<std::size_t>(frozen.page_bytes));
+  for (std::int64_t i = 0; i < sizes.pages; ++i) {
+    copy_page(shard.page(i), frozen, page);
+    file.append(page.data(), page.size());
+  }
+  const auto pool = static_cast<std::size_t>(sizes.pages * layout.page_bytes);
+  const auto end = static_cast<std::size_t>(ElasticShard::total_bytes(sizes, layout));
+  file.append(shard.bytes().data() + pool, end - pool);
+}
+
+class FrozenElastic final : public FrozenForm<ElasticReader> {
+ public:
+  FrozenElastic(const SectionSource& file, const std::string& prefix)
+      : FrozenForm(file, prefix, {}) {
+    const auto header = load_value<FrozenHeader>(file, prefix + "header");
+    const auto storage = [](std::int32_t value) {
+      return value >= 0 && value <= static_cast<std::int32_t>(Storage::kInt16);
+    };
+    if (header.tables < 1 || header.shards < 1 || header.shards > 4096 ||
+        (header.shards & (header.shards - 1)) != 0 || header.chunk < 1 || header.chunks < 1 ||
+        header.chunks > 32 || header.chunk * header.chunks > 512 || !storage(header.low) ||
+        !storage(header.high) || header.page_bytes < 1 || header.page_bytes > 65535) {
+      throw_damaged(file, prefix + "header", "holds impossible values");
+    }
+    layout_ = {.page_bytes = header.page_bytes,
+               .chunk = header.chunk,
+               .chunks = header.chunks,
+               .low = static_cast<Storage>(header.low),
+               .high = static_cast<Storage>(header.high),
+               .mixed = header.mixed != 0,
+               .exact = header.exact != 0};
+    reader_.layout = &layout_;
+    if (header.inflation >= 1) reader_.inflation = header.inflation;
+    set_shape(header.tables, layout_.dim());
+    for (std::size_t i = 0; i < static_cast<std::size_t>(header.shards); ++i) {
+      const std::string name = shard_name(prefix, i);
+      const auto sizes = load_value<ShardSizes>(file, name + "/sizes");
+      const auto bytes = file.array<std::uint8_t>(name);
+      check_shard(file, name, sizes, bytes, layout_);
+      reader_.shards.emplace_back(bytes.data(), sizes, &layout_);
+    }
+  }
+
+ private:
+  PageLayout layout_;
+};
+
+}  // namespace
+
+std::string shard_name(const std::string& prefix, std::size_t index) {
+  return concat(prefix, "shard/", index);
+}
+
+void check_shard(const SectionSource& file, const std::string& name, const ShardSizes& sizes,
+                 std::span<const std::uint8_t> bytes, const PageLayout& layout) {
+  const auto within = [&](std::int64_t count) {
+    return count >= 0 && count <= static_cast<std::int64_t>(bytes.size());
+  };
+  if (sizes.pages < 1 || !within(sizes.pages) || !within(sizes.pool_slots) ||
+      !within(sizes.sketch_counters) || !within(sizes.registers) || sizes.granule_bits < 15 ||
+      sizes.granule_bits > 48 ||
+      ElasticShard::total_bytes(sizes, layout) > static_cast<std::int64_t>(bytes.size())) {
+    throw_damaged(file, name, "has sizes that do not fit its bytes");
+  }
+  for (std::int64_t i = 0; i < sizes.pages; ++i) {
+    if (!PageView(bytes.data() + i * layout.page_bytes, layout).valid()) {
+      throw_damaged(file, name, concat("has a broken page ", i));
+    }
+  }
+}
+
+void write_frozen_elastic(SectionSink& file, const std::string& prefix,
+                          std::span<const ElasticShard> shards, const PageLayout& layout,
+                          std::size_t tables, float inflation) {
+  const PageLayout frozen = frozen_layout(shards, layout);
+  save_value(file, prefix + "header",
+             FrozenHeader{.tables = static_cast<std::int64_t>(tables),
+                          .shards = static_cast<std::int64_t>(shards.size()),
+                          .page_bytes = frozen.page_bytes,
+                          .chunk = frozen.chunk,
+                          .chunks = frozen.chunks,
+                          .low = static_cast<std::int32_t>(frozen.low),
+                          .high = static_cast<std::int32_t>(frozen.high),
+                          .mixed = frozen.mixed ? 1 : 0,
+                          .exact = frozen.exact ? 1 : 0,
+                          .inflation = inflation});
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    write_shard(file, shard_name(prefix, i), shards[i], layout, frozen);
+  }
+}
+
+std::unique_ptr<FrozenEmbedding> open_elastic(const SectionSource& file,
+                                              const std::string& prefix) {
+  return std::make_unique<FrozenElastic>(file, prefix);
+}
+
+}  // namespace taut::embedding
