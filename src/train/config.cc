@@ -58,13 +58,7 @@ void check_ranges(const Config& c, const std::string& name) {
   require(c.data.shuffle_rows >= 0, "data.shuffle", "0 or more rows", c.data.shuffle_rows);
   require(c.model.winner_rate > 0 && c.model.winner_rate <= 1, "model.winner_rate", "in (0, 1]",
           c.model.winner_rate);
-  require(c.winners.from >= 0, "model.winner_from", "0 or more epochs", c.winners.from);
-  require(c.winners.ramp >= 0, "model.winner_ramp", "0 or more epochs", c.winners.ramp);
-  // What is evaluated and exported has the rate itself: training must get there.
-  const double reached = c.winners.from + c.winners.ramp;
-  require(reached <= static_cast<double>(std::max<std::int64_t>(c.train.epochs, 1)),
-          "model.winner_from + model.winner_ramp",
-          concat("at most train.epochs (", c.train.epochs, ")"), reached);
+  check_winner_schedule(name, c.winners, c.train.epochs);
   require(c.train.epochs >= 1, "train.epochs", "at least 1", c.train.epochs);
   require(c.train.batch_size >= 1 && c.train.batch_size <= (1 << 24), "train.batch_size",
           "in 1..16777216", c.train.batch_size);

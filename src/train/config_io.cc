@@ -187,4 +187,14 @@ Setting parse_setting(const std::string& setting) {
           .parsed = std::move(parsed)};
 }
 
+void check_winner_schedule(const std::string& name, const WinnerSchedule& winners,
+                           std::int64_t epochs) {
+  require_value(name, winners.from >= 0, "model.winner_from", "0 or more epochs", winners.from);
+  require_value(name, winners.ramp >= 0, "model.winner_ramp", "0 or more epochs", winners.ramp);
+  const double reached = winners.from + winners.ramp;
+  require_value(name, reached <= static_cast<double>(std::max<std::int64_t>(epochs, 1)),
+                "model.winner_from + model.winner_ramp",
+                concat("at most train.epochs (", epochs, ")"), reached);
+}
+
 }  // namespace taut::train

@@ -254,4 +254,9 @@ void require_value(const std::string& name, bool holds, std::string_view key,
   throw Error(ErrorKind::kConfig, concat(key, " must be ", wanted, ", got ", got), name);
 }
 
+/// Throws kConfig for a schedule of winners that does not end within the epochs: what is evaluated
+/// and exported has the last rate, so training must get there.
+void check_winner_schedule(const std::string& name, const WinnerSchedule& winners,
+                           std::int64_t epochs);
+
 }  // namespace taut::train

@@ -60,8 +60,7 @@ void check_ranges(const ImageConfig& c, const std::string& name) {
   for (const double rate : c.prune.maps) {
     require(rate > 0 && rate <= 1, "prune.maps", "in (0, 1]", rate);
   }
-  require(c.winners.from >= 0, "model.winner_from", "0 or more epochs", c.winners.from);
-  require(c.winners.ramp >= 0, "model.winner_ramp", "0 or more epochs", c.winners.ramp);
+  check_winner_schedule(name, c.winners, c.train.epochs);
   require(c.teacher.weight >= 0 && c.teacher.weight <= 1, "teacher.weight", "in [0, 1]",
           c.teacher.weight);
   require(c.teacher.temperature > 0, "teacher.temperature", "above 0", c.teacher.temperature);

@@ -73,6 +73,7 @@ TEST(ImageConfig, BadValuesNameKeyAndValue) {
            {"model.winner_rate=[0.5, 1.1]", "model.winner_rate must be in (0, 1], got 1.1"},
            {"model.winner_rate=\"much\"", "model.winner_rate"},
            {"model.unit=\"neurone\"", "neuron"},
+           {"model.winner_ramp=1000", "model.winner_from + model.winner_ramp must be at most"},
            {"prune.share=1.0", "prune.share must be in [0, 1), got 1"},
            {"prune.kind=\"outputs\"", "prune.maps"},
            {"train.schedule=\"cosin\"", "cosine"},
