@@ -123,7 +123,7 @@ ElasticEmbedding::ElasticEmbedding(const Options& options, std::shared_ptr<Threa
 }
 
 WidthRule ElasticEmbedding::rule_for(const PageLayout& layout) const {
-  return {layout, options_.beta, options_.precision_ratio, options_.hysteresis};
+  return {layout, resolved_beta(options_), options_.precision_ratio, options_.hysteresis};
 }
 
 void ElasticEmbedding::refresh_reader() {
@@ -223,6 +223,7 @@ void ElasticEmbedding::choose_load_threshold(const std::vector<RowState>& widest
   for (const ElasticShard& shard : shards_) {
     for (std::int64_t i = 0; i < shard.sizes().pages; ++i) room += shard.page(i).free_bytes();
   }
+  room *= 1.0 - options_.reserve;  // no page fills up to its last byte
   const auto fits = [&](int code) {
     rule_.set_threshold_code(code);
     double bytes = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <optional>
 
 #include "optimizer.h"
@@ -146,6 +147,21 @@ ElasticPlan plan_or_throw(const Options& options, const ElasticPlan* now) {
 }
 
 }  // namespace
+
+// Measured at a quarter and at a tenth of the full table (docs/embedding.md), in between along the
+// logarithm of the share.
+double resolved_beta(const Options& options) {
+  constexpr double kWide = 0.25;
+  constexpr double kWideBeta = 1.0;
+  constexpr double kTight = 0.1;
+  constexpr double kTightBeta = 2.0;
+  if (options.beta >= 0) return options.beta;
+  if (distinct_ids(options) == 0) return kTightBeta;
+  const double share =
+      static_cast<double>(options.budget.count) / static_cast<double>(full_bytes(options).count);
+  const double tightness = std::log(kWide / share) / std::log(kWide / kTight);
+  return std::lerp(kWideBeta, kTightBeta, std::clamp(tightness, 0.0, 1.0));
+}
 
 ElasticPlan plan_elastic(const Options& options) {
   return plan_or_throw(options, nullptr);

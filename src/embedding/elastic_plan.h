@@ -18,6 +18,10 @@ struct ElasticPlan {
   bool may_switch = false;  ///< from sketch to sampled when too many distinct ids come
 };
 
+/// beta as given, or chosen from the budget's share of the full table: 1 from a quarter up, 2 from
+/// a tenth down and where the distinct ids are not known.
+[[nodiscard]] double resolved_beta(const Options& options);
+
 /// Throws kConfig (an option that elastic does not have) or kBudget (naming the least).
 [[nodiscard]] ElasticPlan plan_elastic(const Options& options);
 
@@ -25,7 +29,7 @@ struct ElasticPlan {
 /// the same keys' bits at most. Throws kBudget.
 [[nodiscard]] ElasticPlan replan_elastic(const Options& options, const ElasticPlan& now);
 
-/// A sketch is worth its bytes while it has this share of a counter for each distinct id.
-inline constexpr double kLeastCountersPerId = 0.5;
+/// A sketch is worth its bytes while it has so many counters for each distinct id.
+inline constexpr double kLeastCountersPerId = 1.0;
 
 }  // namespace taut::embedding

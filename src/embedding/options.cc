@@ -126,7 +126,7 @@ void check_options(const Options& options) {
   require(options.budget.count >= 0, "budget", "0 bytes or more", options.budget.count);
   require(options.cold_share <= 0.9, "cold_share", "at most 0.9 (negative: chosen)",
           options.cold_share);
-  require(within(options.beta, 0, 16), "beta", "from 0 to 16", options.beta);
+  require(options.beta <= 16, "beta", "at most 16 (negative: chosen)", options.beta);
   require(options.decay > 0 && options.decay <= 1, "decay", "above 0, at most 1", options.decay);
   require(options.period >= 1, "period", "1 step or more", options.period);
   require(positive(options.learning_rate), "learning_rate", "above 0", options.learning_rate);

@@ -153,12 +153,36 @@ TEST(Elastic, AdmissionChangesToSamplingWhenTooManyIdsCome) {
 
 TEST(Elastic, DistinctIdsThatAreKnownDecideTheAdmission) {
   Options options = make_options("elastic", {.tables = 1}, 100000);
-  options.tables[0].distinct_ids = 5000;
+  options.tables[0].distinct_ids = 4900;  // less than a twentieth of the bytes
   EXPECT_TRUE(plan_elastic(options).sketch);
-  options.tables[0].distinct_ids = 500000;
+  options.tables[0].distinct_ids = 5100;
   EXPECT_FALSE(plan_elastic(options).sketch);
   options.admission = Admission::kSketch;
   EXPECT_TRUE(plan_elastic(options).sketch);
+}
+
+TEST(Elastic, BetaFollowsTheBudgetWhereItIsNotGiven) {
+  Options options = make_options("elastic", {.tables = 2, .dim = 16}, 0);
+  options.budget = Bytes{68 * 2000};
+  EXPECT_EQ(resolved_beta(options), 2.0) << "distinct ids are not known";
+  options.tables[0].distinct_ids = 1000;
+  EXPECT_EQ(resolved_beta(options), 2.0) << "those of one table";
+  options.tables[1].distinct_ids = 1000;
+  EXPECT_EQ(resolved_beta(options), 1.0);
+  options.budget = Bytes{68 * 500};  // a quarter
+  EXPECT_NEAR(resolved_beta(options), 1.0, 1e-9);
+  double before = 1.0;
+  for (std::int64_t rows = 499; rows > 200; --rows) {
+    options.budget = Bytes{68 * rows};
+    EXPECT_GT(resolved_beta(options), before);
+    before = resolved_beta(options);
+  }
+  options.budget = Bytes{68 * 200};  // a tenth
+  EXPECT_NEAR(resolved_beta(options), 2.0, 1e-9);
+  options.budget = Bytes{68 * 2};
+  EXPECT_EQ(resolved_beta(options), 2.0);
+  options.beta = 0;
+  EXPECT_EQ(resolved_beta(options), 0.0);
 }
 
 TEST(Elastic, PlansFitEveryBudgetAndDimension) {

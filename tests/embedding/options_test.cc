@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "support.h"
 
 namespace taut::embedding {
@@ -56,7 +58,8 @@ TEST(Options, ValuesOutOfRangeAreErrorsThatNameTheKeyAndTheValue) {
   expect_bad("chunk", "2", [](Options& o) { o.dim = 512, o.chunk = 2; });
   expect_bad("tables", "0", [](Options& o) { o.tables.clear(); });
   expect_bad("cold_share", "0.95", [](Options& o) { o.cold_share = 0.95; });
-  expect_bad("beta", "-1", [](Options& o) { o.beta = -1; });
+  expect_bad("beta", "17", [](Options& o) { o.beta = 17; });
+  expect_bad("beta", "nan", [](Options& o) { o.beta = NAN; });
   expect_bad("decay", "0", [](Options& o) { o.decay = 0; });
   expect_bad("decay", "1.5", [](Options& o) { o.decay = 1.5; });
   expect_bad("period", "0", [](Options& o) { o.period = 0; });

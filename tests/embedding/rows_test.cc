@@ -97,10 +97,11 @@ TEST_P(EveryMethodWithRows, LoadedIntoAnotherGivesTheSameLookupsToRounding) {
   const auto embedding = trained();
   const Rows rows = dump(*embedding);
   {
-    // Pages of the same size are full of the same rows, but not in the order they came to be.
+    // Pages of the same size are full of the same rows, but not in the order they came to be, and
+    // rows that had fallen below the line since they came are not worth holding again.
     auto same = make_ready(options(), 1, shape_);
     const LoadedRows loaded = same->load_rows(rows);
-    EXPECT_LE(loaded.left_out, static_cast<std::int64_t>(rows.size()) / 30);
+    EXPECT_LE(loaded.left_out, static_cast<std::int64_t>(rows.size()) / 12);
     EXPECT_EQ(loaded.held + loaded.left_out, static_cast<std::int64_t>(rows.size()));
   }
   Options more = options();
