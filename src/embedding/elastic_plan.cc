@@ -154,7 +154,7 @@ double resolved_beta(const Options& options) {
   constexpr double kWide = 0.25;
   constexpr double kWideBeta = 1.0;
   constexpr double kTight = 0.1;
-  constexpr double kTightBeta = 2.0;
+  constexpr double kTightBeta = 2.5;
   if (options.beta >= 0) return options.beta;
   if (distinct_ids(options) == 0) return kTightBeta;
   const double share =

@@ -164,9 +164,9 @@ TEST(Elastic, DistinctIdsThatAreKnownDecideTheAdmission) {
 TEST(Elastic, BetaFollowsTheBudgetWhereItIsNotGiven) {
   Options options = make_options("elastic", {.tables = 2, .dim = 16}, 0);
   options.budget = Bytes{68 * 2000};
-  EXPECT_EQ(resolved_beta(options), 2.0) << "distinct ids are not known";
+  EXPECT_EQ(resolved_beta(options), 2.5) << "distinct ids are not known";
   options.tables[0].distinct_ids = 1000;
-  EXPECT_EQ(resolved_beta(options), 2.0) << "those of one table";
+  EXPECT_EQ(resolved_beta(options), 2.5) << "those of one table";
   options.tables[1].distinct_ids = 1000;
   EXPECT_EQ(resolved_beta(options), 1.0);
   options.budget = Bytes{68 * 500};  // a quarter
@@ -178,9 +178,9 @@ TEST(Elastic, BetaFollowsTheBudgetWhereItIsNotGiven) {
     before = resolved_beta(options);
   }
   options.budget = Bytes{68 * 200};  // a tenth
-  EXPECT_NEAR(resolved_beta(options), 2.0, 1e-9);
+  EXPECT_NEAR(resolved_beta(options), 2.5, 1e-9);
   options.budget = Bytes{68 * 2};
-  EXPECT_EQ(resolved_beta(options), 2.0);
+  EXPECT_EQ(resolved_beta(options), 2.5);
   options.beta = 0;
   EXPECT_EQ(resolved_beta(options), 0.0);
 }

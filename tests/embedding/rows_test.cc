@@ -107,7 +107,7 @@ TEST_P(EveryMethodWithRows, LoadedIntoAnotherGivesTheSameLookupsToRounding) {
   Options more = options();
   const bool pages =
       GetParam().method == "elastic" || GetParam().method == "row" || GetParam().method == "cafe";
-  if (pages) more.budget.count += more.budget.count / 8;
+  if (pages) more.budget.count += more.budget.count / 6;
   auto other = make_ready(more, 1, shape_);
   const LoadedRows loaded = other->load_rows(rows);
   EXPECT_EQ(loaded.left_out, 0);
@@ -268,7 +268,7 @@ TEST_F(DenseWeight, OfTenTimesTheBudgetKeepsTheLargestRowsWithinIt) {
       best_squares += weight_[i] * weight_[i];
     }
     if (method == "elastic") {
-      EXPECT_GT(kept_squares, 0.3 * best_squares);
+      EXPECT_GT(kept_squares, 0.25 * best_squares);
     }
     const double mean_id =
         std::accumulate(rows.ids.begin(), rows.ids.end(), 0.0) / static_cast<double>(rows.size());
