@@ -194,6 +194,15 @@ class ShardAlone : public testing::Test {
                      .high = Storage::kInt16,
                      .mixed = true,
                      .exact = false};
+  [[nodiscard]] StepContext context_of(const WidthRule& rule) const {
+    return {.seed = 1,
+            .optimizer = &optimizer_,
+            .initial_accumulator = 0.2f,
+            .epsilon = 1e-8f,
+            .bound = 0.25f,
+            .rule = &rule};
+  }
+
   RowOptimizer optimizer_ = make_optimizer(Optimizer::kRowwiseAdagrad);
 };
 
@@ -220,12 +229,7 @@ TEST_F(ShardAlone, DistinctKeysAreEstimatedWithinAFifth) {
   sizes.registers = 256;  // standard error 6.5 %
   sizes.granule_bits = ShardSizes::bits_for(4);
   WidthRule rule(layout_, 2.0, 64.0, 0.2);
-  const StepContext context{.seed = 1,
-                            .optimizer = &optimizer_,
-                            .initial_accumulator = 0.2f,
-                            .epsilon = 1e-8f,
-                            .bound = 0.25f,
-                            .rule = &rule};
+  const StepContext context = context_of(rule);
   for (const int count : {10, 100, 1000, 20000}) {
     ElasticShard shard(sizes, &layout_, nullptr, 1);
     const std::vector<float> gradient(16, 0.01f);
@@ -244,12 +248,7 @@ TEST_F(ShardAlone, SampledAdmissionLetsRowsInInProportionToTheirGradient) {
   sizes.granule_bits = ShardSizes::bits_for(sizes.pages);
   WidthRule rule(layout_, 2.0, 64.0, 0.2);
   rule.set_threshold_code(ImportanceCode::floor(1.0f));
-  const StepContext context{.seed = 1,
-                            .optimizer = &optimizer_,
-                            .initial_accumulator = 0.2f,
-                            .epsilon = 1e-8f,
-                            .bound = 0.25f,
-                            .rule = &rule};
+  const StepContext context = context_of(rule);
   for (const double share : {0.05, 0.3, 0.9}) {
     ElasticShard shard(sizes, &layout_, nullptr, 1);
     const std::vector<float> gradient(
@@ -304,12 +303,7 @@ TEST_F(ShardAlone, DeflatingDividesImportances) {
   sizes.pages = 4;
   sizes.granule_bits = ShardSizes::bits_for(4);
   WidthRule rule(layout_, 2.0, 64.0, 0.2);
-  const StepContext context{.seed = 1,
-                            .optimizer = &optimizer_,
-                            .initial_accumulator = 0.2f,
-                            .epsilon = 1e-8f,
-                            .bound = 0.25f,
-                            .rule = &rule};
+  const StepContext context = context_of(rule);
   ElasticShard shard(sizes, &layout_, nullptr, 1);
   const std::vector<float> gradient(16, 2.0f);
   shard.update(mix64(1), gradient.data(), context);
