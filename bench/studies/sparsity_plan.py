@@ -60,6 +60,10 @@ def from_scratch(variant: Variant, epochs: int, ramp: int) -> Variant:
 
 PRUNED = (("prune.share", "0.8"), ("prune.ramp", "2"))
 INT8 = (("quantize.mode", "train"), ("quantize.from", "2"))
+# All at once asks for more than five epochs.
+COMBINED_LONGER = "position 0.3, 80 % pruned, int8, 12 epochs"
+PRUNED_SLOWLY = (("prune.share", "0.8"), ("prune.ramp", "5"), ("train.epochs", "12"))
+INT8_LATER = (("quantize.mode", "train"), ("quantize.from", "5"))
 BY_LAYER = (("model.unit", "position"), ("model.winner_rate", "[0.3, 0.2, 0.2, 0.12, 0.12]"))
 
 
@@ -143,6 +147,7 @@ def cifar_vgg(everything: bool) -> Network:
             winners("element", 0.15),
             Variant("0.55 of the width", (("model.width", "0.55"),), fine_tuned=False),
             from_scratch(position, 24 if everything else 16, 8),
+            Variant(COMBINED_LONGER, position.settings + PRUNED_SLOWLY + INT8_LATER),
             *more,
         ),
         seconds=330,
@@ -153,6 +158,7 @@ def cifar_vgg(everything: bool) -> Network:
             Goal("element 0.3", 0.5),
             Goal("position, rates by layer", 1.0),
             Goal("position 0.3, 80 % pruned, int8", 1.0),
+            Goal(COMBINED_LONGER, 1.0),
         ),
     )
 
