@@ -18,8 +18,8 @@ struct ElasticPlan {
   bool may_switch = false;  ///< from sketch to sampled when too many distinct ids come
 };
 
-/// beta as given, or chosen from the budget's share of the full table: 1 from a quarter up, 2.5 from
-/// a tenth down and where the distinct ids are not known.
+/// beta as given, or chosen from the budget's share of the full table: 1 from a quarter up, 2.5
+/// from a tenth down and where the distinct ids are not known.
 [[nodiscard]] double resolved_beta(const Options& options);
 
 /// Throws kConfig (an option that elastic does not have) or kBudget (naming the least).

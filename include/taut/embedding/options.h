@@ -63,8 +63,8 @@ struct Options {
   double cold_share = -1.0;
   /// Values per chunk: even, at most 32 chunks a row; 0: the shortest that gives at most 32.
   int chunk = 0;
-  /// The k-th chunk of a row is worth importance * k^-beta, beta from 0 to 16; negative: chosen from
-  /// the budget, the larger the tighter.
+  /// The k-th chunk of a row is worth importance * k^-beta, beta from 0 to 16; negative: chosen
+  /// from the budget, the larger the tighter.
   double beta = -1.0;
   /// Importance is multiplied by this at each rebalance; 1 on shuffled data.
   double decay = 1.0;
