@@ -33,7 +33,7 @@ int bare_bytes(const PageView& page, const PageLayout& bare) {
 
 // The layout of the read-only form: pages as small as the fullest one lets them be.
 PageLayout frozen_layout(std::span<const ElasticShard> shards, const PageLayout& layout) {
-  if (!layout.value_state && !layout.row_state) return layout;
+  if (!layout.has_state()) return layout;
   PageLayout bare = layout.without_state();
   bare.page_bytes = bare.least_page_bytes();
   for (const ElasticShard& shard : shards) {
@@ -63,7 +63,7 @@ void write_shard(SectionSink& file, const std::string& name, const ElasticShard&
   sizes.sketch_counters = 0;
   sizes.registers = 0;
   save_value(file, name + "/sizes", sizes);
-  if (frozen.page_bytes == layout.page_bytes && !layout.value_state && !layout.row_state) {
+  if (!layout.has_state()) {
     file.add_array(name, shard.bytes().first(
                              static_cast<std::size_t>(ElasticShard::total_bytes(sizes, layout))));
     return;

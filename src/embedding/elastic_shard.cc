@@ -404,9 +404,7 @@ void ElasticShard::step(Page page, int row, float* values, int size, bool enteri
                         const StepContext& context, RowRandom& random) noexcept {
   const RowOptimizer& optimizer = *context.optimizer;
   if (!layout_->value_state) {
-    const float rate = optimizer.kind() == Optimizer::kSgd ? optimizer.learning_rate()
-                                                           : optimizer.rowwise_rate(importance);
-    optimizer.descend(values, gradient, size, rate);
+    optimizer.descend(values, gradient, size, optimizer.common_rate(importance));
     return;
   }
   start_sums(page, row, entering ? 0 : size, std::max(importance - q, 0.0f), context, random);

@@ -36,7 +36,11 @@ class RowOptimizer {
   /// lies elsewhere.
   void descend(float* values, const float* gradient, int size, float rate) const noexcept;
   [[nodiscard]] Optimizer kind() const noexcept { return kind_; }
-  [[nodiscard]] float learning_rate() const noexcept { return learning_rate_; }
+  /// The rate of a step in one direction for all: SGD's, or row-wise Adagrad's for a sum of mean
+  /// squares that lies elsewhere.
+  [[nodiscard]] float common_rate(float accumulated) const noexcept {
+    return kind_ == Optimizer::kSgd ? learning_rate_ : rowwise_rate(accumulated);
+  }
   /// Row-wise Adagrad's factor of the gradient for a sum of mean squares.
   [[nodiscard]] float rowwise_rate(float accumulated) const noexcept;
 

@@ -73,7 +73,9 @@ struct PageLayout {
   [[nodiscard]] int record_bytes() const noexcept {
     return row_state_at() + (row_state ? kStateBytes : 0) + (exact ? 8 : 0);
   }
-  /// The same rows without what only the optimizer needs.
+  /// Rows hold what only the optimizer needs.
+  [[nodiscard]] bool has_state() const noexcept { return value_state || row_state; }
+  /// The same rows without it.
   [[nodiscard]] PageLayout without_state() const noexcept {
     PageLayout bare = *this;
     bare.value_state = false;
