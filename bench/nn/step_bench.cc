@@ -17,7 +17,7 @@ namespace taut::nn {
 namespace {
 
 constexpr std::int64_t kBatch = 128;
-constexpr ImageShape kImage{3, 32, 32};
+constexpr Shape kImage{3, 32, 32};
 
 struct Images {
   Images() {

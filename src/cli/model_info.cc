@@ -83,7 +83,7 @@ Outcome model_info(const std::string& name, const Globals& globals) {
                                {"words", edge.words},
                                {"raw_words", edge.raw_words}});
   }
-  for (const graph::Table& table : graph.tables()) {
+  for (const graph::GraphTable& table : graph.tables()) {
     result["tables"].push_back({{"name", table.name}, {"rows", table.rows}, {"dim", table.dim}});
   }
   if (!globals.json) print(graph);

@@ -39,7 +39,7 @@ std::string_view to_string(NodeKind kind) noexcept {
 }
 
 Graph::Graph(std::string name, std::vector<Node> nodes, std::vector<Edge> edges,
-             std::vector<Table> tables)
+             std::vector<GraphTable> tables)
     : name_(std::move(name)),
       nodes_(std::move(nodes)),
       edges_(std::move(edges)),
@@ -93,7 +93,7 @@ void Graph::check_nodes() const {
                              "at least 1", concat(std::min(edge.words, edge.raw_words)));
     }
   }
-  for (const Table& table : tables_) {
+  for (const GraphTable& table : tables_) {
     if (table.rows < 1 || table.dim < 1) {
       throw_invalid_argument("table " + table.name, "at least 1 row and 1 column",
                              concat(table.rows, " x ", table.dim));
@@ -153,7 +153,7 @@ void Graph::sort_topologically() {
   }
   nodes_ = std::move(sorted);
   for (Edge& edge : edges_) edge = {place[edge.from], place[edge.to], edge.words, edge.raw_words};
-  for (Table& table : tables_) table.node = place[table.node];
+  for (GraphTable& table : tables_) table.node = place[table.node];
   std::sort(edges_.begin(), edges_.end(), [](const Edge& a, const Edge& b) {
     return std::pair(a.to, a.from) < std::pair(b.to, b.from);
   });
@@ -190,7 +190,7 @@ std::int64_t Graph::input_macs() const noexcept {
 }
 std::int64_t Graph::table_words() const noexcept {
   std::int64_t words = 0;
-  for (const Table& table : tables_) words += table.rows * table.dim;
+  for (const GraphTable& table : tables_) words += table.rows * table.dim;
   return words;
 }
 

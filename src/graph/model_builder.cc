@@ -37,13 +37,13 @@ std::int64_t product(const std::string& layer, std::initializer_list<std::int64_
 std::int64_t window_output(const std::string& layer, std::int64_t in, const Window& window) {
   checked(layer, "kernel", window.kernel, 1);
   checked(layer, "stride", window.stride, 1);
-  checked(layer, "pad", window.pad, 0);
-  const std::int64_t padded = in + 2 * window.pad;
+  checked(layer, "pad", window.padding, 0);
+  const std::int64_t padded = in + 2 * window.padding;
   if (padded < window.kernel) {
     throw_invalid_argument(concat("layer ", layer, ": kernel"),
                            concat("at most the padded input of ", padded), concat(window.kernel));
   }
-  return (padded - window.kernel) / window.stride + 1;
+  return windowed_side(in, window);
 }
 
 int halvings(std::int64_t channels) {
@@ -73,7 +73,7 @@ int ModelBuilder::append(Node node, std::span<const Tensor> operands) {
   const int index = static_cast<int>(nodes_.size());
   for (const Tensor& operand : operands) {
     if (operand.node >= 0) {
-      edges_.push_back({operand.node, index, operand.shape.words(), operand.raw_words});
+      edges_.push_back({operand.node, index, operand.shape.size(), operand.raw_words});
     }
   }
   nodes_.push_back(std::move(node));
@@ -82,13 +82,13 @@ int ModelBuilder::append(Node node, std::span<const Tensor> operands) {
 
 Tensor ModelBuilder::weighted(Node node, const Tensor& in, const Shape& out) {
   node.kind = NodeKind::kWeighted;
-  node.in_words = in.shape.words();
+  node.in_words = in.shape.size();
   node.stored_words = node.in_words;
   node.raw_words = product(node.name, {out.channels, out.height, out.width});
   node.out_words = node.raw_words;
   node.macs = product(node.name, {node.weights, out.height, out.width});
   const int index = append(std::move(node), {&in, 1});
-  return {index, out, out.words()};
+  return {index, out, out.size()};
 }
 
 Tensor ModelBuilder::conv(const std::string& name, const Tensor& in, std::int64_t out_channels,
@@ -118,9 +118,9 @@ Tensor ModelBuilder::conv(const std::string& name, const Tensor& in, std::int64_
 Tensor ModelBuilder::fc(const std::string& name, const Tensor& in, std::int64_t out) {
   checked(name, "out", out, 1);
   Node node{.name = name, .op = "fc"};
-  node.in_channels = in.shape.words();
+  node.in_channels = in.shape.size();
   node.out_channels = out;
-  node.weights = product(name, {in.shape.words(), out});
+  node.weights = product(name, {in.shape.size(), out});
   node.input_macs = node.weights;
   return weighted(std::move(node), in, {out, 1, 1});
 }
@@ -150,7 +150,7 @@ Tensor ModelBuilder::global_pool(const std::string& name, const Tensor& in) {
   Node node{.name = name, .op = "pool", .kind = NodeKind::kElementwise};
   node.in_channels = node.out_channels = in.shape.channels;
   node.channel_levels = halvings(in.shape.channels);
-  node.in_words = in.shape.words();
+  node.in_words = in.shape.size();
   node.out_words = node.raw_words = in.shape.channels;
   const int index = append(std::move(node), {&in, 1});
   return {index, {in.shape.channels, 1, 1}, in.shape.channels};
@@ -167,12 +167,12 @@ Tensor ModelBuilder::add(const std::string& name, std::span<const Tensor> operan
       throw_invalid_argument("layer " + name + ": operand", "of shape " + shape_text(shape),
                              shape_text(operand.shape));
     }
-    node.in_words += operand.shape.words();
+    node.in_words += operand.shape.size();
   }
   node.in_channels = node.out_channels = shape.channels;
   node.channel_levels = halvings(shape.channels);
-  node.out_words = node.raw_words = shape.words();
-  return {append(std::move(node), operands), shape, shape.words()};
+  node.out_words = node.raw_words = shape.size();
+  return {append(std::move(node), operands), shape, shape.size()};
 }
 
 Tensor ModelBuilder::concatenate(const std::string& name, std::span<const Tensor> operands) {
@@ -192,8 +192,8 @@ Tensor ModelBuilder::concatenate(const std::string& name, std::span<const Tensor
   Node node{.name = name, .op = "concat", .kind = NodeKind::kElementwise};
   node.in_channels = node.out_channels = out.channels;
   node.channel_levels = levels;  // every operand is cut alike, so the narrowest limits
-  node.in_words = node.out_words = node.raw_words = out.words();
-  return {append(std::move(node), operands), out, out.words()};
+  node.in_words = node.out_words = node.raw_words = out.size();
+  return {append(std::move(node), operands), out, out.size()};
 }
 
 Tensor ModelBuilder::attention(const std::string& name, const Tensor& qkv, std::int64_t heads) {
@@ -208,19 +208,19 @@ Tensor ModelBuilder::attention(const std::string& name, const Tensor& qkv, std::
   Node node{.name = name, .op = "attention", .kind = NodeKind::kElementwise};
   node.in_channels = node.out_channels = out.channels;
   node.channel_levels = whole_halvings(heads);
-  node.in_words = node.stored_words = qkv.shape.words();
-  node.out_words = node.raw_words = out.words();
+  node.in_words = node.stored_words = qkv.shape.size();
+  node.out_words = node.raw_words = out.size();
   node.macs = node.input_macs = product(name, {2, tokens, tokens, out.channels});
-  return {append(std::move(node), {&qkv, 1}), out, out.words()};
+  return {append(std::move(node), {&qkv, 1}), out, out.size()};
 }
 
 Tensor ModelBuilder::batch_only(const std::string& name, const std::string& op,
                                 std::span<const Tensor> operands, Shape out) {
   Node node{.name = name, .op = op, .kind = NodeKind::kBatchOnly};
-  for (const Tensor& operand : operands) node.in_words += operand.shape.words();
+  for (const Tensor& operand : operands) node.in_words += operand.shape.size();
   node.out_words = node.raw_words = product(name, {out.channels, out.height, out.width});
   node.in_channels = node.out_channels = checked(name, "out", out.channels, 1);
-  return {append(std::move(node), operands), out, out.words()};
+  return {append(std::move(node), operands), out, out.size()};
 }
 
 void ModelBuilder::table(const std::string& name, const Tensor& reader, std::int64_t rows,
@@ -232,7 +232,7 @@ void ModelBuilder::table(const std::string& name, const Tensor& reader, std::int
 Graph ModelBuilder::finish(const Tensor& last) {
   if (last.node < 0) throw_invalid_argument("model " + name_, "at least one layer", "none");
   Node loss{.name = "loss", .op = "loss", .kind = NodeKind::kBatchOnly};
-  loss.in_words = last.shape.words();
+  loss.in_words = last.shape.size();
   append(std::move(loss), {&last, 1});
   // What a layer gives is what its readers read: pools belong to the layer before them.
   for (const Edge& edge : edges_) {

@@ -400,7 +400,7 @@ class OnnxModel {
   std::map<std::string, Value> values_;
   std::vector<Node> nodes_;
   std::vector<Edge> edges_;
-  std::vector<Table> tables_;
+  std::vector<GraphTable> tables_;
 };
 
 }  // namespace

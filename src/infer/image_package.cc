@@ -9,8 +9,8 @@ namespace taut::infer {
 namespace {
 
 using Json = nlohmann::json;
-using graph::ImageShape;
 using graph::Layer;
+using graph::Shape;
 
 constexpr const char* kMetadata = "metadata";
 constexpr const char* kMend = "export the run again";
@@ -27,11 +27,11 @@ void visit_arrays(const std::string& layer, Values& values, Visit&& visit) {
   visit("maps/" + layer, values.kept_maps);
 }
 
-Json to_json(const ImageShape& shape) {
+Json to_json(const Shape& shape) {
   return {{"channels", shape.channels}, {"height", shape.height}, {"width", shape.width}};
 }
 
-ImageShape shape_from(const Json& json) {
+Shape shape_from(const Json& json) {
   return {.channels = json.at("channels").get<std::int64_t>(),
           .height = json.at("height").get<std::int64_t>(),
           .width = json.at("width").get<std::int64_t>()};
@@ -41,9 +41,9 @@ Json to_json(const Layer& layer, const LayerValues& values) {
   return {{"name", layer.name},
           {"op", to_string(layer.op)},
           {"inputs", layer.inputs},
-          {"kernel", layer.kernel},
-          {"stride", layer.stride},
-          {"padding", layer.padding},
+          {"kernel", layer.window.kernel},
+          {"stride", layer.window.stride},
+          {"padding", layer.window.padding},
           {"groups", layer.groups},
           {"bias", layer.bias},
           {"in", to_json(layer.in)},
@@ -61,9 +61,9 @@ Layer layer_from(const Json& json) {
   if (!op) throw Error(ErrorKind::kFormat, concat("unknown op \"", name, "\" in ", layer.name));
   layer.op = *op;
   json.at("inputs").get_to(layer.inputs);
-  json.at("kernel").get_to(layer.kernel);
-  json.at("stride").get_to(layer.stride);
-  json.at("padding").get_to(layer.padding);
+  json.at("kernel").get_to(layer.window.kernel);
+  json.at("stride").get_to(layer.window.stride);
+  json.at("padding").get_to(layer.window.padding);
   json.at("groups").get_to(layer.groups);
   json.at("bias").get_to(layer.bias);
   layer.in = shape_from(json.at("in"));

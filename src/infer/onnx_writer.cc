@@ -42,7 +42,7 @@ class Writer {
       : model_(model), nodes_(kOperatorSet, TAUT_VERSION, model.network.name) {}
 
   onnx::ModelProto write(std::string_view facts) {
-    const graph::ImageShape& input = model_.network.input;
+    const graph::Shape& input = model_.network.input;
     onnx::GraphProto& graph = *nodes_.model().mutable_graph();
     OnnxNodes::describe(*graph.add_input(), kInput, {input.channels, input.height, input.width});
     for (std::size_t i = 0; i < model_.network.layers.size(); ++i) {
@@ -52,7 +52,7 @@ class Writer {
       made_.push_back(made);
     }
     nodes_.rename_last(kOutput);
-    const graph::ImageShape& out = model_.network.layers.back().out;
+    const graph::Shape& out = model_.network.layers.back().out;
     OnnxNodes::describe(*graph.add_output(), kOutput,
                         made_.back().planes
                             ? std::vector<std::int64_t>{out.channels, out.height, out.width}
@@ -93,9 +93,10 @@ class Writer {
         return flattened(x.name, layer.name);
       case Op::kAdd:
         return {nodes_.add("Add", {x.name, input(layer, 1).name}, {layer.name}), x.planes};
+      default:
+        throw Error(ErrorKind::kUnsupported, concat("layer ", layer.name, ": ", to_string(layer.op),
+                                                    " cannot be written as ONNX"));
     }
-    TAUT_ASSERT(false);
-    return {};
   }
 
   Tensor flattened(const std::string& x, const std::string& name) {
@@ -103,9 +104,9 @@ class Writer {
   }
 
   static std::vector<OnnxAttribute> window(const Layer& layer) {
-    const std::int64_t pad = layer.padding;
-    return {numbers("kernel_shape", {layer.kernel, layer.kernel}),
-            numbers("strides", {layer.stride, layer.stride}),
+    const std::int64_t pad = layer.window.padding;
+    return {numbers("kernel_shape", {layer.window.kernel, layer.window.kernel}),
+            numbers("strides", {layer.window.stride, layer.window.stride}),
             numbers("pads", {pad, pad, pad, pad})};
   }
 

@@ -36,7 +36,7 @@ void check_rates(const std::vector<double>& rates, std::size_t sites) {
 }
 
 // A unit that none of the maps or features at the sites has.
-void check_unit(const WinnerPolicy& policy, const NetworkSpec& spec) {
+void check_unit(const WinnerPolicy& policy, const Network& spec) {
   using sparsity::Unit;
   if (policy.rates.empty()) return;
   for (const int site : spec.winner_sites()) {
@@ -55,7 +55,7 @@ void check_unit(const WinnerPolicy& policy, const NetworkSpec& spec) {
   }
   const auto sites = spec.winner_sites();
   const bool maps = std::any_of(sites.begin(), sites.end(), [&](int site) {
-    const ImageShape& out = spec.layers[static_cast<std::size_t>(site)].out;
+    const Shape& out = spec.layers[static_cast<std::size_t>(site)].out;
     return out.height * out.width > 1;
   });
   if (!maps && (policy.unit == Unit::kChannel || policy.unit == Unit::kPosition)) {
@@ -95,7 +95,7 @@ std::unique_ptr<torch::optim::Optimizer> make_optimizer(
 
 // Two groups: weights that decay, and the rest.
 std::vector<torch::optim::OptimizerParamGroup> groups_of(const ImageNetworkOptions& o,
-                                                         const NetworkSpec& spec,
+                                                         const Network& spec,
                                                          const NetworkValues& values) {
   std::vector<Tensor> decaying;
   std::vector<Tensor> others;
@@ -126,7 +126,7 @@ std::vector<torch::optim::OptimizerParamGroup> groups_of(const ImageNetworkOptio
 
 }  // namespace
 
-void check_options(const ImageNetworkOptions& o, const NetworkSpec& spec) {
+void check_options(const ImageNetworkOptions& o, const Network& spec) {
   check_rates(o.winners.rates, spec.winner_sites().size());
   require(o.winners.block >= 1, "model.block", "at least 1", o.winners.block);
   check_unit(o.winners, spec);
@@ -164,7 +164,7 @@ void ImageNetwork::Impl::enter_piece() {
 
 ImageNetwork::Impl::Piece ImageNetwork::Impl::cut(const ImageInput& input,
                                                   std::int64_t index) const {
-  const ImageShape& shape = options.input;
+  const Shape& shape = options.input;
   Piece piece;
   piece.begin = index * options.piece;
   piece.size = std::min(options.piece, input.size - piece.begin);
@@ -276,7 +276,7 @@ const ImageNetworkOptions& ImageNetwork::options() const noexcept {
   return impl_->options;
 }
 
-const NetworkSpec& ImageNetwork::spec() const noexcept {
+const Network& ImageNetwork::spec() const noexcept {
   return impl_->spec;
 }
 

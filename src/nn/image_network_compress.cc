@@ -23,7 +23,7 @@ Tensor mask_tensor(const sparsity::Mask& mask, at::IntArrayRef shape) {
 }
 
 // Whether what a layer reads can be below zero: not behind a ReLU, seen through pools.
-bool is_signed_input(const NetworkSpec& spec, const Layer& layer) {
+bool is_signed_input(const Network& spec, const Layer& layer) {
   int from = layer.inputs.front();
   while (from != kNetworkInput) {
     const Layer& source = spec.layers[static_cast<std::size_t>(from)];
@@ -48,7 +48,7 @@ double nonzero_share(const Tensor& x) {
 }
 
 // The convolution or linear layer whose channels a layer passes on, or kNetworkInput.
-int source_of_channels(const NetworkSpec& spec, int layer) {
+int source_of_channels(const Network& spec, int layer) {
   while (layer != kNetworkInput) {
     const Layer& here = spec.layers[static_cast<std::size_t>(layer)];
     if (here.op == Op::kConv || here.op == Op::kLinear) return layer;
@@ -121,7 +121,7 @@ void ImageNetwork::prune_maps(const std::vector<double>& rates, const ImageInput
 std::vector<LayerReport> ImageNetwork::report_layers(const ImageInput& images) const {
   impl_->check_input(images, /*labelled=*/false);
   const torch::NoGradGuard no_grad;
-  const NetworkSpec& spec = impl_->spec;
+  const Network& spec = impl_->spec;
   std::vector<LayerReport> all(spec.layers.size());
   ForwardOptions options = impl_->forward_options(/*training=*/false);
   options.codes = nullptr;
@@ -161,7 +161,7 @@ double ImageNetwork::pruned_share() const {
 void ImageNetwork::calibrate(const ImageInput& images, sparsity::Calibration calibration) {
   impl_->check_input(images, /*labelled=*/false);
   const torch::NoGradGuard no_grad;
-  const NetworkSpec& spec = impl_->spec;
+  const Network& spec = impl_->spec;
   std::vector<std::unique_ptr<sparsity::ActivationCalibrator>> seen(spec.layers.size());
   ForwardOptions options = impl_->forward_options(/*training=*/false);
   options.codes = nullptr;
@@ -208,7 +208,7 @@ std::vector<std::vector<float>> ImageNetwork::kept_maps() const {
 std::vector<SiteReport> ImageNetwork::report_sites(const ImageInput& images) const {
   impl_->check_input(images, /*labelled=*/false);
   const torch::NoGradGuard no_grad;
-  const NetworkSpec& spec = impl_->spec;
+  const Network& spec = impl_->spec;
   const bool whole_maps = impl_->options.winners.unit == sparsity::Unit::kChannel;
   std::vector<SiteReport> reports(spec.winner_sites().size());
   std::vector<sparsity::WinnerStatistics> statistics(reports.size());

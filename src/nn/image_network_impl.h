@@ -56,7 +56,7 @@ struct ImageNetwork::Impl {
   }
 
   ImageNetworkOptions options;
-  NetworkSpec spec;
+  Network spec;
   std::shared_ptr<ThreadPool> pool;
   NetworkValues values;
   NetworkValues average;

@@ -12,17 +12,14 @@
 namespace taut::nn {
 namespace {
 
-struct Window {
-  std::int64_t kernel;
-  std::int64_t stride = 1;
-  std::int64_t padding = 0;
-};
+using graph::Window;
+
 constexpr Window kHalving{.kernel = 2, .stride = 2};
 
 // Appends layers; what each method returns is the number of its last layer.
 class Builder {
  public:
-  Builder(std::string_view name, const ImageShape& input, double width) : width_(width) {
+  Builder(std::string_view name, const Shape& input, double width) : width_(width) {
     spec_.name = name;
     spec_.input = input;
   }
@@ -32,7 +29,7 @@ class Builder {
     const double wanted = static_cast<double>(channels) * width_;
     return std::max<std::int64_t>(4, static_cast<std::int64_t>(std::lround(wanted / 4)) * 4);
   }
-  [[nodiscard]] const ImageShape& shape(int layer) const {
+  [[nodiscard]] const Shape& shape(int layer) const {
     return layer == kNetworkInput ? spec_.input : spec_.layers[static_cast<std::size_t>(layer)].out;
   }
 
@@ -80,7 +77,7 @@ class Builder {
     return relu(conv_norm(from, scaled(channels), window));
   }
 
-  NetworkSpec finish() {
+  Network finish() {
     const std::vector<int> sites = spec_.winner_sites();
     for (std::size_t i = 0; i < sites.size(); ++i) {
       spec_.layers[static_cast<std::size_t>(sites[i])].winner_site = static_cast<int>(i);
@@ -100,9 +97,7 @@ class Builder {
 
   [[nodiscard]] Layer windowed(const std::string& name, Op op, int from, Window window) const {
     Layer layer = alike(name, op, from);
-    layer.kernel = window.kernel;
-    layer.stride = window.stride;
-    layer.padding = window.padding;
+    layer.window = window;
     const auto shrunk = [&](std::int64_t side) {
       if (side + 2 * window.padding < window.kernel) {
         throw Error(
@@ -111,7 +106,7 @@ class Builder {
                    spec_.input.width, ": a window of ", window.kernel, " meets a side of ", side),
             "model.kind", "choose another network, or a larger data.size");
       }
-      return graph::windowed_side(side, window.kernel, window.stride, window.padding);
+      return graph::windowed_side(side, window);
     };
     layer.out.height = shrunk(layer.in.height);
     layer.out.width = shrunk(layer.in.width);
@@ -126,7 +121,7 @@ class Builder {
     return static_cast<int>(spec_.layers.size()) - 1;
   }
 
-  NetworkSpec spec_;
+  Network spec_;
   double width_;
 };
 
@@ -344,8 +339,8 @@ std::span<const std::string> network_names() {
   return names;
 }
 
-NetworkSpec make_network(std::string_view name, const ImageShape& input, std::int64_t classes,
-                         double width) {
+Network make_network(std::string_view name, const Shape& input, std::int64_t classes,
+                     double width) {
   const auto found = std::find_if(entries().begin(), entries().end(),
                                   [&](const Entry& entry) { return entry.name == name; });
   if (found == entries().end()) {

@@ -16,7 +16,7 @@ using graph::kNormEpsilon;
 
 class Pass {
  public:
-  Pass(const NetworkSpec& spec, const NetworkValues& values, const ForwardOptions& options)
+  Pass(const Network& spec, const NetworkValues& values, const ForwardOptions& options)
       : spec_(spec), values_(values), options_(options) {}
 
   Tensor run(const Tensor& images) {
@@ -53,14 +53,17 @@ class Pass {
       case Op::kRelu6:
         return torch::clamp(x, 0, 6);
       case Op::kMaxPool:
-        return torch::max_pool2d(x, {layer.kernel, layer.kernel}, {layer.stride, layer.stride},
-                                 {layer.padding, layer.padding});
+        return torch::max_pool2d(x, {layer.window.kernel, layer.window.kernel},
+                                 {layer.window.stride, layer.window.stride},
+                                 {layer.window.padding, layer.window.padding});
       case Op::kGlobalMean:
         return x.mean({2, 3});
       case Op::kFlatten:
         return x.flatten(1);
       case Op::kAdd:
         return x + input(layer, 1);
+      default:
+        break;
     }
     TAUT_ASSERT(false);
     return {};
@@ -84,8 +87,8 @@ class Pass {
     if (layer.op == Op::kLinear) {
       return torch::linear(x.dim() > 2 ? x.flatten(1) : x, weight, cast_bias);
     }
-    return torch::conv2d(x, weight, cast_bias, {layer.stride, layer.stride},
-                         {layer.padding, layer.padding}, {1, 1}, layer.groups);
+    return torch::conv2d(x, weight, cast_bias, {layer.window.stride, layer.window.stride},
+                         {layer.window.padding, layer.window.padding}, {1, 1}, layer.groups);
   }
 
   Tensor normalized(std::size_t i, const Tensor& x) {
@@ -126,7 +129,7 @@ class Pass {
     return y;
   }
 
-  const NetworkSpec& spec_;
+  const Network& spec_;
   const NetworkValues& values_;
   const ForwardOptions& options_;
   Tensor images_;
@@ -140,7 +143,7 @@ double rate_of(const WinnerPolicy& policy, int site) {
   return policy.rates.size() == 1 ? policy.rates[0] : policy.rates[static_cast<std::size_t>(site)];
 }
 
-NetworkValues initial_values(const NetworkSpec& spec, std::uint64_t seed) {
+NetworkValues initial_values(const Network& spec, std::uint64_t seed) {
   at::Generator random = at::make_generator<at::CPUGeneratorImpl>(seed);
   const std::size_t count = spec.layers.size();
   NetworkValues values{.weights = std::vector<Tensor>(count),
@@ -173,8 +176,8 @@ NetworkValues initial_values(const NetworkSpec& spec, std::uint64_t seed) {
   return values;
 }
 
-torch::Tensor forward(const NetworkSpec& spec, const NetworkValues& values,
-                      const torch::Tensor& images, const ForwardOptions& options) {
+torch::Tensor forward(const Network& spec, const NetworkValues& values, const torch::Tensor& images,
+                      const ForwardOptions& options) {
   return Pass(spec, values, options).run(images);
 }
 

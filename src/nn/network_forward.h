@@ -20,11 +20,11 @@ struct NetworkValues {
 
 /// Kaiming-uniform convolutions and linear layers with biases as LibTorch's, normalizations of
 /// scale 1, all from the seed.
-[[nodiscard]] NetworkValues initial_values(const NetworkSpec& spec, std::uint64_t seed);
+[[nodiscard]] NetworkValues initial_values(const Network& spec, std::uint64_t seed);
 
 /// Visits every tensor there is as (name, tensor): "conv1.weight", "norm1.mean", ...
 template <typename Values, typename Visit>
-void visit_values(const NetworkSpec& spec, Values& values, Visit&& visit) {
+void visit_values(const Network& spec, Values& values, Visit&& visit) {
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
     const auto one = [&](const char* what, auto& tensors) {
       if (tensors[i].defined()) visit(spec.layers[i].name + "." + what, tensors[i]);
@@ -58,7 +58,7 @@ struct ForwardOptions {
 
 /// images [batch, channels, height, width], channel-last in memory -> logits [batch, classes] in
 /// fp32.
-[[nodiscard]] torch::Tensor forward(const NetworkSpec& spec, const NetworkValues& values,
+[[nodiscard]] torch::Tensor forward(const Network& spec, const NetworkValues& values,
                                     const torch::Tensor& images, const ForwardOptions& options);
 
 /// The rate of a site under a policy.

@@ -46,9 +46,9 @@ data::ImageSet read_set(const ImageDataConfig& config, const std::vector<std::st
     for (const std::string& row : images.bad_rows.first) log_warning("  " + row);
   }
   if (format == nullptr) return images;
-  const nn::ImageShape shape{images.channels, images.height, images.width};
+  const nn::Shape shape{images.channels, images.height, images.width};
   if (!(shape == format->shape)) {
-    const auto spelled = [](const nn::ImageShape& s) {
+    const auto spelled = [](const nn::Shape& s) {
       return concat(s.channels, "x", s.height, "x", s.width);
     };
     throw Error(

@@ -17,7 +17,7 @@ inline constexpr SnapshotKind kImageCheckpoint{.kind = "imgckpt", .version = 1};
 
 /// What the network reads and says.
 struct ImageFormat {
-  nn::ImageShape shape;
+  nn::Shape shape;
   std::int64_t classes = 0;
   std::vector<std::string> class_names;
   data::Normalization normalization;

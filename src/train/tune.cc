@@ -62,7 +62,7 @@ nn::ImageInput view_of(const data::ImageBatch& batch) {
   return {.size = batch.size, .pixels = batch.pixels, .labels = batch.labels};
 }
 
-bool has_maps(const nn::NetworkSpec& spec) {
+bool has_maps(const nn::Network& spec) {
   const std::vector<int> sites = spec.winner_sites();
   return std::any_of(sites.begin(), sites.end(), [&](int site) {
     return spec.layers[static_cast<std::size_t>(site)].out.is_map();
@@ -227,7 +227,7 @@ class Tuner {
   }
 
   [[nodiscard]] int site_read_by(const std::string& name) const {
-    const nn::NetworkSpec& spec = network().spec();
+    const nn::Network& spec = network().spec();
     const auto found = std::find_if(spec.layers.begin(), spec.layers.end(),
                                     [&](const nn::Layer& layer) { return layer.name == name; });
     return graph::site_read_by(spec, *found);
@@ -271,7 +271,7 @@ class Tuner {
 
   Json describe(Unit unit, const SearchProblem& problem, const SearchResult& found) {
     const std::vector<double> rates = rates_at(found.levels);
-    const nn::NetworkSpec& spec = network().spec();
+    const nn::Network& spec = network().spec();
     const std::vector<int> sites = spec.winner_sites();
     Json rows = Json::array();
     for (std::size_t s = 0; s < sites_; ++s) {

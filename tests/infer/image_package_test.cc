@@ -15,8 +15,8 @@
 namespace taut::infer {
 namespace {
 
-using graph::ImageShape;
 using graph::Op;
+using graph::Shape;
 using test::error_of;
 using test::IsError;
 using Json = nlohmann::json;
@@ -26,14 +26,14 @@ using Json = nlohmann::json;
 class ImagePackages : public ::testing::Test {
  protected:
   ImagePackages() {
-    const ImageShape image{.channels = 3, .height = 6, .width = 5};
-    const ImageShape maps{.channels = 4, .height = 3, .width = 3};
-    const ImageShape features{.channels = 4};
+    const Shape image{.channels = 3, .height = 6, .width = 5};
+    const Shape maps{.channels = 4, .height = 3, .width = 3};
+    const Shape features{.channels = 4};
     model_.network = {.name = "small", .input = image, .layers = {}};
     add("conv1", Op::kConv, image, maps);
-    model_.network.layers[0].kernel = 3;
-    model_.network.layers[0].stride = 2;
-    model_.network.layers[0].padding = 1;
+    model_.network.layers[0].window.kernel = 3;
+    model_.network.layers[0].window.stride = 2;
+    model_.network.layers[0].window.padding = 1;
     add("norm1", Op::kBatchNorm, maps, maps);
     add("relu1", Op::kRelu, maps, maps);
     model_.network.layers[2].winner_site = 0;
@@ -58,7 +58,7 @@ class ImagePackages : public ::testing::Test {
     model_.class_names = {"cat", "dog"};
   }
 
-  void add(const char* name, Op op, const ImageShape& in, const ImageShape& out) {
+  void add(const char* name, Op op, const Shape& in, const Shape& out) {
     graph::Layer layer;
     layer.name = name;
     layer.op = op;
@@ -118,7 +118,7 @@ TEST_F(ImagePackages, GiveBackWhatWasWritten) {
     EXPECT_EQ(layer.name, wanted.name);
     EXPECT_EQ(layer.op, wanted.op);
     EXPECT_EQ(layer.inputs, wanted.inputs);
-    EXPECT_EQ(layer.stride, wanted.stride);
+    EXPECT_EQ(layer.window.stride, wanted.window.stride);
     EXPECT_EQ(layer.out, wanted.out);
     EXPECT_EQ(layer.winner_site, wanted.winner_site);
     EXPECT_EQ(copied(read.values[i].weight), copied(model_.values[i].weight));

@@ -12,7 +12,7 @@ namespace {
 using test::error_of;
 using test::IsError;
 
-std::int64_t weights_and_biases(const NetworkSpec& spec) {
+std::int64_t weights_and_biases(const Network& spec) {
   std::int64_t count = 0;
   for (const Layer& layer : spec.layers) {
     const std::vector<std::int64_t> shape = weight_shape(layer);
@@ -24,7 +24,7 @@ std::int64_t weights_and_biases(const NetworkSpec& spec) {
   return count;
 }
 
-double work(const NetworkSpec& spec) {
+double work(const Network& spec) {
   double sum = 0;
   for (const Layer& layer : spec.layers) sum += multiply_adds(layer);
   return sum;
@@ -33,7 +33,7 @@ double work(const NetworkSpec& spec) {
 struct Published {
   const char* name;
   std::int64_t classes;
-  ImageShape input;
+  Shape input;
   std::int64_t parameters;
 };
 
@@ -43,14 +43,14 @@ class ZooSizes : public testing::TestWithParam<Published> {};
 // its convolutions, ResNet-20 a projection where the shape changes.
 TEST_P(ZooSizes, ParametersAreThePublishedOnes) {
   const Published& known = GetParam();
-  const NetworkSpec spec = make_network(known.name, known.input, known.classes);
+  const Network spec = make_network(known.name, known.input, known.classes);
   EXPECT_EQ(weights_and_biases(spec), known.parameters);
   EXPECT_EQ(spec.layers.back().out.channels, known.classes);
 }
 
-constexpr ImageShape kImageNet{3, 224, 224};
-constexpr ImageShape kDigits{1, 28, 28};
-constexpr ImageShape kSmall{3, 32, 32};
+constexpr Shape kImageNet{3, 224, 224};
+constexpr Shape kDigits{1, 28, 28};
+constexpr Shape kSmall{3, 32, 32};
 INSTANTIATE_TEST_SUITE_P(Networks, ZooSizes,
                          testing::Values(Published{"mlp", 10, kDigits, 266610},
                                          Published{"lenet", 10, kDigits, 61706},
@@ -75,8 +75,8 @@ TEST(Network, MultiplyAddsAreThePublishedOnes) {
 
 TEST(Network, EveryNameMakesANetworkWhoseLayersReadWhatIsBeforeThem) {
   for (const std::string& name : network_names()) {
-    const ImageShape input = name == "alexnet" ? kImageNet : ImageShape{3, 64, 64};
-    const NetworkSpec spec = make_network(name, input, 10);
+    const Shape input = name == "alexnet" ? kImageNet : Shape{3, 64, 64};
+    const Network spec = make_network(name, input, 10);
     for (std::size_t i = 0; i < spec.layers.size(); ++i) {
       for (const int from : spec.layers[i].inputs) {
         EXPECT_GE(from, kNetworkInput) << name;
@@ -87,7 +87,7 @@ TEST(Network, EveryNameMakesANetworkWhoseLayersReadWhatIsBeforeThem) {
 }
 
 TEST(Network, WinnersAreChosenBehindAPoolThatFollowsAnActivation) {
-  const NetworkSpec spec = make_network("vgg-small", kSmall, 10);
+  const Network spec = make_network("vgg-small", kSmall, 10);
   std::vector<std::string> names;
   for (const int site : spec.winner_sites()) {
     names.push_back(spec.layers[static_cast<std::size_t>(site)].name);
@@ -96,7 +96,7 @@ TEST(Network, WinnersAreChosenBehindAPoolThatFollowsAnActivation) {
 }
 
 TEST(Network, WidthScalesHiddenChannelsAlone) {
-  const NetworkSpec spec = make_network("vgg-small", kSmall, 10, 0.5);
+  const Network spec = make_network("vgg-small", kSmall, 10, 0.5);
   EXPECT_EQ(spec.layers.front().out.channels, 16);
   EXPECT_EQ(spec.layers.back().out.channels, 10);
 }

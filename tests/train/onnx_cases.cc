@@ -28,7 +28,7 @@ constexpr std::int64_t kSteps = 3;
 struct Case {
   std::string name;
   std::string kind;
-  nn::ImageShape input{.channels = 3, .height = 32, .width = 32};
+  nn::Shape input{.channels = 3, .height = 32, .width = 32};
   double width = 0.5;
   nn::WinnerPolicy winners{};
   bool quantized = false;
@@ -43,7 +43,7 @@ void write_values(const std::string& path, std::span<const T> values) {
   write_file(path, {reinterpret_cast<const char*>(values.data()), values.size_bytes()});
 }
 
-std::vector<float> channels_first(const std::vector<float>& pixels, const nn::ImageShape& shape) {
+std::vector<float> channels_first(const std::vector<float>& pixels, const nn::Shape& shape) {
   std::vector<float> planes(pixels.size());
   const std::int64_t positions = shape.height * shape.width;
   for (std::size_t i = 0; i < pixels.size(); ++i) {
@@ -65,7 +65,7 @@ class Folder {
            const std::vector<float>& images, const std::vector<float>& outputs, bool exact) {
     const std::string file = path_ + "/" + name;
     const infer::OnnxContents onnx = infer::write_onnx(file + ".onnx", model, "{}");
-    const graph::ImageShape& in = model.network.input;
+    const graph::Shape& in = model.network.input;
     write_values<float>(file + ".images", images);
     write_values<float>(file + ".outputs", outputs);
     cases_.push_back({{"name", name},
@@ -111,7 +111,7 @@ void add_trained(Folder& folder, const Case& one) {
 
 // Winners alone, on small whole numbers of either sign with many equals and zeros: the very same
 // values must come out, ties by the lower index.
-void add_ties(Folder& folder, Unit unit, Score score, double rate, const graph::ImageShape& shape) {
+void add_ties(Folder& folder, Unit unit, Score score, double rate, const graph::Shape& shape) {
   graph::Layer layer;
   layer.name = "passed";
   layer.op = graph::Op::kConv;
@@ -144,7 +144,7 @@ void add_ties(Folder& folder, Unit unit, Score score, double rate, const graph::
 }
 
 std::vector<Case> trained_cases() {
-  const nn::ImageShape grey{.channels = 1, .height = 28, .width = 28};
+  const nn::Shape grey{.channels = 1, .height = 28, .width = 28};
   std::vector<Case> cases = {
       {.name = "mlp-neuron", .kind = "mlp", .input = grey, .winners = {{0.3}, Unit::kNeuron}},
       {.name = "mlp-block",
@@ -198,8 +198,8 @@ std::vector<Case> trained_cases() {
 void write_all(const std::string& path) {
   Folder folder(path);
   for (const Case& one : trained_cases()) add_trained(folder, one);
-  const graph::ImageShape map{.channels = 12, .height = 3, .width = 5};
-  const graph::ImageShape features{.channels = 12};
+  const graph::Shape map{.channels = 12, .height = 3, .width = 5};
+  const graph::Shape features{.channels = 12};
   for (const double rate : {0.01, 0.25, 0.7}) {
     add_ties(folder, Unit::kNeuron, Score::kMeanMagnitude, rate, features);
     add_ties(folder, Unit::kPosition, Score::kMeanMagnitude, rate, map);

@@ -53,11 +53,12 @@ struct Edge {
 
 /// An embedding table whose pooled rows enter the graph at a batch-only node. Held whole by one
 /// accelerator; its rows travel by an all-to-all.
-struct Table {
+struct GraphTable {
   std::string name;
   int node = 0;  ///< the node that reads the pooled rows
   std::int64_t rows = 0;
-  std::int64_t dim = 0;  ///< words of a row
+  std::int64_t dim = 0;    ///< words of a row
+  std::int64_t bytes = 0;  ///< what it really holds; 0: every row whole
 };
 
 /// A checked, immutable model. Nodes are in an order in which every edge goes from a lower to a
@@ -70,12 +71,12 @@ class Graph {
   /// (its nodes named), a second node that nobody reads ("a branch that never joins").
   /// Two edges between the same nodes are joined into one with the words of both.
   Graph(std::string name, std::vector<Node> nodes, std::vector<Edge> edges,
-        std::vector<Table> tables = {});
+        std::vector<GraphTable> tables = {});
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] std::span<const Node> nodes() const noexcept { return nodes_; }
   [[nodiscard]] std::span<const Edge> edges() const noexcept { return edges_; }
-  [[nodiscard]] std::span<const Table> tables() const noexcept { return tables_; }
+  [[nodiscard]] std::span<const GraphTable> tables() const noexcept { return tables_; }
   [[nodiscard]] int size() const noexcept { return static_cast<int>(nodes_.size()); }
   [[nodiscard]] const Node& node(int index) const { return nodes_.at(index); }
   /// Indices of the edges into a node, in the order of their sources.
@@ -101,7 +102,7 @@ class Graph {
   std::string name_;
   std::vector<Node> nodes_;
   std::vector<Edge> edges_;
-  std::vector<Table> tables_;
+  std::vector<GraphTable> tables_;
   std::vector<std::vector<int>> inputs_;
   std::vector<std::vector<int>> outputs_;
 };

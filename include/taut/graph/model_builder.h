@@ -7,30 +7,15 @@
 #include <vector>
 
 #include "taut/graph/graph.h"
+#include "taut/graph/network.h"
 
 namespace taut::graph {
-
-/// Shape of one sample. A sequence of tokens is [channels = width, height = tokens, width = 1].
-struct Shape {
-  std::int64_t channels = 1;
-  std::int64_t height = 1;
-  std::int64_t width = 1;
-  [[nodiscard]] std::int64_t words() const noexcept { return channels * height * width; }
-  bool operator==(const Shape&) const = default;
-};
 
 /// What a layer gives, as the next one reads it.
 struct Tensor {
   int node = -1;  ///< the producing node; -1: the model's input, which costs nothing
   Shape shape;
   std::int64_t raw_words = 0;  ///< words before pooling
-};
-
-/// Window of a convolution or pool. Square; out = (in + 2 pad - kernel) / stride + 1, rounded down.
-struct Window {
-  std::int64_t kernel = 1;
-  std::int64_t stride = 1;
-  std::int64_t pad = 0;
 };
 
 /// Adds layers one by one. Every call checks its sizes and throws kInvalidArgument naming the
@@ -75,7 +60,7 @@ class ModelBuilder {
   std::string name_;
   std::vector<Node> nodes_;
   std::vector<Edge> edges_;
-  std::vector<Table> tables_;
+  std::vector<GraphTable> tables_;
 };
 
 }  // namespace taut::graph

@@ -7,32 +7,16 @@
 #include <vector>
 
 #include "taut/core/error.h"
-#include "taut/graph/image_layers.h"
+#include "taut/graph/network.h"
 #include "taut/sparsity/winners.h"
 
 namespace taut::infer {
 
-/// Numbers of one layer; what it does not have is empty. The arrays belong to whoever made the
-/// model.
-struct LayerValues {
-  /// graph::weight_shape of the layer, or the scale [channels] of a normalization.
-  std::span<const float> weight;
-  /// Instead of weight where the network computes in 8 bits: weight = code * scale of its output.
-  std::span<const std::int8_t> codes;
-  std::span<const float> code_scales;  ///< [outputs]
-  std::span<const float> bias;         ///< [outputs]
-  std::span<const float> mean;         ///< [channels] of a normalization
-  std::span<const float> variance;     ///< [channels]
-  float input_scale = 0;               ///< of the 8 bits that its input passes through; 0: none
-  bool input_unsigned = false;         ///< codes 0 .. 255, else -127 .. 127
-  /// At a site of winners: 1 for channels that stay, 0 for those pruned for all inputs alike;
-  /// empty: all stay.
-  std::span<const float> kept_maps;
-};
+using graph::LayerValues;
 
 /// A network that reads images normalized as (pixel / 255 - mean) / deviation for each channel.
 struct ImageModel {
-  graph::NetworkSpec network;
+  graph::Network network;
   std::vector<LayerValues> values;  ///< by layer
   sparsity::Unit unit = sparsity::Unit::kPosition;
   sparsity::Score score = sparsity::Score::kMeanMagnitude;

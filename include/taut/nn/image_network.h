@@ -33,7 +33,7 @@ struct WinnerPolicy {
 struct ImageNetworkOptions {
   std::string kind = "vgg-small";  ///< see network_names()
   double width = 1.0;
-  ImageShape input;
+  Shape input;
   std::int64_t classes = 10;
   WinnerPolicy winners;
   std::string optimizer = "sgd";  ///< sgd (Nesterov momentum) | adam | adamw
@@ -48,7 +48,7 @@ struct ImageNetworkOptions {
 
 /// Throws kConfig for options that a network cannot have: rates outside (0, 1] or of another number
 /// than sites, a unit that no layer has (naming both), and the ranges above.
-void check_options(const ImageNetworkOptions& options, const NetworkSpec& spec);
+void check_options(const ImageNetworkOptions& options, const Network& spec);
 
 /// Images [size, height, width, channels], normalized, and labels [size].
 struct ImageInput {
@@ -106,7 +106,7 @@ class ImageNetwork {
   ImageNetwork& operator=(const ImageNetwork&) = delete;
 
   [[nodiscard]] const ImageNetworkOptions& options() const noexcept;
-  [[nodiscard]] const NetworkSpec& spec() const noexcept;
+  [[nodiscard]] const Network& spec() const noexcept;
 
   /// The rates from now on: empty, one, or one for each site.
   void set_winner_rates(const std::vector<double>& rates);

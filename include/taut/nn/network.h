@@ -6,16 +6,16 @@
 #include <string>
 #include <string_view>
 
-#include "taut/graph/image_layers.h"
+#include "taut/graph/network.h"
 
 namespace taut::nn {
 
-using graph::ImageShape;
 using graph::kNetworkInput;
 using graph::Layer;
 using graph::multiply_adds;
-using graph::NetworkSpec;
+using graph::Network;
 using graph::Op;
+using graph::Shape;
 using graph::weight_shape;
 
 /// Names that make_network knows: mlp (784-300-100-10 for MNIST), sfc, lenet, lenet-c, sconv,
@@ -28,7 +28,7 @@ using graph::weight_shape;
 /// and hidden features of all layers (rounded to whole multiples of 4, at least 4). Errors: kConfig
 /// naming model.kind (unknown, with the nearest), model.width (not in (0, 16]), or the layer for
 /// which the image is too small, with both sizes.
-[[nodiscard]] NetworkSpec make_network(std::string_view name, const ImageShape& input,
-                                       std::int64_t classes, double width = 1.0);
+[[nodiscard]] Network make_network(std::string_view name, const Shape& input, std::int64_t classes,
+                                   double width = 1.0);
 
 }  // namespace taut::nn

@@ -1,0 +1,163 @@
+#pragma once
+// The one description of a network: what trains it, exports it, runs it, counts its work and plans
+// it walks the same list of layers.
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "taut/sparsity/winners.h"
+
+namespace taut::graph {
+
+/// What a layer does. Shapes are of one example.
+enum class Op {
+  kConv,         ///< 2-D convolution, square kernel
+  kLinear,       ///< fully connected, on features; on maps: on each position (a sequence's tokens)
+  kBatchNorm,    ///< per channel, with kNormEpsilon
+  kRelu,         ///< max(x, 0)
+  kRelu6,        ///< min(max(x, 0), 6)
+  kMaxPool,      ///< square window
+  kGlobalMean,   ///< [channels, height, width] -> [channels, 1, 1]
+  kFlatten,      ///< -> [channels * height * width, 1, 1]
+  kAdd,          ///< sum of layers of one shape
+  kConcat,       ///< channels of layers of one height and width, one after another
+  kAttention,    ///< core of attention: [3 * width, tokens, 1] -> [width, tokens, 1]
+  kEmbedding,    ///< pooled rows of its tables -> [dim, rows read, 1]; reads no layer
+  kInteraction,  ///< of vectors [dim, ...]: all pairwise dots, then the first `copied` vectors
+  kFirstValues,  ///< sum over vectors [dim, vectors, 1] of their first coordinate -> [1, 1, 1]
+};
+
+/// What is added to variances in normalizations.
+inline constexpr double kNormEpsilon = 1e-5;
+
+/// Spellings in files: "conv", "linear", "batch_norm", "relu", "relu6", "max_pool", "global_mean",
+/// "flatten", "add", "concat", "attention", "embedding", "interaction", "first_values".
+[[nodiscard]] std::string_view to_string(Op op) noexcept;
+[[nodiscard]] std::optional<Op> parse_op(std::string_view text) noexcept;
+
+/// Sizes of one example; features have height and width 1. A sequence of tokens is [channels =
+/// width, height = tokens, width = 1].
+struct Shape {
+  std::int64_t channels = 0;
+  std::int64_t height = 1;
+  std::int64_t width = 1;
+
+  [[nodiscard]] std::int64_t size() const noexcept { return channels * height * width; }
+  /// Whether there is more than one position.
+  [[nodiscard]] bool is_map() const noexcept { return height * width > 1; }
+  bool operator==(const Shape&) const = default;
+};
+
+/// Window of a convolution or pool. Square; see windowed_side().
+struct Window {
+  std::int64_t kernel = 1;
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;
+  bool operator==(const Window&) const = default;
+};
+
+/// Side of what a window gives: floor((side + 2 * padding - kernel) / stride) + 1.
+[[nodiscard]] constexpr std::int64_t windowed_side(std::int64_t side,
+                                                   const Window& window) noexcept {
+  return (side + 2 * window.padding - window.kernel) / window.stride + 1;
+}
+
+/// An embedding table.
+struct Table {
+  std::string name;
+  std::int64_t rows = 0;   ///< distinct ids
+  std::int64_t dim = 0;    ///< values of a whole row
+  std::int64_t bytes = 0;  ///< what the table really holds; 0: whole rows of 4 * dim bytes
+};
+
+/// One layer. Fields that its op does not have keep their defaults.
+struct Layer {
+  std::string name;
+  Op op = Op::kRelu;
+  std::vector<int> inputs;  ///< numbers of layers before it; kNetworkInput: the network's input
+  Window window;            ///< of a convolution or pool
+  std::int64_t groups = 1;  ///< of a convolution
+  bool bias = false;        ///< of a convolution or linear layer
+  std::int64_t heads = 1;   ///< of attention
+  std::int64_t copied = 0;  ///< vectors that follow the dots of an interaction
+  std::vector<int> tables;  ///< read by an embedding: numbers of Network::tables
+  Shape in;                 ///< of its first input; of an embedding: that of its output
+  Shape out;
+  int winner_site = -1;  ///< number among the places where winners are chosen; -1: none
+};
+inline constexpr int kNetworkInput = -1;
+
+/// How winners are chosen at the sites of a network.
+struct Winners {
+  /// For maps; features always choose among neurons (blocks of them, where the unit is block).
+  sparsity::Unit unit = sparsity::Unit::kPosition;
+  sparsity::Score score = sparsity::Score::kMeanMagnitude;
+  std::int64_t block = 8;
+  std::vector<double> rates;  ///< by site; 1: all win. Empty: a dense network
+};
+
+/// Numbers of one layer, as views of memory that somebody else owns; what the layer does not have
+/// is empty.
+struct LayerValues {
+  /// weight_shape of the layer, or the scale [channels] of a normalization.
+  std::span<const float> weight;
+  /// Instead of weight where the network computes in 8 bits: weight = code * scale of its output.
+  std::span<const std::int8_t> codes;
+  std::span<const float> code_scales;  ///< [outputs]
+  std::span<const float> bias;         ///< [outputs]
+  std::span<const float> mean;         ///< [channels] of a normalization
+  std::span<const float> variance;     ///< [channels]
+  float input_scale = 0;               ///< of the 8 bits that its input passes through; 0: none
+  bool input_unsigned = false;         ///< codes 0 .. 255, else -127 .. 127
+  /// At a site of winners: 1 for channels that stay, 0 for those pruned for all inputs alike;
+  /// empty: all stay.
+  std::span<const float> kept_maps;
+};
+
+/// A network: layers, the output of the last of which is the network's (logits), and what is known
+/// about them. Threads: reading is free.
+struct Network {
+  std::string name;
+  Shape input;                ///< images, features or tokens; channels 0: it reads tables alone
+  std::vector<Layer> layers;  ///< each reads layers before it only
+  std::vector<Table> tables;
+  Winners winners;
+  /// Measured share of values that are not zero behind each site; empty: not measured.
+  std::vector<double> densities;
+  std::vector<LayerValues> values;  ///< by layer; empty: a description alone
+
+  /// Layers after which winners are chosen: every activation, or the pool that follows it at once.
+  [[nodiscard]] std::vector<int> winner_sites() const;
+  /// Numbers winner_sites() into Layer::winner_site.
+  void number_sites();
+  /// Of what a layer reads: a layer's output, or the network's input.
+  [[nodiscard]] const Shape& shape_of(int layer) const {
+    return layer == kNetworkInput ? input : layers[static_cast<std::size_t>(layer)].out;
+  }
+};
+
+/// Multiply-adds of a layer for one example; density: the share of its inputs that are not zero.
+[[nodiscard]] double multiply_adds(const Layer& layer, double density = 1.0);
+
+/// Values of weights (without bias) of a convolution or linear layer, empty for others:
+/// [out, in / groups, kernel, kernel] or [out, in].
+[[nodiscard]] std::vector<std::int64_t> weight_shape(const Layer& layer);
+
+/// The number of the site whose winners a layer reads, through pools, means and flattening; -1 when
+/// it reads the input or something that was never chosen from.
+[[nodiscard]] int site_read_by(const Network& network, const Layer& layer);
+
+/// How winners are chosen behind a layer with a site, with its rate (1 where there are no rates):
+/// features choose among neurons, unless the unit is block.
+[[nodiscard]] sparsity::WinnersOptions winners_at(const Network& network, const Layer& layer);
+
+/// What is wrong with a network that was read from a file, naming the layer: inputs that are not
+/// before it, shapes that do not follow from its inputs, sizes out of range, names twice, sites
+/// that are not numbered in order. Nothing for a sound one.
+[[nodiscard]] std::optional<std::string> wrong_layer(const Network& network);
+
+}  // namespace taut::graph

@@ -1,0 +1,260 @@
+#include "taut/graph/network.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <utility>
+
+#include "taut/core/text.h"
+
+namespace taut::graph {
+namespace {
+
+constexpr std::int64_t kLargestSide = 1 << 20;
+constexpr std::int64_t kLargestExample = std::int64_t{1} << 34;
+
+constexpr std::array kOps = {
+    std::pair{Op::kConv, std::string_view("conv")},
+    std::pair{Op::kLinear, std::string_view("linear")},
+    std::pair{Op::kBatchNorm, std::string_view("batch_norm")},
+    std::pair{Op::kRelu, std::string_view("relu")},
+    std::pair{Op::kRelu6, std::string_view("relu6")},
+    std::pair{Op::kMaxPool, std::string_view("max_pool")},
+    std::pair{Op::kGlobalMean, std::string_view("global_mean")},
+    std::pair{Op::kFlatten, std::string_view("flatten")},
+    std::pair{Op::kAdd, std::string_view("add")},
+    std::pair{Op::kConcat, std::string_view("concat")},
+    std::pair{Op::kAttention, std::string_view("attention")},
+    std::pair{Op::kEmbedding, std::string_view("embedding")},
+    std::pair{Op::kInteraction, std::string_view("interaction")},
+    std::pair{Op::kFirstValues, std::string_view("first_values")},
+};
+
+bool is_activation(Op op) {
+  return op == Op::kRelu || op == Op::kRelu6;
+}
+
+bool sane(const Shape& shape) {
+  const auto within = [](std::int64_t size, std::int64_t most) {
+    return size >= 1 && size <= most;
+  };
+  return within(shape.channels, kLargestExample) && within(shape.height, kLargestSide) &&
+         within(shape.width, kLargestSide) &&
+         shape.channels <= kLargestExample / (shape.height * shape.width);
+}
+
+bool sane_window(const Layer& layer) {
+  const Window& window = layer.window;
+  const bool positive = window.kernel >= 1 && window.stride >= 1 && window.padding >= 0;
+  return positive && window.kernel <= kLargestSide && window.stride <= kLargestSide &&
+         window.padding < window.kernel &&
+         std::min(layer.in.height, layer.in.width) + 2 * window.padding >= window.kernel;
+}
+
+// What an interaction gives; nothing when it has fewer vectors than it copies.
+std::optional<Shape> interaction_shape(const Network& network, const Layer& layer) {
+  std::int64_t vectors = 0;
+  for (const int input : layer.inputs)
+    vectors += network.shape_of(input).size() / layer.in.channels;
+  if (vectors > kLargestSide || layer.copied < 0 || layer.copied > vectors) return std::nullopt;
+  return Shape{.channels = vectors * (vectors - 1) / 2 + layer.copied * layer.in.channels};
+}
+
+// What a layer gives, from what it reads; channels of convolutions and linear layers are its own.
+// Nothing where that cannot be told.
+std::optional<Shape> expected_shape(const Network& network, const Layer& layer) {
+  const auto side = [&](std::int64_t size) { return windowed_side(size, layer.window); };
+  switch (layer.op) {
+    case Op::kConv:
+      return Shape{layer.out.channels, side(layer.in.height), side(layer.in.width)};
+    case Op::kMaxPool:
+      return Shape{layer.in.channels, side(layer.in.height), side(layer.in.width)};
+    case Op::kLinear:
+      return Shape{layer.out.channels, layer.in.height, layer.in.width};
+    case Op::kGlobalMean:
+      return Shape{.channels = layer.in.channels};
+    case Op::kFlatten:
+      return Shape{.channels = layer.in.size()};
+    case Op::kAttention:
+      return Shape{layer.in.channels / 3, layer.in.height, layer.in.width};
+    case Op::kFirstValues:
+      return Shape{.channels = 1};
+    case Op::kInteraction:
+      return interaction_shape(network, layer);
+    case Op::kConcat: {
+      Shape out = layer.in;
+      out.channels = 0;
+      for (const int input : layer.inputs) out.channels += network.shape_of(input).channels;
+      return out;
+    }
+    case Op::kBatchNorm:
+    case Op::kRelu:
+    case Op::kRelu6:
+    case Op::kAdd:
+    case Op::kEmbedding:
+      return layer.in;
+  }
+  return std::nullopt;
+}
+
+// Whether an op may read so many layers.
+bool fits_inputs(Op op, std::size_t count) {
+  switch (op) {
+    case Op::kEmbedding:
+      return count == 0;
+    case Op::kAdd:
+      return count >= 2;
+    case Op::kConcat:
+    case Op::kInteraction:
+      return count >= 1;
+    default:
+      return count == 1;
+  }
+}
+
+// Whether what an input gives may stand beside the first one's.
+bool fits_first(const Layer& layer, const Shape& input) {
+  switch (layer.op) {
+    case Op::kConcat:
+      return input.height == layer.in.height && input.width == layer.in.width;
+    case Op::kInteraction:
+      return input.channels == layer.in.channels;
+    default:
+      return input == layer.in;
+  }
+}
+
+std::optional<std::string> wrong_tables(const Network& network, const Layer& layer) {
+  if ((layer.op == Op::kEmbedding) == layer.tables.empty()) return "another number of tables";
+  for (const int table : layer.tables) {
+    if (table < 0 || table >= static_cast<int>(network.tables.size())) {
+      return "a table that is not there";
+    }
+    if (network.tables[static_cast<std::size_t>(table)].dim != layer.out.channels) {
+      return "a table of another dimension";
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> wrong(const Network& network, int number, const Layer& layer) {
+  if (!fits_inputs(layer.op, layer.inputs.size())) return "another number of inputs";
+  for (const int input : layer.inputs) {
+    if (input < kNetworkInput || input >= number) return "an input that is not before it";
+    if (!sane(network.shape_of(input))) return "an input without values";
+  }
+  if (!layer.inputs.empty() && network.shape_of(layer.inputs.front()) != layer.in) {
+    return "sizes that differ from its input's";
+  }
+  for (const int input : layer.inputs) {
+    if (!fits_first(layer, network.shape_of(input))) return "sizes that differ from its input's";
+  }
+  if (const auto what = wrong_tables(network, layer)) return what;
+  const bool window = layer.op == Op::kConv || layer.op == Op::kMaxPool;
+  if (window && !sane_window(layer)) return "a window that does not fit";
+  if (layer.op == Op::kConv && (layer.groups < 1 || layer.in.channels % layer.groups != 0 ||
+                                layer.out.channels < 1 || layer.out.channels % layer.groups != 0)) {
+    return "groups that do not divide its channels";
+  }
+  if (layer.op == Op::kAttention && (layer.heads < 1 || layer.heads > layer.in.channels ||
+                                     layer.in.channels % (3 * layer.heads) != 0)) {
+    return "heads that do not divide its channels";
+  }
+  const std::optional<Shape> expected = expected_shape(network, layer);
+  if (!sane(layer.out) || layer.out != expected) return "an output of wrong size";
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string_view to_string(Op op) noexcept {
+  const auto* found =
+      std::find_if(kOps.begin(), kOps.end(), [&](const auto& one) { return one.first == op; });
+  return found == kOps.end() ? std::string_view() : found->second;
+}
+
+std::optional<Op> parse_op(std::string_view text) noexcept {
+  const auto* found =
+      std::find_if(kOps.begin(), kOps.end(), [&](const auto& one) { return one.second == text; });
+  if (found == kOps.end()) return std::nullopt;
+  return found->first;
+}
+
+std::vector<int> Network::winner_sites() const {
+  std::vector<int> sites;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (!is_activation(layers[i].op)) continue;
+    const bool pooled = i + 1 < layers.size() && layers[i + 1].op == Op::kMaxPool &&
+                        layers[i + 1].inputs.front() == static_cast<int>(i);
+    sites.push_back(static_cast<int>(pooled ? i + 1 : i));
+  }
+  return sites;
+}
+
+void Network::number_sites() {
+  int site = 0;
+  for (const int layer : winner_sites()) {
+    layers[static_cast<std::size_t>(layer)].winner_site = site++;
+  }
+}
+
+std::vector<std::int64_t> weight_shape(const Layer& layer) {
+  if (layer.op == Op::kConv) {
+    return {layer.out.channels, layer.in.channels / layer.groups, layer.window.kernel,
+            layer.window.kernel};
+  }
+  if (layer.op == Op::kLinear) return {layer.out.channels, layer.in.channels};
+  return {};
+}
+
+double multiply_adds(const Layer& layer, double density) {
+  double work = static_cast<double>(layer.out.height * layer.out.width);
+  const std::vector<std::int64_t> shape = weight_shape(layer);
+  if (shape.empty()) return 0;
+  for (const std::int64_t size : shape) work *= static_cast<double>(size);
+  return work * density;
+}
+
+int site_read_by(const Network& network, const Layer& layer) {
+  int from = layer.inputs.empty() ? kNetworkInput : layer.inputs.front();
+  while (from != kNetworkInput) {
+    const Layer& source = network.layers[static_cast<std::size_t>(from)];
+    if (source.winner_site >= 0) return source.winner_site;
+    const bool passes =
+        source.op == Op::kMaxPool || source.op == Op::kGlobalMean || source.op == Op::kFlatten;
+    if (!passes) return -1;
+    from = source.inputs.front();
+  }
+  return -1;
+}
+
+sparsity::WinnersOptions winners_at(const Network& network, const Layer& layer) {
+  const Winners& winners = network.winners;
+  const bool as_given = layer.out.is_map() || winners.unit == sparsity::Unit::kBlock;
+  return {.unit = as_given ? winners.unit : sparsity::Unit::kNeuron,
+          .score = winners.score,
+          .rate = winners.rates.empty()
+                      ? 1.0
+                      : winners.rates[static_cast<std::size_t>(layer.winner_site)],
+          .block = winners.block};
+}
+
+std::optional<std::string> wrong_layer(const Network& network) {
+  if (network.layers.empty()) return "a network without layers";
+  const bool tables_alone = network.input.channels == 0 && !network.tables.empty();
+  if (!tables_alone && !sane(network.input)) return "an input of wrong size";
+  std::set<std::string> names;
+  int sites = 0;
+  for (std::size_t i = 0; i < network.layers.size(); ++i) {
+    const Layer& layer = network.layers[i];
+    const auto named = [&](const std::string& what) {
+      return concat("layer ", i, " (\"", layer.name, "\") with ", what);
+    };
+    if (layer.name.empty() || !names.insert(layer.name).second) return named("no name of its own");
+    if (const auto what = wrong(network, static_cast<int>(i), layer)) return named(*what);
+    if (layer.winner_site >= 0 && layer.winner_site != sites++) return named("a site out of order");
+  }
+  return std::nullopt;
+}
+
+}  // namespace taut::graph
