@@ -124,11 +124,11 @@ struct Network {
   std::string name;
   Shape input;                ///< images, features or tokens; channels 0: it reads tables alone
   std::vector<Layer> layers;  ///< each reads layers before it only
-  std::vector<Table> tables;
-  Winners winners;
+  std::vector<Table> tables = {};
+  Winners winners = {};
   /// Measured share of values that are not zero behind each site; empty: not measured.
-  std::vector<double> densities;
-  std::vector<LayerValues> values;  ///< by layer; empty: a description alone
+  std::vector<double> densities = {};
+  std::vector<LayerValues> values = {};  ///< by layer; empty: a description alone
 
   /// Layers after which winners are chosen: every activation, or the pool that follows it at once.
   [[nodiscard]] std::vector<int> winner_sites() const;
