@@ -119,8 +119,8 @@ Planned plan(const graph::Graph& graph, const Cluster& cluster, const PlanOption
 
 void zoo_speed(Report& report) {
   constexpr double kGoalSeconds = 5e-3;
-  for (const std::string& name : graph::zoo_names()) {
-    const graph::Graph graph = graph::zoo_model(name);
+  for (const std::string& name : graph::network_names()) {
+    const graph::Graph graph = graph::load_model(name);
     const Cluster cluster = hypar_cluster(16);
     Planned found;
     const Timing timing =
@@ -193,7 +193,7 @@ void growth(const std::string& path) {
   for (int levels = 1; levels <= 10; ++levels) {
     by_levels.labels.push_back(concat(1 << levels));
     for (std::size_t n = 0; n < names.size(); ++n) {
-      const graph::Graph graph = graph::zoo_model(names[n]);
+      const graph::Graph graph = graph::load_model(names[n]);
       const Cluster cluster = hypar_cluster(1 << levels);
       Planned found;
       const Timing timing =
@@ -253,7 +253,7 @@ void quality(Report& report) {
   };
   std::vector<Case> cases;
   for (const std::string& name : graph::hypar_names()) cases.push_back({name, 256});
-  cases.insert(cases.end(), {{"alexnet-full", 256},
+  cases.insert(cases.end(), {{"alexnet-accpar", 256},
                              {"resnet-50", 32},
                              {"bert-base", 16},
                              {"gpt2-small", 16},
@@ -263,7 +263,7 @@ void quality(Report& report) {
   const std::vector<std::string> peers = {"uniform data parallel", "uniform tensor parallel",
                                           "hybrid (Megatron-like)", "OptCNN-like", "Alpa-like"};
   for (const Case& one : cases) {
-    const graph::Graph graph = graph::zoo_model(one.network);
+    const graph::Graph graph = graph::load_model(one.network);
     const Cluster cluster = hypar_cluster(16);
     const PlanOptions options = words(Method::kExact, one.batch);
     const CostModel model(graph, cost_options(cluster, options));

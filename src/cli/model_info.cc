@@ -54,7 +54,7 @@ void print(const graph::Graph& graph) {
 }  // namespace
 
 bool is_model(const std::string& name) {
-  const auto names = graph::zoo_names();
+  const auto names = graph::network_names();
   if (std::find(names.begin(), names.end(), name) != names.end()) return true;
   const std::string extension = std::filesystem::path(name).extension().string();
   if (extension == ".onnx") return true;

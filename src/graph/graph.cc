@@ -18,6 +18,18 @@ void require(const Node& node, std::string_view field, std::int64_t value, std::
                          concat(value));
 }
 
+void join_into(Edge& both, const Edge& other) {
+  if (both.density && other.density) {
+    const auto words = static_cast<double>(both.words);
+    const auto more = static_cast<double>(other.words);
+    both.density = (*both.density * words + *other.density * more) / (words + more);
+  } else {
+    both.density.reset();
+  }
+  both.words += other.words;
+  both.raw_words += other.raw_words;
+}
+
 template <typename Value>
 std::int64_t total(std::span<const Node> nodes, Value value) {
   return std::accumulate(nodes.begin(), nodes.end(), std::int64_t{0},
@@ -92,11 +104,19 @@ void Graph::check_nodes() const {
       throw_invalid_argument("words of " + nodes_[edge.from].name + " read by " + reader,
                              "at least 1", concat(std::min(edge.words, edge.raw_words)));
     }
+    if (edge.density && !(*edge.density > 0 && *edge.density <= 1)) {
+      throw_invalid_argument("density of " + nodes_[edge.from].name + " read by " + reader,
+                             "above 0 and at most 1", concat(*edge.density));
+    }
   }
   for (const GraphTable& table : tables_) {
     if (table.rows < 1 || table.dim < 1) {
       throw_invalid_argument("table " + table.name, "at least 1 row and 1 column",
                              concat(table.rows, " x ", table.dim));
+    }
+    if (table.rows_read < 1 || table.bytes < 0) {
+      throw_invalid_argument("table " + table.name, "at least 1 row read and no negative bytes",
+                             concat(table.rows_read, " rows, ", table.bytes, " bytes"));
     }
     if (table.node < 0 || table.node >= count) {
       throw_invalid_argument("table " + table.name + ": node", concat("a node index below ", count),
@@ -113,8 +133,7 @@ void Graph::join_parallel_edges() {
     if (added) {
       joined.push_back(edge);
     } else {
-      joined[at->second].words += edge.words;
-      joined[at->second].raw_words += edge.raw_words;
+      join_into(joined[at->second], edge);
     }
   }
   edges_ = std::move(joined);
@@ -152,7 +171,10 @@ void Graph::sort_topologically() {
                 "model " + name_, "no layer may read what is computed from its own output");
   }
   nodes_ = std::move(sorted);
-  for (Edge& edge : edges_) edge = {place[edge.from], place[edge.to], edge.words, edge.raw_words};
+  for (Edge& edge : edges_) {
+    edge.from = place[edge.from];
+    edge.to = place[edge.to];
+  }
   for (GraphTable& table : tables_) table.node = place[table.node];
   std::sort(edges_.begin(), edges_.end(), [](const Edge& a, const Edge& b) {
     return std::pair(a.to, a.from) < std::pair(b.to, b.from);

@@ -34,7 +34,8 @@ int ModelBuilder::append(Node node, std::span<const Tensor> operands) {
   const int index = static_cast<int>(nodes_.size());
   for (const Tensor& operand : operands) {
     if (operand.node >= 0) {
-      edges_.push_back({operand.node, index, operand.shape.size(), operand.raw_words});
+      edges_.push_back(
+          {operand.node, index, operand.shape.size(), operand.raw_words, operand.density});
     }
   }
   nodes_.push_back(std::move(node));
@@ -184,10 +185,12 @@ Tensor ModelBuilder::batch_only(const std::string& name, const std::string& op,
   return {append(std::move(node), operands), out, out.size()};
 }
 
-void ModelBuilder::table(const std::string& name, const Tensor& reader, std::int64_t rows,
-                         std::int64_t dim) {
-  checked_product(name, {checked_size(name, "rows", rows, 1), checked_size(name, "dim", dim, 1)});
-  tables_.push_back({name, reader.node, rows, dim});
+void ModelBuilder::table(const Table& table, const Tensor& reader, std::int64_t rows_read) {
+  checked_product(table.name, {checked_size(table.name, "rows", table.rows, 1),
+                               checked_size(table.name, "dim", table.dim, 1)});
+  checked_size(table.name, "bytes", table.bytes, 0);
+  checked_size(table.name, "rows read", rows_read, 1);
+  tables_.push_back({table.name, reader.node, table.rows, table.dim, table.bytes, rows_read});
 }
 
 Graph ModelBuilder::finish(const Tensor& last) {

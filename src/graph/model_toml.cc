@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -10,8 +11,8 @@
 
 #include "taut/core/error.h"
 #include "taut/core/text.h"
-#include "taut/graph/model_builder.h"
 #include "taut/graph/model_file.h"
+#include "taut/graph/network_builder.h"
 
 namespace taut::graph {
 namespace {
@@ -32,15 +33,21 @@ struct Operator {
 
 const std::vector<Operator>& operators() {
   static const std::vector<Operator> known_operators = {
-      {"conv", {"out", "kernel", "stride", "pad", "groups"}},
-      {"fc", {"out"}},
-      {"linear", {"out"}},
+      {"conv", {"out", "kernel", "stride", "pad", "groups", "bias"}},
+      {"fc", {"out", "bias"}},
+      {"linear", {"out", "bias"}},
       {"pool", {"kernel", "stride", "pad"}},
       {"global-pool", {}},
+      {"batch_norm", {}},
+      {"relu", {}},
+      {"relu6", {}},
+      {"flatten", {}},
       {"add", {}},
       {"concat", {}},
       {"attention", {"heads"}},
       {"embedding", {"rows", "dim", "tokens"}},
+      {"interaction", {"copied"}},
+      {"first_values", {}},
   };
   return known_operators;
 }
@@ -56,18 +63,19 @@ class TomlModel {
     }
   }
 
-  Graph build() {
+  Network build() {
     check_keys(root_, {"name", "input", "layer"}, "the model", 1);
-    ModelBuilder model(root_["name"].value_or(source_));
     read_layers();
-    std::map<std::string, Tensor> tensors;
-    tensors["input"] = read_input(model);
-    for (const LayerSpec* layer : order()) {
-      std::vector<Tensor> operands;
-      for (const std::string& from : layer->from) operands.push_back(tensors.at(from));
-      tensors[layer->name] = add(model, *layer, operands);
+    NetworkBuilder net(root_["name"].value_or(source_), read_input());
+    numbers_["input"] = kNetworkInput;
+    const std::vector<const LayerSpec*> sorted = order();
+    check_sinks();
+    for (const LayerSpec* layer : sorted) {
+      std::vector<int> from;
+      for (const std::string& name : layer->from) from.push_back(numbers_.at(name));
+      numbers_[layer->name] = add(net, *layer, from);
     }
-    return model.finish(tensors.at(sink()));
+    return net.finish();
   }
 
  private:
@@ -98,18 +106,33 @@ class TomlModel {
     return *value;
   }
 
-  Tensor read_input(const ModelBuilder& model) const {
+  bool boolean(const LayerSpec& layer, const char* key, bool fallback) const {
+    const toml::node* node = layer.table->get(key);
+    if (node == nullptr) return fallback;
+    const std::optional<bool> value = node->value_exact<bool>();
+    if (!value) fail(concat("layer ", layer.name, ": ", key, " must be true or false"), layer.line);
+    return *value;
+  }
+
+  Shape read_input() const {
     const toml::table* table = root_["input"].as_table();
-    if (table == nullptr)
+    if (table == nullptr) {
+      const bool tables = std::any_of(layers_.begin(), layers_.end(), [](const LayerSpec& layer) {
+        return layer.op == "embedding";
+      });
+      if (tables && !root_.contains("input")) return {};
       fail("the table [input] is missing", 1, "give channels, height and width");
+    }
     const int line = static_cast<int>(table->source().begin.line);
     check_keys(*table, {"channels", "height", "width", "features"}, "[input]", line);
-    if (table->contains("features")) {
-      return model.input({integer(*table, "features", {}, "[input]", line), 1, 1});
+    const bool features = table->contains("features");
+    const Shape shape{integer(*table, features ? "features" : "channels", {}, "[input]", line),
+                      integer(*table, "height", 1, "[input]", line),
+                      integer(*table, "width", 1, "[input]", line)};
+    if (shape.channels < 1) {
+      throw_invalid_argument("layer input: channels", "at least 1", concat(shape.channels));
     }
-    return model.input({integer(*table, "channels", {}, "[input]", line),
-                        integer(*table, "height", 1, "[input]", line),
-                        integer(*table, "width", 1, "[input]", line)});
+    return shape;
   }
 
   void read_layers() {
@@ -159,6 +182,11 @@ class TomlModel {
     if (names.empty() || std::find(names.begin(), names.end(), "") != names.end()) {
       fail(concat("layer ", layer.name, ": from must be a name or a list of names"), layer.line);
     }
+    if (layer.op == "embedding") {
+      if (names == std::vector<std::string>{"input"}) return {};  // its ids
+      fail(concat("layer ", layer.name, ": embedding reads ids, no layer"), layer.line,
+           "leave out from");
+    }
     return names;
   }
 
@@ -172,7 +200,7 @@ class TomlModel {
                layer.line, suggest(from, known));
         }
       }
-      const bool many = layer.op == "add" || layer.op == "concat";
+      const bool many = layer.op == "add" || layer.op == "concat" || layer.op == "interaction";
       if (!many && layer.from.size() > 1) {
         fail(concat("layer ", layer.name, ": ", layer.op, " reads one layer, not ",
                     layer.from.size()),
@@ -211,7 +239,7 @@ class TomlModel {
     return sorted;
   }
 
-  std::string sink() const {
+  void check_sinks() const {
     std::set<std::string> read;
     for (const LayerSpec& layer : layers_) read.insert(layer.from.begin(), layer.from.end());
     std::vector<const LayerSpec*> ends;
@@ -223,47 +251,53 @@ class TomlModel {
                   ends[1]->name, " are read by nobody"),
            ends[0]->line, "add a layer that reads both, or leave one out");
     }
-    return ends[0]->name;
   }
 
-  Tensor add(ModelBuilder& model, const LayerSpec& layer,
-             const std::vector<Tensor>& operands) const {
+  int add(NetworkBuilder& net, const LayerSpec& layer, const std::vector<int>& from) const {
     const auto number = [&](const char* key, std::optional<std::int64_t> fallback = {}) {
       return integer(*layer.table, key, fallback, "layer " + layer.name, layer.line);
     };
-    if (layer.op == "conv") {
-      return model.conv(layer.name, operands[0], number("out"),
-                        {number("kernel"), number("stride", 1), number("pad", 0)},
-                        number("groups", 1));
+    const std::string& name = layer.name;
+    const std::string& op = layer.op;
+    if (op == "conv") {
+      return net.conv(name, from[0], number("out"),
+                      {number("kernel"), number("stride", 1), number("pad", 0)},
+                      number("groups", 1), boolean(layer, "bias", true));
     }
-    if (layer.op == "fc") return model.fc(layer.name, operands[0], number("out"));
-    if (layer.op == "linear") return model.linear(layer.name, operands[0], number("out"));
-    if (layer.op == "pool") {
+    if (op == "fc") {
+      return net.fully_connected(name, from[0], number("out"), boolean(layer, "bias", true));
+    }
+    if (op == "linear") {
+      return net.linear(name, from[0], number("out"), boolean(layer, "bias", true));
+    }
+    if (op == "pool") {
       const std::int64_t kernel = number("kernel");
-      return model.pooled(operands[0], {kernel, number("stride", kernel), number("pad", 0)});
+      return net.max_pool(name, from[0], {kernel, number("stride", kernel), number("pad", 0)});
     }
-    if (layer.op == "global-pool") return model.global_pool(layer.name, operands[0]);
-    if (layer.op == "add") return model.add(layer.name, operands);
-    if (layer.op == "concat") return model.concatenate(layer.name, operands);
-    if (layer.op == "attention") {
-      return model.attention(layer.name, operands[0], number("heads"));
-    }
-    const std::int64_t dim = number("dim");
-    const Tensor out =
-        model.batch_only(layer.name, "embedding", operands, {dim, number("tokens", 1), 1});
-    model.table(layer.name, out, number("rows"), dim);
-    return out;
+    if (op == "global-pool") return net.global_mean(name, from[0]);
+    if (op == "batch_norm") return net.batch_norm(name, from[0]);
+    if (op == "relu") return net.activation(name, from[0]);
+    if (op == "relu6") return net.activation(name, from[0], Op::kRelu6);
+    if (op == "flatten") return net.flatten(name, from[0]);
+    if (op == "add") return net.add(name, from);
+    if (op == "concat") return net.concat(name, from);
+    if (op == "attention") return net.attention(name, from[0], number("heads"));
+    if (op == "interaction") return net.interaction(name, from, number("copied", 0));
+    if (op == "first_values") return net.first_values(name, from[0]);
+    const int table = net.table({.name = name, .rows = number("rows"), .dim = number("dim")});
+    return net.embedding(name, {&table, 1}, number("tokens", 1));
   }
 
   std::string source_;
   toml::table root_;
   std::vector<LayerSpec> layers_;
   std::map<std::string, std::size_t> index_;
+  std::map<std::string, int> numbers_;  ///< of layers that were made
 };
 
 }  // namespace
 
-Graph parse_model_toml(std::string_view text, const std::string& source) {
+Network parse_model_toml(std::string_view text, const std::string& source) {
   return TomlModel(text, source).build();
 }
 

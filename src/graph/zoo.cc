@@ -1,123 +1,62 @@
 #include "taut/graph/zoo.h"
 
-#include <array>
+#include <algorithm>
 #include <filesystem>
-#include <functional>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "graph/zoo_parts.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/text.h"
-#include "taut/graph/model_builder.h"
+#include "taut/graph/cost_graph.h"
 
 namespace taut::graph {
 namespace {
 
-constexpr Window kHalf{2, 2, 0};  // the 2x2 pool of most networks
+constexpr std::int64_t kLargestImage = 1 << 20;
+constexpr std::int64_t kMostValues = std::int64_t{1} << 32;
 
-Graph sfc() {
-  ModelBuilder model("sfc");
-  Tensor x = model.input({784, 1, 1});
-  for (const int layer : {1, 2, 3}) x = model.fc(concat("fc", layer), x, 8192);
-  return model.finish(model.fc("fc4", x, 10));
-}
-
-Graph sconv() {
-  ModelBuilder model("sconv");
-  Tensor x = model.conv("conv1", model.input({1, 28, 28}), 20, {5});
-  x = model.pooled(model.conv("conv2", x, 50, {5}), kHalf);
-  x = model.conv("conv3", x, 50, {5});
-  return model.finish(model.pooled(model.conv("conv4", x, 10, {5}), kHalf));
-}
-
-Graph lenet_c() {
-  ModelBuilder model("lenet-c");
-  Tensor x = model.pooled(model.conv("conv1", model.input({1, 28, 28}), 20, {5}), kHalf);
-  x = model.pooled(model.conv("conv2", x, 50, {5}), kHalf);
-  x = model.fc("fc1", x, 500);
-  return model.finish(model.fc("fc2", x, 10));
-}
-
-Graph lenet() {
-  ModelBuilder model("lenet");
-  Tensor x = model.pooled(model.conv("conv1", model.input({1, 28, 28}), 6, {5, 1, 2}), kHalf);
-  x = model.pooled(model.conv("conv2", x, 16, {5}), kHalf);
-  x = model.fc("fc1", x, 120);
-  x = model.fc("fc2", x, 84);
-  return model.finish(model.fc("fc3", x, 10));
-}
-
-Graph cifar_c() {
-  ModelBuilder model("cifar-c");
-  Tensor x = model.input({3, 32, 32});
-  const std::array<std::int64_t, 3> channels = {32, 32, 64};
-  for (std::size_t i = 0; i < channels.size(); ++i) {
-    x = model.pooled(model.conv(concat("conv", i + 1), x, channels[i], {5, 1, 2}), kHalf);
-  }
-  x = model.fc("fc1", x, 64);
-  return model.finish(model.fc("fc2", x, 10));
-}
-
-/// AlexNet at any widths, with the pools of AccPar's network file. HyPar's figures fit one of its
-/// two towers (parallel.md section 5).
-Graph alexnet(const std::string& name, const std::array<std::int64_t, 5>& channels,
-              std::int64_t hidden) {
-  constexpr Window kPool{3, 2, 0};
-  ModelBuilder model(name);
-  Tensor x = model.conv("conv1", model.input({3, 224, 224}), channels[0], {11, 4, 2});
-  x = model.pooled(model.conv("conv2", x, channels[1], {5, 1, 2}), kPool);
-  x = model.pooled(model.conv("conv3", x, channels[2], {3, 1, 1}), kPool);
-  x = model.conv("conv4", x, channels[3], {3, 1, 1});
-  x = model.pooled(model.conv("conv5", x, channels[4], {3, 1, 1}), kPool);
-  x = model.fc("fc1", x, hidden);
-  x = model.fc("fc2", x, hidden);
-  return model.finish(model.fc("fc3", x, 1000));
-}
-
-/// VGG: convolutions per block; the third convolution of blocks 3-5 has kernel last_kernel.
-Graph vgg(const std::string& name, const std::array<int, 5>& convs, std::int64_t third_kernel) {
-  constexpr std::array<std::int64_t, 5> kChannels = {64, 128, 256, 512, 512};
-  ModelBuilder model(name);
-  Tensor x = model.input({3, 224, 224});
-  for (std::size_t block = 0; block < convs.size(); ++block) {
-    for (int i = 1; i <= convs[block]; ++i) {
-      const std::int64_t kernel = i == 3 ? third_kernel : 3;
-      x = model.conv(concat("conv", block + 1, "_", i), x, kChannels[block],
-                     {kernel, 1, kernel / 2});
-    }
-    x = model.pooled(x, kHalf);
-  }
-  x = model.fc("fc1", x, 4096);
-  x = model.fc("fc2", x, 4096);
-  return model.finish(model.fc("fc3", x, 1000));
-}
+struct ImageEntry {
+  Shape input;           // usual
+  std::int64_t classes;  // usual
+  bool normalised;       // usually
+  void (*make)(ImageParts& parts);
+};
 
 struct Entry {
   std::string name;
-  std::function<Graph()> make;
+  std::variant<ImageEntry, Network (*)()> kind;
 };
+
+constexpr Shape kDigits{1, 28, 28};
+constexpr Shape kSmall{3, 32, 32};
+constexpr Shape kLarge{3, 224, 224};
+constexpr std::size_t kHyparNetworks = 10;
 
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> zoo = {
-      {"sfc", sfc},
-      {"sconv", sconv},
-      {"lenet-c", lenet_c},
-      {"cifar-c", cifar_c},
-      {"alexnet", [] { return alexnet("alexnet", {48, 128, 192, 192, 128}, 2048); }},
-      {"vgg-a", [] { return vgg("vgg-a", {1, 1, 2, 2, 2}, 3); }},
-      {"vgg-b", [] { return vgg("vgg-b", {2, 2, 2, 2, 2}, 3); }},
-      {"vgg-c", [] { return vgg("vgg-c", {2, 2, 3, 3, 3}, 1); }},
-      {"vgg-d", [] { return vgg("vgg-d", {2, 2, 3, 3, 3}, 3); }},
-      {"vgg-e", [] { return vgg("vgg-e", {2, 2, 4, 4, 4}, 3); }},
-      {"lenet", lenet},
-      {"alexnet-full", [] { return alexnet("alexnet-full", {96, 256, 384, 384, 256}, 4096); }},
-      {"resnet-18", resnet_18},
-      {"resnet-20", resnet_20},
-      {"resnet-50", resnet_50},
-      {"mobilenet-v1", mobilenet_v1},
-      {"mobilenet-v2", mobilenet_v2},
+      {"sfc", ImageEntry{kDigits, 10, false, sfc}},
+      {"sconv", ImageEntry{kDigits, 10, false, sconv}},
+      {"lenet-c", ImageEntry{kDigits, 10, false, lenet_c}},
+      {"cifar-c", ImageEntry{kSmall, 10, false, cifar_c}},
+      {"alexnet-tower", ImageEntry{kLarge, 1000, false, alexnet_tower}},
+      {"vgg-a", ImageEntry{kLarge, 1000, true, vgg_a}},
+      {"vgg-b", ImageEntry{kLarge, 1000, true, vgg_b}},
+      {"vgg-c", ImageEntry{kLarge, 1000, true, vgg_c}},
+      {"vgg-d", ImageEntry{kLarge, 1000, true, vgg_d}},
+      {"vgg-e", ImageEntry{kLarge, 1000, true, vgg_e}},
+      {"mlp", ImageEntry{kDigits, 10, false, mlp}},
+      {"lenet", ImageEntry{kDigits, 10, false, lenet}},
+      {"alexnet", ImageEntry{kLarge, 1000, false, alexnet}},
+      {"alexnet-accpar", ImageEntry{kLarge, 1000, false, alexnet_accpar}},
+      {"vgg-small", ImageEntry{kSmall, 10, true, vgg_small}},
+      {"resnet-18", ImageEntry{kLarge, 1000, true, resnet_18}},
+      {"resnet-20", ImageEntry{kSmall, 10, true, resnet_20}},
+      {"resnet-50", ImageEntry{kLarge, 1000, true, resnet_50}},
+      {"mobilenet-v1", ImageEntry{kLarge, 1000, true, mobilenet_v1}},
+      {"mobilenet-v2", ImageEntry{kLarge, 1000, true, mobilenet_v2}},
       {"bert-base", bert_base},
       {"gpt2-small", gpt2_small},
       {"dlrm", dlrm},
@@ -125,38 +64,114 @@ const std::vector<Entry>& entries() {
   return zoo;
 }
 
+template <typename Keep>
+std::vector<std::string> names_where(Keep keep) {
+  std::vector<std::string> names;
+  for (const Entry& entry : entries()) {
+    if (keep(entry)) names.push_back(entry.name);
+  }
+  return names;
+}
+
+void check_images(const Shape& input, std::int64_t classes) {
+  const auto fits = [](std::int64_t size) { return size >= 1 && size <= kLargestImage; };
+  if (classes >= 2 && fits(classes) && fits(input.channels) && fits(input.height) &&
+      fits(input.width) && input.size() <= kMostValues) {
+    return;
+  }
+  throw_invalid_argument(
+      "images", concat("sizes in 1..", kLargestImage, ", 2^32 values and at least 2 classes"),
+      concat(input.channels, "x", input.height, "x", input.width, " and ", classes));
+}
+
+Network make_image_network(const std::string& name, const ImageEntry& entry,
+                           const ZooOptions& options) {
+  if (!(options.width > 0) || options.width > 16) {
+    throw Error(ErrorKind::kConfig, concat("model.width must be in (0, 16], got ", options.width));
+  }
+  const Shape& input = options.input.channels == 0 ? entry.input : options.input;
+  const std::int64_t classes = options.classes == 0 ? entry.classes : options.classes;
+  check_images(input, classes);
+  const bool normalised = options.normalisation == Normalisation::kUsual
+                              ? entry.normalised
+                              : options.normalisation == Normalisation::kBatch;
+  ImageParts parts(name, input, classes, options.width, normalised);
+  try {
+    entry.make(parts);
+  } catch (const Error& failed) {
+    // Sizes above are sound, so what does not fit is a window.
+    throw Error(ErrorKind::kConfig,
+                concat(name, " needs larger images than ", input.height, "x", input.width, ": ",
+                       failed.what()),
+                "model.kind", "choose another network, or a larger data.size");
+  }
+  return parts.net().finish();
+}
+
+bool takes_none(const ZooOptions& options) {
+  return options.input == Shape{} && options.classes == 0 && options.width == 1.0 &&
+         options.normalisation == Normalisation::kUsual;
+}
+
+const Entry* find(std::string_view name) {
+  const auto found = std::find_if(entries().begin(), entries().end(),
+                                  [&](const Entry& entry) { return entry.name == name; });
+  return found == entries().end() ? nullptr : &*found;
+}
+
 }  // namespace
 
-std::span<const std::string> zoo_names() {
-  static const std::vector<std::string> all_names = [] {
-    std::vector<std::string> names;
-    for (const Entry& entry : entries()) names.push_back(entry.name);
-    return names;
-  }();
-  return all_names;
+std::span<const std::string> network_names() {
+  static const std::vector<std::string> names = names_where([](const Entry&) { return true; });
+  return names;
+}
+
+std::span<const std::string> image_network_names() {
+  static const std::vector<std::string> names = names_where(
+      [](const Entry& entry) { return std::holds_alternative<ImageEntry>(entry.kind); });
+  return names;
 }
 
 std::span<const std::string> hypar_names() {
-  return zoo_names().first(10);
+  return network_names().first(kHyparNetworks);
 }
 
-Graph zoo_model(std::string_view name) {
-  for (const Entry& entry : entries()) {
-    if (entry.name == name) return entry.make();
+Network make_network(std::string_view name, const ZooOptions& options) {
+  const Entry* entry = find(name);
+  if (entry == nullptr) {
+    throw Error(ErrorKind::kConfig, concat("unknown network \"", name, "\""), "model.kind",
+                suggest(std::string(name), network_names()));
   }
-  throw Error(ErrorKind::kNotFound, concat("no network named ", name), "the zoo",
-              suggest(name, zoo_names()));
+  if (const auto* images = std::get_if<ImageEntry>(&entry->kind)) {
+    return make_image_network(entry->name, *images, options);
+  }
+  if (!takes_none(options)) {
+    throw Error(ErrorKind::kConfig, concat(name, " is not a network for images"), "model.kind",
+                "choose one of " + join(image_network_names(), ", "));
+  }
+  return std::get<Network (*)()>(entry->kind)();
 }
 
-Graph load_model(const std::string& name_or_path, const DimensionSizes& sizes) {
-  const std::string extension = std::filesystem::path(name_or_path).extension().string();
-  if (extension == ".onnx") return read_onnx(name_or_path, sizes);
-  if (extension == ".toml") return parse_model_toml(read_file(name_or_path), name_or_path);
+Network load_network(const std::string& name_or_path) {
+  if (std::filesystem::path(name_or_path).extension() == ".toml") {
+    return parse_model_toml(read_file(name_or_path), name_or_path);
+  }
   if (name_or_path.find('/') != std::string::npos) {
     throw Error(ErrorKind::kNotFound, "no model in " + name_or_path, {},
                 "give an .onnx or .toml file, or a name of the zoo");
   }
-  return zoo_model(name_or_path);
+  if (find(name_or_path) == nullptr) {
+    throw Error(ErrorKind::kNotFound, concat("no network named ", name_or_path), "the zoo",
+                suggest(name_or_path, network_names()));
+  }
+  return make_network(name_or_path);
+}
+
+Graph load_model(const std::string& name_or_path, const DimensionSizes& sizes) {
+  if (std::filesystem::path(name_or_path).extension() == ".onnx") {
+    return read_onnx(name_or_path, sizes);
+  }
+  return cost_graph(load_network(name_or_path));
 }
 
 }  // namespace taut::graph

@@ -9,6 +9,7 @@
 #include "nn/one_thread.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
+#include "taut/graph/zoo.h"
 
 namespace taut::nn {
 namespace {
@@ -140,7 +141,7 @@ void check_options(const ImageNetworkOptions& o, const Network& spec) {
 
 ImageNetwork::Impl::Impl(const ImageNetworkOptions& o, std::shared_ptr<ThreadPool> threads)
     : options(o),
-      spec(make_network(o.kind, o.input, o.classes, o.width)),
+      spec(graph::make_network(o.kind, {.input = o.input, .classes = o.classes, .width = o.width})),
       pool(std::move(threads)) {
   check_options(o, spec);
   use_one_torch_thread();

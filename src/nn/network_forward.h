@@ -22,7 +22,7 @@ struct NetworkValues {
 /// scale 1, all from the seed.
 [[nodiscard]] NetworkValues initial_values(const Network& spec, std::uint64_t seed);
 
-/// Visits every tensor there is as (name, tensor): "conv1.weight", "norm1.mean", ...
+/// Visits every tensor there is as (name, tensor): "conv1.weight", "conv1_norm.mean", ...
 template <typename Values, typename Visit>
 void visit_values(const Network& spec, Values& values, Visit&& visit) {
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {

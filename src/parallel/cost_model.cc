@@ -314,9 +314,10 @@ EdgeWords CostModel::edge_words(int edge) const {
     return free_edge(edge) ? EdgeWords{} : EdgeWords{0, words, 0, 0};
   }
   const double raw = static_cast<double>(read.raw_words) * static_cast<double>(options_.batch);
-  const bool dense = options_.density == 1 || graph_->node(read.to).op == "loss";
-  const double values = dense ? 1 : options_.density;
-  const double features = dense ? 1 : std::min(1.0, options_.density + kMaskWordsPerValue);
+  const double density = read.density.value_or(options_.density);
+  const bool dense = density == 1 || graph_->node(read.to).op == "loss";
+  const double values = dense ? 1 : density;
+  const double features = dense ? 1 : std::min(1.0, density + kMaskWordsPerValue);
   return {options_.raw_sums ? raw : words, words * features, words * values, words * values};
 }
 

@@ -61,7 +61,7 @@ class Bench {
 
 std::vector<graph::Graph> networks() {
   std::vector<graph::Graph> graphs;
-  for (const std::string& name : graph::hypar_names()) graphs.push_back(graph::zoo_model(name));
+  for (const std::string& name : graph::hypar_names()) graphs.push_back(graph::load_model(name));
   return graphs;
 }
 
@@ -195,7 +195,7 @@ Figure plan_space_figure() {
   figure.title = "All 256 plans of Lenet-c's levels H1 and H4, the others as HyPar has them";
   figure.unit = "speed over data parallelism";
   figure.lines = true;
-  const graph::Graph graph = graph::zoo_model("lenet-c");
+  const graph::Graph graph = graph::load_model("lenet-c");
   const Bench bench(graph, hypar_cluster(16));
   const double data = bench.seconds(bench.plan(Method::kData));
   const Plan hypar = bench.plan(Method::kHypar);
@@ -232,7 +232,7 @@ Figure scaling_figure() {
   figure.unit = "gain over one accelerator; GB";
   figure.note = "Nothing was chosen on this figure. Published points were read off the plot.";
   figure.lines = true;
-  const graph::Graph graph = graph::zoo_model("vgg-e");
+  const graph::Graph graph = graph::load_model("vgg-e");
   const auto values = [](const std::array<double, 6>& points) {
     return std::vector<double>(points.begin(), points.end());
   };

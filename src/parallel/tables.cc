@@ -24,8 +24,11 @@ TablePlacement place_tables(const graph::Graph& graph, const Cluster& cluster, s
   placement.accelerator.assign(tables.size(), 0);
   placement.bytes.assign(cluster.accelerators(), 0);
   const double full = kBytesPerWord * static_cast<double>(graph.table_words());
-  const double kept = options.budget_bytes > 0 ? std::min(1.0, options.budget_bytes / full) : 1;
+  const double kept = options.budget_bytes > 0 ? options.budget_bytes / full : 1;
   const auto bytes = [&](std::size_t t) {
+    if (options.budget_bytes == 0 && tables[t].bytes > 0) {
+      return static_cast<double>(tables[t].bytes);
+    }
     return kept * kBytesPerWord * static_cast<double>(tables[t].rows * tables[t].dim);
   };
   std::vector<std::size_t> order(tables.size());
@@ -38,13 +41,8 @@ TablePlacement place_tables(const graph::Graph& graph, const Cluster& cluster, s
     placement.accelerator[t] = static_cast<int>(emptiest - placement.bytes.begin());
     *emptiest += bytes(t);
     placement.total_bytes += bytes(t);
-    // A pooled row for each sample; a sequence (transformer) has one for each position.
-    const graph::Node& reader = graph.node(tables[t].node);
-    const double rows_per_sample =
-        reader.op == "embedding"
-            ? static_cast<double>(reader.out_words) / static_cast<double>(tables[t].dim)
-            : 1;
-    pooled_words += rows_per_sample * static_cast<double>(tables[t].dim * batch);
+    pooled_words +=
+        static_cast<double>(tables[t].rows_read) * static_cast<double>(tables[t].dim * batch);
   }
   placement.largest_bytes = *std::max_element(placement.bytes.begin(), placement.bytes.end());
   const int levels = cluster.depth();

@@ -3,6 +3,7 @@
 
 #include "support/error_matchers.h"
 #include "taut/core/file.h"
+#include "taut/graph/cost_graph.h"
 #include "taut/graph/model_file.h"
 #include "taut/graph/zoo.h"
 
@@ -54,7 +55,7 @@ Error with(const std::string& part, const std::string& other) {
 }
 
 TEST(ModelToml, ReadsLayersInAnyOrder) {
-  const Graph graph = parse_model_toml(kResidual, "mine.toml");
+  const Graph graph = cost_graph(parse_model_toml(kResidual, "mine.toml"));
   EXPECT_EQ(graph.name(), "mine");
   ASSERT_EQ(graph.size(), 5);  // a, b, sum, classes, loss
   EXPECT_EQ(graph.node(0).name, "a");
@@ -66,7 +67,7 @@ TEST(ModelToml, ReadsLayersInAnyOrder) {
 TEST(ModelToml, ShippedExampleHasTheLayersOfLenetC) {
   const std::string path = std::string(TAUT_SOURCE_DIR) + "/examples/model.toml";
   const Graph graph = load_model(path);
-  const Graph zoo = zoo_model("lenet-c");
+  const Graph zoo = load_model("lenet-c");
   EXPECT_EQ(graph.weights(), zoo.weights());
   EXPECT_EQ(graph.macs(), zoo.macs());
 }

@@ -29,7 +29,7 @@ const Node& node_named(const Graph& graph, const std::string& name) {
 
 TEST(Onnx, LenetCReadsAsTheZoosNetwork) {
   const Graph read = parse_onnx(onnx_lenet_c().bytes(), "lenet.onnx");
-  const Graph wanted = zoo_model("lenet-c");
+  const Graph wanted = load_model("lenet-c");
   ASSERT_EQ(read.size(), wanted.size());
   for (int v = 0; v < wanted.size(); ++v) {
     const Node& a = read.node(v);

@@ -25,7 +25,7 @@ TEST(Zoo, NetworksHaveTheirKnownWeightsAndOperations) {
       {"vgg-d", {138'344'128, 15'470'264'320}},
       {"vgg-e", {143'652'544, 19'632'062'464}},
       {"lenet", {61'470, 416'520}},
-      {"alexnet-full", {62'367'776, 3'041'370'656}},
+      {"alexnet-accpar", {62'367'776, 3'041'370'656}},
       {"resnet-18", {11'678'912, 1'814'073'344}},
       {"resnet-20", {270'896, 40'813'184}},
       {"resnet-50", {25'502'912, 4'089'184'256}},
@@ -34,20 +34,21 @@ TEST(Zoo, NetworksHaveTheirKnownWeightsAndOperations) {
       {"bert-base", {84'934'656, 11'173'625'856}},
   };
   for (const auto& [name, sizes] : known) {
-    const Graph graph = zoo_model(name);
+    const Graph graph = load_model(name);
     EXPECT_EQ(graph.weights(), sizes.weights) << name;
     EXPECT_EQ(graph.macs(), sizes.macs) << name;
   }
-  EXPECT_EQ(zoo_model("gpt2-small").weights(), 84'934'656 + 768 * 50'257);
-  EXPECT_EQ(zoo_model("dlrm").weights(), 2'365'184);
-  EXPECT_EQ(zoo_model("dlrm").tables().size(), 26u);
+  EXPECT_EQ(load_model("gpt2-small").weights(), 84'934'656 + 768 * 50'257);
+  EXPECT_EQ(load_model("dlrm").weights(), 2'365'184);
+  EXPECT_EQ(load_model("dlrm").tables().size(), 26u);
 }
 
 TEST(Zoo, EveryNetworkIsSortedAndEndsInItsLoss) {
-  EXPECT_EQ(zoo_names().size(), 20u);
+  EXPECT_EQ(network_names().size(), 23u);
+  EXPECT_EQ(image_network_names().size(), 20u);
   EXPECT_EQ(hypar_names().size(), 10u);
-  for (const std::string& name : zoo_names()) {
-    const Graph graph = zoo_model(name);
+  for (const std::string& name : network_names()) {
+    const Graph graph = load_model(name);
     EXPECT_EQ(graph.name(), name);
     EXPECT_EQ(graph.node(graph.size() - 1).op, "loss");
     for (const Edge& edge : graph.edges()) EXPECT_LT(edge.from, edge.to);
@@ -59,7 +60,7 @@ TEST(Zoo, EveryNetworkIsSortedAndEndsInItsLoss) {
 }
 
 TEST(Zoo, UnknownNamesGetTheNearestOne) {
-  EXPECT_THAT(error_of([] { (void)zoo_model("resnet-5O"); }),
+  EXPECT_THAT(error_of([] { (void)load_model("resnet-5O"); }),
               IsError(ErrorKind::kNotFound, "resnet-50"));
   EXPECT_THAT(error_of([] { (void)load_model("some/where.bin"); }),
               IsError(ErrorKind::kNotFound, "some/where.bin"));

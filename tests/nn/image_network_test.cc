@@ -240,7 +240,7 @@ TEST(ImageNetwork, RecalibratedNormalizationFollowsTheRates) {
   network.set_winner_rates({0.3});
   const auto variance = [&] {
     for (const NamedTensor& tensor : network.parameters()) {
-      if (tensor.name == "norm2.variance") return tensor.values;
+      if (tensor.name == "conv2_norm.variance") return tensor.values;
     }
     return std::vector<float>();
   };

@@ -97,7 +97,7 @@ TEST(Accelerators, CountsThatAreNoPowerOfTwoAreRefusedWithTheNearest) {
 }
 
 TEST(Planner, RefusesOptionsThatDoNotFit) {
-  const graph::Graph graph = graph::zoo_model("lenet-c");
+  const graph::Graph graph = graph::load_model("lenet-c");
   const auto planning = [&](auto change) {
     PlanOptions options;
     change(options);
@@ -117,7 +117,7 @@ TEST(Planner, RefusesOptionsThatDoNotFit) {
 }
 
 TEST(Planner, SaysTheLeastMemoryWhenNothingFits) {
-  const graph::Graph graph = graph::zoo_model("vgg-e");
+  const graph::Graph graph = graph::load_model("vgg-e");
   PlanOptions options;
   options.memory_cap_bytes = 1e6;
   const PlanOutcome outcome = make_plan(graph, hypar_cluster(16), options);
@@ -130,7 +130,7 @@ TEST(Planner, SaysTheLeastMemoryWhenNothingFits) {
 }
 
 TEST(Planner, LessMemoryCostsMoreWords) {
-  const graph::Graph graph = graph::zoo_model("vgg-e");
+  const graph::Graph graph = graph::load_model("vgg-e");
   PlanOptions options;
   options.objective = Objective::kWords;
   double before = 0;
@@ -150,7 +150,7 @@ TEST(Planner, LessMemoryCostsMoreWords) {
 }
 
 TEST(Planner, FixedMethodsThatDoNotFitSayWhy) {
-  const graph::Graph graph = graph::zoo_model("lenet-c");
+  const graph::Graph graph = graph::load_model("lenet-c");
   PlanOptions options;
   options.method = Method::kModel;
   const auto none = std::get<NoPlan>(make_plan(graph, hypar_cluster(16), options));
@@ -158,7 +158,7 @@ TEST(Planner, FixedMethodsThatDoNotFitSayWhy) {
 }
 
 TEST(Planner, LatencyMovesPlansAwayFromManyMessages) {
-  const graph::Graph graph = graph::zoo_model("lenet-c");
+  const graph::Graph graph = graph::load_model("lenet-c");
   Cluster cluster = hypar_cluster(16);
   PlanOptions options;
   const auto messages = [&] {
@@ -174,7 +174,7 @@ TEST(Planner, LatencyMovesPlansAwayFromManyMessages) {
 }
 
 TEST(Tables, AreSpreadWholeAndExchangedAllToAll) {
-  const graph::Graph graph = graph::zoo_model("dlrm");
+  const graph::Graph graph = graph::load_model("dlrm");
   const Cluster cluster = hypar_cluster(16);
   const TablePlacement placed = place_tables(graph, cluster, 2048);
   double sum = 0;
@@ -197,7 +197,7 @@ TEST(Tables, AreSpreadWholeAndExchangedAllToAll) {
 }
 
 TEST(Unequal, BadSharesAndTablesAreRefused) {
-  const graph::Graph graph = graph::zoo_model("lenet-c");
+  const graph::Graph graph = graph::load_model("lenet-c");
   CostOptions cost;
   const CostModel volume(graph, cost);
   const Plan dp{4, std::vector<LayerState>(graph.size(), LayerState(4, Split::kBatch))};

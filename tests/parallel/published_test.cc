@@ -16,7 +16,7 @@ void expect_close(double value, const nlohmann::json& wanted, const std::string&
 class PublishedNetwork : public testing::TestWithParam<std::string> {
  protected:
   const nlohmann::json& wanted_ = expected()["networks"][GetParam()];
-  graph::Graph graph_ = graph::zoo_model(lower(GetParam()));
+  graph::Graph graph_ = graph::load_model(zoo_name(GetParam()));
   Cluster cluster_ = hypar_cluster(16);
   std::int64_t batch_ = wanted_["B"];
 

@@ -90,7 +90,7 @@ TEST(JointSearch, EqualsBruteForceOnAnyRandomGraph) {
 TEST(JointSearch, EqualsBruteForceOnThePublishedNetworks) {
   // All 16^4 plans of two types at H 4, all 9^4 plans of three types at H 2.
   for (const std::string name : {"sconv", "lenet-c"}) {
-    const graph::Graph graph = graph::zoo_model(name);
+    const graph::Graph graph = graph::load_model(name);
     CostOptions options;
     options.types = 2;
     for (const CostTable table : {CostTable::kFig, CostTable::kVolume}) {
@@ -100,7 +100,7 @@ TEST(JointSearch, EqualsBruteForceOnThePublishedNetworks) {
       EXPECT_EQ(JointSearch(model, weights).run()->cost, brute_force(model, weights)) << name;
     }
   }
-  const graph::Graph graph = graph::zoo_model("lenet-c");
+  const graph::Graph graph = graph::load_model("lenet-c");
   CostOptions options;
   options.levels = 2;
   const CostModel model(graph, options);
@@ -303,14 +303,14 @@ TEST(Properties, MoreBandwidthMoreTypesAndFewerWinnersNeverCostMore) {
 }
 
 TEST(Properties, TheSameCallGivesTheSamePlan) {
-  const graph::Graph graph = graph::zoo_model("resnet-50");
+  const graph::Graph graph = graph::load_model("resnet-50");
   const Cluster cluster = hypar_cluster(16);
   const PlanOptions options = plan_options(Method::kExact, CostTable::kVolume, 32);
   EXPECT_EQ(planned(graph, cluster, options).plan, planned(graph, cluster, options).plan);
 }
 
 TEST(Properties, AmongPlansOfEqualWordsTheSmallestIsTaken) {
-  const graph::Graph graph = graph::zoo_model("lenet-c");
+  const graph::Graph graph = graph::load_model("lenet-c");
   CostOptions cost;
   cost.levels = 2;
   const CostModel model(graph, cost);

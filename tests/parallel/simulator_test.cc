@@ -108,7 +108,7 @@ TEST(Simulator, OneAcceleratorStandsForAllEqualOnes) {
 }
 
 TEST(Simulator, ASlowAcceleratorHoldsUpItsGroups) {
-  const graph::Graph graph = graph::zoo_model("lenet-c");
+  const graph::Graph graph = graph::load_model("lenet-c");
   const Cluster cluster = hypar_cluster(8);
   CostOptions cost;
   cost.levels = 3;
@@ -125,7 +125,7 @@ TEST(Simulator, ASlowAcceleratorHoldsUpItsGroups) {
 }
 
 TEST(Simulator, DramLimitsLayersThatComputeLittle) {
-  const graph::Graph graph = graph::zoo_model("sfc");
+  const graph::Graph graph = graph::load_model("sfc");
   Cluster cluster = hypar_cluster(4);
   CostOptions cost;
   cost.levels = 2;
@@ -144,7 +144,7 @@ TEST(Simulator, DramLimitsLayersThatComputeLittle) {
 }
 
 TEST(Simulator, SpansOfOneResourceDoNotMeet) {
-  const graph::Graph graph = graph::zoo_model("resnet-18");
+  const graph::Graph graph = graph::load_model("resnet-18");
   const Cluster cluster = hypar_cluster(8);
   CostOptions cost;
   cost.levels = 3;
@@ -166,7 +166,7 @@ TEST(Simulator, SpansOfOneResourceDoNotMeet) {
 }
 
 TEST(Simulator, RefusesWhatDoesNotFit) {
-  const graph::Graph graph = graph::zoo_model("lenet-c");
+  const graph::Graph graph = graph::load_model("lenet-c");
   CostOptions cost;
   cost.levels = 2;
   const CostModel model(graph, cost);
@@ -196,7 +196,7 @@ TEST(EventQueue, BackgroundTasksGiveWayAndGoOn) {
 }
 
 TEST(Trace, IsJsonWithATrackForEachAcceleratorAndLink) {
-  const graph::Graph graph = graph::zoo_model("lenet-c");
+  const graph::Graph graph = graph::load_model("lenet-c");
   const Cluster cluster = hypar_cluster(4);
   CostOptions cost;
   cost.levels = 2;

@@ -26,7 +26,7 @@ CostModel cost_model(const graph::Graph& graph, CostTable table, std::int64_t ba
 }
 
 TEST(LenetC, BreakdownOfHyparsPlanIsTheWorkedExample) {
-  const graph::Graph graph = graph::zoo_model("lenet-c");
+  const graph::Graph graph = graph::load_model("lenet-c");
   const CostModel model = cost_model(graph, CostTable::kFig, 256, 4);
   const Plan plan =
       planned(graph, hypar_cluster(16), plan_options(Method::kHypar, CostTable::kFig, 256)).plan;
@@ -51,7 +51,7 @@ TEST(LenetC, EveryEntryOfTheWorkedTableComesOut) {
       {{1000, 737280}, {51000, 574440}, {451000, 409400}, {414400, 414520}},
       {{1000, 368640}, {51000, 287720}, {251000, 358200}, {256000, 285560}},
       {{1000, 184320}, {51000, 144360}, {251000, 204600}, {209600, 205880}}};
-  const graph::Graph graph = graph::zoo_model("lenet-c");
+  const graph::Graph graph = graph::load_model("lenet-c");
   const CostModel model = cost_model(graph, CostTable::kFig, 256, 4);
   const Plan plan =
       planned(graph, hypar_cluster(16), plan_options(Method::kHypar, CostTable::kFig, 256)).plan;
@@ -83,7 +83,7 @@ TEST(LenetC, EveryEntryOfTheWorkedTableComesOut) {
 }
 
 TEST(LenetC, HyparsPlanCountedExactlyIsTheWorkedExample) {
-  const graph::Graph graph = graph::zoo_model("lenet-c");
+  const graph::Graph graph = graph::load_model("lenet-c");
   const CostModel volume = cost_model(graph, CostTable::kVolume, 256, 4);
   const Plan plan = plan_of(graph, {"0011", "0010", "0000", "0011"});
   EXPECT_EQ(volume.traffic(plan).words,
@@ -91,7 +91,7 @@ TEST(LenetC, HyparsPlanCountedExactlyIsTheWorkedExample) {
 }
 
 TEST(Figure9, BestOfTheTopAndBottomLevelPlansIsHypars) {
-  const graph::Graph graph = graph::zoo_model("lenet-c");
+  const graph::Graph graph = graph::load_model("lenet-c");
   const Cluster cluster = hypar_cluster(16);
   const CostModel model = cost_model(graph, CostTable::kFig, 256, 4);
   const double dp =
@@ -124,7 +124,7 @@ TEST(Figure9, BestOfTheTopAndBottomLevelPlansIsHypars) {
 }
 
 TEST(Figure11, VggEScalesAsPlotted) {
-  const graph::Graph graph = graph::zoo_model("vgg-e");
+  const graph::Graph graph = graph::load_model("vgg-e");
   const nlohmann::json& wanted = expected()["fig11_vgg_e"];
   const double one = step_macs(graph, hypar_cluster(2), 256) / 33.6e9;
   expect_close(one, wanted["one_accelerator_s"], "one accelerator");
@@ -166,16 +166,17 @@ TEST(Figure13, SingleLayersGainOverTheTrickAsCalculated) {
 }
 
 TEST(Graphs, HaveTheWordsOfTheSpecification) {
-  const std::vector<std::pair<std::string, std::string>> names = {{"AlexNet-full", "alexnet-full"},
-                                                                  {"ResNet-50", "resnet-50"},
-                                                                  {"BERT-base-S128", "bert-base"},
-                                                                  {"DLRM-MLP", "dlrm"}};
+  const std::vector<std::pair<std::string, std::string>> names = {
+      {"AlexNet-full", "alexnet-accpar"},
+      {"ResNet-50", "resnet-50"},
+      {"BERT-base-S128", "bert-base"},
+      {"DLRM-MLP", "dlrm"}};
   for (const auto& [key, wanted] : expected()["graphs"].items()) {
     const auto name = std::find_if(names.begin(), names.end(), [&, &key = key](const auto& entry) {
       return key.starts_with(entry.first);
     });
     ASSERT_NE(name, names.end()) << key;
-    const graph::Graph graph = graph::zoo_model(name->second);
+    const graph::Graph graph = graph::load_model(name->second);
     const std::int64_t batch = wanted["B"];
     EXPECT_EQ(graph.size(), wanted["nodes"]) << key;
     EXPECT_EQ(graph.edges().size(), wanted["edges"].get<std::size_t>()) << key;
@@ -195,7 +196,7 @@ TEST(Graphs, HaveTheWordsOfTheSpecification) {
 
 TEST(Overlap, OptimumAndFixedPlansTakeTheSecondsOfTheSpecification) {
   for (const auto& [name, by_bandwidth] : expected()["overlap_step_s"].items()) {
-    const graph::Graph graph = graph::zoo_model(lower(name));
+    const graph::Graph graph = graph::load_model(zoo_name(name));
     const CostModel model = cost_model(graph, CostTable::kVolume, 256, 4);
     const nlohmann::json& plans = expected()["networks"][name];
     for (const auto& [key, wanted] : by_bandwidth.items()) {
@@ -255,7 +256,7 @@ TEST(Unequal, GainsOverEqualDataParallelAreThoseOfTheSpecification) {
     for (Level& level : slow.levels) level.bytes_per_second *= std::stod(key.substr(4));
     for (const auto& [name, wanted] : networks.items()) {
       if (name == "gmean") continue;
-      const graph::Graph graph = graph::zoo_model(lower(name));
+      const graph::Graph graph = graph::load_model(zoo_name(name));
       const CostModel model = cost_model(graph, CostTable::kVolume, 256, 4);
       const auto levels =
           expected()["networks"][name]["hypar_plan"].get<std::vector<std::string>>();
@@ -277,7 +278,7 @@ TEST(Unequal, GainsOverEqualDataParallelAreThoseOfTheSpecification) {
 }
 
 TEST(Memory, VggEHoldsTheBytesOfTheSpecification) {
-  const graph::Graph graph = graph::zoo_model("vgg-e");
+  const graph::Graph graph = graph::load_model("vgg-e");
   const CostModel model = cost_model(graph, CostTable::kVolume, 256, 4);
   const nlohmann::json& wanted = expected()["memory_vgg_e_bytes_per_accelerator"];
   const Plan dp{4, std::vector<LayerState>(graph.size(), LayerState(4, Split::kBatch))};
@@ -293,7 +294,7 @@ TEST(GeometricMeans, AreThePublishedOnes) {
   double torus = 0;
   double exact = 0;
   for (const std::string& name : expected_networks()) {
-    const graph::Graph graph = graph::zoo_model(lower(name));
+    const graph::Graph graph = graph::load_model(zoo_name(name));
     const Cluster cluster = hypar_cluster(16);
     const CostModel fig = cost_model(graph, CostTable::kFig, 256, 4);
     const Plan dp = planned(graph, cluster, plan_options(Method::kData, CostTable::kFig, 256)).plan;

@@ -111,7 +111,7 @@ TEST(Redistributions, AddUpToTheTrafficOfThePlan) {
 }
 
 TEST(Redistributions, HyparsTablesDoNotSayHowTensorsMove) {
-  const graph::Graph graph = graph::zoo_model("lenet-c");
+  const graph::Graph graph = graph::load_model("lenet-c");
   CostOptions options;
   options.table = CostTable::kFig;
   const CostModel model(graph, options);

@@ -3,6 +3,7 @@
 // values.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -39,7 +40,7 @@ struct Node {
   std::int64_t stored_words = 0;  ///< what forward keeps for backward
   std::int64_t macs = 0;  ///< multiply-adds of one forward pass, counted on the output's size
   /// Multiply-adds counted on the input's size (stride and padding ignored), as HyPar's figures
-  /// need them (parallel.md section 6). Equal to macs where there is no window.
+  /// need them (docs/parallel.md, "Figures"). Equal to macs where there is no window.
   std::int64_t input_macs = 0;
 };
 
@@ -49,6 +50,8 @@ struct Edge {
   int to = 0;
   std::int64_t words = 0;      ///< per sample, as read
   std::int64_t raw_words = 0;  ///< per sample, before pooling: what partial sums are made of
+  /// Share of the values read that are not zero; nothing: not known.
+  std::optional<double> density = {};
 };
 
 /// An embedding table whose pooled rows enter the graph at a batch-only node. Held whole by one
@@ -57,8 +60,9 @@ struct GraphTable {
   std::string name;
   int node = 0;  ///< the node that reads the pooled rows
   std::int64_t rows = 0;
-  std::int64_t dim = 0;    ///< words of a row
-  std::int64_t bytes = 0;  ///< what it really holds; 0: every row whole
+  std::int64_t dim = 0;        ///< words of a row
+  std::int64_t bytes = 0;      ///< what it really holds; 0: every row whole
+  std::int64_t rows_read = 1;  ///< pooled rows of a sample
 };
 
 /// A checked, immutable model. Nodes are in an order in which every edge goes from a lower to a
@@ -67,9 +71,10 @@ struct GraphTable {
 class Graph {
  public:
   /// Checks and sorts. Errors (kInvalidArgument, naming node and value): no nodes, a name twice, a
-  /// size below its least (zero channels, words, MACs), an edge to itself or out of range, a cycle
-  /// (its nodes named), a second node that nobody reads ("a branch that never joins").
-  /// Two edges between the same nodes are joined into one with the words of both.
+  /// size below its least (zero channels, words, MACs), a density outside (0, 1], an edge to itself
+  /// or out of range, a cycle (its nodes named), a second node that nobody reads ("a branch that
+  /// never joins"). Two edges between the same nodes are joined into one with the words of both,
+  /// and their mean density where both are known.
   Graph(std::string name, std::vector<Node> nodes, std::vector<Edge> edges,
         std::vector<GraphTable> tables = {});
 

@@ -2,6 +2,7 @@
 // Builds graphs from layers and shapes, so that words and operation counts are worked out once.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,12 +16,13 @@ namespace taut::graph {
 struct Tensor {
   int node = -1;  ///< the producing node; -1: the model's input, which costs nothing
   Shape shape;
-  std::int64_t raw_words = 0;  ///< words before pooling
+  std::int64_t raw_words = 0;          ///< words before pooling
+  std::optional<double> density = {};  ///< share of values that are not zero; nothing: not known
 };
 
 /// Adds layers one by one. Every call checks its sizes and throws kInvalidArgument naming the
-/// layer, the argument and the value. Weights have no bias (parallel.md section 5). Not for sharing
-/// between threads.
+/// layer, the argument and the value. Weights have no bias, as in HyPar's counts (arXiv
+/// 1901.02067). Not for sharing between threads.
 class ModelBuilder {
  public:
   explicit ModelBuilder(std::string name);
@@ -48,8 +50,8 @@ class ModelBuilder {
   /// A node that needs whole samples and gives a tensor of the shape: embedding, interaction.
   Tensor batch_only(const std::string& name, const std::string& op,
                     std::span<const Tensor> operands, Shape out);
-  /// A table whose pooled rows enter at a batch-only node.
-  void table(const std::string& name, const Tensor& reader, std::int64_t rows, std::int64_t dim);
+  /// A table of which rows_read pooled rows of a sample enter at a batch-only node.
+  void table(const Table& table, const Tensor& reader, std::int64_t rows_read = 1);
   /// Appends the loss behind the last tensor and checks the whole.
   [[nodiscard]] Graph finish(const Tensor& last);
 

@@ -7,20 +7,22 @@
 #include <string_view>
 
 #include "taut/graph/graph.h"
+#include "taut/graph/network.h"
 
 namespace taut::graph {
 
 /// Reads the small TOML form (docs/parallel.md, "A model of your own"):
 ///     name = "mine"
 ///     [input]            # channels, height, width; or features
-///     [[layer]]          # op = conv | fc | linear | pool | global-pool | add | concat | attention
-///     |
-///                        # embedding; name; from (default: the layer before)
+///     [[layer]]          # op, name, from (default: the layer before), and what the op needs
+/// Operators: conv, fc (on the whole example), linear (on each position), pool, global-pool,
+/// batch_norm, relu, relu6, flatten, add, concat, attention, embedding, interaction, first_values.
+/// [input] may be left out where an embedding is.
 /// Layers may stand in any order. source names the text in errors.
 /// Errors: kConfig for syntax, unknown keys and operators, missing values, names that no layer has,
 /// cycles and branches that never join; kInvalidArgument for sizes that do not fit, naming the
 /// layer.
-[[nodiscard]] Graph parse_model_toml(std::string_view text, const std::string& source);
+[[nodiscard]] Network parse_model_toml(std::string_view text, const std::string& source);
 
 /// Sizes for the symbolic dimensions of an ONNX file, by name ("sequence" -> 128). A symbolic first
 /// dimension of an input is the batch and needs none.

@@ -11,13 +11,21 @@
 
 #include "taut/core/file.h"
 #include "taut/core/thread_pool.h"
-#include "taut/nn/network.h"
+#include "taut/graph/network.h"
 #include "taut/nn/recommender.h"
 #include "taut/sparsity/prune.h"
 #include "taut/sparsity/quantize.h"
 #include "taut/sparsity/winners.h"
 
 namespace taut::nn {
+
+using graph::kNetworkInput;
+using graph::Layer;
+using graph::multiply_adds;
+using graph::Network;
+using graph::Op;
+using graph::Shape;
+using graph::weight_shape;
 
 /// Where winners are chosen, and how.
 struct WinnerPolicy {
@@ -31,7 +39,7 @@ struct WinnerPolicy {
 
 /// Shape, optimizer and loss of an image network.
 struct ImageNetworkOptions {
-  std::string kind = "vgg-small";  ///< see network_names()
+  std::string kind = "vgg-small";  ///< see graph::image_network_names()
   double width = 1.0;
   Shape input;
   std::int64_t classes = 10;
@@ -99,7 +107,7 @@ struct InputCodes {
 /// Threads: one call at a time.
 class ImageNetwork {
  public:
-  /// Errors: kConfig (make_network, check_options).
+  /// Errors: kConfig (graph::make_network, check_options).
   ImageNetwork(const ImageNetworkOptions& options, std::shared_ptr<ThreadPool> pool);
   ~ImageNetwork();
   ImageNetwork(const ImageNetwork&) = delete;
@@ -155,8 +163,8 @@ class ImageNetwork {
   /// Restores the same bits. kFormat when shapes differ. state: also the optimizer's.
   void load(const SectionSource& file, const std::string& prefix, bool state = true);
 
-  /// Parameters and statistics that predict, by name: "conv1.weight" ..., "norm1.mean",
-  /// "norm1.variance".
+  /// Parameters and statistics that predict, by name: "conv1.weight" ..., "conv1_norm.mean",
+  /// "conv1_norm.variance".
   [[nodiscard]] std::vector<NamedTensor> parameters() const;
   [[nodiscard]] std::int64_t parameter_count() const;
   /// By layer; empty before calibrate().

@@ -31,10 +31,10 @@ struct CostOptions {
   int types = 3;  ///< 2: types I and II only (HyPar); 3: type III too (AccPar)
   /// kVolume: partial sums are added before pooling, as a non-linearity before the pool needs.
   bool raw_sums = false;
-  /// kVolume: share of features that winners-take-all leaves; 1: dense. Sums before the activation
-  /// stay dense; other features travel as values and a bitmask (density + 1/32, never above dense),
-  /// errors as values of the winners (parallel.md section 12). The tensor read by the loss is
-  /// dense.
+  /// kVolume: share of features that winners-take-all leaves, where the graph does not know it
+  /// edge by edge; 1: dense. Sums before the activation stay dense; other features travel as values
+  /// and a bitmask (density + 1/32, never above dense), errors as values of the winners
+  /// (docs/parallel.md, "Objectives, time, energy, memory"). The tensor read by the loss is dense.
   double density = 1;
   /// kFig, kPrinted: charge type III on a layer that reads the model's input, as AccPar's program
   /// does.

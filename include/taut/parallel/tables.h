@@ -11,8 +11,8 @@ namespace taut::parallel {
 
 /// How large tables are kept.
 struct TableOptions {
-  /// Bytes of all tables together; 0: every row whole (4 bytes a word). Elastic tables hold any
-  /// budget; each table gets its share in proportion to its full size.
+  /// Bytes of all tables together; 0: what each is known to hold, else every row whole (4 bytes a
+  /// word). Elastic tables hold any budget; each table gets its share in proportion to its words.
   double budget_bytes = 0;
   /// Mean share of a row's words that elastic rows keep, of what travels; 1: full rows. Rows of
   /// different lengths travel as their own words.

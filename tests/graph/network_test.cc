@@ -1,16 +1,22 @@
-#include "taut/nn/network.h"
+// Image networks of the zoo against published sizes.
+#include "taut/graph/network.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
 #include "support/error_matchers.h"
+#include "taut/graph/zoo.h"
 
-namespace taut::nn {
+namespace taut::graph {
 namespace {
 
 using test::error_of;
 using test::IsError;
+
+Network made(std::string_view name, const Shape& input, std::int64_t classes, double width = 1) {
+  return make_network(name, {.input = input, .classes = classes, .width = width});
+}
 
 std::int64_t weights_and_biases(const Network& spec) {
   std::int64_t count = 0;
@@ -43,7 +49,7 @@ class ZooSizes : public testing::TestWithParam<Published> {};
 // its convolutions, ResNet-20 a projection where the shape changes.
 TEST_P(ZooSizes, ParametersAreThePublishedOnes) {
   const Published& known = GetParam();
-  const Network spec = make_network(known.name, known.input, known.classes);
+  const Network spec = made(known.name, known.input, known.classes);
   EXPECT_EQ(weights_and_biases(spec), known.parameters);
   EXPECT_EQ(spec.layers.back().out.channels, known.classes);
 }
@@ -68,15 +74,15 @@ INSTANTIATE_TEST_SUITE_P(Networks, ZooSizes,
                          });
 
 TEST(Network, MultiplyAddsAreThePublishedOnes) {
-  EXPECT_NEAR(work(make_network("resnet-18", kImageNet, 1000)), 1.814e9, 1e6);
-  EXPECT_NEAR(work(make_network("resnet-50", kImageNet, 1000)), 4.089e9, 1e6);
-  EXPECT_NEAR(work(make_network("mobilenet-v2", kImageNet, 1000)), 0.3008e9, 1e6);
+  EXPECT_NEAR(work(made("resnet-18", kImageNet, 1000)), 1.814e9, 1e6);
+  EXPECT_NEAR(work(made("resnet-50", kImageNet, 1000)), 4.089e9, 1e6);
+  EXPECT_NEAR(work(made("mobilenet-v2", kImageNet, 1000)), 0.3008e9, 1e6);
 }
 
 TEST(Network, EveryNameMakesANetworkWhoseLayersReadWhatIsBeforeThem) {
-  for (const std::string& name : network_names()) {
-    const Shape input = name == "alexnet" ? kImageNet : Shape{3, 64, 64};
-    const Network spec = make_network(name, input, 10);
+  for (const std::string& name : image_network_names()) {
+    const Shape input = name.starts_with("alexnet") ? kImageNet : Shape{3, 64, 64};
+    const Network spec = made(name, input, 10);
     for (std::size_t i = 0; i < spec.layers.size(); ++i) {
       for (const int from : spec.layers[i].inputs) {
         EXPECT_GE(from, kNetworkInput) << name;
@@ -87,28 +93,29 @@ TEST(Network, EveryNameMakesANetworkWhoseLayersReadWhatIsBeforeThem) {
 }
 
 TEST(Network, WinnersAreChosenBehindAPoolThatFollowsAnActivation) {
-  const Network spec = make_network("vgg-small", kSmall, 10);
+  const Network spec = made("vgg-small", kSmall, 10);
   std::vector<std::string> names;
   for (const int site : spec.winner_sites()) {
     names.push_back(spec.layers[static_cast<std::size_t>(site)].name);
   }
-  EXPECT_EQ(names, (std::vector<std::string>{"relu1", "pool1", "relu3", "pool2", "relu5"}));
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"conv1_relu", "pool1", "conv3_relu", "pool2", "conv5_relu"}));
 }
 
 TEST(Network, WidthScalesHiddenChannelsAlone) {
-  const Network spec = make_network("vgg-small", kSmall, 10, 0.5);
+  const Network spec = made("vgg-small", kSmall, 10, 0.5);
   EXPECT_EQ(spec.layers.front().out.channels, 16);
   EXPECT_EQ(spec.layers.back().out.channels, 10);
 }
 
 TEST(Network, UnknownNamesAndSmallImagesAreNamed) {
-  EXPECT_THAT(error_of([] { static_cast<void>(make_network("vgg-smal", kSmall, 10)); }),
+  EXPECT_THAT(error_of([] { static_cast<void>(made("vgg-smal", kSmall, 10)); }),
               IsError(ErrorKind::kConfig, "vgg-small"));
-  EXPECT_THAT(error_of([] { static_cast<void>(make_network("alexnet", kSmall, 10)); }),
+  EXPECT_THAT(error_of([] { static_cast<void>(made("alexnet", kSmall, 10)); }),
               IsError(ErrorKind::kConfig, "32x32"));
-  EXPECT_THAT(error_of([] { static_cast<void>(make_network("mlp", kDigits, 10, 0.0)); }),
+  EXPECT_THAT(error_of([] { static_cast<void>(made("mlp", kDigits, 10, 0.0)); }),
               IsError(ErrorKind::kConfig, "model.width"));
 }
 
 }  // namespace
-}  // namespace taut::nn
+}  // namespace taut::graph
