@@ -56,29 +56,6 @@ void linear(const LinearLayer& layer, const float* x, std::int64_t rows, bool re
   }
 }
 
-float dot(const float* a, const float* b, std::int64_t size) {
-  const Tag d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  auto sums = hn::Zero(d);
-  std::int64_t i = 0;
-  for (; i + lanes <= size; i += lanes) {
-    sums = hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), sums);
-  }
-  float sum = hn::GetLane(hn::SumOfLanes(d, sums));
-  for (; i < size; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-void pairwise_dots(const float* x, std::int64_t rows, std::int64_t vectors, std::int64_t dim,
-                   float* dots, std::int64_t stride) {
-  for (std::int64_t row = 0; row < rows; ++row, x += vectors * dim, dots += stride) {
-    float* out = dots;
-    for (std::int64_t i = 0; i < vectors; ++i) {
-      for (std::int64_t j = 0; j < i; ++j) *out++ = dot(x + i * dim, x + j * dim, dim);
-    }
-  }
-}
-
 std::int64_t target() {
   return HWY_TARGET;
 }
@@ -90,16 +67,10 @@ HWY_AFTER_NAMESPACE();
 namespace taut::infer {
 
 HWY_EXPORT(linear);
-HWY_EXPORT(pairwise_dots);
 HWY_EXPORT(target);
 
 void linear(const LinearLayer& layer, const float* x, std::int64_t rows, bool relu, float* y) {
   HWY_DYNAMIC_DISPATCH(linear)(layer, x, rows, relu, y);
-}
-
-void pairwise_dots(const float* x, std::int64_t rows, std::int64_t vectors, std::int64_t dim,
-                   float* dots, std::int64_t stride) {
-  HWY_DYNAMIC_DISPATCH(pairwise_dots)(x, rows, vectors, dim, dots, stride);
 }
 
 std::string kernel_target() {
@@ -116,23 +87,6 @@ void linear_reference(const LinearLayer& layer, const float* x, std::int64_t row
                static_cast<double>(layer.weight[static_cast<std::size_t>(i * layer.outputs + o)]);
       }
       y[row * layer.outputs + o] = static_cast<float>(relu ? std::max(sum, 0.0) : sum);
-    }
-  }
-}
-
-void pairwise_dots_reference(const float* x, std::int64_t rows, std::int64_t vectors,
-                             std::int64_t dim, float* dots, std::int64_t stride) {
-  for (std::int64_t row = 0; row < rows; ++row) {
-    std::int64_t out = row * stride;
-    for (std::int64_t i = 0; i < vectors; ++i) {
-      for (std::int64_t j = 0; j < i; ++j) {
-        double sum = 0;
-        for (std::int64_t k = 0; k < dim; ++k) {
-          sum += static_cast<double>(x[(row * vectors + i) * dim + k]) *
-                 static_cast<double>(x[(row * vectors + j) * dim + k]);
-        }
-        dots[out++] = static_cast<float>(sum);
-      }
     }
   }
 }

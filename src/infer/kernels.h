@@ -11,14 +11,8 @@ namespace taut::infer {
 /// Sums run over inputs in order, so a row's result does not depend on the rows beside it.
 void linear(const LinearLayer& layer, const float* x, std::int64_t rows, bool relu, float* y);
 
-/// dots [rows, stride]: for each row of x [rows, vectors, dim] the products i.j, j < i, i rising.
-void pairwise_dots(const float* x, std::int64_t rows, std::int64_t vectors, std::int64_t dim,
-                   float* dots, std::int64_t stride);
-
-/// Plain C++ forms of the same, what the tests compare with.
+/// Plain C++ form of the same, what the tests compare with.
 void linear_reference(const LinearLayer& layer, const float* x, std::int64_t rows, bool relu,
                       float* y);
-void pairwise_dots_reference(const float* x, std::int64_t rows, std::int64_t vectors,
-                             std::int64_t dim, float* dots, std::int64_t stride);
 
 }  // namespace taut::infer

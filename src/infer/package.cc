@@ -7,6 +7,7 @@
 #include "infer/kernels.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
+#include "taut/embedding/interaction.h"
 #include "taut/sparsity/winners.h"
 
 namespace taut::infer {
@@ -151,13 +152,9 @@ void fill_dlrm_inputs(const RecommenderSpec& spec, const float* dense, const flo
     copy_floats(embedded + row * spec.tables * spec.dim, spec.tables * spec.dim,
                 to + first * spec.dim);
   }
-  const std::int64_t stride = top_inputs(spec);
-  pairwise_dots(scratch.vectors.data(), rows, vectors, spec.dim, scratch.inputs.data(), stride);
-  const std::int64_t pairs = vectors * (vectors - 1) / 2;
-  for (std::int64_t row = 0; row < rows; ++row) {
-    copy_floats(scratch.vectors.data() + row * vectors * spec.dim, stride - pairs,
-                scratch.inputs.data() + row * stride + pairs);
-  }
+  const std::int64_t copied = spec.interaction == "dots_vectors" || spec.dense == 0 ? vectors : 1;
+  embedding::interact({.vectors = vectors, .dim = spec.dim, .copied = copied}, rows,
+                      scratch.vectors.data(), scratch.inputs.data());
 }
 
 void fill_wide_deep_inputs(const RecommenderSpec& spec, const float* dense, const float* embedded,

@@ -3,7 +3,6 @@
 #include <span>
 
 #include "nn/image_network_impl.h"
-#include "nn/one_thread.h"
 #include "nn/winners_tensor.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
@@ -63,8 +62,9 @@ int source_of_channels(const Network& spec, int layer) {
 void ImageNetwork::Impl::pass_over(const ImageInput& images,
                                    const ForwardOptions& forward_options) const {
   use_one_torch_thread();
-  for (std::int64_t p = 0; p < pieces(images); ++p) {
-    static_cast<void>(forward(spec, predicting(), cut(images, p).images, forward_options));
+  for (std::int64_t i = 0; i < slices(images.size); ++i) {
+    const NetworkInputs inputs = images_of(images, slice_at(images.size, i));
+    static_cast<void>(forward(network, predicting(), inputs, forward_options));
   }
 }
 
@@ -73,8 +73,8 @@ void ImageNetwork::prune(const sparsity::PruneOptions& options) {
   std::vector<std::size_t> places;
   std::vector<Tensor> kept;
   std::vector<sparsity::Weight> weights;
-  for (std::size_t i = 0; i < impl_->spec.layers.size(); ++i) {
-    const std::vector<std::int64_t> shape = weight_shape(impl_->spec.layers[i]);
+  for (std::size_t i = 0; i < impl_->network.layers.size(); ++i) {
+    const std::vector<std::int64_t> shape = weight_shape(impl_->network.layers[i]);
     if (shape.empty()) continue;
     kept.push_back(impl_->values.weights[i].detach().contiguous());
     places.push_back(i);
@@ -97,10 +97,12 @@ void ImageNetwork::prune_maps(const std::vector<double>& rates, const ImageInput
   kept.unit = sparsity::Unit::kElement;
   ImageNetworkOptions checked = impl_->options;
   checked.winners = kept;
-  check_options(checked, impl_->spec);
+  check_options(checked, impl_->network);
   impl_->check_input(images, /*labelled=*/false);
   const torch::NoGradGuard no_grad;
-  std::vector<Tensor> scores(impl_->spec.layers.size());
+  const std::vector<double> by_site = rates_by_site(
+      rates.empty() ? std::vector<double>{1.0} : rates, impl_->network.winner_sites().size());
+  std::vector<Tensor> scores(impl_->network.layers.size());
   ForwardOptions options = impl_->forward_options(/*training=*/false);
   options.at_site = [&](int layer, const Tensor& before, const Tensor& /*after*/) {
     Tensor& sum = scores[static_cast<std::size_t>(layer)];
@@ -110,7 +112,7 @@ void ImageNetwork::prune_maps(const std::vector<double>& rates, const ImageInput
   impl_->pass_over(images, options);
   for (std::size_t i = 0; i < scores.size(); ++i) {
     if (!scores[i].defined()) continue;
-    const double rate = rate_of(kept, impl_->spec.layers[i].winner_site);
+    const double rate = by_site[static_cast<std::size_t>(impl_->network.layers[i].winner_site)];
     const Tensor plain = scores[i].contiguous();
     const std::int64_t winners = sparsity::winner_count(plain.numel(), rate);
     const double share = 1 - static_cast<double>(winners) / static_cast<double>(plain.numel());
@@ -121,7 +123,7 @@ void ImageNetwork::prune_maps(const std::vector<double>& rates, const ImageInput
 std::vector<LayerReport> ImageNetwork::report_layers(const ImageInput& images) const {
   impl_->check_input(images, /*labelled=*/false);
   const torch::NoGradGuard no_grad;
-  const Network& spec = impl_->spec;
+  const Network& spec = impl_->network;
   std::vector<LayerReport> all(spec.layers.size());
   ForwardOptions options = impl_->forward_options(/*training=*/false);
   options.codes = nullptr;
@@ -149,8 +151,8 @@ std::vector<LayerReport> ImageNetwork::report_layers(const ImageInput& images) c
 double ImageNetwork::pruned_share() const {
   std::int64_t zeros = 0;
   std::int64_t all = 0;
-  for (std::size_t i = 0; i < impl_->spec.layers.size(); ++i) {
-    if (weight_shape(impl_->spec.layers[i]).empty()) continue;
+  for (std::size_t i = 0; i < impl_->network.layers.size(); ++i) {
+    if (weight_shape(impl_->network.layers[i]).empty()) continue;
     const Tensor& weight = impl_->predicting().weights[i];
     all += weight.numel();
     zeros += weight.numel() - weight.count_nonzero().item<std::int64_t>();
@@ -161,7 +163,7 @@ double ImageNetwork::pruned_share() const {
 void ImageNetwork::calibrate(const ImageInput& images, sparsity::Calibration calibration) {
   impl_->check_input(images, /*labelled=*/false);
   const torch::NoGradGuard no_grad;
-  const Network& spec = impl_->spec;
+  const Network& spec = impl_->network;
   std::vector<std::unique_ptr<sparsity::ActivationCalibrator>> seen(spec.layers.size());
   ForwardOptions options = impl_->forward_options(/*training=*/false);
   options.codes = nullptr;
@@ -208,7 +210,7 @@ std::vector<std::vector<float>> ImageNetwork::kept_maps() const {
 std::vector<SiteReport> ImageNetwork::report_sites(const ImageInput& images) const {
   impl_->check_input(images, /*labelled=*/false);
   const torch::NoGradGuard no_grad;
-  const Network& spec = impl_->spec;
+  const Network& spec = impl_->network;
   const bool whole_maps = impl_->options.winners.unit == sparsity::Unit::kChannel;
   std::vector<SiteReport> reports(spec.winner_sites().size());
   std::vector<sparsity::WinnerStatistics> statistics(reports.size());

@@ -1,8 +1,5 @@
 // Saving and restoring an ImageNetwork.
-#include <sstream>
-
 #include "nn/image_network_impl.h"
-#include "taut/core/error.h"
 #include "taut/core/text.h"
 
 namespace taut::nn {
@@ -10,90 +7,70 @@ namespace {
 
 using torch::Tensor;
 
-constexpr const char* kMend = "use the config that it was made with";
-
-[[noreturn]] void throw_shape(const std::string& path, const std::string& name,
-                              const Tensor& wanted, const Tensor& got) {
-  throw Error(ErrorKind::kFormat,
-              concat("shape of ", name, " differs: wanted ", c10::str(wanted.sizes()), ", got ",
-                     c10::str(got.sizes())),
-              path, kMend);
-}
-
-// Reads a tensor of the shape of `like`.
-Tensor read_like(torch::serialize::InputArchive& archive, const std::string& path,
-                 const std::string& name, const Tensor& like) {
-  Tensor loaded;
-  archive.read(name, loaded);
-  if (!loaded.sizes().equals(like.sizes())) throw_shape(path, name, like, loaded);
-  return loaded;
+// Tensors [by layer] under names of their own; undefined ones are left out.
+void add_by_layer(TensorWriter& file, const Network& network, const std::string& what,
+                  const std::vector<Tensor>& tensors) {
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (tensors[i].defined()) file.add(concat(what, "/", network.layers[i].name), tensors[i]);
+  }
 }
 
 }  // namespace
 
 void ImageNetwork::save(SectionSink& file, const std::string& prefix) const {
-  torch::serialize::OutputArchive archive;
-  visit_values(impl_->spec, impl_->values,
-               [&](const std::string& name, const Tensor& t) { archive.write(name, t.detach()); });
-  visit_values(impl_->spec, impl_->average, [&](const std::string& name, const Tensor& t) {
-    archive.write("average." + name, t);
-  });
-  for (std::size_t i = 0; i < impl_->masks.size(); ++i) {
-    const std::string& name = impl_->spec.layers[i].name;
-    if (impl_->masks[i].defined()) archive.write(name + ".mask", impl_->masks[i]);
-    if (impl_->maps[i].defined()) archive.write(name + ".maps", impl_->maps[i]);
+  TensorWriter writer(file, prefix);
+  impl_->save(writer);
+  visit_values(impl_->network, impl_->average,
+               [&](const std::string& name, const Tensor& t) { writer.add("average/" + name, t); });
+  add_by_layer(writer, impl_->network, "masks", impl_->masks);
+  add_by_layer(writer, impl_->network, "maps", impl_->maps);
+  std::vector<float> scales;
+  std::vector<bool> is_unsigned;
+  for (const InputCodes& codes : impl_->codes) {
+    scales.push_back(codes.scale);
+    is_unsigned.push_back(codes.is_unsigned != 0);
   }
-  torch::serialize::OutputArchive optimizer;
-  impl_->optimizer->save(optimizer);
-  archive.write("optimizer", optimizer);
-  std::ostringstream stream;
-  archive.save_to(stream);
-  file.add(prefix + "network", std::string_view(stream.view()));
-  file.add_array(prefix + "codes", std::span<const InputCodes>(impl_->codes));
-  const std::vector<double> switches = {impl_->quantized ? 1.0 : 0.0};
-  file.add_array(prefix + "quantized", std::span<const double>(switches));
-  file.add_array(prefix + "rates", std::span<const double>(impl_->options.winners.rates));
+  writer.fact("input_scales", scales);
+  writer.fact("inputs_unsigned", is_unsigned);
+  writer.fact("quantized", impl_->quantized);
+  writer.fact("winner_rates", impl_->options.winners.rates);
+  writer.finish();
 }
 
 void ImageNetwork::load(const SectionSource& file, const std::string& prefix, bool state) {
-  const std::string_view bytes = file.text(prefix + "network");
-  const torch::NoGradGuard no_grad;
-  const std::string path(file.path());
-  std::vector<std::pair<Tensor, Tensor>> loaded;  // where to, what
-  std::vector<Tensor> masks(impl_->masks.size());
-  std::vector<Tensor> maps(impl_->maps.size());
-  try {
-    torch::serialize::InputArchive archive;
-    archive.load_from(bytes.data(), bytes.size());
-    visit_values(impl_->spec, impl_->values, [&](const std::string& name, const Tensor& t) {
-      loaded.emplace_back(t, read_like(archive, path, name, t));
-    });
-    visit_values(impl_->spec, impl_->average, [&](const std::string& name, const Tensor& t) {
-      loaded.emplace_back(t, read_like(archive, path, "average." + name, t));
-    });
-    for (std::size_t i = 0; i < masks.size(); ++i) {
-      archive.try_read(impl_->spec.layers[i].name + ".mask", masks[i]);
-      archive.try_read(impl_->spec.layers[i].name + ".maps", maps[i]);
-    }
-    if (state) {
-      torch::serialize::InputArchive optimizer;
-      archive.read("optimizer", optimizer);
-      impl_->optimizer->load(optimizer);
-    }
-  } catch (const c10::Error& failed) {
-    throw Error(ErrorKind::kFormat,
-                concat("the network does not fit: ", failed.what_without_backtrace()), path, kMend);
+  const TensorReader reader(file, prefix);
+  const Network& network = impl_->network;
+  Program::Loaded loaded = impl_->read(reader, state);
+  visit_values(network, impl_->average, [&](const std::string& name, const Tensor& t) {
+    loaded.values.emplace_back(t, reader.read_like("average/" + name, t));
+  });
+  std::vector<Tensor> masks(network.layers.size());
+  std::vector<Tensor> maps(network.layers.size());
+  for (std::size_t i = 0; i < network.layers.size(); ++i) {
+    const std::string mask = "masks/" + network.layers[i].name;
+    const std::string kept = "maps/" + network.layers[i].name;
+    const Tensor& weight = impl_->values.weights[i];
+    if (weight.defined() && reader.has(mask)) masks[i] = reader.read_like(mask, weight);
+    if (reader.has(kept)) maps[i] = reader.read(kept, {network.layers[i].out.channels});
   }
-  const auto codes = file.array<InputCodes>(prefix + "codes");
-  for (auto& [target, value] : loaded) target.copy_(value);
+  const auto scales = reader.fact<std::vector<float>>("input_scales");
+  const auto is_unsigned = reader.fact<std::vector<bool>>("inputs_unsigned");
+  const auto quantized = reader.fact<bool>("quantized");
+  const bool fits = scales.empty() ? !quantized : scales.size() == network.layers.size();
+  if (!fits || is_unsigned.size() != scales.size()) {
+    reader.throw_wrong("input_scales", concat("wanted ", network.layers.size(), " numbers, got ",
+                                              scales.size(), " and ", is_unsigned.size()));
+  }
+  const auto rates = reader.fact<std::vector<double>>("winner_rates");
+  if (state) set_winner_rates(rates);
+  impl_->take(std::move(loaded));
   impl_->masks = std::move(masks);
   impl_->maps = std::move(maps);
-  impl_->codes.assign(codes.begin(), codes.end());
-  impl_->quantized = file.array<double>(prefix + "quantized").front() != 0;
-  if (state) {
-    const auto rates = file.array<double>(prefix + "rates");
-    impl_->options.winners.rates.assign(rates.begin(), rates.end());
+  impl_->codes.clear();
+  for (std::size_t i = 0; i < scales.size(); ++i) {
+    impl_->codes.push_back({.scale = scales[i], .is_unsigned = is_unsigned[i] ? 1 : 0});
   }
+  impl_->quantized = quantized;
 }
 
 }  // namespace taut::nn

@@ -1,33 +1,15 @@
 #pragma once
-// What the top MLP of a DLRM reads: all pairwise dots of an example's vectors, then vectors
-// themselves (Naumov et al., arXiv 1906.00091, section 2.1). Fused, forward and backward, by
-// Highway.
+// The interaction of a DLRM as a differentiable operation.
+
+#include <ATen/ATen.h>
 
 #include <cstdint>
 
 namespace taut::nn {
 
-/// Shape of an interaction.
-struct InteractionShape {
-  std::int64_t vectors = 0;  ///< per example
-  std::int64_t dim = 0;
-  std::int64_t copied = 0;  ///< the first so many vectors follow the dots
-  [[nodiscard]] std::int64_t pairs() const noexcept { return vectors * (vectors - 1) / 2; }
-  [[nodiscard]] std::int64_t outputs() const noexcept { return pairs() + copied * dim; }
-};
-
-/// out [rows, outputs]: for each row of x [rows, vectors, dim] the dots i.j, j < i, i rising, then
-/// the copied vectors. Each row by itself: results do not depend on how rows are grouped.
-void interact(const InteractionShape& shape, std::int64_t rows, const float* x, float* out);
-
-/// x_gradient [rows, vectors, dim] from out_gradient [rows, outputs].
-void interact_backward(const InteractionShape& shape, std::int64_t rows, const float* x,
-                       const float* out_gradient, float* x_gradient);
-
-/// Plain C++ forms of the same, what the tests compare with.
-void interact_reference(const InteractionShape& shape, std::int64_t rows, const float* x,
-                        float* out);
-void interact_backward_reference(const InteractionShape& shape, std::int64_t rows, const float* x,
-                                 const float* out_gradient, float* x_gradient);
+/// vectors [batch, count, dim], float32 -> [batch, count * (count - 1) / 2 + copied * dim]: all
+/// pairwise dots, then the first `copied` vectors (embedding/interaction.h). One fused pass in each
+/// direction. Errors: kInvalidArgument naming the argument.
+[[nodiscard]] at::Tensor interaction(const at::Tensor& vectors, std::int64_t copied);
 
 }  // namespace taut::nn

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nn/interaction.h"
 #include "taut/core/error.h"
+#include "taut/core/text.h"
 #include "taut/nn/quantize.h"
 #include "taut/nn/winners.h"
 
@@ -16,15 +18,20 @@ using graph::kNormEpsilon;
 
 class Pass {
  public:
-  Pass(const Network& spec, const NetworkValues& values, const ForwardOptions& options)
-      : spec_(spec), values_(values), options_(options) {}
+  Pass(const Network& network, const NetworkValues& values, const NetworkInputs& inputs,
+       const ForwardOptions& options)
+      : network_(network),
+        values_(values),
+        options_(options),
+        input_(inputs.input),
+        embedded_(inputs.embedded) {}
 
-  Tensor run(const Tensor& images) {
-    images_ = cast(images);
-    results_.resize(spec_.layers.size());
-    for (std::size_t i = 0; i < spec_.layers.size(); ++i) {
+  Tensor run() {
+    if (input_.defined()) input_ = cast(input_);
+    results_.resize(network_.layers.size());
+    for (std::size_t i = 0; i < network_.layers.size(); ++i) {
       Tensor y = apply(i);
-      if (spec_.layers[i].winner_site >= 0) y = choose_winners(static_cast<int>(i), y);
+      if (network_.layers[i].winner_site >= 0) y = choose_winners(static_cast<int>(i), y);
       results_[i] = y;
     }
     return results_.back().to(torch::kFloat32);
@@ -36,41 +43,84 @@ class Pass {
   }
   [[nodiscard]] const Tensor& input(const Layer& layer, std::size_t which = 0) const {
     const int from = layer.inputs[which];
-    return from == kNetworkInput ? images_ : results_[static_cast<std::size_t>(from)];
+    return from == kNetworkInput ? input_ : results_[static_cast<std::size_t>(from)];
   }
 
   Tensor apply(std::size_t i) {
-    const Layer& layer = spec_.layers[i];
-    const Tensor& x = input(layer);
+    const Layer& layer = network_.layers[i];
     switch (layer.op) {
       case Op::kConv:
       case Op::kLinear:
-        return weighted(i, x);
+        return weighted(i, input(layer));
       case Op::kBatchNorm:
-        return normalized(i, x);
+        return normalized(i, input(layer));
       case Op::kRelu:
-        return torch::relu(x);
+        return torch::relu(input(layer));
       case Op::kRelu6:
-        return torch::clamp(x, 0, 6);
+        return torch::clamp(input(layer), 0, 6);
       case Op::kMaxPool:
-        return torch::max_pool2d(x, {layer.window.kernel, layer.window.kernel},
+        return torch::max_pool2d(input(layer), {layer.window.kernel, layer.window.kernel},
                                  {layer.window.stride, layer.window.stride},
                                  {layer.window.padding, layer.window.padding});
       case Op::kGlobalMean:
-        return x.mean({2, 3});
+        return input(layer).mean({2, 3});
       case Op::kFlatten:
-        return x.flatten(1);
+        return input(layer).flatten(1);
       case Op::kAdd:
-        return x + input(layer, 1);
-      default:
+        return sum(layer);
+      case Op::kConcat:
+        return concatenated(layer);
+      case Op::kEmbedding:
+        return embedded(layer);
+      case Op::kInteraction:
+        return interaction(vectors(layer), layer.copied).to(input(layer).scalar_type());
+      case Op::kFirstValues:
+        return first_values(input(layer));
+      case Op::kAttention:
         break;
     }
-    TAUT_ASSERT(false);
+    TAUT_ASSERT(false);  // check_computable() has seen the network
     return {};
   }
 
+  Tensor sum(const Layer& layer) const {
+    Tensor y = input(layer);
+    for (std::size_t k = 1; k < layer.inputs.size(); ++k) y = y + input(layer, k);
+    return y;
+  }
+
+  Tensor concatenated(const Layer& layer) const {
+    std::vector<Tensor> parts;
+    for (std::size_t k = 0; k < layer.inputs.size(); ++k) parts.push_back(input(layer, k));
+    return torch::cat(parts, parts[0].dim() == 3 ? 2 : 1);
+  }
+
+  // The next vectors of those that were pooled: [batch, vectors, dim], or features for one.
+  Tensor embedded(const Layer& layer) {
+    Tensor mine = embedded_;
+    if (layer.out.height != embedded_.size(1)) {
+      mine = embedded_.narrow(1, next_vector_, layer.out.height);
+      next_vector_ += layer.out.height;
+    }
+    return cast(layer.out.is_map() ? mine : mine.flatten(1));
+  }
+
+  // All vectors that an interaction reads, in fp32: [batch, vectors, dim].
+  Tensor vectors(const Layer& layer) const {
+    std::vector<Tensor> parts;
+    for (std::size_t k = 0; k < layer.inputs.size(); ++k) {
+      const Tensor x = input(layer, k).to(torch::kFloat32);
+      parts.push_back(x.dim() == 3 ? x : x.flatten(1).unsqueeze(1));
+    }
+    return parts.size() == 1 ? parts[0] : torch::cat(parts, 1);
+  }
+
+  static Tensor first_values(const Tensor& x) {
+    return x.dim() == 3 ? x.select(2, 0).sum(1, /*keepdim=*/true) : x.narrow(1, 0, 1);
+  }
+
   Tensor weighted(std::size_t i, const Tensor& input) const {
-    const Layer& layer = spec_.layers[i];
+    const Layer& layer = network_.layers[i];
     if (options_.at_weighted) options_.at_weighted(static_cast<int>(i), input);
     Tensor x = input;
     Tensor weight = values_.weights[i];
@@ -84,11 +134,21 @@ class Pass {
     weight = cast(weight);
     const Tensor& bias = values_.biases[i];
     const Tensor cast_bias = bias.defined() ? cast(bias) : bias;
-    if (layer.op == Op::kLinear) {
-      return torch::linear(x.dim() > 2 ? x.flatten(1) : x, weight, cast_bias);
-    }
+    if (layer.op == Op::kLinear) return linear(layer, x, weight, cast_bias);
     return torch::conv2d(x, weight, cast_bias, {layer.window.stride, layer.window.stride},
                          {layer.window.padding, layer.window.padding}, {1, 1}, layer.groups);
+  }
+
+  static Tensor linear(const Layer& layer, const Tensor& x, const Tensor& weight,
+                       const Tensor& bias) {
+    if (x.dim() == 4 && layer.in.is_map()) {  // at each position
+      return torch::conv2d(x, weight.view({weight.size(0), weight.size(1), 1, 1}), bias);
+    }
+    const Tensor features = x.dim() == 4 ? x.flatten(1) : x;
+    if (features.dim() == 2 && weight.size(0) == 1 && !bias.defined()) {
+      return torch::mv(features, weight.squeeze(0)).unsqueeze(1);
+    }
+    return torch::linear(features, weight, bias);
   }
 
   Tensor normalized(std::size_t i, const Tensor& x) {
@@ -108,18 +168,13 @@ class Pass {
   }
 
   Tensor choose_winners(int index, const Tensor& x) const {
-    const Layer& layer = spec_.layers[static_cast<std::size_t>(index)];
+    const Layer& layer = network_.layers[static_cast<std::size_t>(index)];
+    const sparsity::WinnersOptions chosen = graph::winners_at(network_, layer);
     Tensor y = x;
-    if (options_.winners != nullptr && !options_.winners->rates.empty()) {
-      const WinnerPolicy& policy = *options_.winners;
-      const double rate = rate_of(policy, layer.winner_site);
-      if (rate < 1) {
-        const bool features = x.dim() == 2 && policy.unit != sparsity::Unit::kBlock;
-        y = winners(x, {.unit = features ? sparsity::Unit::kNeuron : policy.unit,
-                        .score = policy.score,
-                        .rate = rate,
-                        .block = policy.block});
-      }
+    if (chosen.rate < 1) {
+      // Maps of one position are features, in another shape.
+      const bool flat = x.dim() == 4 && !layer.out.is_map();
+      y = flat ? winners(x.flatten(1), chosen).view_as(x) : winners(x, chosen);
     }
     if (options_.maps != nullptr && (*options_.maps)[static_cast<std::size_t>(index)].defined()) {
       const Tensor& kept = (*options_.maps)[static_cast<std::size_t>(index)];
@@ -129,29 +184,26 @@ class Pass {
     return y;
   }
 
-  const Network& spec_;
+  const Network& network_;
   const NetworkValues& values_;
   const ForwardOptions& options_;
-  Tensor images_;
+  Tensor input_;
+  Tensor embedded_;
+  std::int64_t next_vector_ = 0;
   std::vector<Tensor> results_;
 };
 
 }  // namespace
 
-double rate_of(const WinnerPolicy& policy, int site) {
-  if (policy.rates.empty()) return 1.0;
-  return policy.rates.size() == 1 ? policy.rates[0] : policy.rates[static_cast<std::size_t>(site)];
-}
-
-NetworkValues initial_values(const Network& spec, std::uint64_t seed) {
+NetworkValues initial_values(const Network& network, Start start, std::uint64_t seed) {
   at::Generator random = at::make_generator<at::CPUGeneratorImpl>(seed);
-  const std::size_t count = spec.layers.size();
+  const std::size_t count = network.layers.size();
   NetworkValues values{.weights = std::vector<Tensor>(count),
                        .biases = std::vector<Tensor>(count),
                        .means = std::vector<Tensor>(count),
                        .variances = std::vector<Tensor>(count)};
   for (std::size_t i = 0; i < count; ++i) {
-    const Layer& layer = spec.layers[i];
+    const Layer& layer = network.layers[i];
     if (layer.op == Op::kBatchNorm) {
       const std::int64_t channels = layer.out.channels;
       values.weights[i] = torch::ones({channels});
@@ -164,11 +216,11 @@ NetworkValues initial_values(const Network& spec, std::uint64_t seed) {
     if (shape.empty()) continue;
     Tensor weight = torch::empty(shape);
     const auto fan_in = static_cast<double>(weight.numel() / shape[0]);
-    const double bound = std::sqrt(6.0 / fan_in);
+    const double bias_bound = 1.0 / std::sqrt(fan_in);
+    const double bound = start == Start::kKaiming ? std::sqrt(6.0 / fan_in) : bias_bound;
     weight.uniform_(-bound, bound, random);
     if (layer.op == Op::kConv) weight = weight.contiguous(at::MemoryFormat::ChannelsLast);
     values.weights[i] = weight;
-    const double bias_bound = 1.0 / std::sqrt(fan_in);
     if (layer.bias) {
       values.biases[i] = torch::empty({shape[0]}).uniform_(-bias_bound, bias_bound, random);
     }
@@ -176,9 +228,19 @@ NetworkValues initial_values(const Network& spec, std::uint64_t seed) {
   return values;
 }
 
-torch::Tensor forward(const Network& spec, const NetworkValues& values, const torch::Tensor& images,
-                      const ForwardOptions& options) {
-  return Pass(spec, values, options).run(images);
+torch::Tensor forward(const Network& network, const NetworkValues& values,
+                      const NetworkInputs& inputs, const ForwardOptions& options) {
+  return Pass(network, values, inputs, options).run();
+}
+
+void check_computable(const Network& network) {
+  for (const Layer& layer : network.layers) {
+    if (layer.op != Op::kAttention) continue;
+    throw Error(ErrorKind::kConfig,
+                concat("layer ", layer.name, " of ", network.name, " is ", to_string(layer.op),
+                       ", which is planned only"),
+                {}, "train a network without it");
+  }
 }
 
 }  // namespace taut::nn

@@ -1,11 +1,14 @@
 #pragma once
-// A network on tensors: its parameters and the pass from images to logits.
+// A network on tensors: its parameters, and the one pass that interprets its layers, for images and
+// for recommenders.
 
 #include <torch/torch.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "taut/graph/network.h"
 #include "taut/nn/image_network.h"
 
 namespace taut::nn {
@@ -18,16 +21,22 @@ struct NetworkValues {
   std::vector<torch::Tensor> variances;
 };
 
-/// Kaiming-uniform convolutions and linear layers with biases as LibTorch's, normalizations of
-/// scale 1, all from the seed.
-[[nodiscard]] NetworkValues initial_values(const Network& spec, std::uint64_t seed);
+/// How weights start; biases are uniform within 1 / sqrt(inputs).
+enum class Start {
+  kKaiming,  ///< uniform within sqrt(6 / inputs) (He et al., arXiv 1502.01852)
+  kUniform,  ///< uniform within 1 / sqrt(inputs)
+};
+
+/// Weights and biases drawn in the order of the layers, normalizations of scale 1, all from the
+/// seed.
+[[nodiscard]] NetworkValues initial_values(const Network& network, Start start, std::uint64_t seed);
 
 /// Visits every tensor there is as (name, tensor): "conv1.weight", "conv1_norm.mean", ...
 template <typename Values, typename Visit>
-void visit_values(const Network& spec, Values& values, Visit&& visit) {
-  for (std::size_t i = 0; i < spec.layers.size(); ++i) {
+void visit_values(const Network& network, Values& values, Visit&& visit) {
+  for (std::size_t i = 0; i < network.layers.size(); ++i) {
     const auto one = [&](const char* what, auto& tensors) {
-      if (tensors[i].defined()) visit(spec.layers[i].name + "." + what, tensors[i]);
+      if (tensors[i].defined()) visit(network.layers[i].name + "." + what, tensors[i]);
     };
     one("weight", values.weights);
     one("bias", values.biases);
@@ -36,18 +45,24 @@ void visit_values(const Network& spec, Values& values, Visit&& visit) {
   }
 }
 
-/// Mean and variance of one piece at each normalization, undefined elsewhere.
+/// Mean and variance of one slice at each normalization, undefined elsewhere.
 struct NormStatistics {
   std::vector<torch::Tensor> means;
   std::vector<torch::Tensor> variances;  ///< unbiased
 };
 
+/// What a network reads: maps [batch, channels, height, width], channel-last in memory, or features
+/// [batch, features]; and the pooled rows of all its embedding layers, [batch, vectors, dim].
+struct NetworkInputs {
+  torch::Tensor input;
+  torch::Tensor embedded;
+};
+
 /// How a pass is made.
 struct ForwardOptions {
-  bool training = false;  ///< normalizations use the piece's own statistics
+  bool training = false;  ///< normalizations use the slice's own statistics
   bool bf16 = false;
-  const WinnerPolicy* winners = nullptr;             ///< null: dense
-  const std::vector<torch::Tensor>* maps = nullptr;  ///< by layer, [1, channels, 1, 1]: 0 or 1
+  const std::vector<torch::Tensor>* maps = nullptr;  ///< by layer, [channels]: 0 or 1
   const std::vector<InputCodes>* codes = nullptr;    ///< not null: 8 bits
   NormStatistics* statistics = nullptr;              ///< filled while training
   /// Called with (site's layer, before, after) at each site, if set.
@@ -56,12 +71,13 @@ struct ForwardOptions {
   std::function<void(int, const torch::Tensor&)> at_weighted;
 };
 
-/// images [batch, channels, height, width], channel-last in memory -> logits [batch, classes] in
-/// fp32.
-[[nodiscard]] torch::Tensor forward(const Network& spec, const NetworkValues& values,
-                                    const torch::Tensor& images, const ForwardOptions& options);
+/// The output of the last layer, [batch, outputs] in fp32, under the network's winners. Vectors
+/// (what embedding layers give, [dim, vectors, 1]) are tensors [batch, vectors, dim], so that
+/// flattened they lie one after another.
+[[nodiscard]] torch::Tensor forward(const Network& network, const NetworkValues& values,
+                                    const NetworkInputs& inputs, const ForwardOptions& options);
 
-/// The rate of a site under a policy.
-[[nodiscard]] double rate_of(const WinnerPolicy& policy, int site);
+/// Throws kConfig naming the first layer that forward() does not compute (attention).
+void check_computable(const Network& network);
 
 }  // namespace taut::nn

@@ -267,7 +267,7 @@ TEST(ImageNetwork, BadOptionsNameKeyAndValue) {
   o.winners.block = 3;
   EXPECT_THAT(made(o), IsError(ErrorKind::kConfig, "model.block"));
   o = options("mlp");
-  o.winners = {.rates = {0.3}, .unit = sparsity::Unit::kChannel};
+  o.winners = {.unit = sparsity::Unit::kChannel, .rates = {0.3}};
   EXPECT_THAT(made(o), IsError(ErrorKind::kConfig, "no maps"));
   o = options();
   o.optimizer = "lion";

@@ -80,7 +80,7 @@ TEST_F(Tuning, FindsTheBestOfAllRatesOfANetworkOfTwoSites) {
   const OpenedImageRun run = open_image_run(path("mlp"), 1);
   const data::ImageSet images = read_run_images(run, run.config.data.valid, 1);
   const auto top1 = [&](const Json& a, const Json& b) {
-    run.network->set_winner_policy({.rates = {a["rate"], b["rate"]}, .unit = Unit::kNeuron});
+    run.network->set_winner_policy({.unit = Unit::kNeuron, .rates = {a["rate"], b["rate"]}});
     return evaluate(*run.network, images, run.normalization, 1).top1;
   };
   const double before = found["accuracy"]["before"];

@@ -12,7 +12,7 @@
 #include "taut/core/file.h"
 #include "taut/core/thread_pool.h"
 #include "taut/graph/network.h"
-#include "taut/nn/recommender.h"
+#include "taut/nn/named_tensor.h"
 #include "taut/sparsity/prune.h"
 #include "taut/sparsity/quantize.h"
 #include "taut/sparsity/winners.h"
@@ -27,15 +27,8 @@ using graph::Op;
 using graph::Shape;
 using graph::weight_shape;
 
-/// Where winners are chosen, and how.
-struct WinnerPolicy {
-  /// Rates: empty for a dense network, one for all sites, or one for each site.
-  std::vector<double> rates;
-  /// For maps; features always choose among neurons (blocks of them, where the unit is block).
-  sparsity::Unit unit = sparsity::Unit::kPosition;
-  sparsity::Score score = sparsity::Score::kMeanMagnitude;
-  std::int64_t block = 8;
-};
+/// How winners are chosen; rates: empty for a dense network, one for all sites, or one for each.
+using WinnerPolicy = graph::Winners;
 
 /// Shape, optimizer and loss of an image network.
 struct ImageNetworkOptions {
@@ -50,7 +43,7 @@ struct ImageNetworkOptions {
   double label_smoothing = 0;  ///< in [0, 1)
   double ema = 0;              ///< decay of the average that predicts; 0: none
   bool bf16 = false;           ///< activations and products in bf16, parameters in fp32
-  std::int64_t piece = 64;     ///< examples a piece, see ImageNetwork
+  std::int64_t piece = 64;     ///< examples a slice, see ImageNetwork
   std::uint64_t seed = 1;
 };
 
@@ -101,9 +94,9 @@ struct InputCodes {
   std::int32_t is_unsigned = 0;  ///< 0 .. 255 (behind a ReLU), else -127 .. 127
 };
 
-/// A network and its optimizer. A batch is cut into pieces of a fixed number of examples, each
+/// A network and its optimizer. A batch is cut into slices of a fixed number of examples, each
 /// computed by one thread, and gradients are added in order: the same bits for any number of
-/// threads. Batch normalization works on pieces (ghost batches, Hoffer et al., arXiv 1705.08741).
+/// threads. Batch normalization works on slices (ghost batches, Hoffer et al., arXiv 1705.08741).
 /// Threads: one call at a time.
 class ImageNetwork {
  public:
@@ -114,7 +107,9 @@ class ImageNetwork {
   ImageNetwork& operator=(const ImageNetwork&) = delete;
 
   [[nodiscard]] const ImageNetworkOptions& options() const noexcept;
-  [[nodiscard]] const Network& spec() const noexcept;
+  /// What is trained, with the present winners and a rate for each site.
+  [[nodiscard]] const graph::Network& network() const noexcept;
+  [[nodiscard]] const Network& spec() const noexcept { return network(); }
 
   /// The rates from now on: empty, one, or one for each site.
   void set_winner_rates(const std::vector<double>& rates);
@@ -158,9 +153,12 @@ class ImageNetwork {
   /// What each layer has to compute on images, under the present rates and masks.
   [[nodiscard]] std::vector<LayerReport> report_layers(const ImageInput& images) const;
 
-  /// Everything: parameters, averages, masks, ranges, optimizer, as the section prefix + "network".
+  /// Everything, a section of plain numbers for each tensor: prefix + "values/conv1.weight",
+  /// "average/...", "masks/conv1", "maps/relu1", "optimizer/conv1.weight/momentum_buffer", ..., and
+  /// prefix + "tensors" with shapes, steps, ranges and rates.
   void save(SectionSink& file, const std::string& prefix) const;
-  /// Restores the same bits. kFormat when shapes differ. state: also the optimizer's.
+  /// Restores the same bits. state: also the optimizer and the rates. kFormat naming the section
+  /// when something does not fit; then nothing has changed.
   void load(const SectionSource& file, const std::string& prefix, bool state = true);
 
   /// Parameters and statistics that predict, by name: "conv1.weight" ..., "conv1_norm.mean",

@@ -10,6 +10,8 @@
 
 #include "taut/core/file.h"
 #include "taut/core/thread_pool.h"
+#include "taut/graph/network.h"
+#include "taut/nn/named_tensor.h"
 
 namespace taut::nn {
 
@@ -43,15 +45,8 @@ struct RecommenderInput {
   std::span<const float> vectors;  ///< [batch, tables, dim]
 };
 
-/// One parameter, row-major.
-struct NamedTensor {
-  std::string name;
-  std::vector<std::int64_t> shape;
-  std::vector<float> values;
-};
-
 /// MLPs, interaction and their optimizer.
-/// Threads: one call at a time. A batch is cut into pieces of a fixed number of examples, each
+/// Threads: one call at a time. A batch is cut into slices of a fixed number of examples, each
 /// computed by one thread, and their gradients are added in order: the same bits for any number of
 /// threads.
 /// Errors: kConfig for options out of range, kInvalidArgument for sizes that differ.
@@ -63,6 +58,9 @@ class Recommender {
   Recommender& operator=(const Recommender&) = delete;
 
   [[nodiscard]] const RecommenderOptions& options() const noexcept;
+  /// What is trained, with the present rates of winners (graph::recommender_network). Tables are
+  /// named "table0", ...; how many rows they have is not known here.
+  [[nodiscard]] const graph::Network& network() const noexcept;
 
   /// Another share of winners from now on, in training and prediction; options() keeps the first.
   /// Throws kConfig for a rate outside (0, 1].
@@ -78,13 +76,15 @@ class Recommender {
   /// logits [batch], without a step.
   void predict(const RecommenderInput& input, std::span<float> logits) const;
 
-  /// Parameters and optimizer state, as the section prefix + "dense".
+  /// Parameters as sections prefix + "values/top.0.weight", ..., the optimizer's state as
+  /// prefix + "optimizer/top.0.weight/exp_avg", ..., and shapes and steps as prefix + "tensors".
   void save(SectionSink& file, const std::string& prefix) const;
-  /// Restores the same bits. kFormat when shapes or optimizer differ.
+  /// Restores the same bits. kFormat naming the section when shapes or optimizer differ; then
+  /// nothing has changed.
   void load(const SectionSource& file, const std::string& prefix);
 
   /// All parameters in order ("bottom.0.weight" [out, in], "bottom.0.bias", ..., "top.2.bias",
-  /// "wide.weight").
+  /// "wide.weight" [1, dense]).
   [[nodiscard]] std::vector<NamedTensor> parameters() const;
   [[nodiscard]] std::int64_t parameter_count() const;
 

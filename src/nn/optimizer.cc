@@ -1,0 +1,113 @@
+#include "nn/optimizer.h"
+
+#include <algorithm>
+#include <array>
+
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
+namespace taut::nn {
+namespace {
+
+using torch::Tensor;
+namespace optim = torch::optim;
+
+// An optimizer of LibTorch whose groups differ in their decay alone.
+template <typename Optimizer, typename Options>
+std::unique_ptr<optim::Optimizer> made(const Options& options,
+                                       const std::vector<ParameterGroup>& groups) {
+  std::vector<optim::OptimizerParamGroup> all;
+  for (const ParameterGroup& group : groups) {
+    Options decaying = options;
+    decaying.weight_decay(group.weight_decay);
+    all.emplace_back(group.parameters, std::make_unique<Options>(decaying));
+  }
+  return std::make_unique<Optimizer>(all, options);
+}
+
+// State of Adam and AdamW, which keep the same under two types.
+template <typename State>
+std::unique_ptr<State> moments(OptimizerState state) {
+  auto made = std::make_unique<State>();
+  made->step(state.steps);
+  made->exp_avg(state.tensors[0]);
+  made->exp_avg_sq(state.tensors[1]);
+  return made;
+}
+
+template <typename State>
+OptimizerState from_moments(const State& state) {
+  return {.steps = state.step(), .tensors = {state.exp_avg(), state.exp_avg_sq()}};
+}
+
+}  // namespace
+
+std::unique_ptr<optim::Optimizer> make_optimizer(const OptimizerChoice& choice,
+                                                 const std::vector<ParameterGroup>& groups) {
+  if (std::find(choice.offered.begin(), choice.offered.end(), choice.name) ==
+      choice.offered.end()) {
+    throw Error(ErrorKind::kConfig, concat("unknown optimizer \"", choice.name, "\""),
+                "train.optimizer", suggest(choice.name, choice.offered));
+  }
+  const double rate = choice.learning_rate;
+  if (choice.name == "adam") return made<optim::Adam>(optim::AdamOptions(rate), groups);
+  if (choice.name == "adamw") return made<optim::AdamW>(optim::AdamWOptions(rate), groups);
+  if (choice.name == "adagrad") return made<optim::Adagrad>(optim::AdagradOptions(rate), groups);
+  return made<optim::SGD>(
+      optim::SGDOptions(rate).momentum(choice.momentum).nesterov(choice.nesterov), groups);
+}
+
+std::span<const std::string_view> optimizer_tensors(std::string_view name) {
+  static constexpr std::array<std::string_view, 1> kSgd = {"momentum_buffer"};
+  static constexpr std::array<std::string_view, 2> kAdam = {"exp_avg", "exp_avg_sq"};
+  static constexpr std::array<std::string_view, 1> kAdagrad = {"sum"};
+  if (name == "sgd") return kSgd;
+  if (name == "adam" || name == "adamw") return kAdam;
+  if (name == "adagrad") return kAdagrad;
+  throw Error(ErrorKind::kConfig, concat("unknown optimizer \"", name, "\""));
+}
+
+OptimizerState state_of(const optim::Optimizer& optimizer, const Tensor& parameter) {
+  const auto found = optimizer.state().find(parameter.unsafeGetTensorImpl());
+  if (found == optimizer.state().end()) return {};
+  const optim::OptimizerParamState* state = found->second.get();
+  if (const auto* sgd = dynamic_cast<const optim::SGDParamState*>(state)) {
+    if (!sgd->momentum_buffer().defined()) return {};
+    return {.tensors = {sgd->momentum_buffer()}};
+  }
+  if (const auto* adagrad = dynamic_cast<const optim::AdagradParamState*>(state)) {
+    return {.steps = adagrad->step(), .tensors = {adagrad->sum()}};
+  }
+  if (const auto* adam = dynamic_cast<const optim::AdamParamState*>(state)) {
+    return from_moments(*adam);
+  }
+  return from_moments(dynamic_cast<const optim::AdamWParamState&>(*state));
+}
+
+void set_state(optim::Optimizer& optimizer, std::string_view name, const Tensor& parameter,
+               OptimizerState state) {
+  void* key = parameter.unsafeGetTensorImpl();
+  if (state.tensors.empty()) {
+    optimizer.state().erase(key);
+    return;
+  }
+  TAUT_ASSERT(state.tensors.size() == optimizer_tensors(name).size());
+  std::unique_ptr<optim::OptimizerParamState> made;
+  if (name == "sgd") {
+    auto sgd = std::make_unique<optim::SGDParamState>();
+    sgd->momentum_buffer(state.tensors[0]);
+    made = std::move(sgd);
+  } else if (name == "adagrad") {
+    auto adagrad = std::make_unique<optim::AdagradParamState>();
+    adagrad->step(state.steps);
+    adagrad->sum(state.tensors[0]);
+    made = std::move(adagrad);
+  } else if (name == "adam") {
+    made = moments<optim::AdamParamState>(std::move(state));
+  } else {
+    made = moments<optim::AdamWParamState>(std::move(state));
+  }
+  optimizer.state()[key] = std::move(made);
+}
+
+}  // namespace taut::nn
