@@ -8,6 +8,7 @@
 #include "infer/layers.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
+#include "taut/embedding/interaction.h"
 #include "taut/sparsity/quantize.h"
 #include "taut/sparsity/winners.h"
 
@@ -268,7 +269,9 @@ struct Engine::Impl {
     std::vector<std::int64_t> widths;
     for (const int input : layer.inputs) widths.push_back(network.shape_of(input).size());
     put_side_by_side(inputs_of(layer, of, work), widths, of.rows, work.gathered);
-    interact(layer, vectors_of(layer), work.gathered, of.rows, y);
+    embedding::interact(
+        {.vectors = vectors_of(layer), .dim = layer.in.channels, .copied = layer.copied}, of.rows,
+        work.gathered, y);
   }
 
   // The pooled rows of the layer's tables from those of all.

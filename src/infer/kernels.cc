@@ -52,29 +52,6 @@ void linear(const LinearMap& map, const float* x, std::int64_t rows, float* y,
   for (; row < rows; ++row) linear_rows<1>(map, x + row * map.inputs, y + row * stride, stride);
 }
 
-float dot(const float* a, const float* b, std::int64_t size) {
-  const Tag d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  auto sums = hn::Zero(d);
-  std::int64_t i = 0;
-  for (; i + lanes <= size; i += lanes) {
-    sums = hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), sums);
-  }
-  float sum = hn::GetLane(hn::SumOfLanes(d, sums));
-  for (; i < size; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-void pairwise_dots(const float* x, std::int64_t rows, std::int64_t vectors, std::int64_t dim,
-                   float* dots, std::int64_t stride) {
-  for (std::int64_t row = 0; row < rows; ++row, x += vectors * dim, dots += stride) {
-    float* out = dots;
-    for (std::int64_t i = 0; i < vectors; ++i) {
-      for (std::int64_t j = 0; j < i; ++j) *out++ = dot(x + i * dim, x + j * dim, dim);
-    }
-  }
-}
-
 std::int64_t target() {
   return HWY_TARGET;
 }
@@ -86,17 +63,11 @@ HWY_AFTER_NAMESPACE();
 namespace taut::infer {
 
 HWY_EXPORT(linear);
-HWY_EXPORT(pairwise_dots);
 HWY_EXPORT(target);
 
 void linear(const LinearMap& map, const float* x, std::int64_t rows, float* y,
             std::int64_t stride) {
   HWY_DYNAMIC_DISPATCH(linear)(map, x, rows, y, stride);
-}
-
-void pairwise_dots(const float* x, std::int64_t rows, std::int64_t vectors, std::int64_t dim,
-                   float* dots, std::int64_t stride) {
-  HWY_DYNAMIC_DISPATCH(pairwise_dots)(x, rows, vectors, dim, dots, stride);
 }
 
 std::string kernel_target() {
@@ -113,23 +84,6 @@ void linear_reference(const LinearMap& map, const float* x, std::int64_t rows, f
                static_cast<double>(map.weight[static_cast<std::size_t>(i * map.outputs + o)]);
       }
       y[row * stride + o] = static_cast<float>(sum);
-    }
-  }
-}
-
-void pairwise_dots_reference(const float* x, std::int64_t rows, std::int64_t vectors,
-                             std::int64_t dim, float* dots, std::int64_t stride) {
-  for (std::int64_t row = 0; row < rows; ++row) {
-    std::int64_t out = row * stride;
-    for (std::int64_t i = 0; i < vectors; ++i) {
-      for (std::int64_t j = 0; j < i; ++j) {
-        double sum = 0;
-        for (std::int64_t k = 0; k < dim; ++k) {
-          sum += static_cast<double>(x[(row * vectors + i) * dim + k]) *
-                 static_cast<double>(x[(row * vectors + j) * dim + k]);
-        }
-        dots[out++] = static_cast<float>(sum);
-      }
     }
   }
 }

@@ -19,14 +19,8 @@ struct LinearMap {
 /// rows beside it.
 void linear(const LinearMap& map, const float* x, std::int64_t rows, float* y, std::int64_t stride);
 
-/// dots [rows, stride]: for each row of x [rows, vectors, dim] the products i.j, j < i, i rising.
-void pairwise_dots(const float* x, std::int64_t rows, std::int64_t vectors, std::int64_t dim,
-                   float* dots, std::int64_t stride);
-
-/// Plain C++ forms of the same, what the tests compare with.
+/// Plain C++ form of the same, what the tests compare with.
 void linear_reference(const LinearMap& map, const float* x, std::int64_t rows, float* y,
                       std::int64_t stride);
-void pairwise_dots_reference(const float* x, std::int64_t rows, std::int64_t vectors,
-                             std::int64_t dim, float* dots, std::int64_t stride);
 
 }  // namespace taut::infer

@@ -274,17 +274,6 @@ void put_side_by_side(std::span<const float* const> xs, std::span<const std::int
   }
 }
 
-void interact(const Layer& layer, std::int64_t vectors, const float* x, std::int64_t rows,
-              float* y) {
-  const std::int64_t dim = layer.in.channels;
-  const std::int64_t stride = layer.out.size();
-  pairwise_dots(x, rows, vectors, dim, y, stride);
-  const std::int64_t pairs = vectors * (vectors - 1) / 2;
-  for (std::int64_t row = 0; row < rows; ++row) {
-    std::copy_n(x + row * vectors * dim, layer.copied * dim, y + row * stride + pairs);
-  }
-}
-
 void sum_first_values(const Shape& shape, const float* x, std::int64_t rows, float* y) {
   const std::int64_t vectors = positions_of(shape);
   for (std::int64_t row = 0; row < rows; ++row) {

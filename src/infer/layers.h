@@ -51,9 +51,7 @@ void add(std::span<const float* const> xs, std::int64_t count, float* y);
 /// Rows of widths[i] values of each input beside one another: channels of positions, or vectors.
 void put_side_by_side(std::span<const float* const> xs, std::span<const std::int64_t> widths,
                       std::int64_t rows, float* y);
-/// x [rows, vectors, dim] -> all dots of pairs, then the layer's copied vectors.
-void interact(const graph::Layer& layer, std::int64_t vectors, const float* x, std::int64_t rows,
-              float* y);
+/// x [rows, vectors, dim]: the sum of the vectors' first coordinates.
 void sum_first_values(const graph::Shape& shape, const float* x, std::int64_t rows, float* y);
 
 }  // namespace taut::infer

@@ -66,22 +66,6 @@ TEST_P(InferKernels, ARowDoesNotDependOnTheRowsBesideIt) {
   }
 }
 
-TEST_P(InferKernels, PairwiseDotsMatchTheReference) {
-  for (const std::int64_t dim : {1, 4, 16, 23}) {
-    for (const std::int64_t vectors : {1, 2, 5, 9}) {
-      const std::int64_t rows = 3;
-      const std::int64_t pairs = vectors * (vectors - 1) / 2;
-      const std::int64_t stride = pairs + 2;
-      const std::vector<float> x = random_values(rows * vectors * dim, 4);
-      std::vector<float> wanted(static_cast<std::size_t>(rows * stride), -1.0f);
-      std::vector<float> got = wanted;
-      pairwise_dots_reference(x.data(), rows, vectors, dim, wanted.data(), stride);
-      pairwise_dots(x.data(), rows, vectors, dim, got.data(), stride);
-      for (std::size_t i = 0; i < wanted.size(); ++i) ASSERT_NEAR(got[i], wanted[i], 2e-5) << i;
-    }
-  }
-}
-
 INSTANTIATE_TEST_SUITE_P(EveryIsa, InferKernels,
                          testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
                          [](const testing::TestParamInfo<std::int64_t>& target) {
