@@ -78,12 +78,4 @@ nlohmann::json to_json(const Quality& quality) {
           {"normalized_entropy", number(quality.normalized_entropy)}};
 }
 
-nlohmann::json package_metadata(const OpenedRun& run) {
-  return {{"input", data::input_spec(reader_options(run.config, {}, run.profile))},
-          {"test", run.config.data.test},
-          {"method", run.config.embedding.method},
-          {"seed", run.config.train.seed},
-          {"full_bytes", run.model->full_bytes()}};
-}
-
 }  // namespace taut::train

@@ -12,7 +12,9 @@
 #include "taut/core/log.h"
 #include "taut/core/random.h"
 #include "taut/core/snapshot.h"
+#include "taut/infer/engine.h"
 #include "taut/infer/package.h"
+#include "taut/train/export.h"
 
 namespace taut::train {
 namespace {
@@ -358,9 +360,13 @@ TEST_F(Runs, ExportedPackagesScoreLikeTheRun) {
     train_run(run);
     const OpenedRun opened = open_run(run.run, 2);
     const std::string path = run.run + "/model.taut";
-    opened.model->export_package(path, package_metadata(opened).dump());
+    export_run(run.run, path, 2);
     const infer::Package package(path);
-    EXPECT_EQ(package.spec().winner_rate, std::stod(rate));
+    const infer::Engine engine(package.model().network, package.tables());
+    EXPECT_EQ(package.model().network.winners.rates.empty(), rate == "1");
+    for (const double written : package.model().network.winners.rates) {
+      EXPECT_EQ(written, std::stod(rate));
+    }
     data::BatchReader reader(reader_options(opened.config, run.config.data.test, opened.profile));
     data::Batch batch;
     std::vector<float> logits;
@@ -372,7 +378,8 @@ TEST_F(Runs, ExportedPackagesScoreLikeTheRun) {
         ids.push_back({.ids = column.ids, .offsets = column.offsets, .weights = {}});
       }
       std::vector<float> scores(logits.size());
-      package.predict(batch.size, batch.dense, ids, scores, pool);
+      engine.predict({.batch = batch.size, .values = batch.dense, .ids = ids}, scores, pool);
+      infer::to_probabilities(1, scores);
       for (std::size_t i = 0; i < scores.size(); ++i) {
         ASSERT_NEAR(scores[i], 1 / (1 + std::exp(-logits[i])), 1e-5);
       }

@@ -55,10 +55,6 @@ struct OpenedRun {
 /// Opens the best checkpoint when early stopping kept one, else the last.
 [[nodiscard]] OpenedRun open_run(const std::string& run, int threads);
 
-/// Metadata of a package as JSON: "input" (see data::input_spec), "test" (files), method, seed,
-/// full_bytes.
-[[nodiscard]] nlohmann::json package_metadata(const OpenedRun& run);
-
 /// auc, log_loss, normalized_entropy, examples; NaN becomes null.
 [[nodiscard]] nlohmann::json to_json(const Quality& quality);
 
