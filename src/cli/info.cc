@@ -1,10 +1,13 @@
 // taut info [FILE]
 #include <filesystem>
 #include <iostream>
+#include <memory>
+#include <optional>
 
 #include "cli/command.h"
 #include "cli/image_info.h"
 #include "cli/model_info.h"
+#include "cli/network_source.h"
 #include "cli/version.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
@@ -70,8 +73,24 @@ Json file_info(const std::string& path) {
                        identity.kind);
 }
 
+// A network that a run or file describes; nothing for others.
+std::optional<graph::Network> network_in(const std::string& source, bool is_run) {
+  const bool described = is_run ? fs::exists(source + "/network.json")
+                                : SectionReader(source, identify_sections(source).kind,
+                                                identify_sections(source).version)
+                                      .has("network");
+  if (!described) return std::nullopt;
+  return source_network(source, {});
+}
+
+bool is_model(Source source) {
+  return source == Source::kName || source == Source::kToml || source == Source::kConfig ||
+         source == Source::kOnnx;
+}
+
 void print_info(const Json& info) {
   for (const auto& [key, value] : info.items()) {
+    if (key == "network") continue;  // a table of its own
     if (value.is_object()) {
       std::cout << key << ":\n";
       for (const auto& [name, inner] : value.items())
@@ -90,15 +109,17 @@ Command add_info(CLI::App& root, const Globals& globals) {
   CLI::App* app =
       root.add_subcommand("info", "This build; or what a run, checkpoint, package or model holds");
   auto source = std::make_shared<std::string>();
-  app->add_option("FILE", *source,
-                  "A run folder, a file of ours, an .onnx file, a zoo model or a set of images");
+  app->add_option(
+      "FILE", *source,
+      "A run folder, a file of ours, a training config, an .onnx file, a zoo model or a set "
+      "of images");
   return {app, [source, &globals]() -> Outcome {
             if (source->empty()) {
               const Json info = build_info();
               if (!globals.json) print_info(info);
               return {info};
             }
-            if (is_model(*source)) return model_info(*source, globals);
+            if (is_model(source_of(*source))) return model_info(*source, globals);
 #if TAUT_CLI_DATA
             if (data::holds_images(*source)) return image_info(*source, globals);
 #endif
@@ -106,8 +127,13 @@ Command add_info(CLI::App& root, const Globals& globals) {
             if (is_run && !fs::exists(*source + "/config.toml")) {
               throw Error(ErrorKind::kNotFound, "not a run: config.toml is missing", *source);
             }
-            const Json info = is_run ? run_info(*source) : file_info(*source);
-            if (!globals.json) print_info(info);
+            Json info = is_run ? run_info(*source) : file_info(*source);
+            const std::optional<graph::Network> network = network_in(*source, is_run);
+            if (network) info["network"] = network_info(*network);
+            if (!globals.json) {
+              print_info(info);
+              if (network) std::cout << "\n" << network_text(*network);
+            }
             return {info};
           }};
 }

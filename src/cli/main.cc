@@ -13,6 +13,10 @@
 #include <new>
 
 #include "cli/command.h"
+#include "cli/network_source.h"
+#if defined(TAUT_CLI_TORCH)
+#include "cli/config_network.h"
+#endif
 #include "cli/version.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
@@ -49,12 +53,12 @@ bool is_torch_command(std::string_view name) {
 }
 
 // Becomes taut-torch with the same arguments; returns only by throwing.
-[[noreturn]] void become_torch_program(char** argv) {
+[[noreturn]] void become_torch_program(int argc, char** argv) {
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
   const std::string program = (self.parent_path() / "taut-torch").string();
   ::execv(program.c_str(), argv);
   throw Error(ErrorKind::kUnsupported,
-              concat("command \"", command_word(1, argv), "\" needs LibTorch"), program,
+              concat("this use of \"", command_word(argc, argv), "\" needs LibTorch"), program,
               "build with TAUT_TORCH=ON");
 }
 #endif
@@ -116,7 +120,12 @@ std::vector<Command> add_commands(CLI::App& root, const Globals& globals) {
 int run(int argc, char** argv) {
   const std::string word = command_word(argc, argv);
 #if !defined(TAUT_CLI_TORCH)
-  if (is_torch_command(word)) become_torch_program(argv);
+  if (is_torch_command(word)) become_torch_program(argc, argv);
+  set_config_reader([=](const std::string&, std::span<const std::string>) -> graph::Network {
+    become_torch_program(argc, argv);
+  });
+#else
+  set_config_reader(config_network);
 #endif
   Globals globals;
   CLI::App root("Trains and serves deep models inside a budget of memory, compute and bandwidth.",

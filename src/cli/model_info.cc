@@ -1,14 +1,11 @@
 #include "cli/model_info.h"
 
-#include <algorithm>
-#include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <string>
 
+#include "cli/network_source.h"
 #include "cli/planning.h"
 #include "taut/core/text.h"
-#include "taut/graph/zoo.h"
 
 namespace taut::cli {
 namespace {
@@ -53,21 +50,8 @@ void print(const graph::Graph& graph) {
 
 }  // namespace
 
-bool is_model(const std::string& name) {
-  const auto names = graph::network_names();
-  if (std::find(names.begin(), names.end(), name) != names.end()) return true;
-  const std::string extension = std::filesystem::path(name).extension().string();
-  if (extension == ".onnx") return true;
-  if (extension != ".toml") return false;
-  std::ifstream file(name);  // a run's config is TOML too, but has no layers
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("[[layer]]")) return true;
-  }
-  return false;
-}
-
 Outcome model_info(const std::string& name, const Globals& globals) {
-  const graph::Graph graph = graph::load_model(name);
+  const graph::Graph graph = source_graph(name, globals.sets, {});
   json result = {{"model", graph.name()},
                  {"weights", graph.weights()},
                  {"macs", graph.macs()},
@@ -82,9 +66,11 @@ Outcome model_info(const std::string& name, const Globals& globals) {
                                {"to", graph.node(edge.to).name},
                                {"words", edge.words},
                                {"raw_words", edge.raw_words}});
+    if (edge.density) result["edges"].back()["density"] = *edge.density;
   }
   for (const graph::GraphTable& table : graph.tables()) {
-    result["tables"].push_back({{"name", table.name}, {"rows", table.rows}, {"dim", table.dim}});
+    result["tables"].push_back(
+        {{"name", table.name}, {"rows", table.rows}, {"dim", table.dim}, {"bytes", table.bytes}});
   }
   if (!globals.json) print(graph);
   return {result, 0};

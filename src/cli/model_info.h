@@ -7,10 +7,7 @@
 
 namespace taut::cli {
 
-/// Whether the name is one of the zoo, an .onnx file or a model's .toml file.
-[[nodiscard]] bool is_model(const std::string& name);
-
-/// The table of the model's layers.
+/// The table of the layers of a name, a model's file or a training config, as a planner sees them.
 [[nodiscard]] Outcome model_info(const std::string& name, const Globals& globals);
 
 }  // namespace taut::cli

@@ -7,12 +7,13 @@
 #include <cstdlib>
 #include <iostream>
 
+#include "cli/network_source.h"
 #include "cli/settings.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/text.h"
 #include "taut/core/units.h"
-#include "taut/graph/zoo.h"
+#include "taut/embedding/options.h"
 
 namespace taut::cli {
 namespace {
@@ -42,17 +43,18 @@ parallel::Topology topology_of(const std::string& name) {
   throw Error(ErrorKind::kConfig, "unknown topology " + name, {}, suggest(name, known));
 }
 
-parallel::Cluster read_cluster(const PlanningOptions& options, const Globals& globals) {
+parallel::Cluster read_cluster(const PlanningOptions& options,
+                               const std::vector<std::string>& sets) {
   parallel::Cluster cluster;
   if (options.cluster_file.empty()) {
-    if (!globals.sets.empty()) {
+    if (!sets.empty()) {
       throw Error(ErrorKind::kConfig, "--set needs a file to lie over", {}, "give --cluster FILE");
     }
     cluster = parallel::hypar_cluster(options.accelerators > 0 ? options.accelerators : 16,
                                       topology_of(options.topology));
   } else {
-    cluster = parallel::parse_cluster_toml(read_file(options.cluster_file), options.cluster_file,
-                                           globals.sets);
+    cluster =
+        parallel::parse_cluster_toml(read_file(options.cluster_file), options.cluster_file, sets);
     if (options.accelerators > 0 && options.accelerators != cluster.accelerators()) {
       throw Error(ErrorKind::kConfig,
                   concat("--accelerators ", options.accelerators, ", but the cluster has ",
@@ -82,7 +84,10 @@ std::string scaled(double value, double step, std::span<const char* const> units
 }  // namespace
 
 void add_planning_options(CLI::App& app, PlanningOptions& o) {
-  app.add_option("MODEL", o.model, "A name of the zoo, or an .onnx or .toml file")->required();
+  app.add_option(
+         "MODEL", o.model,
+         "A name of the zoo, a run folder, a package, a training config, or an .onnx or .toml file")
+      ->required();
   app.add_option("--dim", o.dimensions, "Size of a symbolic dimension of an ONNX file: NAME=SIZE");
   app.add_option("--accelerators", o.accelerators, "Accelerators, a power of two (default 16)");
   app.add_option("--batch", o.batch, "Samples of a step over the whole array")
@@ -100,19 +105,32 @@ void add_planning_options(CLI::App& app, PlanningOptions& o) {
   app.add_option("--objective", o.objective, "words, seconds or overlap")->capture_default_str();
   app.add_option("--types", o.types, "2: batch and input channels; 3: output channels too")
       ->capture_default_str();
-  app.add_option("--density", o.density, "Share of activations that winners-take-all leaves")
+  app.add_option("--density", o.density,
+                 "Share of activations that winners-take-all leaves, where the model does not say")
       ->capture_default_str();
   app.add_flag("--raw-sums", o.raw_sums, "Add partial sums before pooling");
   app.add_option("--memory-cap", o.memory_cap, "Most bytes on one accelerator (\"8GiB\")");
   app.add_option("--table-budget", o.table_budget,
-                 "Bytes of all embedding tables together, or a share of them (\"1/10\")");
+                 "Bytes of all embedding tables together, or a share of the full ones (\"1/10\"), "
+                 "as --memory-budget of train");
   app.add_option("--row-share", o.row_share, "Mean share of an embedding row that is kept")
       ->capture_default_str();
 }
 
+Bytes table_budget(const graph::Graph& graph, const std::string& text) {
+  if (text.empty()) return {};
+  Bytes full;
+  for (const graph::GraphTable& table : graph.tables()) {
+    full.count += embedding::full_bytes(table.rows, table.dim).count;
+  }
+  return std::min(resolve_budget(parse_budget(text), full), full);
+}
+
 Planning read_planning(const PlanningOptions& o, const Globals& globals) {
-  Planning planning{graph::load_model(o.model, dimension_sizes(o.dimensions)),
-                    read_cluster(o, globals),
+  // Settings lie over the config where MODEL is one, else over the cluster file.
+  const bool config = source_of(o.model) == Source::kConfig;
+  Planning planning{source_graph(o.model, globals.sets, dimension_sizes(o.dimensions)),
+                    read_cluster(o, config ? std::vector<std::string>() : globals.sets),
                     {},
                     {},
                     {}};
@@ -133,11 +151,7 @@ Planning read_planning(const PlanningOptions& o, const Globals& globals) {
   }
   parallel::TableOptions tables;
   tables.row_share = o.row_share;
-  if (!o.table_budget.empty()) {
-    const Bytes full{4 * planning.graph.table_words()};
-    tables.budget_bytes =
-        static_cast<double>(resolve_budget(parse_budget(o.table_budget), full).count);
-  }
+  tables.budget_bytes = static_cast<double>(table_budget(planning.graph, o.table_budget).count);
   planning.tables = parallel::place_tables(planning.graph, planning.cluster, o.batch, tables);
   options.table_bytes = planning.tables.largest_bytes;
   return planning;

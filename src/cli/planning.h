@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "taut/core/units.h"
 #include "taut/graph/graph.h"
 #include "taut/parallel/cluster.h"
 #include "taut/parallel/cost_model.h"
@@ -36,6 +37,11 @@ struct PlanningOptions {
 
 /// Declares the options on a command.
 void add_planning_options(CLI::App& app, PlanningOptions& options);
+
+/// What --table-budget means for tables: bytes, or a share of what training counts as the full
+/// tables, embedding::full_bytes(), as --memory-budget does. Never above these; 0 for an empty
+/// text.
+[[nodiscard]] Bytes table_budget(const graph::Graph& graph, const std::string& text);
 
 /// The same, read and checked.
 struct Planning {

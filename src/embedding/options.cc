@@ -93,10 +93,14 @@ OnNan parse_on_nan(const std::string& text) {
   return parse_name(kOnNans, "on_nan", text);
 }
 
+Bytes full_bytes(std::int64_t rows, std::int64_t dim) noexcept {
+  return Bytes{rows * (std::int64_t{4} * dim + 4)};
+}
+
 Bytes full_bytes(const Options& options) {
   std::int64_t rows = 0;
   for (const TableOptions& table : options.tables) rows += table.distinct_ids;
-  return Bytes{rows * (std::int64_t{4} * options.dim + 4)};
+  return full_bytes(rows, options.dim);
 }
 
 int resolved_chunk(const Options& options) noexcept {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "taut/core/error.h"
+#include "taut/core/text.h"
 #include "taut/graph/model_builder.h"
 
 namespace taut::graph {
@@ -26,6 +27,9 @@ class CostGraphMaker {
     if (network_.layers.empty()) {
       throw_invalid_argument("model " + network_.name, "at least one layer", "none");
     }
+    const std::size_t sites = network_.winner_sites().size();
+    check_count("densities", network_.densities.size(), sites);
+    check_count("winner rates", network_.winners.rates.size(), sites);
     if (network_.input.channels > 0) input_ = model_.input(network_.input);
     for (std::size_t i = 0; i < network_.layers.size(); ++i) {
       const Layer& layer = network_.layers[i];
@@ -37,13 +41,21 @@ class CostGraphMaker {
   }
 
  private:
+  void check_count(const char* what, std::size_t count, std::size_t sites) const {
+    if (count == 0 || count == sites) return;
+    throw_invalid_argument(concat("model ", network_.name, ": ", what),
+                           concat(sites, ", one a site"), concat(count));
+  }
+
   static std::size_t index(int layer) { return static_cast<std::size_t>(layer); }
 
   [[nodiscard]] const Layer& layer(int number) const { return network_.layers[index(number)]; }
 
   [[nodiscard]] std::optional<double> density_at(int site) const {
-    if (!network_.densities.empty()) return network_.densities.at(index(site));
-    if (!network_.winners.rates.empty()) return network_.winners.rates.at(index(site));
+    if (!network_.densities.empty()) return network_.densities[index(site)];
+    if (!network_.winners.rates.empty() && network_.winners.rates[index(site)] < 1) {
+      return network_.winners.rates[index(site)];
+    }
     return std::nullopt;
   }
 

@@ -104,9 +104,9 @@ void Graph::check_nodes() const {
       throw_invalid_argument("words of " + nodes_[edge.from].name + " read by " + reader,
                              "at least 1", concat(std::min(edge.words, edge.raw_words)));
     }
-    if (edge.density && !(*edge.density > 0 && *edge.density <= 1)) {
+    if (edge.density && !(*edge.density >= 0 && *edge.density <= 1)) {
       throw_invalid_argument("density of " + nodes_[edge.from].name + " read by " + reader,
-                             "above 0 and at most 1", concat(*edge.density));
+                             "in [0, 1]", concat(*edge.density));
     }
   }
   for (const GraphTable& table : tables_) {

@@ -174,6 +174,15 @@ double multiply_adds(const Layer& layer, double density) {
   return work * density;
 }
 
+std::int64_t parameter_count(const Layer& layer) {
+  if (layer.op == Op::kBatchNorm) return 2 * layer.out.channels;
+  const std::vector<std::int64_t> shape = weight_shape(layer);
+  if (shape.empty()) return 0;
+  std::int64_t count = 1;
+  for (const std::int64_t size : shape) count *= size;
+  return count + (layer.bias ? layer.out.channels : 0);
+}
+
 int site_read_by(const Network& network, const Layer& layer) {
   int from = layer.inputs.empty() ? kNetworkInput : layer.inputs.front();
   while (from != kNetworkInput) {

@@ -111,6 +111,24 @@ std::string network_json(const Network& network) {
   return json.dump();
 }
 
+namespace {
+
+// Shares by site: none, or one in [0, 1] for each.
+void check_shares(const std::vector<double>& shares, std::size_t sites, std::string_view what,
+                  const std::string& source) {
+  if (!shares.empty() && shares.size() != sites) {
+    throw Error(ErrorKind::kFormat,
+                concat("the network has ", shares.size(), " ", what, " for ", sites, " sites"),
+                source);
+  }
+  for (const double share : shares) {
+    if (share >= 0 && share <= 1) continue;
+    throw Error(ErrorKind::kFormat, concat("one of the network's ", what, " is ", share), source);
+  }
+}
+
+}  // namespace
+
 Network parse_network_json(std::string_view text, const std::string& source) {
   Network network;
   try {
@@ -127,6 +145,9 @@ Network parse_network_json(std::string_view text, const std::string& source) {
   if (!network.values.empty() && network.values.size() != network.layers.size()) {
     throw Error(ErrorKind::kFormat, "the network has values for some layers alone", source);
   }
+  const std::size_t sites = network.winner_sites().size();
+  check_shares(network.densities, sites, "densities", source);
+  check_shares(network.winners.rates, sites, "winner rates", source);
   return network;
 }
 

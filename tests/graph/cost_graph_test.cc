@@ -228,6 +228,8 @@ TEST(CostGraph, EdgesBehindASiteHaveTheMeasuredDensityElseTheRate) {
   EXPECT_EQ(graph.edges()[1].density, 0.25) << "flattening keeps it";
   EXPECT_EQ(graph.edges()[2].density, 0.125);
   EXPECT_FALSE(graph.edges()[3].density) << "logits are not chosen from";
+  network.winners.rates = {1, 1, 0.5};
+  EXPECT_FALSE(cost_graph(network).edges()[0].density) << "all win: as dense as it was";
   network.densities = {0.4, 0.2, 0.1};
   graph = cost_graph(network);
   EXPECT_EQ(graph.edges()[0].density, 0.4);
@@ -262,6 +264,10 @@ TEST(CostGraph, WhatCannotBePlannedIsNamed) {
   branch.linear("right", kNetworkInput, 2);
   EXPECT_THAT(error_of([&] { (void)cost_graph(branch.finish()); }),
               IsError(ErrorKind::kInvalidArgument, "left never joins"));
+  Network few = make_network("lenet-c");
+  few.densities = {0.5};
+  EXPECT_THAT(error_of([&] { (void)cost_graph(few); }),
+              IsError(ErrorKind::kInvalidArgument, "3, one a site, got 1"));
   RecommenderShape shape = two_tables("dlrm");
   shape.tables[1].rows = 0;
   EXPECT_THAT(error_of([&] { (void)cost_graph(recommender_network(shape)); }),
@@ -280,7 +286,7 @@ TEST(Graph, JoinedEdgesHaveTheMeanDensityWhereBothAreKnown) {
   EXPECT_DOUBLE_EQ(joined(0.4, 0.8).value(), 0.5);
   EXPECT_FALSE(joined(0.4, std::nullopt));
   EXPECT_FALSE(joined(std::nullopt, 0.4));
-  EXPECT_THAT(error_of([&] { (void)joined(0.4, 0.0); }),
+  EXPECT_THAT(error_of([&] { (void)joined(0.4, -0.1); }),
               IsError(ErrorKind::kInvalidArgument, "density of a read by b"));
   EXPECT_THAT(error_of([&] { Graph("m", {fc("a")}, {}, {{"t", 0, 5, 4, 0, 0}}); }),
               IsError(ErrorKind::kInvalidArgument, "table t"));

@@ -20,13 +20,7 @@ Network made(std::string_view name, const Shape& input, std::int64_t classes, do
 
 std::int64_t weights_and_biases(const Network& spec) {
   std::int64_t count = 0;
-  for (const Layer& layer : spec.layers) {
-    const std::vector<std::int64_t> shape = weight_shape(layer);
-    std::int64_t size = shape.empty() ? 0 : 1;
-    for (const std::int64_t side : shape) size *= side;
-    count += size + (layer.bias ? layer.out.channels : 0);
-    if (layer.op == Op::kBatchNorm) count += 2 * layer.out.channels;
-  }
+  for (const Layer& layer : spec.layers) count += parameter_count(layer);
   return count;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Moves real data between simulated accelerators, chunk by chunk, as parallel.md section 9 says,
-// and counts what crosses each level. The reference for the closed form.
+// Moves real data between simulated accelerators, chunk by chunk, as docs/parallel.md ("Three cost
+// tables") says, and counts what crosses each level. The reference for the closed form.
 
 #include <algorithm>
 #include <cstdint>

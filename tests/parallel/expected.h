@@ -1,5 +1,6 @@
 #pragma once
-// Values that the planner must give (parallel_expected.json of the specification), and helpers.
+// Values that the planner must give (expected.json, worked out by a program of its own), and
+// helpers.
 
 #include <algorithm>
 #include <cctype>

@@ -1,4 +1,4 @@
-// The published networks: every number of parallel.md sections 7 and 8.
+// The published networks: words, plans, seconds and joules of HyPar's ten (arXiv 1901.02067).
 #include <gtest/gtest.h>
 #include <cmath>
 

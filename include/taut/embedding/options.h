@@ -120,6 +120,10 @@ void check_options(const Options& options);
 /// options.chunk, or what 0 stands for.
 [[nodiscard]] int resolved_chunk(const Options& options) noexcept;
 
+/// What full tables of so many rows take while they train: rows of dim values and an optimizer's
+/// value each. The whole of which budgets written as a ratio are a share.
+[[nodiscard]] Bytes full_bytes(std::int64_t rows, std::int64_t dim) noexcept;
+
 /// What the full model takes: distinct ids * (4 * dim + 4) over all tables.
 [[nodiscard]] Bytes full_bytes(const Options& options);
 

@@ -16,7 +16,7 @@ namespace taut::graph {
 ///   queries, keys and values of a head stay together.
 /// - An embedding read by one interaction alone, and embeddings of one sum, belong to that node.
 /// - Tables keep their real bytes. Behind a site of winners an edge has the measured density, else
-///   the site's winner rate, where the network has either.
+///   the site's winner rate, where the network has either; a rate of 1 tells nothing.
 /// Errors: kInvalidArgument naming layer or table (sizes out of range, a table whose rows are not
 /// known, a layer that nobody reads, no layer but folded ones).
 [[nodiscard]] Graph cost_graph(const Network& network);

@@ -71,7 +71,7 @@ struct GraphTable {
 class Graph {
  public:
   /// Checks and sorts. Errors (kInvalidArgument, naming node and value): no nodes, a name twice, a
-  /// size below its least (zero channels, words, MACs), a density outside (0, 1], an edge to itself
+  /// size below its least (zero channels, words, MACs), a density outside [0, 1], an edge to itself
   /// or out of range, a cycle (its nodes named), a second node that nobody reads ("a branch that
   /// never joins"). Two edges between the same nodes are joined into one with the words of both,
   /// and their mean density where both are known.

@@ -147,6 +147,10 @@ struct Network {
 /// [out, in / groups, kernel, kernel] or [out, in].
 [[nodiscard]] std::vector<std::int64_t> weight_shape(const Layer& layer);
 
+/// Weights and biases of a convolution or linear layer, scales and shifts of a normalization; 0 for
+/// others.
+[[nodiscard]] std::int64_t parameter_count(const Layer& layer);
+
 /// The number of the site whose winners a layer reads, through pools, means and flattening; -1 when
 /// it reads the input or something that was never chosen from.
 [[nodiscard]] int site_read_by(const Network& network, const Layer& layer);

@@ -13,7 +13,7 @@
 
 namespace taut::parallel {
 
-/// Which communication model (parallel.md sections 3 and 9).
+/// Which communication model (docs/parallel.md, "Three cost tables").
 enum class CostTable {
   kFig,      ///< HyPar's tables in the reading that gives the plans and bytes of its figures
   kPrinted,  ///< HyPar's tables as printed, with AccPar's rows for type III

@@ -1,7 +1,6 @@
 #pragma once
 // How a layer is split at a level of the array, and which part of its tensors a group then holds.
-// Sources: HyPar (arXiv 1901.02067, types I and II), AccPar (HPCA 2020, type III); parallel.md
-// 2, 9.
+// Sources: HyPar (arXiv 1901.02067, types I and II), AccPar (HPCA 2020, type III).
 
 #include <cstdint>
 #include <string>

@@ -1,0 +1,177 @@
+#include "cli/network_source.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <utility>
+#include <vector>
+
+#include "cli/planning.h"
+#include "taut/core/error.h"
+#include "taut/core/file.h"
+#include "taut/core/text.h"
+#include "taut/graph/cost_graph.h"
+#include "taut/graph/network_json.h"
+#include "taut/graph/zoo.h"
+
+namespace taut::cli {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+constexpr const char* kPackageKind = "package";
+constexpr const char* kNetworkSection = "network";
+constexpr const char* kNetworkFile = "network.json";
+
+ConfigReader& config_reader() {
+  static ConfigReader reader;
+  return reader;
+}
+
+// A training config has a table [data]; a model never does.
+bool is_config(const std::string& path) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t start = line.find_first_not_of(" \t");
+    if (start != std::string::npos && line.compare(start, 6, "[data]") == 0) return true;
+  }
+  return false;
+}
+
+graph::Network run_network(const std::string& run) {
+  const std::string path = (fs::path(run) / kNetworkFile).string();
+  if (!fs::exists(path)) {
+    throw Error(ErrorKind::kNotFound, concat("the run has no ", kNetworkFile), run,
+                "it is written when training begins; or give the run's config.toml");
+  }
+  return graph::parse_network_json(read_file(path), path);
+}
+
+graph::Network file_network(const std::string& path) {
+  const SectionIdentity identity = identify_sections(path);
+  if (identity.kind == kPackageKind) {
+    const SectionReader file(path, identity.kind, identity.version);
+    if (file.has(kNetworkSection)) {
+      return graph::parse_network_json(file.text(kNetworkSection), path);
+    }
+  }
+  throw Error(ErrorKind::kUnsupported,
+              concat("a file of kind ", identity.kind, " that describes no network"), path,
+              "give a package (taut export), a run, a config or a model");
+}
+
+double share_behind(const graph::Network& network, const graph::Layer& layer) {
+  if (layer.winner_site < 0) return 1;
+  const auto site = static_cast<std::size_t>(layer.winner_site);
+  if (!network.densities.empty()) return network.densities.at(site);
+  return network.winners.rates.empty() ? 1 : network.winners.rates.at(site);
+}
+
+std::int64_t table_bytes(const graph::Table& table) {
+  return table.bytes > 0 ? table.bytes : 4 * table.rows * table.dim;
+}
+
+}  // namespace
+
+Source source_of(const std::string& model) {
+  const auto names = graph::network_names();
+  if (std::find(names.begin(), names.end(), model) != names.end()) return Source::kName;
+  const fs::path path(model);
+  if (path.extension() == ".onnx") return Source::kOnnx;
+  if (path.extension() == ".toml") return is_config(model) ? Source::kConfig : Source::kToml;
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) {
+    const bool run = fs::exists(path / "config.toml") || fs::exists(path / kNetworkFile);
+    return run ? Source::kRun : Source::kUnknown;
+  }
+  return fs::exists(path, ignored) ? Source::kFile : Source::kUnknown;
+}
+
+graph::Network source_network(const std::string& model, std::span<const std::string> settings) {
+  switch (source_of(model)) {
+    case Source::kRun:
+      return run_network(model);
+    case Source::kFile:
+      return file_network(model);
+    case Source::kConfig:
+      TAUT_ASSERT(config_reader());
+      return config_reader()(model, settings);
+    case Source::kOnnx:
+      throw Error(ErrorKind::kUnsupported, "an ONNX file gives a cost graph alone", model);
+    case Source::kName:
+    case Source::kToml:
+    case Source::kUnknown:
+      break;
+  }
+  return graph::load_network(model);
+}
+
+graph::Graph source_graph(const std::string& model, std::span<const std::string> settings,
+                          const graph::DimensionSizes& sizes) {
+  if (source_of(model) == Source::kOnnx) return graph::read_onnx(model, sizes);
+  return graph::cost_graph(source_network(model, settings));
+}
+
+void set_config_reader(ConfigReader reader) {
+  config_reader() = std::move(reader);
+}
+
+json network_info(const graph::Network& network) {
+  json layers = json::array();
+  std::int64_t parameters = 0;
+  double work = 0;
+  for (const graph::Layer& layer : network.layers) {
+    json entry = {{"name", layer.name},
+                  {"op", to_string(layer.op)},
+                  {"output", {layer.out.channels, layer.out.height, layer.out.width}},
+                  {"parameters", graph::parameter_count(layer)},
+                  {"multiply_adds", graph::multiply_adds(layer)}};
+    if (layer.winner_site >= 0) entry["density"] = share_behind(network, layer);
+    layers.push_back(std::move(entry));
+    parameters += graph::parameter_count(layer);
+    work += graph::multiply_adds(layer);
+  }
+  json tables = json::array();
+  std::int64_t bytes = 0;
+  for (const graph::Table& table : network.tables) {
+    tables.push_back({{"name", table.name},
+                      {"rows", table.rows},
+                      {"dim", table.dim},
+                      {"bytes", table_bytes(table)}});
+    bytes += table_bytes(table);
+  }
+  return {{"name", network.name},
+          {"layers", layers},
+          {"parameters", parameters},
+          {"multiply_adds", work},
+          {"tables", tables},
+          {"table_bytes", bytes},
+          {"measured", !network.densities.empty()}};
+}
+
+std::string network_text(const graph::Network& network) {
+  const json info = network_info(network);
+  std::vector<std::vector<std::string>> rows = {
+      {"layer", "op", "output", "parameters", "multiply-adds", "not zero"}};
+  for (const json& layer : info["layers"]) {
+    const json& out = layer["output"];
+    rows.push_back({layer["name"], layer["op"], concat(out[0], " x ", out[1], " x ", out[2]),
+                    layer["parameters"].dump(), concat(layer["multiply_adds"].get<double>()),
+                    layer.contains("density") ? concat(layer["density"].get<double>()) : ""});
+  }
+  std::string text = aligned_table(rows) +
+                     concat("\n", network.name, ": ", info["parameters"], " parameters, ",
+                            info["multiply_adds"].get<double>(), " multiply-adds an example\n");
+  if (network.tables.empty()) return text;
+  rows = {{"table", "rows", "dim", "bytes"}};
+  for (const json& table : info["tables"]) {
+    rows.push_back({table["name"], table["rows"].dump(), table["dim"].dump(),
+                    bytes_text(table["bytes"].get<double>())});
+  }
+  return text + "\n" + aligned_table(rows) +
+         concat("\n", network.tables.size(), " tables of ",
+                bytes_text(info["table_bytes"].get<double>()), "\n");
+}
+
+}  // namespace taut::cli

@@ -1,0 +1,53 @@
+#pragma once
+// What plan, simulate and info take for MODEL, and the network in it.
+
+#include <functional>
+#include <span>
+#include <string>
+
+#include "cli/command.h"
+#include "taut/graph/graph.h"
+#include "taut/graph/model_file.h"
+#include "taut/graph/network.h"
+
+namespace taut::cli {
+
+enum class Source {
+  kName,     ///< of the zoo
+  kToml,     ///< a model: .toml with layers
+  kConfig,   ///< a training config: .toml with a table [data]
+  kOnnx,     ///< .onnx
+  kRun,      ///< a folder with config.toml or network.json
+  kFile,     ///< another file that is there: a package, if it can be planned
+  kUnknown,  ///< none of these
+};
+
+/// Looks at names, extensions and what is on disk; names of the zoo come first.
+[[nodiscard]] Source source_of(const std::string& model);
+
+/// The network of a name, model, config, run or package; of a run and a package with the measured
+/// densities and the real bytes of their tables. Settings lie over a config.
+/// Errors: kNotFound (naming what is missing and the nearest name), kUnsupported (an ONNX file, a
+/// file of ours that holds no network), those of the readers.
+[[nodiscard]] graph::Network source_network(const std::string& model,
+                                            std::span<const std::string> settings);
+
+/// The cost graph of any source. sizes: for an ONNX file.
+[[nodiscard]] graph::Graph source_graph(const std::string& model,
+                                        std::span<const std::string> settings,
+                                        const graph::DimensionSizes& sizes);
+
+/// Reads the network of a training config: (path, settings).
+using ConfigReader =
+    std::function<graph::Network(const std::string&, std::span<const std::string>)>;
+
+/// Who reads training configs in this program: it takes LibTorch. Called once, before commands run.
+void set_config_reader(ConfigReader reader);
+
+/// The network as an object: layers with outputs, parameters, multiply-adds and densities, tables.
+[[nodiscard]] nlohmann::json network_info(const graph::Network& network);
+
+/// The same as an aligned table with sums below.
+[[nodiscard]] std::string network_text(const graph::Network& network);
+
+}  // namespace taut::cli
