@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <ostream>
@@ -267,19 +268,66 @@ TEST_P(EveryMethod, WithSkipABatchThatIsNotFiniteIsLeftOutAndCounted) {
   EXPECT_EQ(resumed->statistics().skipped_updates, 1);
 }
 
-TEST_P(EveryMethod, AClippedGradientIsAShorterOneOfTheSameDirection) {
-  // With clipping, gradients a thousand times too long train as some fixed length does.
-  Options clipped = options();
-  clipped.gradient_clip = 0.5;
-  const auto huge = make_ready(clipped, 1, shape_);
-  TestBatch batch = make_batch(shape_, 3, 3);
-  const std::vector<float> before = read(*huge);
-  for (float& g : batch.gradient) g *= 1e6f;
-  huge->update(batch.tables(), batch.size, batch.gradient);
-  const std::vector<float> after = read(*huge);
-  for (std::size_t i = 0; i < after.size(); ++i) {
-    ASSERT_LT(std::fabs(after[i] - before[i]), 8.0f);  // a few rows a bag, a step below 0.5 each
+// A batch of one bag with one id, in the first table.
+TestBatch one_id(const BatchShape& shape, std::uint64_t id, const std::vector<float>& gradient) {
+  TestBatch batch;
+  batch.size = 1;
+  for (std::size_t t = 0; t < shape.tables; ++t) {
+    const std::int64_t count = t == 0 ? 1 : 0;
+    batch.ids.emplace_back(static_cast<std::size_t>(count), id);
+    batch.offsets.push_back({0, count});
+    batch.weights.emplace_back();
   }
+  batch.gradient.resize(shape.tables * static_cast<std::size_t>(shape.dim));
+  std::copy(gradient.begin(), gradient.end(), batch.gradient.begin());
+  return batch;
+}
+
+TEST_P(EveryMethod, AClippedGradientIsAShorterOneOfTheSameDirection) {
+  constexpr double kClip = 0.5;
+  constexpr std::uint64_t kId = 0;  // the most frequent one
+  const CounterRandom random(21);
+  std::vector<float> direction;  // of length 1
+  double squares = 0;
+  for (int k = 0; k < shape_.dim; ++k) {
+    direction.push_back(static_cast<float>(random.normal(static_cast<std::uint64_t>(k))));
+    squares += static_cast<double>(direction.back()) * static_cast<double>(direction.back());
+  }
+  for (float& d : direction) d /= static_cast<float>(std::sqrt(squares));
+  const auto of_length = [&](double length) {
+    std::vector<float> gradient = direction;
+    for (float& g : gradient) g *= static_cast<float>(length);
+    return gradient;
+  };
+  // Two steps, the first of them within the limit; what the row is afterwards.
+  const auto trained = [&](double clip, double second) {
+    Options o = options();
+    o.gradient_clip = clip;
+    o.initial_accumulator = 1.0;
+    o.learning_rate = 0.5;
+    const auto embedding = make_ready(o, 1, shape_);
+    for (const double length : {0.2, second}) {
+      const TestBatch batch = one_id(shape_, kId, of_length(length));
+      embedding->update(batch.tables(), batch.size, batch.gradient);
+    }
+    return look_up(*embedding, one_id(shape_, kId, {}), shape_.dim);
+  };
+  const std::vector<float> clipped = trained(kClip, -1e6);
+  const std::vector<float> shorter = trained(0, -kClip);
+  const std::vector<float> as_it_is = trained(0, -1e6);
+  const auto distance = [](const std::vector<float>& a, const std::vector<float>& b) {
+    double most = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      most = std::max(most, static_cast<double>(std::fabs(a[i] - b[i])));
+    }
+    return most;
+  };
+  const double size = distance(clipped, std::vector<float>(clipped.size()));
+  ASSERT_GT(size, 0);
+  // Rounding of the scaled gradient may move a stored value by one step of its type.
+  const double near = GetParam().type == ValueType::kFloat32 ? 1e-5 * size : 0.02 * size;
+  EXPECT_LE(distance(clipped, shorter), near);
+  EXPECT_GT(distance(as_it_is, shorter), 3 * near);
 }
 
 TEST_P(EveryMethod, AnEmptyBatchIsAStepThatTouchesNothing) {
