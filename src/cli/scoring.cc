@@ -19,7 +19,7 @@ std::vector<double> score_stream(const infer::Package& package, const data::Read
   std::vector<double> seconds;
   std::int64_t done = 0;
   while (reader.next(batch)) {
-    infer::view_ids(batch.categorical, ids);
+    view_ids(batch.categorical, ids);
     probabilities.resize(static_cast<std::size_t>(batch.size));
     const Clock::time_point start = Clock::now();
     package.predict(batch.size, batch.dense, ids, probabilities, pool);

@@ -38,15 +38,6 @@ struct RecommenderSpec {
 /// Writes the dense half as sections "model" (JSON) and "dense/...". Spans must fit the sizes.
 void write_recommender(SectionWriter& file, const RecommenderSpec& spec);
 
-/// Views of id columns with ids and offsets (data::IdColumn), one for each table.
-template <typename Columns>
-void view_ids(const Columns& columns, std::vector<embedding::JaggedIds>& views) {
-  views.clear();
-  for (const auto& column : columns) {
-    views.push_back({.ids = column.ids, .offsets = column.offsets, .weights = {}});
-  }
-}
-
 /// Kind and version of package files.
 inline constexpr std::string_view kPackageKind = "package";
 inline constexpr std::uint32_t kPackageVersion = 2;
