@@ -12,6 +12,7 @@
 #include "taut/core/text.h"
 #include "taut/core/thread_pool.h"
 #include "taut/embedding/embedding.h"
+#include "taut/embedding/option_list.h"
 #include "taut/infer/image_package.h"
 #include "taut/infer/package.h"
 #if TAUT_CLI_DATA
@@ -29,6 +30,19 @@ Json build_info() {
           {"instruction_set", infer::kernel_target()},
           {"processors", ThreadPool(0).threads()},
           {"methods", embedding::methods()}};
+}
+
+Json options_info() {
+  Json list = Json::array();
+  for (const embedding::OptionFacts& one : embedding::option_facts()) {
+    list.push_back({{"key", one.key},
+                    {"default", one.initial},
+                    {"range", one.range},
+                    {"help", one.help},
+                    {"config", one.in_config},
+                    {"python", one.in_python}});
+  }
+  return {{"embedding", list}};
 }
 
 Json run_info(const std::string& run) {
@@ -91,7 +105,14 @@ Command add_info(CLI::App& root, const Globals& globals) {
   auto source = std::make_shared<std::string>();
   app->add_option("FILE", *source,
                   "A run folder, a file of ours, an .onnx file, a zoo model or a set of images");
-  return {app, [source, &globals]() -> Outcome {
+  auto options = std::make_shared<bool>(false);
+  app->add_flag("--options", *options,
+                "The options of embeddings: defaults, ranges, meaning (a table in Markdown)");
+  return {app, [source, options, &globals]() -> Outcome {
+            if (*options) {
+              if (!globals.json) std::cout << embedding::option_table();
+              return {options_info()};
+            }
             if (source->empty()) {
               const Json info = build_info();
               if (!globals.json) print_info(info);
