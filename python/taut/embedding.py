@@ -1,5 +1,6 @@
 """Elastic embedding tables for PyTorch models."""
 
+import inspect
 import json
 import os
 import tempfile
@@ -30,7 +31,7 @@ class ElasticEmbeddingBag(torch.nn.Module):
         loss_reduction: "mean" when the loss is averaged over the batch (gradients are multiplied by the
             number of bags, since the table's optimizer wants those of the summed loss), else "sum".
         threads: 0 means one for each processor. Results do not depend on it.
-        options: further options of the table (method, value_type, learning_rate, seed, ...).
+        options: further options of the table; ``help(ElasticEmbeddingBag)`` ends with their list.
 
     >>> bag = ElasticEmbeddingBag(100_000, 16, memory_budget="1/10", learning_rate=0.1)
     >>> ids = torch.tensor([7, 7, 12345, 99])
@@ -242,3 +243,31 @@ class ElasticEmbeddingBag(torch.nn.Module):
         """What ``print(module)`` shows."""
         budget = self.options["budget"]
         return f"{self.num_embeddings}, {self.embedding_dim}, memory_budget={budget!r}, mode={self.mode!r}"
+
+
+def table_options() -> list[dict]:
+    """The options of tables, as the library has them: key, default, range, help of each.
+
+    ``keyword`` says whether ``ElasticEmbeddingBag`` takes it; the others have arguments of their own.
+
+    >>> [option["key"] for option in table_options()][:3]
+    ['method', 'dim', 'tables']
+    """
+    return json.loads(torch.ops.taut.tables_option_list())
+
+
+def _show_options(cls: type) -> None:
+    """Gives a class the keywords of tables in its signature and docstring."""
+    options = [option for option in table_options() if option["keyword"]]
+    signature = inspect.signature(cls)
+    named = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    keywords = [
+        inspect.Parameter(option["key"], inspect.Parameter.KEYWORD_ONLY, default=option["default"])
+        for option in options
+    ]
+    cls.__signature__ = signature.replace(parameters=named + keywords)
+    lines = [f"    {o['key']}: {o['help']}; {o['range']} (default {o['default']!r})." for o in options]
+    cls.__doc__ = "\n".join([inspect.cleandoc(cls.__doc__), "", "Options:", *lines, ""])
+
+
+_show_options(ElasticEmbeddingBag)

@@ -15,6 +15,7 @@
 #include "taut/core/text.h"
 #include "taut/core/thread_pool.h"
 #include "taut/embedding/embedding.h"
+#include "taut/embedding/option_list.h"
 #include "taut/infer/engine.h"
 #include "taut/infer/package.h"
 #if TAUT_CLI_DATA
@@ -32,6 +33,19 @@ Json build_info() {
           {"instruction_set", infer::kernel_target()},
           {"processors", ThreadPool(0).threads()},
           {"methods", embedding::methods()}};
+}
+
+Json options_info() {
+  Json list = Json::array();
+  for (const embedding::OptionFacts& one : embedding::option_facts()) {
+    list.push_back({{"key", one.key},
+                    {"default", one.initial},
+                    {"range", one.range},
+                    {"help", one.help},
+                    {"config", one.in_config},
+                    {"python", one.in_python}});
+  }
+  return {{"embedding", list}};
 }
 
 Json run_info(const std::string& run) {
@@ -113,7 +127,14 @@ Command add_info(CLI::App& root, const Globals& globals) {
       "FILE", *source,
       "A run folder, a file of ours, a training config, an .onnx file, a zoo model or a set "
       "of images");
-  return {app, [source, &globals]() -> Outcome {
+  auto options = std::make_shared<bool>(false);
+  app->add_flag("--options", *options,
+                "The options of embeddings: defaults, ranges, meaning (a table in Markdown)");
+  return {app, [source, options, &globals]() -> Outcome {
+            if (*options) {
+              if (!globals.json) std::cout << embedding::option_table();
+              return {options_info()};
+            }
             if (source->empty()) {
               const Json info = build_info();
               if (!globals.json) print_info(info);

@@ -144,7 +144,7 @@ std::string data_section(const SchemaGuess& guess, const std::string& base) {
   text += concat("dense = ", list_of(schema.dense, 8), "\n");
   text += concat("categorical = ", list_of(schema.categorical, 14), "\n");
   if (!schema.time.empty()) text += concat("time = ", quoted(schema.time), "\n");
-  const std::string scaling = guess.scaling == ScalingKind::kLog ? "log" : "standard";
+  const std::string scaling(spelling_of(guess.scaling));
   text += line(concat("scaling = ", quoted(scaling)),
                "of dense columns, learnt on train: standard, log (long tails) or none");
   text += line("on_bad_row = \"fail\"", "or \"skip\": count them and name the first ten");

@@ -21,35 +21,6 @@ constexpr std::int64_t kBagsPerTask = 1024;
   throw_invalid_argument(argument, wanted, got);
 }
 
-void check_table(const JaggedIds& table, std::size_t t, std::int64_t batch) {
-  const std::string name = concat("tables[", t, "]");
-  const auto ids = static_cast<std::int64_t>(table.ids.size());
-  if (!table.weights.empty() && table.weights.size() != table.ids.size()) {
-    bad(name + ".weights", concat("empty or of ids' size ", ids),
-        std::to_string(table.weights.size()));
-  }
-  if (table.offsets.empty()) {
-    if (ids != batch) bad(name + ".ids", concat("one an example, ", batch), std::to_string(ids));
-    return;
-  }
-  if (static_cast<std::int64_t>(table.offsets.size()) != batch + 1) {
-    bad(name + ".offsets", concat("of size batch + 1 = ", batch + 1),
-        std::to_string(table.offsets.size()));
-  }
-  if (table.offsets.front() != 0) {
-    bad(name + ".offsets[0]", "0", std::to_string(table.offsets.front()));
-  }
-  for (std::size_t i = 1; i < table.offsets.size(); ++i) {
-    if (table.offsets[i] < table.offsets[i - 1]) {
-      bad(concat(name, ".offsets[", i, "]"), concat("at least ", table.offsets[i - 1]),
-          std::to_string(table.offsets[i]));
-    }
-  }
-  if (table.offsets.back() != ids) {
-    bad(name + ".offsets.back()", concat("ids' size ", ids), std::to_string(table.offsets.back()));
-  }
-}
-
 }  // namespace
 
 void with_checked_tables(std::span<const JaggedIds> tables, std::size_t wanted_tables,
@@ -69,7 +40,7 @@ void with_checked_tables(std::span<const JaggedIds> tables, std::size_t wanted_t
   }
   bool whole = true;
   for (std::size_t t = 0; t < tables.size(); ++t) {
-    check_table(tables[t], t, batch);
+    check_jagged(tables[t], batch, concat("tables[", t, "]"));
     whole = whole && !tables[t].offsets.empty();
   }
   if (whole) {

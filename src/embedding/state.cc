@@ -1,52 +1,31 @@
 #include "state.h"
 
-#include <iomanip>
-#include <sstream>
+#include <algorithm>
+#include <concepts>
 #include <string_view>
 #include <vector>
 
 #include "taut/core/error.h"
 #include "taut/core/text.h"
+#include "taut/embedding/option_list.h"
 
 namespace taut::embedding {
 
 std::string describe(const Options& options) {
-  std::ostringstream text;
-  text << std::setprecision(17);
-  const auto line = [&](std::string_view key, const auto& value) {
-    text << key << " = " << value << '\n';
+  constexpr int kAllDigits = 17;
+  std::string text;
+  const auto line = [&](std::string_view key, const std::string& value) {
+    text += concat(key, " = ", value, "\n");
   };
-  line("method", options.method);
-  line("dim", options.dim);
-  line("tables", options.tables.size());
-  for (const TableOptions& table : options.tables) {
-    line(concat("distinct_ids of ", table.name), table.distinct_ids);
-  }
-  line("budget", options.budget.count);
-  line("value_type", to_string(options.value_type));
-  line("admission", to_string(options.admission));
-  line("keys", to_string(options.keys));
-  line("cold_share", options.cold_share);
-  line("chunk", options.chunk);
-  line("beta", options.beta);
-  line("decay", options.decay);
-  line("period", options.period);
-  line("optimizer", to_string(options.optimizer));
-  line("learning_rate", options.learning_rate);
-  line("initial_accumulator", options.initial_accumulator);
-  line("epsilon", options.epsilon);
-  line("adam_beta1", options.adam_beta1);
-  line("adam_beta2", options.adam_beta2);
-  line("gradient_clip", options.gradient_clip);
-  line("l2", options.l2);
-  line("on_nan", to_string(options.on_nan));
-  line("seed", options.seed);
-  line("sketch_share", options.sketch_share);
-  line("reserve", options.reserve);
-  line("hysteresis", options.hysteresis);
-  line("precision_ratio", options.precision_ratio);
-  line("cold_learning_rate", options.cold_learning_rate);
-  return std::move(text).str();
+  visit_options(options, [&](const auto& option) {
+    line(option.key, option_text(option.value, kAllDigits));
+    if constexpr (std::same_as<OptionValue<decltype(option)>, std::vector<TableOptions>>) {
+      for (const TableOptions& table : option.value) {
+        line(concat("distinct_ids of ", table.name), option_text(table.distinct_ids));
+      }
+    }
+  });
+  return text;
 }
 
 void save_options(SectionSink& file, const std::string& prefix, const Options& options) {

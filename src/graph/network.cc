@@ -1,9 +1,7 @@
 #include "taut/graph/network.h"
 
 #include <algorithm>
-#include <array>
 #include <set>
-#include <utility>
 
 #include "graph/layer_rules.h"
 #include "taut/core/text.h"
@@ -13,23 +11,6 @@ namespace {
 
 constexpr std::int64_t kLargestSide = 1 << 20;
 constexpr std::int64_t kLargestExample = std::int64_t{1} << 34;
-
-constexpr std::array kOps = {
-    std::pair{Op::kConv, std::string_view("conv")},
-    std::pair{Op::kLinear, std::string_view("linear")},
-    std::pair{Op::kBatchNorm, std::string_view("batch_norm")},
-    std::pair{Op::kRelu, std::string_view("relu")},
-    std::pair{Op::kRelu6, std::string_view("relu6")},
-    std::pair{Op::kMaxPool, std::string_view("max_pool")},
-    std::pair{Op::kGlobalMean, std::string_view("global_mean")},
-    std::pair{Op::kFlatten, std::string_view("flatten")},
-    std::pair{Op::kAdd, std::string_view("add")},
-    std::pair{Op::kConcat, std::string_view("concat")},
-    std::pair{Op::kAttention, std::string_view("attention")},
-    std::pair{Op::kEmbedding, std::string_view("embedding")},
-    std::pair{Op::kInteraction, std::string_view("interaction")},
-    std::pair{Op::kFirstValues, std::string_view("first_values")},
-};
 
 bool is_activation(Op op) {
   return op == Op::kRelu || op == Op::kRelu6;
@@ -125,19 +106,6 @@ std::optional<std::string> wrong(const Network& network, int number, const Layer
 }
 
 }  // namespace
-
-std::string_view to_string(Op op) noexcept {
-  const auto* found =
-      std::find_if(kOps.begin(), kOps.end(), [&](const auto& one) { return one.first == op; });
-  return found == kOps.end() ? std::string_view() : found->second;
-}
-
-std::optional<Op> parse_op(std::string_view text) noexcept {
-  const auto* found =
-      std::find_if(kOps.begin(), kOps.end(), [&](const auto& one) { return one.second == text; });
-  if (found == kOps.end()) return std::nullopt;
-  return found->first;
-}
 
 std::vector<int> Network::winner_sites() const {
   std::vector<int> sites;

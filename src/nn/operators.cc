@@ -268,6 +268,7 @@ std::tuple<std::int64_t, std::int64_t> tables_load_rows(std::int64_t handle, std
 
 TORCH_LIBRARY(taut, library) {
   library.def("tables_create(str options, int threads=0) -> int", &tables_create);
+  library.def("tables_option_list() -> str", &table_option_list);
   library.def("tables_release(int tables) -> ()",
               [](std::int64_t tables) { release_tables(tables); });
   library.def("tables_statistics(int tables) -> str", &tables_statistics);

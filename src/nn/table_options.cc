@@ -1,11 +1,13 @@
 #include "nn/table_options.h"
 
-#include <functional>
-#include <map>
 #include <nlohmann/json.hpp>
+#include <string_view>
+#include <type_traits>
+#include <vector>
 
 #include "taut/core/error.h"
 #include "taut/core/text.h"
+#include "taut/embedding/option_list.h"
 
 namespace taut::nn {
 namespace {
@@ -13,72 +15,51 @@ namespace {
 using Json = nlohmann::json;
 using embedding::Options;
 
-using Setter = std::function<void(Options&, const Json&)>;
-
-template <typename T>
-Setter member(T Options::* field) {
-  return [field](Options& options, const Json& value) { options.*field = value.get<T>(); };
-}
-
-template <typename T, typename Parse>
-Setter spelled(T Options::* field, Parse parse) {
-  return [field, parse](Options& options, const Json& value) {
-    options.*field = parse(value.get<std::string>());
-  };
-}
-
-void set_tables(Options& options, const Json& list) {
+void set_value(std::vector<embedding::TableOptions>& tables, std::string_view, const Json& list) {
   for (const Json& table : list) {
-    options.tables.push_back({.name = table.at("name").get<std::string>(),
-                              .distinct_ids = table.value("distinct_ids", std::int64_t{0})});
+    tables.push_back({.name = table.at("name").get<std::string>(),
+                      .distinct_ids = table.value("distinct_ids", std::int64_t{0})});
   }
 }
 
-const std::map<std::string, Setter>& setters() {
-  static const std::map<std::string, Setter> all = {
-      {"method", member(&Options::method)},
-      {"tables", set_tables},
-      {"dim", member(&Options::dim)},
-      {"value_type", spelled(&Options::value_type, embedding::parse_value_type)},
-      {"admission", spelled(&Options::admission, embedding::parse_admission)},
-      {"keys", spelled(&Options::keys, embedding::parse_keys)},
-      {"cold_share", member(&Options::cold_share)},
-      {"chunk", member(&Options::chunk)},
-      {"beta", member(&Options::beta)},
-      {"decay", member(&Options::decay)},
-      {"period", member(&Options::period)},
-      {"optimizer", spelled(&Options::optimizer, embedding::parse_optimizer)},
-      {"adam_beta1", member(&Options::adam_beta1)},
-      {"adam_beta2", member(&Options::adam_beta2)},
-      {"gradient_clip", member(&Options::gradient_clip)},
-      {"l2", member(&Options::l2)},
-      {"on_nan", spelled(&Options::on_nan, embedding::parse_on_nan)},
-      {"sketch_share", member(&Options::sketch_share)},
-      {"reserve", member(&Options::reserve)},
-      {"hysteresis", member(&Options::hysteresis)},
-      {"precision_ratio", member(&Options::precision_ratio)},
-      {"cold_learning_rate", member(&Options::cold_learning_rate)},
-      {"learning_rate", member(&Options::learning_rate)},
-      {"initial_accumulator", member(&Options::initial_accumulator)},
-      {"epsilon", member(&Options::epsilon)},
-      {"seed", member(&Options::seed)},
-  };
-  return all;
+// The budget waits for dim and tables, of which it may be a ratio.
+void set_value(Bytes&, std::string_view, const Json&) {}
+
+template <typename T>
+void set_value(T& value, std::string_view key, const Json& given) {
+  if constexpr (Spelled<T>) {
+    value = embedding::parse_option<T>(key, given.get<std::string>());
+  } else {
+    value = given.get<T>();
+  }
 }
 
 void set_option(Options& options, const std::string& key, const Json& value) {
-  const auto setter = setters().find(key);
-  if (setter == setters().end()) {
-    std::vector<std::string> known = {"budget"};
-    for (const auto& [name, set] : setters()) known.push_back(name);
-    throw Error(ErrorKind::kConfig, concat("unknown option \"", key, "\""), {},
-                suggest(key, known));
-  }
+  bool found = false;
+  std::vector<std::string> known;
+  const auto set = [&](const auto& option) {
+    known.emplace_back(option.key);
+    if (option.key != key) return;
+    found = true;
+    set_value(option.value, option.key, value);
+  };
   try {
-    setter->second(options, value);
+    embedding::visit_options(options, set);
   } catch (const Json::exception&) {
     throw Error(ErrorKind::kConfig,
                 concat("option \"", key, "\" has the wrong type: ", value.dump()));
+  }
+  if (found) return;
+  throw Error(ErrorKind::kConfig, concat("unknown option \"", key, "\""), {}, suggest(key, known));
+}
+
+// A default as Python would write it.
+template <typename T>
+Json default_json(const T& value) {
+  if constexpr (std::is_arithmetic_v<T>) {
+    return value;
+  } else {
+    return embedding::option_text(value);
   }
 }
 
@@ -89,7 +70,7 @@ embedding::Options parse_table_options(const std::string& json) {
   if (!all.is_object()) throw Error(ErrorKind::kConfig, "options must be a JSON object");
   Options options;
   for (const auto& [key, value] : all.items()) {
-    if (key != "budget") set_option(options, key, value);
+    set_option(options, key, value);
   }
   if (all.contains("budget")) {
     const Json& budget = all["budget"];
@@ -97,6 +78,21 @@ embedding::Options parse_table_options(const std::string& json) {
     options.budget = resolve_budget(parse_budget(text), embedding::full_bytes(options));
   }
   return options;
+}
+
+std::string table_option_list() {
+  Json list = Json::array();
+  const Options initial;
+  const std::vector<embedding::OptionFacts> facts = embedding::option_facts();
+  embedding::visit_options(initial, [&](const auto& option) {
+    const embedding::OptionFacts& fact = facts[list.size()];
+    list.push_back({{"key", fact.key},
+                    {"default", default_json(option.value)},
+                    {"range", fact.range},
+                    {"help", fact.help},
+                    {"keyword", fact.in_python}});
+  });
+  return list.dump();
 }
 
 }  // namespace taut::nn

@@ -11,4 +11,8 @@ namespace taut::nn {
 /// members of embedding::Options. Errors: kConfig naming the key and the nearest known one.
 [[nodiscard]] embedding::Options parse_table_options(const std::string& json);
 
+/// The list of options that Python's keywords, signature and help are made from:
+/// [{"key", "default", "range", "help", "keyword"}], in order; keyword: whether Python takes it.
+[[nodiscard]] std::string table_option_list();
+
 }  // namespace taut::nn

@@ -14,18 +14,6 @@ constexpr double kBytesPerWord = 4;
 
 }  // namespace
 
-std::string_view to_string(Topology topology) noexcept {
-  switch (topology) {
-    case Topology::kTree:
-      return "tree";
-    case Topology::kRing:
-      return "ring";
-    case Topology::kTorus:
-      return "torus";
-  }
-  return "?";
-}
-
 Cluster::Network Cluster::network(int level) const {
   const Topology topology = levels.at(level).topology;
   if (topology == Topology::kTree) return {level, level + 1};

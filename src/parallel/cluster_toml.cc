@@ -184,10 +184,9 @@ class ClusterFile {
 
   Topology topology(const toml::table& table, int line) const {
     const std::string name = table["topology"].value_or(std::string("tree"));
-    for (const Topology known : {Topology::kTree, Topology::kRing, Topology::kTorus}) {
-      if (to_string(known) == name) return known;
-    }
-    fail(concat("unknown topology ", name), line, "known: tree, ring, torus");
+    if (const std::optional<Topology> known = find_spelling<Topology>(name)) return *known;
+    fail(concat("unknown topology ", name), line,
+         concat("known: ", join(spelling_names<Topology>(), ", ")));
   }
 
   std::string source_;

@@ -52,18 +52,6 @@ double share(const LayerState& state, std::initializer_list<Split> halving) {
 
 }  // namespace
 
-std::string_view to_string(CostTable table) noexcept {
-  switch (table) {
-    case CostTable::kFig:
-      return "fig";
-    case CostTable::kPrinted:
-      return "printed";
-    case CostTable::kVolume:
-      return "volume";
-  }
-  return "?";
-}
-
 EdgeUnits EdgeCounter::step(Split from, Split to) noexcept {
   EdgeUnits units;
   if (table_ == CostTable::kVolume) {

@@ -1,8 +1,8 @@
 #include "taut/parallel/planner.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "parallel/memory_search.h"
@@ -18,16 +18,12 @@ namespace {
 
 constexpr double kBytesPerWord = 4;
 
-/// Value of a name in a list of (name, value); throws kConfig.
-template <typename Value, std::size_t kCount>
-Value parse_name(std::string_view what, std::string_view name,
-                 const std::array<Value, kCount>& values) {
-  std::vector<std::string> names;
-  for (const Value value : values) {
-    names.emplace_back(to_string(value));
-    if (names.back() == name) return value;
-  }
-  throw Error(ErrorKind::kConfig, concat("unknown ", what, " ", name), {}, suggest(name, names));
+/// The value of a name. Throws kConfig with the nearest names.
+template <Spelled Enum>
+Enum parse_name(std::string_view what, std::string_view name) {
+  if (const std::optional<Enum> value = find_spelling<Enum>(name)) return *value;
+  throw Error(ErrorKind::kConfig, concat("unknown ", what, " ", name), {},
+              suggest(name, spelling_names<Enum>()));
 }
 
 std::string size_text(double bytes) {
@@ -144,50 +140,16 @@ PlanOutcome plan_without_cap(const CostModel& model, const Cluster& cluster,
 
 }  // namespace
 
-std::string_view to_string(Method method) noexcept {
-  switch (method) {
-    case Method::kHypar:
-      return "hypar";
-    case Method::kGreedy:
-      return "greedy";
-    case Method::kExact:
-      return "exact";
-    case Method::kData:
-      return "dp";
-    case Method::kModel:
-      return "mp";
-    case Method::kTrick:
-      return "owt";
-  }
-  return "?";
-}
-
-std::string_view to_string(Objective objective) noexcept {
-  switch (objective) {
-    case Objective::kWords:
-      return "words";
-    case Objective::kSeconds:
-      return "seconds";
-    case Objective::kOverlap:
-      return "overlap";
-  }
-  return "?";
-}
-
 Method parse_method(std::string_view name) {
-  return parse_name("method", name,
-                    std::array{Method::kHypar, Method::kGreedy, Method::kExact, Method::kData,
-                               Method::kModel, Method::kTrick});
+  return parse_name<Method>("method", name);
 }
 
 CostTable parse_cost_table(std::string_view name) {
-  return parse_name("cost table", name,
-                    std::array{CostTable::kFig, CostTable::kPrinted, CostTable::kVolume});
+  return parse_name<CostTable>("cost table", name);
 }
 
 Objective parse_objective(std::string_view name) {
-  return parse_name("objective", name,
-                    std::array{Objective::kWords, Objective::kSeconds, Objective::kOverlap});
+  return parse_name<Objective>("objective", name);
 }
 
 CostOptions cost_options(const Cluster& cluster, const PlanOptions& options) {

@@ -324,24 +324,6 @@ class StepSimulator {
 
 }  // namespace
 
-std::string_view to_string(SimulatedSpan::Kind kind) noexcept {
-  switch (kind) {
-    case Kind::kForward:
-      return "forward";
-    case Kind::kBackward:
-      return "backward";
-    case Kind::kDram:
-      return "dram";
-    case Kind::kFeature:
-      return "feature";
-    case Kind::kError:
-      return "error";
-    case Kind::kGradient:
-      return "gradient";
-  }
-  return "?";
-}
-
 Simulation simulate(const CostModel& model, const Cluster& cluster, const Plan& plan,
                     const SimulateOptions& options) {
   return StepSimulator(model, cluster, plan, options).run();

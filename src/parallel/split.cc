@@ -2,20 +2,6 @@
 
 namespace taut::parallel {
 
-std::string_view to_string(Split split) noexcept {
-  switch (split) {
-    case Split::kBatch:
-      return "I";
-    case Split::kInput:
-      return "II";
-    case Split::kOutput:
-      return "III";
-    case Split::kChannels:
-      return "C";
-  }
-  return "?";
-}
-
 std::string level_digits(const Plan& plan, int level, const std::vector<int>& nodes) {
   std::string digits;
   for (const int node : nodes) {

@@ -5,20 +5,6 @@
 
 namespace taut::parallel {
 
-std::string_view to_string(Collective collective) noexcept {
-  switch (collective) {
-    case Collective::kReduceScatter:
-      return "reduce-scatter";
-    case Collective::kChange:
-      return "change";
-    case Collective::kAllGather:
-      return "all-gather";
-    case Collective::kAllReduce:
-      return "all-reduce";
-  }
-  return "?";
-}
-
 std::vector<MoveUnits> move_units(const std::vector<Held>& made, const std::vector<Held>& wanted) {
   if (made.size() != wanted.size()) {
     throw_invalid_argument("wanted layout", concat("of ", made.size(), " levels"),

@@ -2,24 +2,12 @@
 #include <cmath>
 #include <string_view>
 
-#include "sparsity/names.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 #include "taut/sparsity/winners.h"
 
 namespace taut::sparsity {
 namespace {
-
-constexpr Names<Unit, 5> kUnits = {{{Unit::kNeuron, "neuron"},
-                                    {Unit::kChannel, "channel"},
-                                    {Unit::kPosition, "position"},
-                                    {Unit::kElement, "element"},
-                                    {Unit::kBlock, "block"}}};
-constexpr Names<Score, 3> kScores = {{{Score::kMeanMagnitude, "mean_magnitude"},
-                                      {Score::kMaxMagnitude, "max_magnitude"},
-                                      {Score::kMeanSquare, "mean_square"}}};
-constexpr Names<Select, 2> kSelects = {
-    {{Select::kExact, "exact"}, {Select::kThreshold, "threshold"}}};
 
 void require_at_least(std::string_view argument, std::int64_t least, std::int64_t got) {
   if (got < least) throw_invalid_argument(argument, concat("at least ", least), concat(got));
@@ -28,22 +16,22 @@ void require_at_least(std::string_view argument, std::int64_t least, std::int64_
 }  // namespace
 
 std::string to_string(Unit unit) {
-  return name_of(kUnits, unit);
+  return std::string(spelling_of(unit));
 }
 std::string to_string(Score score) {
-  return name_of(kScores, score);
+  return std::string(spelling_of(score));
 }
 std::string to_string(Select select) {
-  return name_of(kSelects, select);
+  return std::string(spelling_of(select));
 }
 Unit parse_unit(const std::string& text) {
-  return parse_name(kUnits, "unit", text);
+  return parse_spelling<Unit>(text, ErrorKind::kConfig, "unit", "unit");
 }
 Score parse_score(const std::string& text) {
-  return parse_name(kScores, "score", text);
+  return parse_spelling<Score>(text, ErrorKind::kConfig, "score", "score");
 }
 Select parse_select(const std::string& text) {
-  return parse_name(kSelects, "select", text);
+  return parse_spelling<Select>(text, ErrorKind::kConfig, "select", "select");
 }
 
 std::int64_t winner_count(std::int64_t n, double rate) noexcept {

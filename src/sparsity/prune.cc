@@ -4,18 +4,11 @@
 #include <cmath>
 #include <functional>
 
-#include "sparsity/names.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
 namespace taut::sparsity {
 namespace {
-
-constexpr Names<Prune, 5> kPrunes = {{{Prune::kGlobal, "global"},
-                                      {Prune::kLayer, "layer"},
-                                      {Prune::kNOfM, "n_of_m"},
-                                      {Prune::kBlock, "block"},
-                                      {Prune::kOutputs, "outputs"}}};
 
 std::size_t index(std::int64_t i) {
   return static_cast<std::size_t>(i);
@@ -185,10 +178,10 @@ void check_layer(const Weight& layer, std::size_t number, const PruneOptions& op
 }  // namespace
 
 std::string to_string(Prune prune) {
-  return name_of(kPrunes, prune);
+  return std::string(spelling_of(prune));
 }
 Prune parse_prune(const std::string& text) {
-  return parse_name(kPrunes, "prune", text);
+  return parse_spelling<Prune>(text, ErrorKind::kConfig, "prune", "prune");
 }
 
 std::int64_t pruned_count(std::int64_t n, double share) noexcept {

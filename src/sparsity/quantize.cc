@@ -4,17 +4,11 @@
 #include <bit>
 #include <cmath>
 
-#include "sparsity/names.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
 namespace taut::sparsity {
 namespace {
-
-constexpr Names<Calibration, 3> kCalibrations = {
-    {{Calibration::kMinMax, "min_max"},
-     {Calibration::kPercentile, "percentile"},
-     {Calibration::kMeanSquaredError, "mean_squared_error"}}};
 
 // A bin holds the magnitudes that share exponent and the first 9 bits of the fraction.
 constexpr int kBinShift = 14;
@@ -91,10 +85,10 @@ float scale_of(float range, Codes codes) {
 }  // namespace
 
 std::string to_string(Calibration calibration) {
-  return name_of(kCalibrations, calibration);
+  return std::string(spelling_of(calibration));
 }
 Calibration parse_calibration(const std::string& text) {
-  return parse_name(kCalibrations, "calibration", text);
+  return parse_spelling<Calibration>(text, ErrorKind::kConfig, "calibration", "calibration");
 }
 
 std::vector<float> weight_scales(std::span<const float> values, std::int64_t outputs) {

@@ -1,51 +1,11 @@
 #include "taut/train/config.h"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 
 #include "train/config_io.h"
 
 namespace taut::train {
-template <>
-struct Spellings<data::ScalingKind> {
-  static constexpr std::array kAll = {std::pair{"none", data::ScalingKind::kNone},
-                                      std::pair{"standard", data::ScalingKind::kStandard},
-                                      std::pair{"log", data::ScalingKind::kLog}};
-};
-
-template <>
-struct EnumText<embedding::ValueType> {
-  static embedding::ValueType parse(const std::string& text) {
-    return embedding::parse_value_type(text);
-  }
-  static std::string name(embedding::ValueType value) { return embedding::to_string(value); }
-};
-template <>
-struct EnumText<embedding::Admission> {
-  static embedding::Admission parse(const std::string& text) {
-    return embedding::parse_admission(text);
-  }
-  static std::string name(embedding::Admission value) { return embedding::to_string(value); }
-};
-template <>
-struct EnumText<embedding::Optimizer> {
-  static embedding::Optimizer parse(const std::string& text) {
-    return embedding::parse_optimizer(text);
-  }
-  static std::string name(embedding::Optimizer value) { return embedding::to_string(value); }
-};
-template <>
-struct EnumText<embedding::OnNan> {
-  static embedding::OnNan parse(const std::string& text) { return embedding::parse_on_nan(text); }
-  static std::string name(embedding::OnNan value) { return embedding::to_string(value); }
-};
-template <>
-struct EnumText<embedding::Keys> {
-  static embedding::Keys parse(const std::string& text) { return embedding::parse_keys(text); }
-  static std::string name(embedding::Keys value) { return embedding::to_string(value); }
-};
-
 namespace {
 
 void check_ranges(const Config& c, const std::string& name) {

@@ -1,6 +1,10 @@
 #pragma once
 // The one list of config keys: reading, writing, unknown-key errors and docs all walk it.
 
+#include <concepts>
+#include <vector>
+
+#include "taut/embedding/option_list.h"
 #include "taut/train/config.h"
 
 namespace taut::train {
@@ -38,32 +42,16 @@ void visit_fields(Config& c, Visit&& visit) {
   visit("model", "winner_from", c.winners.from);
   visit("model", "winner_ramp", c.winners.ramp);
   visit("model", "winner_ramp_shape", c.winners.shape);
-  visit("embedding", "method", c.embedding.method);
-  visit("embedding", "dim", c.embedding.dim);
-  visit("embedding", "budget", c.budget);
-  visit("embedding", "initial", PathText{c.initial_rows});
-  visit("embedding", "value_type", c.embedding.value_type);
-  visit("embedding", "admission", c.embedding.admission);
-  visit("embedding", "keys", c.embedding.keys);
-  visit("embedding", "cold_share", c.embedding.cold_share);
-  visit("embedding", "chunk", c.embedding.chunk);
-  visit("embedding", "beta", c.embedding.beta);
-  visit("embedding", "decay", c.embedding.decay);
-  visit("embedding", "period", c.embedding.period);
-  visit("embedding", "optimizer", c.embedding.optimizer);
-  visit("embedding", "learning_rate", c.embedding.learning_rate);
-  visit("embedding", "initial_accumulator", c.embedding.initial_accumulator);
-  visit("embedding", "epsilon", c.embedding.epsilon);
-  visit("embedding", "adam_beta1", c.embedding.adam_beta1);
-  visit("embedding", "adam_beta2", c.embedding.adam_beta2);
-  visit("embedding", "gradient_clip", c.embedding.gradient_clip);
-  visit("embedding", "l2", c.embedding.l2);
-  visit("embedding", "on_nan", c.embedding.on_nan);
-  visit("embedding", "sketch_share", c.embedding.sketch_share);
-  visit("embedding", "reserve", c.embedding.reserve);
-  visit("embedding", "hysteresis", c.embedding.hysteresis);
-  visit("embedding", "precision_ratio", c.embedding.precision_ratio);
-  visit("embedding", "cold_learning_rate", c.embedding.cold_learning_rate);
+  embedding::visit_options(c.embedding, [&](const auto& option) {
+    using Value = embedding::OptionValue<decltype(option)>;
+    if (!option.in_config()) return;
+    if constexpr (std::same_as<Value, Bytes>) {
+      visit("embedding", option.key, c.budget);
+      visit("embedding", "initial", PathText{c.initial_rows});
+    } else if constexpr (!std::same_as<Value, std::vector<embedding::TableOptions>>) {
+      visit("embedding", option.key, option.value);
+    }
+  });
   visit("train", "epochs", c.train.epochs);
   visit("train", "batch_size", c.train.batch_size);
   visit("train", "optimizer", c.model.optimizer);

@@ -19,6 +19,7 @@
 
 #include "taut/core/error.h"
 #include "taut/core/file.h"
+#include "taut/core/spelling.h"
 #include "taut/core/text.h"
 #include "taut/core/units.h"
 #include "taut/train/config.h"
@@ -40,12 +41,6 @@ struct NumberList {
 /// The names of an enum's values in configs: specialized with a static array kAll of pairs.
 template <typename Enum>
 struct Spellings;
-
-template <>
-struct Spellings<data::OnBadRow> {
-  static constexpr std::array kAll = {std::pair{"fail", data::OnBadRow::kFail},
-                                      std::pair{"skip", data::OnBadRow::kSkip}};
-};
 
 template <>
 struct Spellings<Ramp> {
@@ -71,6 +66,15 @@ struct EnumText {
     return std::find_if(all.begin(), all.end(), [&](const auto& s) { return s.second == value; })
         ->first;
   }
+};
+
+/// Enums whose names stand beside them.
+template <Spelled Enum>
+struct EnumText<Enum> {
+  static Enum parse(const std::string& text) {
+    return parse_spelling<Enum>(text, ErrorKind::kConfig);
+  }
+  static std::string_view name(Enum value) { return spelling_of(value); }
 };
 
 [[noreturn]] void throw_value(const Origin& origin, std::string_view wanted, const toml::node& got);

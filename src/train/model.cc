@@ -56,7 +56,7 @@ Model::Model(const Config& config, const data::DataProfile& profile,
 }
 
 void Model::view_ids(const data::Batch& batch) {
-  infer::view_ids(batch.categorical, ids_);
+  taut::view_ids(batch.categorical, ids_);
 }
 
 void Model::count_ids(const data::ReaderOptions& options) {

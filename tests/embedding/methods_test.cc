@@ -40,7 +40,8 @@ std::vector<MethodCase> cases() {
   for (const std::string& method : methods()) {
     for (const ValueType type :
          {ValueType::kFloat32, ValueType::kBFloat16, ValueType::kFloat16, ValueType::kInt8}) {
-      all.push_back({.name = method + "_" + to_string(type), .method = method, .type = type});
+      all.push_back(
+          {.name = method + concat("_", spelling_of(type)), .method = method, .type = type});
     }
   }
   const ValueType mixed = ValueType::kMixed;
@@ -72,7 +73,7 @@ std::vector<MethodCase> cases() {
                  .bags = false});
   for (const Optimizer optimizer : {Optimizer::kAdagrad, Optimizer::kSgd, Optimizer::kAdam}) {
     for (const std::string& method : methods()) {
-      all.push_back({.name = method + "_" + to_string(optimizer),
+      all.push_back({.name = method + concat("_", spelling_of(optimizer)),
                      .method = method,
                      .type = method == "elastic" ? mixed : ValueType::kFloat32,
                      .optimizer = optimizer});

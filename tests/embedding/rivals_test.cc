@@ -231,7 +231,7 @@ void expect_equations(Options options, double tolerance) {
   }
   const std::vector<float> got = read_row(*embedding, 42);
   for (std::size_t i = 0; i < kDim; ++i) {
-    EXPECT_NEAR(got[i], value[i], tolerance) << to_string(options.optimizer) << " " << i;
+    EXPECT_NEAR(got[i], value[i], tolerance) << spelling_of(options.optimizer) << " " << i;
   }
 }
 

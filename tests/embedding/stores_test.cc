@@ -24,7 +24,7 @@ struct StoreCase {
 };
 
 void PrintTo(const StoreCase& one, std::ostream* stream) {
-  *stream << one.method << "_" << to_string(one.value_type);
+  *stream << one.method << "_" << spelling_of(one.value_type);
 }
 
 class Store : public testing::TestWithParam<StoreCase> {
@@ -144,7 +144,7 @@ std::vector<StoreCase> store_cases() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, Store, testing::ValuesIn(store_cases()), [](const auto& one) {
-  return one.param.method + "_" + to_string(one.param.value_type);
+  return concat(one.param.method, "_", spelling_of(one.param.value_type));
 });
 
 }  // namespace

@@ -2,12 +2,18 @@
 
 import doctest
 import gc
+import inspect
+import os
+import subprocess
+from pathlib import Path
 
 import pytest
 import torch
 
 import taut.embedding
-from taut.embedding import ElasticEmbeddingBag
+from taut.embedding import ElasticEmbeddingBag, table_options
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def full_bag(**options):
@@ -219,3 +225,51 @@ def test_bad_rows_are_named():
         bag.load_rows(torch.arange(1), torch.tensor([[0, 0, 0, float("nan"), 0, 0, 0, 0]]))
     with pytest.raises(RuntimeError, match="method hash has no row of its own"):
         ElasticEmbeddingBag(50, 8, memory_budget="8KiB", method="hash").dump("rows.parquet")
+
+
+def test_the_docs_have_the_table_of_options_that_the_program_prints():
+    printed = subprocess.run(
+        [os.environ.get("TAUT_PROGRAM", ROOT / "build/release/bin/taut"), "info", "--options"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert printed.count("\n| `") >= 20
+    assert printed in (ROOT / "docs/embedding.md").read_text()
+
+
+def test_signature_and_help_name_every_option_with_its_default():
+    parameters = inspect.signature(ElasticEmbeddingBag).parameters
+    documented = inspect.getdoc(ElasticEmbeddingBag)
+    options = {option["key"]: option for option in table_options()}
+    keywords = {key for key, option in options.items() if option["keyword"]}
+    assert options.keys() - keywords == {"dim", "tables", "budget"}
+    assert list(parameters)[:3] == ["num_embeddings", "embedding_dim", "memory_budget"]
+    for key in keywords:
+        assert parameters[key].kind is inspect.Parameter.KEYWORD_ONLY
+        assert parameters[key].default == options[key]["default"]
+        assert f"{key}: {options[key]['help']}" in documented
+
+
+def test_every_keyword_takes_its_default_and_changes_nothing():
+    defaults = {option["key"]: option["default"] for option in table_options() if option["keyword"]}
+    plain = ElasticEmbeddingBag(1000, 16, memory_budget="1/4")
+    named = ElasticEmbeddingBag(1000, 16, memory_budget="1/4", **defaults)
+    assert len(defaults) >= 20
+    assert torch.equal(plain.get_extra_state(), named.get_extra_state())
+    other = ElasticEmbeddingBag(1000, 16, memory_budget="1/4", **{**defaults, "seed": 2})
+    assert not torch.equal(plain.get_extra_state(), other.get_extra_state())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("decay", 1.5, "must be above 0, at most 1, got 1.5, embedding.decay"),
+        ("period", 0, "must be 1 step or more, got 0, embedding.period"),
+        ("period", "often", 'option "period" has the wrong type'),
+        ("on_nan", "skipp", r'unknown on_nan "skipp", embedding.on_nan, did you mean skip\?'),
+    ],
+)
+def test_a_bad_option_is_named_with_what_is_wanted(key, value, message):
+    with pytest.raises(ValueError, match=message):
+        ElasticEmbeddingBag(1000, 16, **{key: value})

@@ -10,21 +10,14 @@
 #include <vector>
 
 #include "taut/core/file.h"
+#include "taut/core/jagged.h"
 #include "taut/core/thread_pool.h"
 #include "taut/embedding/options.h"
 #include "taut/embedding/rows.h"
 
 namespace taut::embedding {
 
-/// The ids of one table for a batch. Bag b is ids[offsets[b] .. offsets[b + 1]); its output is the
-/// (weighted) sum of its rows. Views only.
-struct JaggedIds {
-  std::span<const std::uint64_t> ids;
-  /// [batch + 1], from 0 to ids.size(), never falling; empty: exactly one id per example.
-  std::span<const std::int64_t> offsets;
-  /// [ids.size()] or empty (all 1).
-  std::span<const float> weights;
-};
+using taut::JaggedIds;
 
 /// What a collection holds at one moment.
 struct Statistics {

@@ -1,10 +1,12 @@
 #pragma once
-// What an embedding collection is made from: one struct, read by the CLI, C++ and Python alike.
+// What an embedding collection is made from. option_list.h lists the members of Options with their
+// keys, ranges and help: a new one is declared here and there.
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "taut/core/spelling.h"
 #include "taut/core/units.h"
 
 namespace taut::embedding {
@@ -17,12 +19,27 @@ enum class ValueType {
   kInt8,      ///< a scale per row, stochastic rounding
   kMixed,     ///< elastic only: 8 bits, 16 for the most important rows
 };
+constexpr auto spellings(std::type_identity<ValueType>) {
+  return std::to_array<Spelling<ValueType>>({{"fp32", ValueType::kFloat32},
+                                             {"bf16", ValueType::kBFloat16},
+                                             {"fp16", ValueType::kFloat16},
+                                             {"int8", ValueType::kInt8},
+                                             {"mixed", ValueType::kMixed}});
+}
 
 /// How a row that is not resident gets in.
 enum class Admission { kAuto, kSampled, kSketch };
+constexpr auto spellings(std::type_identity<Admission>) {
+  return std::to_array<Spelling<Admission>>({{"auto", Admission::kAuto},
+                                             {"sampled", Admission::kSampled},
+                                             {"sketch", Admission::kSketch}});
+}
 
 /// What a row is found by: a 16-bit tag beside its bucket, or its whole 64-bit key.
 enum class Keys { kTagged, kExact };
+constexpr auto spellings(std::type_identity<Keys>) {
+  return std::to_array<Spelling<Keys>>({{"tagged", Keys::kTagged}, {"exact", Keys::kExact}});
+}
 
 /// How a row follows its gradient. All work on gradients summed over the batch for each row.
 enum class Optimizer {
@@ -31,12 +48,21 @@ enum class Optimizer {
   kSgd,             ///< no state
   kAdam,  ///< momentum a value, second moment a row (Kingma and Ba 2015; row-wise as FBGEMM)
 };
+constexpr auto spellings(std::type_identity<Optimizer>) {
+  return std::to_array<Spelling<Optimizer>>({{"rowwise_adagrad", Optimizer::kRowwiseAdagrad},
+                                             {"adagrad", Optimizer::kAdagrad},
+                                             {"sgd", Optimizer::kSgd},
+                                             {"adam", Optimizer::kAdam}});
+}
 
 /// What update() does with a batch whose gradient is not finite.
 enum class OnNan {
   kFail,  ///< kInvalidArgument naming the first position
   kSkip,  ///< the batch is left out and counted (Statistics::skipped_updates)
 };
+constexpr auto spellings(std::type_identity<OnNan>) {
+  return std::to_array<Spelling<OnNan>>({{"fail", OnNan::kFail}, {"skip", OnNan::kSkip}});
+}
 
 /// One categorical feature. Ids are 64 bits wide; no array is sized by them.
 struct TableOptions {
@@ -102,20 +128,6 @@ struct Options {
 /// Throws kConfig naming the key, what is wanted and what was given, for the first option that is
 /// out of range. Options that one method alone reads are checked by that method.
 void check_options(const Options& options);
-
-/// Spellings in configs: "fp32", "bf16", "fp16", "int8", "mixed"; "auto", "sampled", "sketch";
-/// "tagged", "exact"; "rowwise_adagrad", "adagrad", "sgd", "adam"; "fail", "skip".
-/// parse_* throw kConfig with the nearest known name.
-[[nodiscard]] std::string to_string(ValueType type);
-[[nodiscard]] std::string to_string(Admission admission);
-[[nodiscard]] std::string to_string(Keys keys);
-[[nodiscard]] std::string to_string(Optimizer optimizer);
-[[nodiscard]] std::string to_string(OnNan on_nan);
-[[nodiscard]] ValueType parse_value_type(const std::string& text);
-[[nodiscard]] Admission parse_admission(const std::string& text);
-[[nodiscard]] Keys parse_keys(const std::string& text);
-[[nodiscard]] Optimizer parse_optimizer(const std::string& text);
-[[nodiscard]] OnNan parse_on_nan(const std::string& text);
 
 /// options.chunk, or what 0 stands for.
 [[nodiscard]] int resolved_chunk(const Options& options) noexcept;

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "taut/core/spelling.h"
 #include "taut/sparsity/winners.h"
 
 namespace taut::graph {
@@ -30,14 +31,32 @@ enum class Op {
   kInteraction,  ///< of vectors [dim, ...]: all pairwise dots, then the first `copied` vectors
   kFirstValues,  ///< sum over vectors [dim, vectors, 1] of their first coordinate -> [1, 1, 1]
 };
+constexpr auto spellings(std::type_identity<Op>) {
+  return std::to_array<Spelling<Op>>({{"conv", Op::kConv},
+                                      {"linear", Op::kLinear},
+                                      {"batch_norm", Op::kBatchNorm},
+                                      {"relu", Op::kRelu},
+                                      {"relu6", Op::kRelu6},
+                                      {"max_pool", Op::kMaxPool},
+                                      {"global_mean", Op::kGlobalMean},
+                                      {"flatten", Op::kFlatten},
+                                      {"add", Op::kAdd},
+                                      {"concat", Op::kConcat},
+                                      {"attention", Op::kAttention},
+                                      {"embedding", Op::kEmbedding},
+                                      {"interaction", Op::kInteraction},
+                                      {"first_values", Op::kFirstValues}});
+}
 
 /// What is added to variances in normalizations.
 inline constexpr double kNormEpsilon = 1e-5;
 
-/// Spellings in files: "conv", "linear", "batch_norm", "relu", "relu6", "max_pool", "global_mean",
-/// "flatten", "add", "concat", "attention", "embedding", "interaction", "first_values".
-[[nodiscard]] std::string_view to_string(Op op) noexcept;
-[[nodiscard]] std::optional<Op> parse_op(std::string_view text) noexcept;
+[[nodiscard]] constexpr std::string_view to_string(Op op) noexcept {
+  return spelling_of(op);
+}
+[[nodiscard]] constexpr std::optional<Op> parse_op(std::string_view text) noexcept {
+  return find_spelling<Op>(text);
+}
 
 /// Sizes of one example; features have height and width 1. A sequence of tokens is [channels =
 /// width, height = tokens, width = 1].

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "taut/core/spelling.h"
+
 namespace taut::parallel {
 
 /// What joins the two groups of a level. Neighbouring levels of one ring or torus are one network.
@@ -14,9 +16,14 @@ enum class Topology {
   kRing,   ///< the ring through all groups of these levels
   kTorus,  ///< a two-dimensional torus; the upper half of its levels (rounded up) lies along x
 };
+constexpr auto spellings(std::type_identity<Topology>) {
+  return std::to_array<Spelling<Topology>>(
+      {{"tree", Topology::kTree}, {"ring", Topology::kRing}, {"torus", Topology::kTorus}});
+}
 
-/// "tree", "ring", "torus".
-[[nodiscard]] std::string_view to_string(Topology topology) noexcept;
+[[nodiscard]] constexpr std::string_view to_string(Topology topology) noexcept {
+  return spelling_of(topology);
+}
 
 /// One level of the binary hierarchy. Level h (from 1) joins 2^(h-1) pairs of groups.
 struct Level {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "taut/core/spelling.h"
 #include "taut/graph/graph.h"
 #include "taut/parallel/split.h"
 #include "taut/parallel/volume.h"
@@ -19,9 +20,14 @@ enum class CostTable {
   kPrinted,  ///< HyPar's tables as printed, with AccPar's rows for type III
   kVolume,   ///< the exact volumes
 };
+constexpr auto spellings(std::type_identity<CostTable>) {
+  return std::to_array<Spelling<CostTable>>(
+      {{"fig", CostTable::kFig}, {"printed", CostTable::kPrinted}, {"volume", CostTable::kVolume}});
+}
 
-/// "fig", "printed", "volume".
-[[nodiscard]] std::string_view to_string(CostTable table) noexcept;
+[[nodiscard]] constexpr std::string_view to_string(CostTable table) noexcept {
+  return spelling_of(table);
+}
 
 /// What a cost model counts.
 struct CostOptions {

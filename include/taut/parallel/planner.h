@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "taut/core/spelling.h"
 #include "taut/graph/graph.h"
 #include "taut/parallel/cluster.h"
 #include "taut/parallel/cost_model.h"
@@ -24,9 +25,18 @@ enum class Method {
   kModel,   ///< every layer by the model, type II (mp)
   kTrick,   ///< convolutions by the batch, fully connected layers by the model (owt)
 };
+constexpr auto spellings(std::type_identity<Method>) {
+  return std::to_array<Spelling<Method>>({{"hypar", Method::kHypar},
+                                          {"greedy", Method::kGreedy},
+                                          {"exact", Method::kExact},
+                                          {"dp", Method::kData},
+                                          {"mp", Method::kModel},
+                                          {"owt", Method::kTrick}});
+}
 
-/// "hypar", "greedy", "exact", "dp", "mp", "owt".
-[[nodiscard]] std::string_view to_string(Method method) noexcept;
+[[nodiscard]] constexpr std::string_view to_string(Method method) noexcept {
+  return spelling_of(method);
+}
 /// The method of a name. Throws kConfig with the nearest names.
 [[nodiscard]] Method parse_method(std::string_view name);
 /// The table of a name. Throws kConfig with the nearest names.
@@ -38,8 +48,15 @@ enum class Objective {
   kSeconds,  ///< seconds of a step without overlap: words by each level's bandwidth, and latencies
   kOverlap,  ///< seconds of a step whose weight gradients travel behind the backward pass
 };
+constexpr auto spellings(std::type_identity<Objective>) {
+  return std::to_array<Spelling<Objective>>({{"words", Objective::kWords},
+                                             {"seconds", Objective::kSeconds},
+                                             {"overlap", Objective::kOverlap}});
+}
 
-[[nodiscard]] std::string_view to_string(Objective objective) noexcept;
+[[nodiscard]] constexpr std::string_view to_string(Objective objective) noexcept {
+  return spelling_of(objective);
+}
 /// The objective of a name. Throws kConfig with the nearest names.
 [[nodiscard]] Objective parse_objective(std::string_view name);
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "taut/core/spelling.h"
 #include "taut/parallel/cluster.h"
 #include "taut/parallel/cost_model.h"
 #include "taut/parallel/step_time.h"
@@ -40,6 +41,18 @@ struct SimulatedSpan {
   double seconds = 0;
   double words = 0;  ///< moved by this group in this span
 };
+constexpr auto spellings(std::type_identity<SimulatedSpan::Kind>) {
+  return std::to_array<Spelling<SimulatedSpan::Kind>>(
+      {{"forward", SimulatedSpan::Kind::kForward},
+       {"backward", SimulatedSpan::Kind::kBackward},
+       {"dram", SimulatedSpan::Kind::kDram},
+       {"feature", SimulatedSpan::Kind::kFeature},
+       {"error", SimulatedSpan::Kind::kError},
+       {"gradient", SimulatedSpan::Kind::kGradient}});
+}
+[[nodiscard]] constexpr std::string_view to_string(SimulatedSpan::Kind kind) noexcept {
+  return spelling_of(kind);
+}
 
 /// A simulated step.
 struct Simulation {
@@ -63,8 +76,5 @@ struct Simulation {
 /// DRAM, and for each link.
 [[nodiscard]] std::string chrome_trace(const CostModel& model, const Cluster& cluster,
                                        const Simulation& simulation);
-
-/// "forward", "backward", "dram", "feature", "error", "gradient".
-[[nodiscard]] std::string_view to_string(SimulatedSpan::Kind kind) noexcept;
 
 }  // namespace taut::parallel

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "taut/core/spelling.h"
+
 namespace taut::parallel {
 
 /// Most levels of an array: 2^16 accelerators.
@@ -20,9 +22,16 @@ enum class Split : std::uint8_t {
   kOutput = 2,    ///< type III: half of the output channels each, input errors are partial sums
   kChannels = 3,  ///< input and output channels together: element-wise nodes, grouped convolutions
 };
+constexpr auto spellings(std::type_identity<Split>) {
+  return std::to_array<Spelling<Split>>({{"I", Split::kBatch},
+                                         {"II", Split::kInput},
+                                         {"III", Split::kOutput},
+                                         {"C", Split::kChannels}});
+}
 
-/// "I", "II", "III", "C".
-[[nodiscard]] std::string_view to_string(Split split) noexcept;
+[[nodiscard]] constexpr std::string_view to_string(Split split) noexcept {
+  return spelling_of(split);
+}
 
 /// Which part of a tensor a group of accelerators has or needs at one level.
 enum class Held : std::uint8_t {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "taut/core/spelling.h"
 #include "taut/parallel/split.h"
 
 namespace taut::parallel {
@@ -18,9 +19,16 @@ enum class Collective : std::uint8_t {
   kAllGather,      ///< each group gets the other's half; top level first
   kAllReduce,      ///< weight gradients of copied weights: reduce-scatter, then all-gather
 };
+constexpr auto spellings(std::type_identity<Collective>) {
+  return std::to_array<Spelling<Collective>>({{"reduce-scatter", Collective::kReduceScatter},
+                                              {"change", Collective::kChange},
+                                              {"all-gather", Collective::kAllGather},
+                                              {"all-reduce", Collective::kAllReduce}});
+}
 
-/// "reduce-scatter", "change", "all-gather", "all-reduce".
-[[nodiscard]] std::string_view to_string(Collective collective) noexcept;
+[[nodiscard]] constexpr std::string_view to_string(Collective collective) noexcept {
+  return spelling_of(collective);
+}
 
 /// Words moved at one level per word of the tensor, both directions and all pairs of the level.
 struct MoveUnits {

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "taut/core/spelling.h"
+
 namespace taut::sparsity {
 
 /// A layer's weight [outputs, inputs, taps], as PyTorch keeps it: taps is 1 for linear layers and
@@ -29,9 +31,15 @@ enum class Prune {
   kBlock,    ///< blocks of block_outputs x block_inputs at one tap, the same share of each layer
   kOutputs,  ///< whole outputs (feature maps), the same share of each layer
 };
+constexpr auto spellings(std::type_identity<Prune>) {
+  return std::to_array<Spelling<Prune>>({{"global", Prune::kGlobal},
+                                         {"layer", Prune::kLayer},
+                                         {"n_of_m", Prune::kNOfM},
+                                         {"block", Prune::kBlock},
+                                         {"outputs", Prune::kOutputs}});
+}
 
-/// Spellings in configs: "global", "layer", "n_of_m", "block", "outputs". parse_prune throws
-/// kConfig with the nearest known name.
+/// By the table above. parse_prune throws kConfig with the nearest known name.
 [[nodiscard]] std::string to_string(Prune prune);
 [[nodiscard]] Prune parse_prune(const std::string& text);
 

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "taut/core/spelling.h"
+
 namespace taut::sparsity {
 
 /// Which codes there are.
@@ -28,9 +30,14 @@ enum class Calibration {
   kPercentile,        ///< the magnitude that a share of the values stays below
   kMeanSquaredError,  ///< the range with the least squared error over the samples
 };
+constexpr auto spellings(std::type_identity<Calibration>) {
+  return std::to_array<Spelling<Calibration>>(
+      {{"min_max", Calibration::kMinMax},
+       {"percentile", Calibration::kPercentile},
+       {"mean_squared_error", Calibration::kMeanSquaredError}});
+}
 
-/// Spellings in configs: "min_max", "percentile", "mean_squared_error". parse_calibration throws
-/// kConfig with the nearest known name.
+/// By the table above. parse_calibration throws kConfig with the nearest known name.
 [[nodiscard]] std::string to_string(Calibration calibration);
 [[nodiscard]] Calibration parse_calibration(const std::string& text);
 

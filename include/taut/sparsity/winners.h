@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "taut/core/spelling.h"
 #include "taut/core/thread_pool.h"
 
 namespace taut::sparsity {
@@ -20,6 +21,13 @@ enum class Unit {
   kBlock,     ///< `block` consecutive channels (or neurons) at one spatial position; each position
               ///< chooses among its n = channels / block
 };
+constexpr auto spellings(std::type_identity<Unit>) {
+  return std::to_array<Spelling<Unit>>({{"neuron", Unit::kNeuron},
+                                        {"channel", Unit::kChannel},
+                                        {"position", Unit::kPosition},
+                                        {"element", Unit::kElement},
+                                        {"block", Unit::kBlock}});
+}
 
 /// What a unit of several values (channel, block) is ranked by; the others are ranked by |x|.
 enum class Score {
@@ -27,16 +35,23 @@ enum class Score {
   kMaxMagnitude,   ///< max |x|
   kMeanSquare,     ///< mean x^2
 };
+constexpr auto spellings(std::type_identity<Score>) {
+  return std::to_array<Spelling<Score>>({{"mean_magnitude", Score::kMeanMagnitude},
+                                         {"max_magnitude", Score::kMaxMagnitude},
+                                         {"mean_square", Score::kMeanSquare}});
+}
 
 /// How winners are told from losers.
 enum class Select {
   kExact,      ///< the winner_count(n, rate) largest scores
   kThreshold,  ///< scores of at least `threshold`; how many varies with the input
 };
+constexpr auto spellings(std::type_identity<Select>) {
+  return std::to_array<Spelling<Select>>(
+      {{"exact", Select::kExact}, {"threshold", Select::kThreshold}});
+}
 
-/// Spellings in configs: "neuron", "channel", "position", "element", "block"; "mean_magnitude",
-/// "max_magnitude", "mean_square"; "exact", "threshold". parse_* throw kConfig with the nearest
-/// known name.
+/// By the tables above. parse_* throw kConfig with the nearest known name.
 [[nodiscard]] std::string to_string(Unit unit);
 [[nodiscard]] std::string to_string(Score score);
 [[nodiscard]] std::string to_string(Select select);
