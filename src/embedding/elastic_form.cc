@@ -88,9 +88,10 @@ class FrozenElastic final : public FrozenForm<ElasticReader> {
       return value >= 0 && value <= static_cast<std::int32_t>(Storage::kInt16);
     };
     if (header.tables < 1 || header.shards < 1 || header.shards > 4096 ||
-        (header.shards & (header.shards - 1)) != 0 || header.chunk < 1 || header.chunks < 1 ||
-        header.chunks > 32 || header.chunk * header.chunks > 512 || !storage(header.low) ||
-        !storage(header.high) || header.page_bytes < 1 || header.page_bytes > 65535) {
+        (header.shards & (header.shards - 1)) != 0 || header.chunk < 2 || header.chunk > 512 ||
+        header.chunks < 1 || header.chunks > 32 || header.chunk * header.chunks > 512 ||
+        header.chunk * header.chunks % 4 != 0 || !storage(header.low) || !storage(header.high) ||
+        header.page_bytes < 1 || header.page_bytes > 65535) {
       throw_damaged(file, prefix + "header", "holds impossible values");
     }
     layout_ = {.page_bytes = header.page_bytes,
@@ -100,6 +101,9 @@ class FrozenElastic final : public FrozenForm<ElasticReader> {
                .high = static_cast<Storage>(header.high),
                .mixed = header.mixed != 0,
                .exact = header.exact != 0};
+    if (layout_.page_bytes < layout_.least_page_bytes()) {
+      throw_damaged(file, prefix + "header", "holds impossible values");
+    }
     reader_.layout = &layout_;
     if (header.inflation >= 1) reader_.inflation = header.inflation;
     set_shape(header.tables, layout_.dim());
