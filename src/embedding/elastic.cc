@@ -88,7 +88,7 @@ class ElasticEmbedding final : public RowwiseEmbedding {
   [[nodiscard]] RowState loaded_state(const Rows& rows, std::size_t row) const;
   void choose_load_threshold(const std::vector<RowState>& widest);
   [[nodiscard]] ElasticPlan plan() const;
-  [[nodiscard]] WidthRule rule_for(const PageLayout& layout) const;
+  [[nodiscard]] static WidthRule rule_for(const PageLayout& layout, const Options& options);
   void rebalance();
   void choose_threshold(std::int64_t most_pages, double room_factor);
   void choose_admission();
@@ -117,7 +117,7 @@ ElasticEmbedding::ElasticEmbedding(const Options& options, std::shared_ptr<Threa
       layout_(std::make_unique<PageLayout>(plan.layout)),
       may_switch_(plan.may_switch),
       sketch_(plan.sketch),
-      rule_(rule_for(plan.layout)) {
+      rule_(rule_for(plan.layout, options)) {
   shards_.reserve(static_cast<std::size_t>(plan.shards));
   for (int i = 0; i < plan.shards; ++i) {
     shards_.emplace_back(plan.sizes, layout_.get(), &counter_,
@@ -126,8 +126,8 @@ ElasticEmbedding::ElasticEmbedding(const Options& options, std::shared_ptr<Threa
   refresh_reader();
 }
 
-WidthRule ElasticEmbedding::rule_for(const PageLayout& layout) const {
-  return {layout, resolved_beta(options_), options_.precision_ratio, options_.hysteresis};
+WidthRule ElasticEmbedding::rule_for(const PageLayout& layout, const Options& options) {
+  return {layout, resolved_beta(options), options.precision_ratio, options.hysteresis};
 }
 
 void ElasticEmbedding::refresh_reader() {
@@ -388,7 +388,7 @@ void ElasticEmbedding::load(const SectionSource& file, const std::string& prefix
         !is_count(saved[i].counts.evicted)) {
       throw_damaged(file, name + "/sizes", "holds impossible values");
     }
-    total += static_cast<std::int64_t>(contents[i].size());
+    total += static_cast<std::int64_t>(detail::rounded_bytes(contents[i].size()));
     same = same && contents[i].size() == shards_[i].bytes().size();
   }
   if (total > options_.budget.count) {
@@ -411,7 +411,7 @@ void ElasticEmbedding::load(const SectionSource& file, const std::string& prefix
     set_grouper(std::move(grouper));
   }
   set_progress(progress);
-  rule_ = rule_for(*layout_);
+  rule_ = rule_for(*layout_, options_);
   rule_.set_threshold_code(static_cast<int>(state.threshold_code));
   sketch_ = state.sketch != 0;
   may_switch_ = shards_[0].sizes().registers > 0;
@@ -440,7 +440,7 @@ void ElasticEmbedding::resize_budget(Bytes budget) {
   const WidthRule before = rule_;
   choose_threshold(std::numeric_limits<std::int64_t>::max() / 2,
                    room(next.sizes, next.layout) / room(shards_[0].sizes(), *layout_));
-  WidthRule rule = rule_for(next.layout);
+  WidthRule rule = rule_for(next.layout, options);  // beta follows the budget
   rule.set_threshold_code(rule_.threshold_code());
   rule_ = rule;
   try {

@@ -133,14 +133,21 @@ void check_shard(const SectionSource& file, const std::string& name, const Shard
   };
   if (sizes.pages < 1 || !within(sizes.pages) || !within(sizes.pool_slots) ||
       !within(sizes.sketch_counters) || !within(sizes.registers) || sizes.granule_bits < 15 ||
-      sizes.granule_bits > 48 ||
+      sizes.granule_bits > ShardSizes::bits_for(sizes.pages) ||
       ElasticShard::total_bytes(sizes, layout) > static_cast<std::int64_t>(bytes.size())) {
     throw_damaged(file, name, "has sizes that do not fit its bytes");
   }
+  const ShardView shard(bytes.data(), sizes, &layout);
+  // A tag that no id of this page has: its row would move out of the shard with the next resize.
+  const auto stray = [&](std::int64_t page, std::uint16_t tag) {
+    const std::uint64_t granule = shard.page_granule(page, sizes.pages, tag);
+    return shard.candidates_of_granule(granule).page[0] != page;
+  };
   for (std::int64_t i = 0; i < sizes.pages; ++i) {
-    if (!PageView(bytes.data() + i * layout.page_bytes, layout).valid()) {
-      throw_damaged(file, name, concat("has a broken page ", i));
-    }
+    const PageView page = shard.page(i);
+    bool whole = page.valid();
+    for (int row = 0; whole && row < page.rows(); ++row) whole = !stray(i, page.tag(row));
+    if (!whole) throw_damaged(file, name, concat("has a broken page ", i));
   }
 }
 

@@ -16,6 +16,10 @@ namespace taut::test {
 /// boundaries, as in a file.
 class MemorySections final : public SectionSink, public SectionSource {
  public:
+  MemorySections() = default;
+  MemorySections(const MemorySections& other) : sections_(other.sections_) {}
+  MemorySections& operator=(const MemorySections&) = delete;
+
   void begin(std::string_view name) override {
     open_ = &sections_[std::string(name)];
     open_->clear();
