@@ -19,7 +19,7 @@ class ClickPass final : public ScoringPass {
 
   bool next() override {
     if (!reader_.next(batch_)) return false;
-    infer::view_ids(batch_.categorical, ids_);
+    view_ids(batch_.categorical, ids_);
     return true;
   }
   [[nodiscard]] infer::Inputs inputs() const override {

@@ -32,12 +32,15 @@ void* map_aligned(std::size_t size) {
 
 }  // namespace
 
+std::size_t rounded_bytes(std::size_t size_bytes) noexcept {
+  const std::size_t lines = round_up(size_bytes, kLine);
+  return lines >= kMapFrom ? round_up(size_bytes, kPage) : lines;
+}
+
 void* allocate_zeroed(std::size_t size_bytes, std::int64_t& bytes) {
-  // Decided by the rounded size, as release() knows no other.
-  const bool mapped = round_up(size_bytes, kLine) >= kMapFrom;
-  const std::size_t taken = round_up(size_bytes, mapped ? kPage : kLine);
+  const std::size_t taken = rounded_bytes(size_bytes);
   bytes = static_cast<std::int64_t>(taken);
-  if (mapped) return map_aligned(taken);
+  if (taken >= kMapFrom) return map_aligned(taken);  // release() knows no other size either
   void* data = std::aligned_alloc(kLine, taken);
   if (data == nullptr) throw std::bad_alloc();
   std::memset(data, 0, taken);

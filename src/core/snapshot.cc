@@ -1,6 +1,8 @@
 #include "taut/core/snapshot.h"
 
+#include <dirent.h>
 #include <unistd.h>
+
 #include <csignal>
 
 #include <algorithm>
@@ -115,11 +117,23 @@ Manifest readable_manifest(const std::string& path, const SnapshotKind& kind) {
   }
 }
 
+// What lies in a folder; nothing where it cannot be read. (std::filesystem's iterator ends the
+// process where memory runs out.)
+std::vector<std::string> names_in(const std::string& folder) {
+  struct Close {
+    void operator()(DIR* open) const { ::closedir(open); }
+  };
+  std::vector<std::string> names;
+  const std::unique_ptr<DIR, Close> open(::opendir(folder.c_str()));
+  if (open == nullptr) return names;
+  while (const dirent* entry = ::readdir(open.get())) names.emplace_back(entry->d_name);
+  return names;
+}
+
 // The name of a file of pieces that is not there yet.
 std::string unused_name(const std::string& folder) {
   std::uint64_t next = 1;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
+  for (const std::string& name : names_in(folder)) {
     if (!is_pieces_name(name)) continue;
     std::uint64_t number = 0;
     std::from_chars(name.data() + 7, name.data() + name.size(), number);
@@ -290,31 +304,29 @@ SnapshotCost write_snapshot(const std::string& path, const SnapshotKind& kind,
 
 void remove_abandoned_files(const std::string& folder) {
   std::error_code ignored;
-  std::vector<fs::path> gone;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
-    const std::optional<pid_t> writer = writer_of(entry.path().filename().string());
+  for (const std::string& name : names_in(folder)) {
+    const std::optional<pid_t> writer = writer_of(name);
     if (!writer) continue;
     const bool alive = *writer != ::getpid() && (::kill(*writer, 0) == 0 || errno == EPERM);
-    if (!alive) gone.push_back(entry.path());
+    if (!alive) fs::remove(fs::path(folder) / name, ignored);
   }
-  for (const fs::path& path : gone) fs::remove(path, ignored);
 }
 
 void clean_snapshots(const std::string& folder) {
   remove_abandoned_files(folder);
   std::error_code ignored;
   std::set<std::string> used;
-  std::vector<fs::path> pieces;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
-    const std::string name = entry.path().filename().string();
+  std::vector<std::string> pieces;
+  for (const std::string& name : names_in(folder)) {
     if (!name.ends_with(".taut")) continue;
     if (is_pieces_name(name)) {
-      pieces.push_back(entry.path());
+      pieces.push_back(name);
       continue;
     }
     try {
-      const SectionIdentity identity = identify_sections(entry.path().string());
-      const SectionReader file(entry.path().string(), identity.kind, identity.version);
+      const std::string path = concat(folder, "/", name);
+      const SectionIdentity identity = identify_sections(path);
+      const SectionReader file(path, identity.kind, identity.version);
       if (!is_snapshot(file)) continue;
       const Manifest manifest = read_manifest(file);
       used.insert(manifest.files.begin(), manifest.files.end());
@@ -322,8 +334,8 @@ void clean_snapshots(const std::string& folder) {
       return;  // it may name any of them
     }
   }
-  for (const fs::path& path : pieces) {
-    if (!used.contains(path.filename().string())) fs::remove(path, ignored);
+  for (const std::string& name : pieces) {
+    if (!used.contains(name)) fs::remove(fs::path(folder) / name, ignored);
   }
 }
 

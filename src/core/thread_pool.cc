@@ -55,6 +55,9 @@ struct ThreadPool::Impl {
       stop();
       throw Error(ErrorKind::kIo, concat("cannot start ", threads, " threads: ", refused.what()),
                   {}, "ask for fewer threads");
+    } catch (...) {  // out of memory: those that run must end before their handles do
+      stop();
+      throw;
     }
   }
 

@@ -153,6 +153,7 @@ RowwiseEmbedding::RowwiseEmbedding(Options options, std::shared_ptr<ThreadPool> 
 
 void RowwiseEmbedding::do_update(std::span<const JaggedIds> tables, std::int64_t batch,
                                  std::span<const float> gradient) {
+  begin_step();
   ++steps_;
   grouper_.run(
       tables, batch, options_.dim, gradient, *pool_,
@@ -174,7 +175,7 @@ void RowwiseEmbedding::save_progress(SectionSink& file, const std::string& prefi
 RowwiseEmbedding::Progress RowwiseEmbedding::load_progress(const SectionSource& file,
                                                            const std::string& prefix) {
   const auto progress = load_value<Progress>(file, prefix + "progress");
-  if (progress.steps < 0 || progress.skipped < 0) {
+  if (!is_count(progress.steps) || !is_count(progress.skipped)) {
     throw_damaged(file, prefix + "progress", "holds impossible values");
   }
   return progress;

@@ -121,6 +121,8 @@ class RowwiseEmbedding : public Embedding {
   [[nodiscard]] virtual std::uint64_t key_of(std::size_t table,
                                              std::uint64_t id) const noexcept = 0;
   [[nodiscard]] virtual int shard_of(std::uint64_t key) const noexcept = 0;
+  /// Before any shard of a batch is at work.
+  virtual void begin_step() {}
   /// Applies the optimizer to the rows of one shard; other shards may be at work meanwhile.
   virtual void update_shard(int shard, const TouchedRows& rows) = 0;
   /// After all shards are done; steps() is the number of the step just done.
@@ -141,8 +143,8 @@ class RowwiseEmbedding : public Embedding {
     skipped_updates_ = progress.skipped;
   }
 
-  /// The number of shards from the next update on.
-  void set_shards(int shards) { grouper_ = GradientGrouper(shards); }
+  /// What groups the gradients from the next update on, made for as many shards as there are then.
+  void set_grouper(GradientGrouper grouper) noexcept { grouper_ = std::move(grouper); }
 
   std::int64_t steps_ = 0;
 

@@ -88,10 +88,14 @@ class ElasticEmbedding final : public RowwiseEmbedding {
   [[nodiscard]] RowState loaded_state(const Rows& rows, std::size_t row) const;
   void choose_load_threshold(const std::vector<RowState>& widest);
   [[nodiscard]] ElasticPlan plan() const;
-  [[nodiscard]] WidthRule rule_for(const PageLayout& layout) const;
+  [[nodiscard]] static WidthRule rule_for(const PageLayout& layout, const Options& options);
   void rebalance();
   void choose_threshold(std::int64_t most_pages, double room_factor);
   void choose_admission();
+  [[nodiscard]] ElasticShard moved_shard(std::size_t index, const ShardSizes& sizes,
+                                         const PageLayout* layout);
+  void move_shards(const ShardSizes& sizes, Bytes budget);
+  void move_shards_together(const ShardSizes& sizes, std::unique_ptr<PageLayout> layout);
   void refresh_reader();
 
   MemoryCounter counter_;
@@ -113,7 +117,7 @@ ElasticEmbedding::ElasticEmbedding(const Options& options, std::shared_ptr<Threa
       layout_(std::make_unique<PageLayout>(plan.layout)),
       may_switch_(plan.may_switch),
       sketch_(plan.sketch),
-      rule_(rule_for(plan.layout)) {
+      rule_(rule_for(plan.layout, options)) {
   shards_.reserve(static_cast<std::size_t>(plan.shards));
   for (int i = 0; i < plan.shards; ++i) {
     shards_.emplace_back(plan.sizes, layout_.get(), &counter_,
@@ -122,8 +126,8 @@ ElasticEmbedding::ElasticEmbedding(const Options& options, std::shared_ptr<Threa
   refresh_reader();
 }
 
-WidthRule ElasticEmbedding::rule_for(const PageLayout& layout) const {
-  return {layout, resolved_beta(options_), options_.precision_ratio, options_.hysteresis};
+WidthRule ElasticEmbedding::rule_for(const PageLayout& layout, const Options& options) {
+  return {layout, resolved_beta(options), options.precision_ratio, options.hysteresis};
 }
 
 void ElasticEmbedding::refresh_reader() {
@@ -246,12 +250,15 @@ LoadedRows ElasticEmbedding::do_load_rows(const Rows& rows) {
   std::vector<RowState> states;
   std::vector<std::vector<LoadedRow>> owned(shards_.size());
   std::unordered_set<std::uint64_t> seen;
+  // What takes memory comes before what changes rows.
   for (const std::size_t row : load_order(rows, options_.dim)) {
     const std::uint64_t key = row_key(rows.tables[row], rows.ids[row]);
     if (!seen.insert(key).second) continue;
     states.push_back(loaded_state(rows, row));
-    shards_[reader_.shard_of(key)].remove(key);
     owned[reader_.shard_of(key)].push_back({.key = key, .row = row, .state = states.back()});
+  }
+  for (std::size_t shard = 0; shard < shards_.size(); ++shard) {
+    for (const LoadedRow& loaded : owned[shard]) shards_[shard].remove(loaded.key);
   }
   choose_load_threshold(states);
   const StepContext now = context();
@@ -275,11 +282,16 @@ void ElasticEmbedding::choose_admission() {
     counters += shard.sizes().sketch_counters;
   }
   if (static_cast<double>(counters) >= keys * kLeastCountersPerId) return;
+  // All memory is taken first: a shard that has changed while another has not cannot be read.
+  std::vector<std::vector<std::uint8_t>> pages(shards_.size());
+  for (auto& page : pages) page.resize(static_cast<std::size_t>(layout_->page_bytes));
+  StepContext now = context();
+  now.sketch = false;
+  pool_->run(static_cast<std::int64_t>(shards_.size()), [&](std::int64_t i) {
+    shards_[static_cast<std::size_t>(i)].drop_sketch(now, pages[static_cast<std::size_t>(i)]);
+  });
   may_switch_ = false;
   sketch_ = false;
-  const StepContext now = context();
-  pool_->run(static_cast<std::int64_t>(shards_.size()),
-             [&](std::int64_t i) { shards_[static_cast<std::size_t>(i)].drop_sketch(now); });
   refresh_reader();
 }
 
@@ -357,30 +369,49 @@ void ElasticEmbedding::load(const SectionSource& file, const std::string& prefix
   layout->page_bytes = static_cast<int>(state.page_bytes);
   if (count < 1 || count > kMostShards || (count & (count - 1)) != 0 || state.threshold_code < 0 ||
       state.threshold_code >= ImportanceCode::kCodes || !(state.inflation >= 1) ||
-      state.page_bytes < layout->least_page_bytes() || state.page_bytes > 65535) {
+      !std::isfinite(state.inflation) || state.page_bytes < layout->least_page_bytes() ||
+      state.page_bytes > 65535) {
     throw_damaged(file, prefix + "state", "holds impossible values");
   }
   std::vector<SavedShard> saved(count);
+  std::vector<std::span<const std::uint8_t>> contents(count);
   std::int64_t total = 0;
+  bool same = count == shards_.size() && layout->page_bytes == layout_->page_bytes;
   for (std::size_t i = 0; i < count; ++i) {
     const std::string name = shard_name(prefix, i);
     saved[i] = load_value<SavedShard>(file, name + "/sizes");
-    const auto bytes = file.array<std::uint8_t>(name);
-    check_shard(file, name, saved[i].sizes, bytes, *layout);
-    total += static_cast<std::int64_t>(bytes.size());
+    contents[i] = file.array<std::uint8_t>(name);
+    check_shard(file, name, saved[i].sizes, contents[i], *layout);
+    const ShardSizes& sizes = saved[i].sizes;
+    if ((state.sketch != 0 && sizes.sketch_counters == 0) ||
+        sizes.registers != saved[0].sizes.registers || !is_count(saved[i].counts.admitted) ||
+        !is_count(saved[i].counts.evicted)) {
+      throw_damaged(file, name + "/sizes", "holds impossible values");
+    }
+    total += static_cast<std::int64_t>(detail::rounded_bytes(contents[i].size()));
+    same = same && contents[i].size() == shards_[i].bytes().size();
   }
   if (total > options_.budget.count) {
     throw_damaged(file, prefix + "state", concat("holds ", total, " bytes of shards"));
   }
-  shards_.clear();
-  layout_ = std::move(layout);
-  for (std::size_t i = 0; i < count; ++i) {
-    shards_.emplace_back(file.array<std::uint8_t>(shard_name(prefix, i)), saved[i].sizes,
-                         saved[i].counts, layout_.get(), &counter_);
+  if (same) {  // the usual case takes no memory
+    for (std::size_t i = 0; i < count; ++i) {
+      shards_[i].restore(contents[i], saved[i].sizes, saved[i].counts);
+    }
+  } else {
+    std::vector<ElasticShard> loaded;
+    loaded.reserve(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      loaded.emplace_back(contents[i], saved[i].sizes, saved[i].counts, layout.get(), &counter_);
+    }
+    GradientGrouper grouper(static_cast<int>(count));
+    reader_.shards.reserve(count);  // from here on nothing can fail
+    shards_ = std::move(loaded);
+    layout_ = std::move(layout);
+    set_grouper(std::move(grouper));
   }
-  set_shards(static_cast<int>(count));
   set_progress(progress);
-  rule_ = rule_for(*layout_);
+  rule_ = rule_for(*layout_, options_);
   rule_.set_threshold_code(static_cast<int>(state.threshold_code));
   sketch_ = state.sketch != 0;
   may_switch_ = shards_[0].sizes().registers > 0;
@@ -406,21 +437,54 @@ void ElasticEmbedding::resize_budget(Bytes budget) {
     return static_cast<double>(sizes.pages) * (layout.page_bytes - PageLayout::kHeaderBytes);
   };
   auto layout = std::make_unique<PageLayout>(next.layout);
+  const WidthRule before = rule_;
   choose_threshold(std::numeric_limits<std::int64_t>::max() / 2,
                    room(next.sizes, next.layout) / room(shards_[0].sizes(), *layout_));
-  WidthRule rule = rule_for(next.layout);
+  WidthRule rule = rule_for(next.layout, options);  // beta follows the budget
   rule.set_threshold_code(rule_.threshold_code());
   rule_ = rule;
-  const StepContext now = context();
-  for (std::size_t i = 0; i < shards_.size(); ++i) {
-    ElasticShard shard(next.sizes, layout.get(), &counter_,
-                       hash_combine(options_.seed, static_cast<std::uint64_t>(i)));
-    shard.adopt(shards_[i], now);
-    shards_[i] = std::move(shard);
+  try {
+    if (layout->page_bytes == layout_->page_bytes) {
+      move_shards(next.sizes, budget);
+    } else {
+      move_shards_together(next.sizes, std::move(layout));
+    }
+  } catch (...) {
+    if (options_.budget != budget) rule_ = before;
+    refresh_reader();
+    throw;
   }
-  layout_ = std::move(layout);
   options_.budget = budget;
   refresh_reader();
+}
+
+ElasticShard ElasticEmbedding::moved_shard(std::size_t index, const ShardSizes& sizes,
+                                           const PageLayout* layout) {
+  ElasticShard shard(sizes, layout, &counter_,
+                     hash_combine(options_.seed, static_cast<std::uint64_t>(index)));
+  shard.adopt(shards_[index], context());
+  return shard;
+}
+
+// One shard after the other, for pages that stay as large as they are. If memory runs out in the
+// middle, shards of both sizes work side by side, within the larger budget.
+void ElasticEmbedding::move_shards(const ShardSizes& sizes, Bytes budget) {
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    shards_[i] = moved_shard(i, sizes, layout_.get());
+    if (budget.count > options_.budget.count) options_.budget = budget;
+  }
+}
+
+// All shards beside the old ones, for pages of another size, which only small shards have.
+void ElasticEmbedding::move_shards_together(const ShardSizes& sizes,
+                                            std::unique_ptr<PageLayout> layout) {
+  std::vector<ElasticShard> moved;
+  moved.reserve(shards_.size());
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    moved.push_back(moved_shard(i, sizes, layout.get()));
+  }
+  shards_ = std::move(moved);
+  layout_ = std::move(layout);
 }
 
 void ElasticEmbedding::export_frozen(SectionSink& file, const std::string& prefix) const {

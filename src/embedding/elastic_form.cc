@@ -88,9 +88,10 @@ class FrozenElastic final : public FrozenForm<ElasticReader> {
       return value >= 0 && value <= static_cast<std::int32_t>(Storage::kInt16);
     };
     if (header.tables < 1 || header.shards < 1 || header.shards > 4096 ||
-        (header.shards & (header.shards - 1)) != 0 || header.chunk < 1 || header.chunks < 1 ||
-        header.chunks > 32 || header.chunk * header.chunks > 512 || !storage(header.low) ||
-        !storage(header.high) || header.page_bytes < 1 || header.page_bytes > 65535) {
+        (header.shards & (header.shards - 1)) != 0 || header.chunk < 2 || header.chunk > 512 ||
+        header.chunks < 1 || header.chunks > 32 || header.chunk * header.chunks > 512 ||
+        header.chunk * header.chunks % 4 != 0 || !storage(header.low) || !storage(header.high) ||
+        header.page_bytes < 1 || header.page_bytes > 65535) {
       throw_damaged(file, prefix + "header", "holds impossible values");
     }
     layout_ = {.page_bytes = header.page_bytes,
@@ -100,6 +101,9 @@ class FrozenElastic final : public FrozenForm<ElasticReader> {
                .high = static_cast<Storage>(header.high),
                .mixed = header.mixed != 0,
                .exact = header.exact != 0};
+    if (layout_.page_bytes < layout_.least_page_bytes()) {
+      throw_damaged(file, prefix + "header", "holds impossible values");
+    }
     reader_.layout = &layout_;
     if (header.inflation >= 1) reader_.inflation = header.inflation;
     set_shape(header.tables, layout_.dim());
@@ -129,14 +133,21 @@ void check_shard(const SectionSource& file, const std::string& name, const Shard
   };
   if (sizes.pages < 1 || !within(sizes.pages) || !within(sizes.pool_slots) ||
       !within(sizes.sketch_counters) || !within(sizes.registers) || sizes.granule_bits < 15 ||
-      sizes.granule_bits > 48 ||
+      sizes.granule_bits > ShardSizes::bits_for(sizes.pages) ||
       ElasticShard::total_bytes(sizes, layout) > static_cast<std::int64_t>(bytes.size())) {
     throw_damaged(file, name, "has sizes that do not fit its bytes");
   }
+  const ShardView shard(bytes.data(), sizes, &layout);
+  // A tag that no id of this page has: its row would move out of the shard with the next resize.
+  const auto stray = [&](std::int64_t page, std::uint16_t tag) {
+    const std::uint64_t granule = shard.page_granule(page, sizes.pages, tag);
+    return shard.candidates_of_granule(granule).page[0] != page;
+  };
   for (std::int64_t i = 0; i < sizes.pages; ++i) {
-    if (!PageView(bytes.data() + i * layout.page_bytes, layout).valid()) {
-      throw_damaged(file, name, concat("has a broken page ", i));
-    }
+    const PageView page = shard.page(i);
+    bool whole = page.valid();
+    for (int row = 0; whole && row < page.rows(); ++row) whole = !stray(i, page.tag(row));
+    if (!whole) throw_damaged(file, name, concat("has a broken page ", i));
   }
 }
 

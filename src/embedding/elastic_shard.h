@@ -123,7 +123,11 @@ class ElasticShard : public ShardView {
   /// Distinct keys seen, by the HyperLogLog (Flajolet et al. 2007).
   [[nodiscard]] double distinct_keys() const;
   /// Gives the sketch's and registers' bytes to the pages; rows move to where they belong.
-  void drop_sketch(const StepContext& context);
+  /// scratch: [page_bytes], so that nothing is allocated.
+  void drop_sketch(const StepContext& context, std::span<std::uint8_t> scratch);
+  /// Becomes the shard that was saved, of as many bytes; the caller has checked that they fit.
+  void restore(std::span<const std::uint8_t> bytes, const ShardSizes& sizes,
+               const ShardCounts& counts) noexcept;
 
   [[nodiscard]] std::span<const std::uint8_t> bytes() const noexcept { return arena_.span(); }
   [[nodiscard]] const ShardSizes& sizes() const noexcept { return sizes_; }

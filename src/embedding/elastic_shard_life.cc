@@ -1,7 +1,6 @@
 // What happens to a shard outside training: loaded rows, decay, checkpoints, giving up the sketch.
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
 #include "elastic_shard.h"
 #include "taut/core/error.h"
@@ -126,7 +125,8 @@ void ElasticShard::adopt(const ElasticShard& old, const StepContext& context) {
   std::memcpy(registers(), old.registers(), static_cast<std::size_t>(sizes_.registers));
 }
 
-void ElasticShard::drop_sketch(const StepContext& context) {
+void ElasticShard::drop_sketch(const StepContext& context, std::span<std::uint8_t> scratch) {
+  TAUT_ASSERT(scratch.size() == static_cast<std::size_t>(layout_->page_bytes));
   const std::int64_t old_pages = sizes_.pages;
   const std::int64_t pool_bytes = sizes_.pool_slots * slot_bytes(*layout_);
   const std::int64_t old_pool = old_pages * layout_->page_bytes;
@@ -139,20 +139,26 @@ void ElasticShard::drop_sketch(const StepContext& context) {
   for (std::int64_t index = old_pages; index < sizes_.pages; ++index) mutable_page(index).clear();
   // From the last page down: a row's page number never falls, so no page is written before it is
   // read.
-  std::vector<std::uint8_t> copy(static_cast<std::size_t>(layout_->page_bytes));
   RowRandom random = row_random(context.seed, context.step, mix64(0x5CE7C4));
   for (std::int64_t index = old_pages - 1; index >= 0; --index) {
-    std::memcpy(copy.data(), arena_.data() + index * layout_->page_bytes, copy.size());
+    std::memcpy(scratch.data(), arena_.data() + index * layout_->page_bytes, scratch.size());
     mutable_page(index).clear();
-    rehome(PageView(copy.data(), *layout_), index, old_pages, context, random);
+    rehome(PageView(scratch.data(), *layout_), index, old_pages, context, random);
   }
 }
 
 ElasticShard::ElasticShard(std::span<const std::uint8_t> bytes, const ShardSizes& sizes,
                            const ShardCounts& counts, const PageLayout* layout,
                            MemoryCounter* counter)
-    : arena_(bytes.size(), counter), counts_(counts) {
+    : arena_(bytes.size(), counter) {
   layout_ = layout;
+  restore(bytes, sizes, counts);
+}
+
+void ElasticShard::restore(std::span<const std::uint8_t> bytes, const ShardSizes& sizes,
+                           const ShardCounts& counts) noexcept {
+  TAUT_ASSERT(bytes.size() == arena_.size());
+  counts_ = counts;
   sizes_ = sizes;
   std::memcpy(arena_.data(), bytes.data(), bytes.size());
   bind();

@@ -20,6 +20,7 @@
 #include "registry.h"
 #include "state.h"
 #include "taut/core/aligned_buffer.h"
+#include "taut/core/checked.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
@@ -367,7 +368,10 @@ void FiitedEmbedding::load(const SectionSource& file, const std::string& prefix)
   const auto state = load_value<SavedState>(file, prefix + "state");
   const auto slots = file.array<std::uint8_t>(prefix + "slots");
   check_section_bytes(file, prefix + "slots", slots_.size(), slots.size());
-  if (!(state.inflation >= 1)) throw_damaged(file, prefix + "state", "holds impossible values");
+  if (!(state.inflation >= 1) || !std::isfinite(state.inflation) || !is_count(state.admitted) ||
+      !is_count(state.evicted)) {
+    throw_damaged(file, prefix + "state", "holds impossible values");
+  }
   std::copy(slots.begin(), slots.end(), slots_.begin());
   counts_.assign(counts_.size(), {});
   counts_[0] = {.admitted = state.admitted, .evicted = state.evicted};
@@ -402,26 +406,26 @@ class FrozenFiited final : public FrozenForm<FiitedReader> {
 
  private:
   FrozenFiited(const SectionSource& file, const std::string& prefix, const FrozenHeader& header)
-      : FrozenForm(file, prefix,
-                   {.format = DenseRowFormat(static_cast<ValueType>(header.value_type),
-                                             static_cast<int>(header.chunk)),
-                    .shape = {.chunk = static_cast<int>(header.chunk),
-                              .chunks = static_cast<int>(header.chunks),
-                              .shards = header.shards,
-                              .buckets = header.buckets},
-                    .head_bytes = kTagBytes}) {
-    check_frozen_shape(file, prefix, header.tables, header.chunk * header.chunks,
-                       header.value_type);
+      : FrozenForm(
+            file, prefix,
+            {.format = frozen_format(file, prefix, header.tables,
+                                     checked_product({header.chunk, header.chunks}).value_or(-1),
+                                     header.value_type, header.chunk),
+             .shape = {.chunk = static_cast<int>(header.chunk),
+                       .chunks = static_cast<int>(header.chunks),
+                       .shards = header.shards,
+                       .buckets = header.buckets},
+             .head_bytes = kTagBytes}) {
     if (header.chunk < 2 || header.chunks < 1 || header.chunks > 32 || header.shards < 1 ||
         header.shards > kMostShards || (header.shards & (header.shards - 1)) != 0 ||
         header.buckets < 1) {
       throw_damaged(file, prefix + "header", "holds impossible values");
     }
     const auto slots = file.array<std::uint8_t>(prefix + "slots");
-    check_section_bytes(
-        file, prefix + "slots",
-        static_cast<std::size_t>(header.shards * header.buckets * kSlots * reader_.slot_bytes()),
-        slots.size());
+    const auto wanted =
+        checked_product({header.shards, header.buckets, kSlots, reader_.slot_bytes()});
+    if (!wanted) throw_damaged(file, prefix + "header", "holds impossible values");
+    check_section_bytes(file, prefix + "slots", static_cast<std::size_t>(*wanted), slots.size());
     reader_.bytes = slots.data();
     set_shape(header.tables, static_cast<int>(header.chunk * header.chunks));
   }

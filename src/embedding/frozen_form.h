@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "batch.h"
+#include "dense_rows.h"
 #include "state.h"
 #include "taut/core/error.h"
 #include "taut/embedding/embedding.h"
@@ -56,6 +57,15 @@ LoadedRows count_loaded(const Reader& reader, const Rows& rows) {
     ++(held ? loaded.held : loaded.left_out);
   }
   return loaded;
+}
+
+/// The rows of `size` values of a frozen file. Throws kFormat for a header that cannot be.
+[[nodiscard]] inline DenseRowFormat frozen_format(const SectionSource& file,
+                                                  const std::string& prefix, std::int64_t tables,
+                                                  std::int64_t dim, std::int64_t value_type,
+                                                  std::int64_t size) {
+  check_frozen_shape(file, prefix, tables, dim, value_type);
+  return {static_cast<ValueType>(value_type), static_cast<int>(size)};
 }
 
 /// Throws kUnsupported: ids share the rows of this method.

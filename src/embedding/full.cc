@@ -1,6 +1,7 @@
 // method = full: every id seen has a row of its own; grows as ids come.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -106,7 +107,10 @@ class FullShard {
   std::uint8_t* append(std::uint64_t key) {
     if ((size_ + 1) * 10 > rows_.size() * 7) rehash(rows_.size() * 2);
     if (size_ % kBlockRows == 0) {
-      blocks_.emplace_back(kBlockRows * row_bytes_, counter_);
+      AlignedBuffer<std::uint8_t> block(kBlockRows * row_bytes_, counter_);
+      blocks_.reserve(std::bit_ceil(blocks_.size() + 1));  // from here on nothing can fail
+      pointers_.reserve(std::bit_ceil(blocks_.size() + 1));
+      blocks_.push_back(std::move(block));
       pointers_.push_back(blocks_.back().data());
     }
     const std::uint64_t slot = view().slot(key);
@@ -324,10 +328,10 @@ class FrozenFull final : public FrozenForm<FullReader> {
  private:
   FrozenFull(const SectionSource& file, const std::string& prefix, const FrozenHeader& header)
       : FrozenForm(file, prefix,
-                   {.format = DenseRowFormat(static_cast<ValueType>(header.value_type), header.dim),
+                   {.format = frozen_format(file, prefix, header.tables, header.dim,
+                                            header.value_type, header.dim),
                     .seed = header.seed,
                     .shards = {}}) {
-    check_frozen_shape(file, prefix, header.tables, header.dim, header.value_type);
     set_shape(header.tables, header.dim);
     if (header.chunk > 0) reader_.mask = prefix_mask(header.dim / header.chunk);
     const auto row_bytes = static_cast<std::size_t>(reader_.format.row_bytes());

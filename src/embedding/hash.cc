@@ -100,16 +100,13 @@ class FrozenHash final : public FrozenForm<HashReader> {
  private:
   FrozenHash(const SectionSource& file, const std::string& prefix, const FrozenHeader& header)
       : FrozenForm(file, prefix,
-                   {.format = DenseRowFormat(static_cast<ValueType>(header.value_type),
-                                             static_cast<int>(header.dim)),
+                   {.format = frozen_format(file, prefix, header.tables, header.dim,
+                                            header.value_type, header.dim),
                     .rows = header.rows,
                     .bytes = nullptr}) {
-    if (header.rows < 1) throw_damaged(file, prefix + "header", "holds impossible values");
-    check_frozen_shape(file, prefix, header.tables, header.dim, header.value_type);
     const auto rows = file.array<std::uint8_t>(prefix + "rows");
-    check_section_bytes(file, prefix + "rows",
-                        header.rows * static_cast<std::uint64_t>(reader_.format.row_bytes()),
-                        rows.size());
+    check_row_count(file, prefix, static_cast<std::int64_t>(header.rows),
+                    reader_.format.row_bytes(), rows.size());
     reader_.bytes = rows.data();
     set_shape(header.tables, static_cast<int>(header.dim));
   }

@@ -18,6 +18,7 @@
 #include "registry.h"
 #include "state.h"
 #include "taut/core/aligned_buffer.h"
+#include "taut/core/checked.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
@@ -41,6 +42,7 @@ struct Classes {
   std::array<std::int64_t, kMostChunks + 2> at_least{};  // [k]: rows of k chunks or more
 
   [[nodiscard]] std::int64_t rows() const noexcept { return at_least[1]; }
+  bool operator==(const Classes&) const = default;
 };
 
 /// The formats and offsets that follow from the classes.
@@ -191,7 +193,16 @@ class PopularityEmbedding final : public RowwiseEmbedding {
   [[nodiscard]] Classes classes_at(const std::vector<Count>& sorted, double factor) const;
   [[nodiscard]] bool fits(const Classes& classes) const;
   [[nodiscard]] Classes choose_classes(const std::vector<Count>& sorted) const;
-  void allocate(const Classes& classes);
+  // What the classes take, empty rows. Of a collection that holds rows, these are given up first:
+  // together they would not fit the budget.
+  struct Contents {
+    ClassLayout layout;
+    AlignedBuffer<std::uint64_t> keys;
+    AlignedBuffer<std::uint32_t> index;
+    AlignedBuffer<std::uint8_t> rows;
+  };
+  [[nodiscard]] Contents allocate(const Classes& classes);
+  void take(Contents contents) noexcept;
   void place(std::uint64_t key, std::int64_t row);
   [[nodiscard]] PopularityReader reader() const noexcept {
     return {.layout = &layout_,
@@ -273,12 +284,23 @@ Classes PopularityEmbedding::choose_classes(const std::vector<Count>& sorted) co
   return best;
 }
 
-void PopularityEmbedding::allocate(const Classes& classes) {
-  layout_ = ClassLayout(classes, formats());
+PopularityEmbedding::Contents PopularityEmbedding::allocate(const Classes& classes) {
+  Contents made;
+  made.layout = ClassLayout(classes, formats());
+  take({});
   const auto slots = static_cast<std::size_t>(slots_for(classes.rows()));
-  keys_ = AlignedBuffer<std::uint64_t>(slots, &counter_);
-  index_ = AlignedBuffer<std::uint32_t>(slots, &counter_);
-  rows_ = AlignedBuffer<std::uint8_t>(static_cast<std::size_t>(layout_.bytes()), &counter_);
+  made.keys = AlignedBuffer<std::uint64_t>(slots, &counter_);
+  made.index = AlignedBuffer<std::uint32_t>(slots, &counter_);
+  made.rows = AlignedBuffer<std::uint8_t>(static_cast<std::size_t>(made.layout.bytes()), &counter_);
+  return made;
+}
+
+void PopularityEmbedding::take(Contents contents) noexcept {
+  ready_ = !contents.index.empty();
+  layout_ = std::move(contents.layout);
+  keys_ = std::move(contents.keys);
+  index_ = std::move(contents.index);
+  rows_ = std::move(contents.rows);
 }
 
 void PopularityEmbedding::place(std::uint64_t key, std::int64_t row) {
@@ -289,14 +311,11 @@ void PopularityEmbedding::place(std::uint64_t key, std::int64_t row) {
 
 void PopularityEmbedding::finish_counting() {
   std::vector<Count> sorted(counts_.begin(), counts_.end());
-  counts_ = {};
   std::sort(sorted.begin(), sorted.end(), [](const Count& a, const Count& b) {
     return a.second != b.second ? a.second > b.second : a.first < b.first;
   });
-  keys_ = {};
-  index_ = {};
-  rows_ = {};
-  allocate(choose_classes(sorted));
+  take(allocate(choose_classes(sorted)));
+  counts_ = {};
   for (std::int64_t row = 0; row < layout_.classes().rows(); ++row) {
     const std::uint64_t key = sorted[static_cast<std::size_t>(row)].first;
     place(key, row);
@@ -304,7 +323,6 @@ void PopularityEmbedding::finish_counting() {
     layout_.format(width).initialize(rows_.data() + layout_.offset(row, width), options_.seed, key,
                                      initial_bound(options_.dim));
   }
-  ready_ = true;
 }
 
 void PopularityEmbedding::do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
@@ -370,12 +388,11 @@ void PopularityEmbedding::save(SectionSink& file, const std::string& prefix) con
   file.add_array(prefix + "rows", rows_.span());
 }
 
-// The classes are possible and the sections have the sizes that follow from them.
-void check_sections(const SectionSource& file, const std::string& prefix, const ClassLayout& layout,
-                    bool ready) {
-  const Classes& classes = layout.classes();
+// The saved classes, where they are possible: then what they take does not overflow.
+Classes load_classes(const SectionSource& file, const std::string& prefix, std::int64_t chunks) {
+  const auto classes = load_value<Classes>(file, prefix + "classes");
   for (std::size_t k = 1; k < classes.at_least.size(); ++k) {
-    const bool used = k <= static_cast<std::size_t>(layout.chunks());
+    const bool used = k <= static_cast<std::size_t>(chunks);
     const std::int64_t more = classes.at_least[k - 1];
     if (classes.at_least[k] < 0 || (!used && classes.at_least[k] != 0) ||
         (k > 1 && classes.at_least[k] > more) ||
@@ -383,6 +400,13 @@ void check_sections(const SectionSource& file, const std::string& prefix, const 
       throw_damaged(file, prefix + "classes", "holds impossible values");
     }
   }
+  return classes;
+}
+
+// The sections have the sizes that follow from the classes.
+void check_sections(const SectionSource& file, const std::string& prefix, const ClassLayout& layout,
+                    bool ready) {
+  const Classes& classes = layout.classes();
   const auto slots = ready ? static_cast<std::size_t>(slots_for(classes.rows())) : 0;
   const auto index = file.array<std::uint32_t>(prefix + "index");
   check_section_bytes(file, prefix + "keys", slots * 8, file.section(prefix + "keys").size());
@@ -400,18 +424,16 @@ void PopularityEmbedding::load(const SectionSource& file, const std::string& pre
   check_saved_options(file, prefix, options_);
   const Progress progress = load_progress(file, prefix);
   const bool ready = load_value<std::int64_t>(file, prefix + "ready") != 0;
-  const auto classes = load_value<Classes>(file, prefix + "classes");
+  const Classes classes = load_classes(file, prefix, chunks());
   check_sections(file, prefix, ClassLayout(classes, formats()), ready);
   if (ready && !fits(classes)) throw_damaged(file, prefix + "classes", "is above the budget");
-  keys_ = {};
-  index_ = {};
-  rows_ = {};
-  ready_ = ready;
+  const auto keys = file.array<std::uint64_t>(prefix + "keys");
+  const auto index = file.array<std::uint32_t>(prefix + "index");
+  const auto rows = file.array<std::uint8_t>(prefix + "rows");
+  if (!ready || !ready_ || classes != layout_.classes()) {
+    take(ready ? allocate(classes) : Contents{});
+  }
   if (ready) {
-    allocate(classes);
-    const auto keys = file.array<std::uint64_t>(prefix + "keys");
-    const auto index = file.array<std::uint32_t>(prefix + "index");
-    const auto rows = file.array<std::uint8_t>(prefix + "rows");
     std::copy(keys.begin(), keys.end(), keys_.begin());
     std::copy(index.begin(), index.end(), index_.begin());
     std::copy(rows.begin(), rows.end(), rows_.begin());
@@ -444,9 +466,11 @@ class FrozenPopularity final : public FrozenForm<PopularityReader> {
   FrozenPopularity(const SectionSource& file, const std::string& prefix)
       : FrozenForm(file, prefix, {}) {
     const auto header = load_value<FrozenHeader>(file, prefix + "header");
-    check_frozen_shape(file, prefix, header.tables, header.chunk * header.chunks,
+    check_frozen_shape(file, prefix, header.tables,
+                       checked_product({header.chunk, header.chunks}).value_or(-1),
                        header.value_type);
-    if (header.chunk < 1 || header.chunks < 1 || header.chunks > kMostChunks) {
+    if (header.chunks > kMostChunks || header.unit < 0 ||
+        header.unit > kMostChunks / header.chunks) {
       throw_damaged(file, prefix + "header", "holds impossible values");
     }
     std::vector<DenseRowFormat> formats;
@@ -454,7 +478,7 @@ class FrozenPopularity final : public FrozenForm<PopularityReader> {
       formats.emplace_back(static_cast<ValueType>(header.value_type),
                            static_cast<int>(k * header.chunk));
     }
-    layout_ = ClassLayout(load_value<Classes>(file, prefix + "classes"), std::move(formats));
+    layout_ = ClassLayout(load_classes(file, prefix, header.chunks), std::move(formats));
     reader_ = {.layout = &layout_,
                .keys = file.array<std::uint64_t>(prefix + "keys"),
                .rows = file.array<std::uint32_t>(prefix + "index"),

@@ -144,13 +144,15 @@ class QrEmbedding final : public RowArrayEmbedding {
                  std::span<float> out) const override {
     pooled_lookup(reader(), tables, batch, options_.dim, out, pool_.get());
   }
+  void begin_step() override {
+    for (Touched& touched : touched_) touched.keys.clear();
+  }
   // Two ids may share a part, so parts are trained when the gradients of all ids are there.
   void update_shard(int shard, const TouchedRows& rows) override {
     collect(rows, touched_[static_cast<std::size_t>(shard)]);
   }
   void end_step() override {
     pool_->run(2, [this](std::int64_t part) { apply(part == 0); });
-    for (Touched& touched : touched_) touched.keys.clear();
   }
 
  private:
@@ -195,9 +197,9 @@ class QrEmbedding final : public RowArrayEmbedding {
 
 void QrEmbedding::collect(const TouchedRows& rows, Touched& touched) const {
   const auto dim = static_cast<std::size_t>(options_.dim);
-  touched.keys.assign(rows.keys.begin(), rows.keys.end());
   touched.remainder_gradients.resize(rows.gradients.size());
   touched.quotient_gradients.resize(rows.gradients.size());
+  touched.keys.assign(rows.keys.begin(), rows.keys.end());
   std::array<float, kLongestRow> remainder;
   std::array<float, kLongestRow> quotient;
   for (std::size_t i = 0; i < rows.keys.size(); ++i) {
@@ -243,16 +245,12 @@ class FrozenQr final : public FrozenForm<QrReader> {
  private:
   FrozenQr(const SectionSource& file, const std::string& prefix, const FrozenHeader& header)
       : FrozenForm(file, prefix,
-                   {.format = DenseRowFormat(static_cast<ValueType>(header.value_type),
-                                             static_cast<int>(header.dim))}) {
-    if (header.rows < 1) throw_damaged(file, prefix + "header", "holds impossible values");
-    check_frozen_shape(file, prefix, header.tables, header.dim, header.value_type);
+                   {.format = frozen_format(file, prefix, header.tables, header.dim,
+                                            header.value_type, header.dim)}) {
     const auto parts = file.array<Parts>(prefix + "parts");
     const auto rows = file.array<std::uint8_t>(prefix + "rows");
     const auto count = static_cast<std::uint64_t>(header.rows);
-    check_section_bytes(file, prefix + "rows",
-                        count * static_cast<std::uint64_t>(reader_.format.row_bytes()),
-                        rows.size());
+    check_row_count(file, prefix, header.rows, reader_.format.row_bytes(), rows.size());
     const bool inside = std::all_of(parts.begin(), parts.end(), [&](const Parts& part) {
       return part.remainders > 0 && part.quotients > 0 && part.remainders <= count &&
              part.quotients <= count && part.first_remainder <= count - part.remainders &&

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "taut/core/checked.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 #include "taut/embedding/option_list.h"
@@ -53,9 +54,16 @@ void check_section_bytes(const SectionSource& file, const std::string& name, std
   throw_damaged(file, name, concat("holds ", got, " bytes where ", wanted, " are wanted"));
 }
 
+void check_row_count(const SectionSource& file, const std::string& prefix, std::int64_t rows,
+                     std::int64_t row_bytes, std::size_t bytes) {
+  const auto wanted = checked_product({rows, row_bytes});
+  if (rows < 1 || !wanted) throw_damaged(file, prefix + "header", "holds impossible values");
+  check_section_bytes(file, prefix + "rows", static_cast<std::size_t>(*wanted), bytes);
+}
+
 void check_frozen_shape(const SectionSource& file, const std::string& prefix, std::int64_t tables,
                         std::int64_t dim, std::int64_t value_type) {
-  if (tables >= 1 && dim >= 4 && dim <= 512 && value_type >= 0 &&
+  if (tables >= 1 && dim >= 4 && dim <= 512 && dim % 4 == 0 && value_type >= 0 &&
       value_type <= static_cast<std::int64_t>(ValueType::kMixed)) {
     return;
   }

@@ -23,12 +23,20 @@ void check_saved_options(const SectionSource& file, const std::string& prefix,
 /// Throws kFormat: section `name` is not of the size that the options ask for.
 void check_section_bytes(const SectionSource& file, const std::string& name, std::size_t wanted,
                          std::size_t got);
+/// Throws kFormat: the header's row count cannot be, or section "rows" is not of as many bytes.
+void check_row_count(const SectionSource& file, const std::string& prefix, std::int64_t rows,
+                     std::int64_t row_bytes, std::size_t bytes);
 [[noreturn]] void throw_damaged(const SectionSource& file, const std::string& name,
                                 const std::string& what);
 
 /// Throws kFormat: what a frozen file's header says cannot be.
 void check_frozen_shape(const SectionSource& file, const std::string& prefix, std::int64_t tables,
                         std::int64_t dim, std::int64_t value_type);
+
+/// Whether a saved counter is one that can be: far from where the next steps overflow it.
+[[nodiscard]] constexpr bool is_count(std::int64_t value) noexcept {
+  return value >= 0 && value <= std::int64_t{1} << 53;
+}
 
 /// A section that is one value of a plain type.
 template <typename T>

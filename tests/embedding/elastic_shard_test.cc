@@ -121,7 +121,8 @@ void ShardModel::run(std::uint64_t seed) {
       rule_.set_threshold_code(rule_.solve(rows, 0.97 * static_cast<double>(pages * 1020)));
     }
     if (GetParam().sketch && operation == kOperations / 3 * 2) {
-      shard.drop_sketch(context_);
+      std::vector<std::uint8_t> scratch(static_cast<std::size_t>(layout_.page_bytes));
+      shard.drop_sketch(context_, scratch);
       context_.sketch = false;
       switched = true;
       ASSERT_GE(shard.sizes().pages, sizes_.pages);

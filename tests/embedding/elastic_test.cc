@@ -229,11 +229,11 @@ TEST(Elastic, WhatOnlyTheOptimizerNeedsIsNotExported) {
       if (name == "optimizer") optimizer = part;
     }
     EXPECT_EQ(optimizer > 0, kind == Optimizer::kAdam);
-    const TemporaryFile file;
-    SectionWriter writer(file.path(), "ckpt", 1);
+    const test::TemporaryDirectory file;
+    SectionWriter writer(file.file("saved"), "ckpt", 1);
     embedding->export_frozen(writer, "");
     (void)writer.commit();
-    bytes[kind] = std::filesystem::file_size(file.path());
+    bytes[kind] = std::filesystem::file_size(file.file("saved"));
   }
   // 1 byte a value and 5 a row are left of 3 and 7; pages are as full as the fullest.
   EXPECT_LT(static_cast<double>(bytes[Optimizer::kAdam]),

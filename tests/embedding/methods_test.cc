@@ -137,15 +137,15 @@ TEST_P(EveryMethod, ResumesToTheSameBits) {
   for (const int stop : {7, 10, 23}) {  // between and at rebalances
     const auto whole = make_ready(options(), 2, shape_);
     train(*whole, shape_, 1, 0, 50);
-    const TemporaryFile file;
+    const test::TemporaryDirectory file;
     {
       const auto first = make_ready(options(), 2, shape_);
       train(*first, shape_, 1, 0, stop);
-      save_to(*first, file.path());
+      save_to(*first, file.file("saved"));
     }
     const auto resumed = make_ready(options(), 1, shape_);
     train(*resumed, shape_, 9, 0, 5);  // to be overwritten
-    load_from(*resumed, file.path());
+    load_from(*resumed, file.file("saved"));
     EXPECT_EQ(resumed->steps(), stop);
     train(*resumed, shape_, 1, stop, 50);
     ASSERT_EQ(read(*resumed), read(*whole)) << "stopped at " << stop;
@@ -157,11 +157,11 @@ TEST_P(EveryMethod, ResumesToTheSameBits) {
 TEST_P(EveryMethod, FrozenLookupsAreTheLiveOnes) {
   const auto embedding = make_ready(options(), 2, shape_);
   train(*embedding, shape_, 1, 0, 40);
-  const TemporaryFile path;
-  SectionWriter writer(path.path(), "package", 1);
+  const test::TemporaryDirectory path;
+  SectionWriter writer(path.file("saved"), "package", 1);
   embedding->export_frozen(writer, "emb/");
   (void)writer.commit();
-  const SectionReader file(path.path(), "package", 1);
+  const SectionReader file(path.file("saved"), "package", 1);
   const auto frozen = open_frozen(file, "emb/");
   EXPECT_EQ(frozen->dim(), shape_.dim);
   EXPECT_EQ(frozen->tables(), static_cast<std::int64_t>(shape_.tables));
@@ -262,10 +262,10 @@ TEST_P(EveryMethod, WithSkipABatchThatIsNotFiniteIsLeftOutAndCounted) {
   EXPECT_EQ(read(*embedding), before);
   EXPECT_EQ(embedding->steps(), 5);
   EXPECT_EQ(embedding->statistics().skipped_updates, 1);
-  const TemporaryFile file;
-  save_to(*embedding, file.path());
+  const test::TemporaryDirectory file;
+  save_to(*embedding, file.file("saved"));
   const auto resumed = make_ready(skipping, 1, shape_);
-  load_from(*resumed, file.path());
+  load_from(*resumed, file.file("saved"));
   EXPECT_EQ(resumed->statistics().skipped_updates, 1);
 }
 
@@ -347,15 +347,15 @@ TEST_P(EveryMethod, AnEmptyBatchIsAStepThatTouchesNothing) {
 TEST_P(EveryMethod, ACheckpointThatDoesNotFitIsRefusedWhole) {
   const auto embedding = make_ready(options(), 1, shape_);
   train(*embedding, shape_, 1, 0, 12);
-  const TemporaryFile file;
-  save_to(*embedding, file.path());
+  const test::TemporaryDirectory file;
+  save_to(*embedding, file.file("saved"));
   const auto expect_refused = [&](const std::string& wanted, auto change) {
     Options other = options();
     change(other);
     const auto target = make_ready(other, 1, shape_);
     train(*target, shape_, 2, 0, 4);
     const std::vector<float> before = read(*target);
-    const auto [kind, text] = error_of([&] { load_from(*target, file.path()); });
+    const auto [kind, text] = error_of([&] { load_from(*target, file.file("saved")); });
     EXPECT_EQ(kind, ErrorKind::kFormat) << wanted;
     EXPECT_THAT(text, HasSubstr(wanted));
     EXPECT_EQ(read(*target), before);
@@ -370,20 +370,20 @@ TEST_P(EveryMethod, AFlippedBitAnywhereInACheckpointIsFound) {
   const auto embedding = make_ready(options(), 1, shape_);
   train(*embedding, shape_, 1, 0, 12);
   const std::vector<float> before = read(*embedding);
-  const TemporaryFile file;
-  save_to(*embedding, file.path());
-  const std::string good = read_file(file.path());
+  const test::TemporaryDirectory file;
+  save_to(*embedding, file.file("saved"));
+  const std::string good = read_file(file.file("saved"));
   for (std::size_t part = 0; part < 40; ++part) {
     std::string bad = good;
     const std::size_t at = good.size() * part / 40 + 3;
     bad[at] = static_cast<char>(bad[at] ^ 0x10);
-    write_file(file.path(), bad);
-    const auto [kind, text] = error_of([&] { load_from(*embedding, file.path()); });
+    write_file(file.file("saved"), bad);
+    const auto [kind, text] = error_of([&] { load_from(*embedding, file.file("saved")); });
     if (kind == ErrorKind::kInternal) {  // padding between sections: nothing was lost
       EXPECT_EQ(read(*embedding), before);
     } else {
       EXPECT_EQ(kind, ErrorKind::kFormat) << text;
-      EXPECT_THAT(text, HasSubstr(file.path()));
+      EXPECT_THAT(text, HasSubstr(file.file("saved")));
     }
     ASSERT_EQ(read(*embedding), before);
   }
@@ -401,11 +401,11 @@ INSTANTIATE_TEST_SUITE_P(Methods, EveryMethod, testing::ValuesIn(cases()),
                          [](const auto& one) { return one.param.name; });
 
 TEST(Methods, AnUnknownFrozenMethodIsNamed) {
-  const TemporaryFile path;
-  SectionWriter writer(path.path(), "package", 1);
+  const test::TemporaryDirectory path;
+  SectionWriter writer(path.file("saved"), "package", 1);
   writer.add("emb/method", "hsah");
   (void)writer.commit();
-  const SectionReader file(path.path(), "package", 1);
+  const SectionReader file(path.file("saved"), "package", 1);
   const auto [kind, text] = error_of([&] { (void)open_frozen(file, "emb/"); });
   EXPECT_EQ(kind, ErrorKind::kFormat);
   EXPECT_THAT(text, HasSubstr("hsah"));

@@ -75,10 +75,10 @@ TEST_P(Resize, ACheckpointTakenAfterwardsResumesToTheSameBits) {
   train(*whole, shape_, 1, 0, 25);
   whole->resize_budget(Bytes{70000});
   train(*whole, shape_, 1, 25, 33);
-  const TemporaryFile file;
-  save_to(*whole, file.path());
+  const test::TemporaryDirectory file;
+  save_to(*whole, file.file("saved"));
   const auto resumed = make_embedding(options(70000), threads(1));
-  load_from(*resumed, file.path());
+  load_from(*resumed, file.file("saved"));
   train(*whole, shape_, 1, 33, 60);
   train(*resumed, shape_, 1, 33, 60);
   const TestBatch probe = make_batch(shape_, 1, 12);

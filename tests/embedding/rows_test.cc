@@ -140,11 +140,11 @@ TEST_P(EveryMethodWithRows, LoadedIntoAnotherGivesTheSameLookupsToRounding) {
 
 TEST_P(EveryMethodWithRows, AFrozenFormHandsOutTheSameRows) {
   const auto embedding = trained();
-  const TemporaryFile path;
-  SectionWriter writer(path.path(), "package", 1);
+  const test::TemporaryDirectory path;
+  SectionWriter writer(path.file("saved"), "package", 1);
   embedding->export_frozen(writer, "emb/");
   (void)writer.commit();
-  const SectionReader file(path.path(), "package", 1);
+  const SectionReader file(path.file("saved"), "package", 1);
   const Rows live = dump(*embedding);
   const Rows frozen = dump(*open_frozen(file, "emb/"));
   EXPECT_EQ(frozen.ids, live.ids);

@@ -94,7 +94,7 @@ void Store::run(std::uint64_t seed) {
   Options now = options(seed);
   auto embedding = make_ready(now, 2, shape_);
   const CounterRandom random(seed + 99);
-  const TemporaryFile file;
+  const test::TemporaryDirectory file;
   std::int64_t accesses = 0;
   for (std::uint64_t step = 0; accesses < kAccesses; ++step) {
     const TestBatch some = batch(seed, step);
@@ -110,9 +110,9 @@ void Store::run(std::uint64_t seed) {
       }
     } else if (what < 97) {
       const std::vector<float> before = look_up(*embedding, some, shape_.dim);
-      save_to(*embedding, file.path());
+      save_to(*embedding, file.file("saved"));
       auto restored = make_ready(now, 1, shape_);
-      load_from(*restored, file.path());
+      load_from(*restored, file.file("saved"));
       embedding = std::move(restored);
       ASSERT_EQ(look_up(*embedding, some, shape_.dim), before);
     } else if (what < 99) {

@@ -1,17 +1,15 @@
 #pragma once
 // Batches, options and files that the embedding tests share.
 
-#include <unistd.h>
-
 #include <cmath>
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "support/temporary_directory.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/random.h"
@@ -22,24 +20,6 @@ namespace taut::embedding {
 inline std::shared_ptr<ThreadPool> threads(int count) {
   return std::make_shared<ThreadPool>(count);
 }
-
-/// A path that is removed with the object.
-class TemporaryFile {
- public:
-  TemporaryFile()
-      : path_((std::filesystem::temp_directory_path() /
-               ("taut-embedding-" + std::to_string(getpid()) + "-" + std::to_string(count()++)))
-                  .string()) {}
-  ~TemporaryFile() { std::filesystem::remove(path_); }
-  [[nodiscard]] const std::string& path() const noexcept { return path_; }
-
- private:
-  static int& count() {
-    static int made = 0;
-    return made;
-  }
-  std::string path_;
-};
 
 /// Ids, offsets and gradients of one step.
 struct TestBatch {

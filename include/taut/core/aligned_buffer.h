@@ -88,6 +88,8 @@ class AlignedBuffer {
 };
 
 namespace detail {
+/// What a buffer of so many bytes takes.
+[[nodiscard]] std::size_t rounded_bytes(std::size_t size_bytes) noexcept;
 /// Zeroed memory; sets bytes to what was taken. Throws std::bad_alloc.
 [[nodiscard]] void* allocate_zeroed(std::size_t size_bytes, std::int64_t& bytes);
 void release(void* data, std::int64_t bytes) noexcept;

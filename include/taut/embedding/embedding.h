@@ -39,7 +39,13 @@ struct Statistics {
 /// Threads: one call at a time; a call spreads its work over the pool given at the start. Results
 /// are the same bits for any number of threads.
 /// Errors: kInvalidArgument (naming argument and both values) leaves the collection unchanged.
-/// Always true: memory_bytes() <= budget, at every moment, for every method but full.
+/// Always true: memory_bytes() <= budget, at every moment, for every method but full; what
+/// resize_budget() and load() say apart.
+/// std::bad_alloc: no const call changes anything. update(), load_rows() and resize_budget() may
+/// have been done for some rows and not for others: every row is whole, the budget holds (after
+/// resize_budget() the larger of the two) and the next call works. load() leaves the collection as
+/// it was, and so does finish_counting() with its counts; md and frequency, where they hold rows of
+/// other widths, give these up first and then have to be loaded or counted again.
 class Embedding {
  public:
   virtual ~Embedding() = default;
@@ -100,7 +106,8 @@ class Embedding {
 
   /// Writes all state as sections whose names begin with prefix; load() restores the same bits into
   /// a collection made with the same options (kFormat naming what differs otherwise; then the
-  /// collection is as it was).
+  /// collection is as it was). elastic, row and cafe: a state of another size than the collection
+  /// has (its budget was changed) lies beside what was there for a moment, outside the budget.
   virtual void save(SectionSink& file, const std::string& prefix) const = 0;
   virtual void load(const SectionSource& file, const std::string& prefix) = 0;
 
