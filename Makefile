@@ -8,10 +8,10 @@ SANITIZERS := asan-ubsan tsan
 CMAKE_FILES := CMakeLists.txt CMakePresets.json $(wildcard cmake/* src/*.txt src/*/CMakeLists.txt \
                tests/*.txt tests/*/CMakeLists.txt bench/*.txt bench/*/CMakeLists.txt examples/CMakeLists.txt)
 
-.PHONY: help setup build test check format lint sanitize demo bench study clean
+.PHONY: help setup build programs test check format lint sanitize demo bench study clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what is missing: Debian packages, .venv, Python packages
 	@scripts/setup.sh
@@ -20,10 +20,15 @@ build/%/configured.stamp: $(CMAKE_FILES) requirements.txt | setup
 	cmake --preset $*
 	@touch $@
 
-build: build/release/configured.stamp ## build everything, optimized
+build: build/release/configured.stamp ## build everything, tests and benchmarks included, optimized
 	cmake --build --preset release -j $(JOBS)
 
-test: build ## build, then run all tests (ctest and pytest)
+# The targets FOLDER/all are Ninja's: all that the CMakeLists.txt files of a folder and below it declare.
+programs: build/release/configured.stamp ## build the two programs alone, no tests and no benchmarks
+	cmake --build --preset release -j $(JOBS) --target taut taut-torch
+
+test: build/release/configured.stamp ## build the libraries, programs and tests, then run all tests (ctest and pytest)
+	cmake --build --preset release -j $(JOBS) --target src/all tests/all
 	@$(PYTHON) scripts/run_tests.py --jobs $(JOBS) ctest:release pytest
 
 check: lint sanitize ## format, lint, clang-tidy; tests under the sanitizers
@@ -38,14 +43,15 @@ sanitize: $(SANITIZERS:%=build/%/configured.stamp) ## the LibTorch-free areas' t
 format: setup ## rewrite all C++ and Python files in the project's format
 	@$(PYTHON) scripts/lint.py --fix
 
-demo: build ## train full and small tables on real data, make build/demo/report.html
-	@$(PYTHON) scripts/demo.py
+demo: | setup ## train full and small tables on real data, make build/demo/report.html
+	@started=$$(date +%s); $(MAKE) --no-print-directory programs && $(PYTHON) scripts/demo.py --started $$started
 
-bench: build ## measure against the peers: make bench AREA=train|sparsity|parallel|all
+bench: build/release/configured.stamp ## measure against the peers: make bench AREA=train|sparsity|parallel|all
+	cmake --build --preset release -j $(JOBS) --target src/all bench/all
 	@scripts/setup.sh --bench
 	@$(PYTHON) bench/peers/run.py $(AREA)
 
-study: build ## reproduce the quality tables of docs/: make study AREA=embedding DATA=DIR
+study: programs ## reproduce the quality tables of docs/: make study AREA=embedding DATA=DIR
 	@$(PYTHON) bench/studies/run.py --area "$(AREA)" --data "$(DATA)"
 
 clean: ## remove build/
