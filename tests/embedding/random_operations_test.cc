@@ -24,7 +24,7 @@ struct OperationCase {
   Keys keys = Keys::kTagged;
 
   [[nodiscard]] std::string name() const {
-    return method + "_" + to_string(type) + "_" + to_string(optimizer) +
+    return method + "_" + std::string(spelling_of(type)) + "_" + std::string(spelling_of(optimizer)) +
            (keys == Keys::kExact ? "_exact" : "");
   }
 };
@@ -289,7 +289,7 @@ TEST_P(FullBesideAMap, HoldsWhatTheFormulasSay) {
 INSTANTIATE_TEST_SUITE_P(Optimizers, FullBesideAMap,
                          testing::Values(Optimizer::kRowwiseAdagrad, Optimizer::kAdagrad,
                                          Optimizer::kSgd, Optimizer::kAdam),
-                         [](const auto& one) { return to_string(one.param); });
+                         [](const auto& one) { return std::string(spelling_of(one.param)); });
 
 }  // namespace
 }  // namespace taut::embedding
