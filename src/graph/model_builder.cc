@@ -4,47 +4,12 @@
 #include <bit>
 #include <utility>
 
+#include "graph/layer_rules.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
 namespace taut::graph {
 namespace {
-
-/// Sizes above this are refused: products of a few of them must fit 64 bits.
-constexpr std::int64_t kLargestSize = std::int64_t{1} << 40;
-
-std::int64_t checked(const std::string& layer, std::string_view what, std::int64_t value,
-                     std::int64_t least) {
-  if (value < least || value > kLargestSize) {
-    throw_invalid_argument(concat("layer ", layer, ": ", what),
-                           concat("in ", least, "..", kLargestSize), concat(value));
-  }
-  return value;
-}
-
-/// The product, refused above 2^62.
-std::int64_t product(const std::string& layer, std::initializer_list<std::int64_t> factors) {
-  std::int64_t result = 1;
-  for (const std::int64_t factor : factors) {
-    if (__builtin_mul_overflow(result, factor, &result) || result > (std::int64_t{1} << 50)) {
-      throw_invalid_argument("layer " + layer + ": size", "below 2^50 words or operations",
-                             "a larger one");
-    }
-  }
-  return result;
-}
-
-std::int64_t window_output(const std::string& layer, std::int64_t in, const Window& window) {
-  checked(layer, "kernel", window.kernel, 1);
-  checked(layer, "stride", window.stride, 1);
-  checked(layer, "pad", window.padding, 0);
-  const std::int64_t padded = in + 2 * window.padding;
-  if (padded < window.kernel) {
-    throw_invalid_argument(concat("layer ", layer, ": kernel"),
-                           concat("at most the padded input of ", padded), concat(window.kernel));
-  }
-  return windowed_side(in, window);
-}
 
 int halvings(std::int64_t channels) {
   return std::bit_width(static_cast<std::uint64_t>(channels)) - 1;
@@ -54,19 +19,15 @@ int whole_halvings(std::int64_t parts) {
   return std::countr_zero(static_cast<std::uint64_t>(parts));
 }
 
-std::string shape_text(const Shape& shape) {
-  return concat("[", shape.channels, ", ", shape.height, ", ", shape.width, "]");
-}
-
 }  // namespace
 
 ModelBuilder::ModelBuilder(std::string name) : name_(std::move(name)) {}
 
 Tensor ModelBuilder::input(Shape shape) const {
-  checked("input", "channels", shape.channels, 1);
-  checked("input", "height", shape.height, 1);
-  checked("input", "width", shape.width, 1);
-  return {-1, shape, product("input", {shape.channels, shape.height, shape.width})};
+  checked_size("input", "channels", shape.channels, 1);
+  checked_size("input", "height", shape.height, 1);
+  checked_size("input", "width", shape.width, 1);
+  return {-1, shape, checked_product("input", {shape.channels, shape.height, shape.width})};
 }
 
 int ModelBuilder::append(Node node, std::span<const Tensor> operands) {
@@ -84,56 +45,56 @@ Tensor ModelBuilder::weighted(Node node, const Tensor& in, const Shape& out) {
   node.kind = NodeKind::kWeighted;
   node.in_words = in.shape.size();
   node.stored_words = node.in_words;
-  node.raw_words = product(node.name, {out.channels, out.height, out.width});
+  node.raw_words = checked_product(node.name, {out.channels, out.height, out.width});
   node.out_words = node.raw_words;
-  node.macs = product(node.name, {node.weights, out.height, out.width});
+  node.macs = checked_product(node.name, {node.weights, out.height, out.width});
   const int index = append(std::move(node), {&in, 1});
   return {index, out, out.size()};
 }
 
 Tensor ModelBuilder::conv(const std::string& name, const Tensor& in, std::int64_t out_channels,
                           Window window, std::int64_t groups) {
-  checked(name, "out", out_channels, 1);
-  checked(name, "groups", groups, 1);
+  checked_size(name, "out", out_channels, 1);
+  checked_size(name, "groups", groups, 1);
   if (in.shape.channels % groups != 0 || out_channels % groups != 0) {
     throw_invalid_argument(
         "layer " + name + ": groups",
         concat("a divisor of ", in.shape.channels, " and ", out_channels, " channels"),
         concat(groups));
   }
-  const Shape out{out_channels, window_output(name, in.shape.height, window),
-                  window_output(name, in.shape.width, window)};
+  const Shape out{out_channels, checked_window(name, in.shape.height, window),
+                  checked_window(name, in.shape.width, window)};
   Node node{.name = name, .op = groups > 1 ? "conv-grouped" : "conv"};
   node.in_channels = in.shape.channels;
   node.out_channels = out_channels;
   node.grouped = groups > 1;
   node.channel_levels = groups > 1 ? halvings(groups) : 0;
   node.kernel = window.kernel;
-  node.weights =
-      product(name, {in.shape.channels / groups, window.kernel, window.kernel, out_channels});
-  node.input_macs = product(name, {node.weights, in.shape.height, in.shape.width});
+  node.weights = checked_product(
+      name, {in.shape.channels / groups, window.kernel, window.kernel, out_channels});
+  node.input_macs = checked_product(name, {node.weights, in.shape.height, in.shape.width});
   return weighted(std::move(node), in, out);
 }
 
 Tensor ModelBuilder::fc(const std::string& name, const Tensor& in, std::int64_t out) {
-  checked(name, "out", out, 1);
+  checked_size(name, "out", out, 1);
   Node node{.name = name, .op = "fc"};
   node.in_channels = in.shape.size();
   node.out_channels = out;
-  node.weights = product(name, {in.shape.size(), out});
+  node.weights = checked_product(name, {in.shape.size(), out});
   node.input_macs = node.weights;
   return weighted(std::move(node), in, {out, 1, 1});
 }
 
 Tensor ModelBuilder::linear(const std::string& name, const Tensor& in, std::int64_t out,
                             std::int64_t out_parts) {
-  checked(name, "out", out, 1);
-  checked(name, "out_parts", out_parts, 0);
+  checked_size(name, "out", out, 1);
+  checked_size(name, "out_parts", out_parts, 0);
   Node node{.name = name, .op = "fc"};
   node.in_channels = in.shape.channels;
   node.out_channels = out_parts > 0 ? out_parts : out;
-  node.weights = product(name, {in.shape.channels, out});
-  node.input_macs = product(name, {node.weights, in.shape.height, in.shape.width});
+  node.weights = checked_product(name, {in.shape.channels, out});
+  node.input_macs = checked_product(name, {node.weights, in.shape.height, in.shape.width});
   return weighted(std::move(node), in, {out, in.shape.height, in.shape.width});
 }
 
@@ -141,8 +102,8 @@ Tensor ModelBuilder::pooled(const Tensor& in, Window window) const {
   const std::string layer =
       in.node >= 0 ? "pool after " + nodes_.at(in.node).name : "pool of input";
   Tensor out = in;
-  out.shape.height = window_output(layer, in.shape.height, window);
-  out.shape.width = window_output(layer, in.shape.width, window);
+  out.shape.height = checked_window(layer, in.shape.height, window);
+  out.shape.width = checked_window(layer, in.shape.width, window);
   return out;
 }
 
@@ -197,7 +158,7 @@ Tensor ModelBuilder::concatenate(const std::string& name, std::span<const Tensor
 }
 
 Tensor ModelBuilder::attention(const std::string& name, const Tensor& qkv, std::int64_t heads) {
-  checked(name, "heads", heads, 1);
+  checked_size(name, "heads", heads, 1);
   if (qkv.shape.channels % (3 * heads) != 0) {
     throw_invalid_argument("layer " + name + ": input channels",
                            concat("a multiple of 3 x ", heads, " heads"),
@@ -210,7 +171,7 @@ Tensor ModelBuilder::attention(const std::string& name, const Tensor& qkv, std::
   node.channel_levels = whole_halvings(heads);
   node.in_words = node.stored_words = qkv.shape.size();
   node.out_words = node.raw_words = out.size();
-  node.macs = node.input_macs = product(name, {2, tokens, tokens, out.channels});
+  node.macs = node.input_macs = checked_product(name, {2, tokens, tokens, out.channels});
   return {append(std::move(node), {&qkv, 1}), out, out.size()};
 }
 
@@ -218,14 +179,14 @@ Tensor ModelBuilder::batch_only(const std::string& name, const std::string& op,
                                 std::span<const Tensor> operands, Shape out) {
   Node node{.name = name, .op = op, .kind = NodeKind::kBatchOnly};
   for (const Tensor& operand : operands) node.in_words += operand.shape.size();
-  node.out_words = node.raw_words = product(name, {out.channels, out.height, out.width});
-  node.in_channels = node.out_channels = checked(name, "out", out.channels, 1);
+  node.out_words = node.raw_words = checked_product(name, {out.channels, out.height, out.width});
+  node.in_channels = node.out_channels = checked_size(name, "out", out.channels, 1);
   return {append(std::move(node), operands), out, out.size()};
 }
 
 void ModelBuilder::table(const std::string& name, const Tensor& reader, std::int64_t rows,
                          std::int64_t dim) {
-  product(name, {checked(name, "rows", rows, 1), checked(name, "dim", dim, 1)});
+  checked_product(name, {checked_size(name, "rows", rows, 1), checked_size(name, "dim", dim, 1)});
   tables_.push_back({name, reader.node, rows, dim});
 }
 

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "graph/layer_rules.h"
 #include "taut/core/text.h"
 
 namespace taut::graph {
@@ -51,52 +52,6 @@ bool sane_window(const Layer& layer) {
          std::min(layer.in.height, layer.in.width) + 2 * window.padding >= window.kernel;
 }
 
-// What an interaction gives; nothing when it has fewer vectors than it copies.
-std::optional<Shape> interaction_shape(const Network& network, const Layer& layer) {
-  std::int64_t vectors = 0;
-  for (const int input : layer.inputs)
-    vectors += network.shape_of(input).size() / layer.in.channels;
-  if (vectors > kLargestSide || layer.copied < 0 || layer.copied > vectors) return std::nullopt;
-  return Shape{.channels = vectors * (vectors - 1) / 2 + layer.copied * layer.in.channels};
-}
-
-// What a layer gives, from what it reads; channels of convolutions and linear layers are its own.
-// Nothing where that cannot be told.
-std::optional<Shape> expected_shape(const Network& network, const Layer& layer) {
-  const auto side = [&](std::int64_t size) { return windowed_side(size, layer.window); };
-  switch (layer.op) {
-    case Op::kConv:
-      return Shape{layer.out.channels, side(layer.in.height), side(layer.in.width)};
-    case Op::kMaxPool:
-      return Shape{layer.in.channels, side(layer.in.height), side(layer.in.width)};
-    case Op::kLinear:
-      return Shape{layer.out.channels, layer.in.height, layer.in.width};
-    case Op::kGlobalMean:
-      return Shape{.channels = layer.in.channels};
-    case Op::kFlatten:
-      return Shape{.channels = layer.in.size()};
-    case Op::kAttention:
-      return Shape{layer.in.channels / 3, layer.in.height, layer.in.width};
-    case Op::kFirstValues:
-      return Shape{.channels = 1};
-    case Op::kInteraction:
-      return interaction_shape(network, layer);
-    case Op::kConcat: {
-      Shape out = layer.in;
-      out.channels = 0;
-      for (const int input : layer.inputs) out.channels += network.shape_of(input).channels;
-      return out;
-    }
-    case Op::kBatchNorm:
-    case Op::kRelu:
-    case Op::kRelu6:
-    case Op::kAdd:
-    case Op::kEmbedding:
-      return layer.in;
-  }
-  return std::nullopt;
-}
-
 // Whether an op may read so many layers.
 bool fits_inputs(Op op, std::size_t count) {
   switch (op) {
@@ -134,6 +89,10 @@ std::optional<std::string> wrong_tables(const Network& network, const Layer& lay
       return "a table of another dimension";
     }
   }
+  if (layer.op == Op::kEmbedding &&
+      layer.out.height % static_cast<std::int64_t>(layer.tables.size()) != 0) {
+    return "rows that its tables do not share evenly";
+  }
   return std::nullopt;
 }
 
@@ -160,7 +119,7 @@ std::optional<std::string> wrong(const Network& network, int number, const Layer
                                      layer.in.channels % (3 * layer.heads) != 0)) {
     return "heads that do not divide its channels";
   }
-  const std::optional<Shape> expected = expected_shape(network, layer);
+  const std::optional<Shape> expected = output_shape(network, layer);
   if (!sane(layer.out) || layer.out != expected) return "an output of wrong size";
   return std::nullopt;
 }

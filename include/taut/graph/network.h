@@ -26,7 +26,7 @@ enum class Op {
   kAdd,          ///< sum of layers of one shape
   kConcat,       ///< channels of layers of one height and width, one after another
   kAttention,    ///< core of attention: [3 * width, tokens, 1] -> [width, tokens, 1]
-  kEmbedding,    ///< pooled rows of its tables -> [dim, rows read, 1]; reads no layer
+  kEmbedding,    ///< pooled rows of its tables, as many of each -> [dim, rows, 1]; reads no layer
   kInteraction,  ///< of vectors [dim, ...]: all pairwise dots, then the first `copied` vectors
   kFirstValues,  ///< sum over vectors [dim, vectors, 1] of their first coordinate -> [1, 1, 1]
 };
@@ -69,7 +69,7 @@ struct Window {
 /// An embedding table.
 struct Table {
   std::string name;
-  std::int64_t rows = 0;   ///< distinct ids
+  std::int64_t rows = 0;   ///< distinct ids; 0: not known yet
   std::int64_t dim = 0;    ///< values of a whole row
   std::int64_t bytes = 0;  ///< what the table really holds; 0: whole rows of 4 * dim bytes
 };

@@ -1,0 +1,96 @@
+#include "graph/layer_rules.h"
+
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
+namespace taut::graph {
+namespace {
+
+constexpr std::int64_t kLargestSize = std::int64_t{1} << 40;
+constexpr std::int64_t kLargestProduct = std::int64_t{1} << 50;
+constexpr std::int64_t kMostVectors = 1 << 20;
+
+// What an interaction gives; nothing when it has fewer vectors than it copies.
+std::optional<Shape> interaction_shape(const Network& network, const Layer& layer) {
+  std::int64_t vectors = 0;
+  for (const int input : layer.inputs)
+    vectors += network.shape_of(input).size() / layer.in.channels;
+  if (vectors > kMostVectors || layer.copied < 0 || layer.copied > vectors) return std::nullopt;
+  return Shape{.channels = vectors * (vectors - 1) / 2 + layer.copied * layer.in.channels};
+}
+
+}  // namespace
+
+std::int64_t checked_size(const std::string& layer, std::string_view what, std::int64_t value,
+                          std::int64_t least) {
+  if (value < least || value > kLargestSize) {
+    throw_invalid_argument(concat("layer ", layer, ": ", what),
+                           concat("in ", least, "..", kLargestSize), concat(value));
+  }
+  return value;
+}
+
+std::int64_t checked_product(const std::string& layer,
+                             std::initializer_list<std::int64_t> factors) {
+  std::int64_t result = 1;
+  for (const std::int64_t factor : factors) {
+    if (__builtin_mul_overflow(result, factor, &result) || result > kLargestProduct) {
+      throw_invalid_argument("layer " + layer + ": size", "below 2^50 words or operations",
+                             "a larger one");
+    }
+  }
+  return result;
+}
+
+std::int64_t checked_window(const std::string& layer, std::int64_t side, const Window& window) {
+  checked_size(layer, "kernel", window.kernel, 1);
+  checked_size(layer, "stride", window.stride, 1);
+  checked_size(layer, "pad", window.padding, 0);
+  const std::int64_t padded = side + 2 * window.padding;
+  if (padded < window.kernel) {
+    throw_invalid_argument(concat("layer ", layer, ": kernel"),
+                           concat("at most the padded input of ", padded), concat(window.kernel));
+  }
+  return windowed_side(side, window);
+}
+
+std::string shape_text(const Shape& shape) {
+  return concat("[", shape.channels, ", ", shape.height, ", ", shape.width, "]");
+}
+
+std::optional<Shape> output_shape(const Network& network, const Layer& layer) {
+  const auto side = [&](std::int64_t size) { return windowed_side(size, layer.window); };
+  switch (layer.op) {
+    case Op::kConv:
+      return Shape{layer.out.channels, side(layer.in.height), side(layer.in.width)};
+    case Op::kMaxPool:
+      return Shape{layer.in.channels, side(layer.in.height), side(layer.in.width)};
+    case Op::kLinear:
+      return Shape{layer.out.channels, layer.in.height, layer.in.width};
+    case Op::kGlobalMean:
+      return Shape{.channels = layer.in.channels};
+    case Op::kFlatten:
+      return Shape{.channels = layer.in.size()};
+    case Op::kAttention:
+      return Shape{layer.in.channels / 3, layer.in.height, layer.in.width};
+    case Op::kFirstValues:
+      return Shape{.channels = 1};
+    case Op::kInteraction:
+      return interaction_shape(network, layer);
+    case Op::kConcat: {
+      Shape out = layer.in;
+      out.channels = 0;
+      for (const int input : layer.inputs) out.channels += network.shape_of(input).channels;
+      return out;
+    }
+    case Op::kBatchNorm:
+    case Op::kRelu:
+    case Op::kRelu6:
+    case Op::kAdd:
+    case Op::kEmbedding:
+      return layer.in;
+  }
+  return std::nullopt;
+}
+
+}  // namespace taut::graph
