@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "taut/core/spelling.h"
 #include "taut/data/batch.h"
 
 namespace taut::data {
@@ -26,6 +27,11 @@ struct Schema {
 
 /// How dense columns are scaled; learnt on the training part.
 enum class ScalingKind { kNone, kStandard, kLog };
+constexpr auto spellings(std::type_identity<ScalingKind>) {
+  return std::to_array<Spelling<ScalingKind>>({{"none", ScalingKind::kNone},
+                                               {"standard", ScalingKind::kStandard},
+                                               {"log", ScalingKind::kLog}});
+}
 
 /// One dense column's scaling: x -> (f(x) - mean) / deviation, f = log1p(max(x, 0)) for kLog.
 /// A missing value becomes the mean, that is 0. kNone: x as it is, missing becomes 0.
@@ -39,6 +45,9 @@ struct DenseScaling {
 /// NaN or infinity in a dense column; in text files also the wrong number of fields, or a cell that
 /// is not the number it should be. A missing dense or categorical value is fine.
 enum class OnBadRow { kFail, kSkip };
+constexpr auto spellings(std::type_identity<OnBadRow>) {
+  return std::to_array<Spelling<OnBadRow>>({{"fail", OnBadRow::kFail}, {"skip", OnBadRow::kSkip}});
+}
 
 /// What to read and how.
 struct ReaderOptions {
