@@ -9,6 +9,7 @@
 #include "taut/infer/onnx_writer.h"
 #include "taut/infer/package.h"
 #include "taut/train/image_export.h"
+#include "taut/train/model.h"
 #include "taut/train/run.h"
 
 namespace taut::cli {
@@ -36,30 +37,38 @@ bool wants_onnx(const std::string& file) {
   return std::filesystem::path(file).extension() == ".onnx";
 }
 
-Json export_recommender(const std::string& run, const std::string& file, int threads) {
+Json export_recommender(const train::RecommenderRun& run, const std::string& file,
+                        const std::string& folder) {
   if (wants_onnx(file)) {
-    throw Error(ErrorKind::kUnsupported, "recommenders are exported as packages, not as ONNX", run,
-                "name a file that does not end in .onnx");
+    throw Error(ErrorKind::kUnsupported, "recommenders are exported as packages, not as ONNX",
+                folder, "name a file that does not end in .onnx");
   }
-  const train::OpenedRun opened = train::open_run(run, threads);
-  const Bytes size = opened.model->export_package(file, train::package_metadata(opened).dump());
-  return package_result(file, size, infer::Package(file).file(), opened.checkpoint);
+  const Bytes size = run.model->export_package(file, train::package_metadata(run));
+  return package_result(file, size, infer::Package(file).file(), run.checkpoint);
 }
 
-Json export_images(const std::string& run, const std::string& file, int threads) {
-  const train::OpenedImageRun opened = train::open_image_run(run, threads);
-  const train::FrozenImageModel frozen(*opened.network, opened.normalization, opened.class_names);
-  const std::string facts = train::export_facts(run, opened).dump();
+Json export_images(const train::ImageRun& run, const std::string& file, const std::string& folder) {
+  const train::FrozenImageModel frozen(*run.network, run.format.normalization,
+                                       run.format.class_names);
+  const std::string facts = train::export_facts(folder, run).dump();
   if (wants_onnx(file)) {
     const infer::OnnxContents onnx = infer::write_onnx(file, frozen.model(), facts);
     return {{"model", file},
             {"bytes", onnx.size.count},
             {"operator_set", onnx.operator_set},
             {"operators", onnx.operators},
-            {"source", opened.checkpoint}};
+            {"source", run.checkpoint}};
   }
   const Bytes size = infer::write_image_package(file, frozen.model(), facts);
-  return package_result(file, size, infer::ImagePackage(file).file(), opened.checkpoint);
+  return package_result(file, size, infer::ImagePackage(file).file(), run.checkpoint);
+}
+
+Json export_run(const std::string& run, const std::string& file, int threads) {
+  const train::OpenedRun opened = train::open_run(run, threads);
+  if (const auto recommender = opened.task->recommender(opened.checkpoint)) {
+    return export_recommender(*recommender, file, run);
+  }
+  return export_images(train::images_of(opened, "export"), file, run);
 }
 
 void print(const std::string& file, const Json& result) {
@@ -90,11 +99,7 @@ Command add_export(CLI::App& root, const Globals& globals) {
   app->add_option("FILE", o->file, "File to write: .onnx for ONNX (images), else a package")
       ->required();
   return {app, [o, &globals] {
-            const std::string config = o->run + "/config.toml";
-            const bool images =
-                std::filesystem::exists(config) && train::config_task(config) == "image";
-            const Json result = images ? export_images(o->run, o->file, globals.threads)
-                                       : export_recommender(o->run, o->file, globals.threads);
+            const Json result = export_run(o->run, o->file, globals.threads);
             if (!globals.json) print(o->file, result);
             return Outcome{result};
           }};

@@ -11,13 +11,6 @@ namespace {
 using Json = nlohmann::json;
 using graph::Layer;
 
-std::vector<double> rates_by_site(const nn::ImageNetwork& network) {
-  const std::size_t sites = network.spec().winner_sites().size();
-  const std::vector<double>& rates = network.winner_rates();
-  if (rates.size() == sites) return rates;
-  return std::vector<double>(sites, rates.empty() ? 1.0 : rates.front());
-}
-
 }  // namespace
 
 FrozenImageModel::FrozenImageModel(const nn::ImageNetwork& network,
@@ -59,10 +52,10 @@ FrozenImageModel::FrozenImageModel(const nn::ImageNetwork& network,
   }
 }
 
-Json export_facts(const std::string& run, const OpenedImageRun& opened) {
+Json export_facts(const std::string& run, const ImageRun& opened) {
   Json facts = {{"source", opened.checkpoint},
                 {"seed", opened.config.train.seed},
-                {"trained_in_bf16", opened.config.network.bf16},
+                {"trained_in_bf16", opened.config.model.bf16},
                 {"quantized", opened.network->quantized()},
                 {"pruned_share", opened.network->pruned_share()},
                 {"quality", nullptr}};

@@ -8,7 +8,7 @@
 #include "taut/infer/image_model.h"
 #include "taut/nn/image_network.h"
 #include "taut/sparsity/quantize.h"
-#include "taut/train/image_run.h"
+#include "taut/train/classifier.h"
 
 namespace taut::train {
 
@@ -34,6 +34,6 @@ class FrozenImageModel {
 
 /// What is kept beside an exported run: checkpoint, quality (from its summary, null before the
 /// end), seed, whether it was trained in bf16.
-[[nodiscard]] nlohmann::json export_facts(const std::string& run, const OpenedImageRun& opened);
+[[nodiscard]] nlohmann::json export_facts(const std::string& run, const ImageRun& opened);
 
 }  // namespace taut::train
