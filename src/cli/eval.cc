@@ -1,14 +1,10 @@
 // taut eval RUN|PACKAGE [--data FILE]
-#include <cmath>
 #include <filesystem>
 #include <iostream>
 
 #include "cli/command.h"
 #include "cli/quality.h"
 #include "cli/scoring.h"
-#include "taut/core/error.h"
-#include "taut/data/input_spec.h"
-#include "taut/train/metrics.h"
 #include "taut/train/run.h"
 
 namespace taut::cli {
@@ -25,25 +21,7 @@ Json eval_run(const std::string& run, const std::vector<std::string>& files, int
 }
 
 Json eval_package(const std::string& path, const std::vector<std::string>& files, int threads) {
-  const infer::Package package(path);
-  const Json metadata = Json::parse(package.metadata());
-  data::ReaderOptions options = data::parse_input_spec(metadata.at("input"), path);
-  options.files = files.empty() ? metadata.at("test").get<std::vector<std::string>>() : files;
-  if (options.files.empty()) {
-    throw Error(ErrorKind::kConfig, "the package names no test files", path,
-                "name one with --data");
-  }
-  std::vector<float> logits;
-  std::vector<float> labels;
-  score_stream(package, options, threads,
-               [&](const data::Batch& batch, std::span<const float> scores) {
-                 for (const float p : scores) logits.push_back(std::log(p / (1 - p)));
-                 labels.insert(labels.end(), batch.labels.begin(), batch.labels.end());
-               });
-  Json result = train::to_json(train::evaluation_of(train::measure_quality(logits, labels)));
-  result["full_bytes"] = metadata.at("full_bytes");
-  result["source"] = path;
-  return result;
+  return open_scorer(path)->evaluate({.files = files, .threads = threads});
 }
 
 }  // namespace

@@ -12,7 +12,7 @@
 #include "taut/core/text.h"
 #include "taut/core/thread_pool.h"
 #include "taut/embedding/embedding.h"
-#include "taut/infer/image_package.h"
+#include "taut/infer/engine.h"
 #include "taut/infer/package.h"
 #if TAUT_CLI_DATA
 #include "taut/data/images.h"
@@ -54,14 +54,15 @@ Json sections_info(const Reader& file, const std::string& kind) {
   }
   Json info = {{"kind", kind}, {"sections", sections}};
   if (file.has("metadata")) info["metadata"] = Json::parse(file.text("metadata"));
+  if (file.has("network")) info["network"] = Json::parse(file.text("network"));
   if (file.has("state")) info["state"] = Json::parse(file.text("state"));
   return info;
 }
 
 Json file_info(const std::string& path) {
   const SectionIdentity identity = identify_sections(path);
-  if (identity.kind == infer::kImagePackageKind) {
-    return sections_info(infer::ImagePackage(path).file(), identity.kind);
+  if (identity.kind == infer::kPackageKind) {
+    return sections_info(infer::Package(path).file(), identity.kind);
   }
   const SectionReader file(path, identity.kind, identity.version);
   if (!is_snapshot(file)) return sections_info(file, identity.kind);

@@ -1,33 +1,103 @@
 #include "cli/scoring.h"
 
+#include <algorithm>
 #include <chrono>
+#include <numeric>
+#include <utility>
 
+#include "cli/scorers.h"
+#include "taut/core/error.h"
 #include "taut/core/progress.h"
+#include "taut/core/text.h"
 #include "taut/core/thread_pool.h"
 
 namespace taut::cli {
+namespace {
 
-std::vector<double> score_stream(const infer::Package& package, const data::ReaderOptions& options,
-                                 int threads, const ScoreSink& sink) {
+using Json = nlohmann::json;
+
+// Computes the logits of every batch of a pass and hands them on. Returns the seconds that this
+// took, for each batch.
+template <typename Take>
+std::vector<double> score(const infer::Engine& engine, ScoringPass& pass, int threads,
+                          Take&& take) {
   using Clock = std::chrono::steady_clock;
   ThreadPool pool(threads);
-  data::BatchReader reader(options);
-  ProgressBar bar("scoring", reader.known_rows(), "examples");
-  data::Batch batch;
-  std::vector<embedding::JaggedIds> ids;
-  std::vector<float> probabilities;
+  ProgressBar bar("scoring", pass.known_examples(), "examples");
+  std::vector<float> logits;
   std::vector<double> seconds;
   std::int64_t done = 0;
-  while (reader.next(batch)) {
-    infer::view_ids(batch.categorical, ids);
-    probabilities.resize(static_cast<std::size_t>(batch.size));
+  while (pass.next()) {
+    const infer::Inputs inputs = pass.inputs();
+    logits.resize(static_cast<std::size_t>(inputs.batch * engine.outputs()));
     const Clock::time_point start = Clock::now();
-    package.predict(batch.size, batch.dense, ids, probabilities, pool);
+    engine.predict(inputs, logits, pool);
     seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
-    sink(batch, probabilities);
-    bar.update(done += batch.size);
+    take(inputs.batch, std::span<float>(logits));
+    bar.update(done += inputs.batch);
   }
   return seconds;
+}
+
+double quantile(const std::vector<double>& sorted, double q) {
+  if (sorted.empty()) return 0;
+  return sorted[static_cast<std::size_t>(q * static_cast<double>(sorted.size() - 1) + 0.5)];
+}
+
+Json latency_json(std::vector<double> seconds) {
+  std::sort(seconds.begin(), seconds.end());
+  return {{"p50_microseconds", 1e6 * quantile(seconds, 0.5)},
+          {"p90_microseconds", 1e6 * quantile(seconds, 0.9)},
+          {"p99_microseconds", 1e6 * quantile(seconds, 0.99)}};
+}
+
+}  // namespace
+
+Scorer::Scorer(std::unique_ptr<const infer::Package> package)
+    : package_(std::move(package)), engine_(package_->model().network, package_->tables()) {}
+
+Json Scorer::predict(const ScoringOptions& options, bool all, const std::string* out) const {
+  const std::unique_ptr<ScoringPass> pass = open(options);
+  const auto writer = out == nullptr ? nullptr : data::open_scores(*out, columns(all));
+  std::int64_t rows = 0;
+  const std::vector<double> seconds =
+      score(engine_, *pass, options.threads, [&](std::int64_t batch, std::span<float> logits) {
+        rows += batch;
+        if (writer == nullptr) return;
+        infer::to_probabilities(outputs(), logits);
+        writer->write(values(logits, all), batch);
+      });
+  if (writer != nullptr) writer->commit();
+  const double total = std::accumulate(seconds.begin(), seconds.end(), 0.0);
+  return {{"rows", rows},
+          {"batch", options.batch},
+          {"seconds", total},
+          {"examples_per_second", static_cast<double>(rows) / std::max(total, 1e-9)},
+          {"latency", latency_json(seconds)}};
+}
+
+Json Scorer::evaluate(ScoringOptions options) const {
+  if (options.files.empty()) options.files = infer::test_files(model());
+  if (options.files.empty()) {
+    throw Error(ErrorKind::kConfig, "the package names no test files", path(),
+                "name one with --data");
+  }
+  options.labelled = true;
+  const std::unique_ptr<ScoringPass> pass = open(options);
+  score(engine_, *pass, options.threads,
+        [&](std::int64_t, std::span<float> logits) { pass->judge(logits); });
+  Json result = pass->quality();
+  result["source"] = path();
+  return result;
+}
+
+std::unique_ptr<const Scorer> open_scorer(const std::string& path) {
+  auto package = std::make_unique<const infer::Package>(path);
+  const std::string task = package->model().task;
+  for (const ScorerEntry& entry : scorers()) {
+    if (entry.task == task) return entry.make(std::move(package));
+  }
+  throw Error(ErrorKind::kUnsupported, concat("nothing scores packages of the task ", task), path);
 }
 
 }  // namespace taut::cli

@@ -1,20 +1,77 @@
 #pragma once
-// Runs a package over files, batch by batch.
+// Scores data with a package, whatever it is for: no LibTorch.
 
-#include <functional>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
 #include <span>
+#include <string>
 #include <vector>
 
-#include "taut/data/reader.h"
+#include "taut/data/score_writer.h"
+#include "taut/infer/engine.h"
 #include "taut/infer/package.h"
 
 namespace taut::cli {
 
-using ScoreSink = std::function<void(const data::Batch&, std::span<const float> probabilities)>;
+/// What to read, and how much at a time.
+struct ScoringOptions {
+  std::vector<std::string> files;
+  std::int64_t batch = 2048;
+  int threads = 0;
+  bool labelled = false;  ///< labels are needed
+};
 
-/// Calls sink with every batch and its probabilities, in file order. Returns the seconds that
-/// scoring alone took, for each batch.
-std::vector<double> score_stream(const infer::Package& package, const data::ReaderOptions& options,
-                                 int threads, const ScoreSink& sink);
+/// One pass over data, as a network reads it. Reused from batch to batch.
+class ScoringPass {
+ public:
+  virtual ~ScoringPass() = default;
+  /// The next batch; false at the end.
+  virtual bool next() = 0;
+  /// Of the present batch. Valid until next().
+  [[nodiscard]] virtual infer::Inputs inputs() const = 0;
+  /// Examples of the whole pass; -1: not known.
+  [[nodiscard]] virtual std::int64_t known_examples() const = 0;
+  /// Takes the logits of the present batch into the quality. Only where labels were asked for.
+  virtual void judge(std::span<const float> logits) = 0;
+  /// Measures over all batches that were judged.
+  [[nodiscard]] virtual nlohmann::json quality() const = 0;
+};
+
+/// What commands ask of a package: one class a task.
+class Scorer {
+ public:
+  virtual ~Scorer() = default;
+
+  /// Scores files and writes them, unless out is null. all: of every class, where there are
+  /// several. Returns rows, batch, seconds, examples_per_second, latency.
+  [[nodiscard]] nlohmann::json predict(const ScoringOptions& options, bool all,
+                                       const std::string* out) const;
+  /// Quality on files; those that the package names when files is empty. Errors: kConfig when it
+  /// names none.
+  [[nodiscard]] nlohmann::json evaluate(ScoringOptions options) const;
+
+ protected:
+  explicit Scorer(std::unique_ptr<const infer::Package> package);
+
+  [[nodiscard]] const infer::Model& model() const noexcept { return package_->model(); }
+  [[nodiscard]] const std::string& path() const noexcept { return package_->file().path(); }
+  [[nodiscard]] std::int64_t outputs() const noexcept { return engine_.outputs(); }
+
+  [[nodiscard]] virtual std::unique_ptr<ScoringPass> open(const ScoringOptions& options) const = 0;
+  /// What predict writes of a row.
+  [[nodiscard]] virtual std::vector<data::ScoreColumn> columns(bool all) const = 0;
+  /// The values of these columns. probabilities [rows, outputs()].
+  [[nodiscard]] virtual std::vector<data::ScoreValues> values(std::span<const float> probabilities,
+                                                              bool all) const = 0;
+
+ private:
+  std::unique_ptr<const infer::Package> package_;
+  infer::Engine engine_;
+};
+
+/// Opens a package for its task. Errors: those of infer::Package and infer::Engine; kFormat for an
+/// input that does not fit the network.
+[[nodiscard]] std::unique_ptr<const Scorer> open_scorer(const std::string& path);
 
 }  // namespace taut::cli

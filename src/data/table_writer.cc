@@ -10,6 +10,8 @@
 #include <parquet/exception.h>
 
 #include <charconv>
+#include <cstdio>
+#include <optional>
 #include <utility>
 
 #include "taut/core/error.h"
@@ -169,11 +171,47 @@ class ParquetTable : public TableWriter {
   std::unique_ptr<parquet::arrow::FileWriter> writer_;
 };
 
+// Where the text of a CSV file goes: a file that is put in place at the end, or, without a path,
+// standard output.
+class TextSink {
+ public:
+  explicit TextSink(const std::string& path) {
+    if (!path.empty()) file_.emplace(path);
+  }
+
+  void write(std::string_view text) {
+    bytes_ += static_cast<std::int64_t>(text.size());
+    if (file_) {
+      file_->write(text);
+    } else {
+      check_output(std::fwrite(text.data(), 1, text.size(), stdout) == text.size());
+    }
+  }
+
+  std::int64_t commit() {
+    if (file_) {
+      file_->commit();
+    } else {
+      check_output(std::fflush(stdout) == 0);
+    }
+    return bytes_;
+  }
+
+ private:
+  static void check_output(bool good) {
+    if (!good) throw Error(ErrorKind::kIo, "cannot write the table", "standard output");
+  }
+
+  std::optional<AtomicFile> file_;
+  std::int64_t bytes_ = 0;
+};
+
 class CsvTable : public TableWriter {
  public:
-  CsvTable(const std::string& path, const std::vector<OutputColumn>& columns) : file_(path) {
+  CsvTable(const std::string& path, const std::vector<OutputColumn>& columns) : sink_(path) {
     for (const OutputColumn& column : columns) {
-      text_ += text_.empty() ? column.name : "," + column.name;
+      if (!text_.empty()) text_ += ',';
+      append_text(column.name);
     }
     text_ += '\n';
   }
@@ -192,9 +230,7 @@ class CsvTable : public TableWriter {
 
   std::int64_t commit() override {
     flush();
-    const auto bytes = static_cast<std::int64_t>(file_.size());
-    file_.commit();
-    return bytes;
+    return sink_.commit();
   }
 
  private:
@@ -210,8 +246,9 @@ class CsvTable : public TableWriter {
     append_number(values[row]);
   }
 
-  void append(const std::vector<std::string>& values, std::size_t row) {
-    const std::string& text = values[row];
+  void append(const std::vector<std::string>& values, std::size_t row) { append_text(values[row]); }
+
+  void append_text(const std::string& text) {
     if (text.find_first_of(",\"\r\n") == std::string::npos) {
       text_ += text;
       return;
@@ -238,11 +275,11 @@ class CsvTable : public TableWriter {
   }
 
   void flush() {
-    file_.write(text_);
+    sink_.write(text_);
     text_.clear();
   }
 
-  AtomicFile file_;
+  TextSink sink_;
   std::string text_;
 };
 
@@ -251,7 +288,9 @@ class CsvTable : public TableWriter {
 std::unique_ptr<TableWriter> open_table(const std::string& path,
                                         std::vector<OutputColumn> columns) {
   if (path.ends_with(".parquet")) return std::make_unique<ParquetTable>(path, columns);
-  if (path.ends_with(".csv")) return std::make_unique<CsvTable>(path, columns);
+  if (path.empty() || path.ends_with(".csv")) {
+    return std::make_unique<CsvTable>(path, columns);
+  }
   throw Error(ErrorKind::kUnsupported, "cannot write this kind of file", path,
               "name it .parquet or .csv");
 }

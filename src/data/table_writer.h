@@ -44,7 +44,7 @@ class TableWriter {
   virtual std::int64_t commit() = 0;
 };
 
-/// path: *.parquet or *.csv. Errors: kUnsupported (another ending), kIo.
+/// path: *.parquet, *.csv, or "" for CSV on stdout. Errors: kUnsupported (another ending), kIo.
 [[nodiscard]] std::unique_ptr<TableWriter> open_table(const std::string& path,
                                                       std::vector<OutputColumn> columns);
 

@@ -1,6 +1,6 @@
 #include "infer/kernels.h"
 
-#include <algorithm>
+#include "taut/infer/engine.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "infer/kernels.cc"
@@ -17,66 +17,39 @@ using OneLane = hn::CappedTag<float, 1>;
 
 // kRows rows x one vector of outputs from column o on, kept in registers over all inputs.
 template <int kRows, class D>
-void linear_tile(D d, const LinearLayer& layer, const float* x, std::int64_t o, bool relu,
-                 float* y) {
+void linear_tile(D d, const LinearMap& map, const float* x, std::int64_t o, float* y,
+                 std::int64_t stride) {
   using Vector = hn::Vec<D>;
-  const std::int64_t inputs = layer.inputs;
-  const std::int64_t outputs = layer.outputs;
   Vector sums[kRows];
-  for (int r = 0; r < kRows; ++r) sums[r] = hn::LoadU(d, layer.bias.data() + o);
-  const float* weight = layer.weight.data() + o;
-  for (std::int64_t i = 0; i < inputs; ++i, weight += outputs) {
+  for (int r = 0; r < kRows; ++r) sums[r] = hn::LoadU(d, map.bias.data() + o);
+  const float* weight = map.weight.data() + o;
+  for (std::int64_t i = 0; i < map.inputs; ++i, weight += map.outputs) {
     const Vector w = hn::LoadU(d, weight);
-    for (int r = 0; r < kRows; ++r) sums[r] = hn::MulAdd(hn::Set(d, x[r * inputs + i]), w, sums[r]);
+    for (int r = 0; r < kRows; ++r) {
+      sums[r] = hn::MulAdd(hn::Set(d, x[r * map.inputs + i]), w, sums[r]);
+    }
   }
-  for (int r = 0; r < kRows; ++r) {
-    const Vector result = relu ? hn::Max(sums[r], hn::Zero(d)) : sums[r];
-    hn::StoreU(result, d, y + r * outputs + o);
-  }
+  for (int r = 0; r < kRows; ++r) hn::StoreU(sums[r], d, y + r * stride + o);
 }
 
 // All outputs of kRows rows: whole vectors first, then one by one.
 template <int kRows>
-void linear_rows(const LinearLayer& layer, const float* x, bool relu, float* y) {
+void linear_rows(const LinearMap& map, const float* x, float* y, std::int64_t stride) {
   const Tag d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   std::int64_t o = 0;
-  for (; o + lanes <= layer.outputs; o += lanes) linear_tile<kRows>(d, layer, x, o, relu, y);
-  for (; o < layer.outputs; ++o) linear_tile<kRows>(OneLane(), layer, x, o, relu, y);
+  for (; o + lanes <= map.outputs; o += lanes) linear_tile<kRows>(d, map, x, o, y, stride);
+  for (; o < map.outputs; ++o) linear_tile<kRows>(OneLane(), map, x, o, y, stride);
 }
 
-void linear(const LinearLayer& layer, const float* x, std::int64_t rows, bool relu, float* y) {
+void linear(const LinearMap& map, const float* x, std::int64_t rows, float* y,
+            std::int64_t stride) {
   constexpr int kRows = 8;
   std::int64_t row = 0;
   for (; row + kRows <= rows; row += kRows) {
-    linear_rows<kRows>(layer, x + row * layer.inputs, relu, y + row * layer.outputs);
+    linear_rows<kRows>(map, x + row * map.inputs, y + row * stride, stride);
   }
-  for (; row < rows; ++row) {
-    linear_rows<1>(layer, x + row * layer.inputs, relu, y + row * layer.outputs);
-  }
-}
-
-float dot(const float* a, const float* b, std::int64_t size) {
-  const Tag d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  auto sums = hn::Zero(d);
-  std::int64_t i = 0;
-  for (; i + lanes <= size; i += lanes) {
-    sums = hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), sums);
-  }
-  float sum = hn::GetLane(hn::SumOfLanes(d, sums));
-  for (; i < size; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-void pairwise_dots(const float* x, std::int64_t rows, std::int64_t vectors, std::int64_t dim,
-                   float* dots, std::int64_t stride) {
-  for (std::int64_t row = 0; row < rows; ++row, x += vectors * dim, dots += stride) {
-    float* out = dots;
-    for (std::int64_t i = 0; i < vectors; ++i) {
-      for (std::int64_t j = 0; j < i; ++j) *out++ = dot(x + i * dim, x + j * dim, dim);
-    }
-  }
+  for (; row < rows; ++row) linear_rows<1>(map, x + row * map.inputs, y + row * stride, stride);
 }
 
 std::int64_t target() {
@@ -90,49 +63,27 @@ HWY_AFTER_NAMESPACE();
 namespace taut::infer {
 
 HWY_EXPORT(linear);
-HWY_EXPORT(pairwise_dots);
 HWY_EXPORT(target);
 
-void linear(const LinearLayer& layer, const float* x, std::int64_t rows, bool relu, float* y) {
-  HWY_DYNAMIC_DISPATCH(linear)(layer, x, rows, relu, y);
-}
-
-void pairwise_dots(const float* x, std::int64_t rows, std::int64_t vectors, std::int64_t dim,
-                   float* dots, std::int64_t stride) {
-  HWY_DYNAMIC_DISPATCH(pairwise_dots)(x, rows, vectors, dim, dots, stride);
+void linear(const LinearMap& map, const float* x, std::int64_t rows, float* y,
+            std::int64_t stride) {
+  HWY_DYNAMIC_DISPATCH(linear)(map, x, rows, y, stride);
 }
 
 std::string kernel_target() {
   return hwy::TargetName(HWY_DYNAMIC_DISPATCH(target)());
 }
 
-void linear_reference(const LinearLayer& layer, const float* x, std::int64_t rows, bool relu,
-                      float* y) {
+void linear_reference(const LinearMap& map, const float* x, std::int64_t rows, float* y,
+                      std::int64_t stride) {
   for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t o = 0; o < layer.outputs; ++o) {
-      double sum = layer.bias[static_cast<std::size_t>(o)];
-      for (std::int64_t i = 0; i < layer.inputs; ++i) {
-        sum += static_cast<double>(x[row * layer.inputs + i]) *
-               static_cast<double>(layer.weight[static_cast<std::size_t>(i * layer.outputs + o)]);
+    for (std::int64_t o = 0; o < map.outputs; ++o) {
+      double sum = map.bias[static_cast<std::size_t>(o)];
+      for (std::int64_t i = 0; i < map.inputs; ++i) {
+        sum += static_cast<double>(x[row * map.inputs + i]) *
+               static_cast<double>(map.weight[static_cast<std::size_t>(i * map.outputs + o)]);
       }
-      y[row * layer.outputs + o] = static_cast<float>(relu ? std::max(sum, 0.0) : sum);
-    }
-  }
-}
-
-void pairwise_dots_reference(const float* x, std::int64_t rows, std::int64_t vectors,
-                             std::int64_t dim, float* dots, std::int64_t stride) {
-  for (std::int64_t row = 0; row < rows; ++row) {
-    std::int64_t out = row * stride;
-    for (std::int64_t i = 0; i < vectors; ++i) {
-      for (std::int64_t j = 0; j < i; ++j) {
-        double sum = 0;
-        for (std::int64_t k = 0; k < dim; ++k) {
-          sum += static_cast<double>(x[(row * vectors + i) * dim + k]) *
-                 static_cast<double>(x[(row * vectors + j) * dim + k]);
-        }
-        dots[out++] = static_cast<float>(sum);
-      }
+      y[row * stride + o] = static_cast<float>(sum);
     }
   }
 }

@@ -2,23 +2,25 @@
 // Dense kernels of the engine, compiled once for each instruction set (Highway).
 
 #include <cstdint>
-
-#include "taut/infer/package.h"
+#include <span>
 
 namespace taut::infer {
 
-/// y [rows, layer.outputs] = x [rows, layer.inputs] * layer + bias, then max(., 0) when relu.
-/// Sums run over inputs in order, so a row's result does not depend on the rows beside it.
-void linear(const LinearLayer& layer, const float* x, std::int64_t rows, bool relu, float* y);
+/// One linear map, weights input-major: weight[i * outputs + o].
+struct LinearMap {
+  std::int64_t inputs = 0;
+  std::int64_t outputs = 0;
+  std::span<const float> weight;  ///< [inputs, outputs]
+  std::span<const float> bias;    ///< [outputs]
+};
 
-/// dots [rows, stride]: for each row of x [rows, vectors, dim] the products i.j, j < i, i rising.
-void pairwise_dots(const float* x, std::int64_t rows, std::int64_t vectors, std::int64_t dim,
-                   float* dots, std::int64_t stride);
+/// For rows of x [rows, map.inputs]: y[row * stride ...] = x * map + bias, map.outputs values; what
+/// lies between them stays. Sums run over inputs in order, so a row's result does not depend on the
+/// rows beside it.
+void linear(const LinearMap& map, const float* x, std::int64_t rows, float* y, std::int64_t stride);
 
-/// Plain C++ forms of the same, what the tests compare with.
-void linear_reference(const LinearLayer& layer, const float* x, std::int64_t rows, bool relu,
-                      float* y);
-void pairwise_dots_reference(const float* x, std::int64_t rows, std::int64_t vectors,
-                             std::int64_t dim, float* dots, std::int64_t stride);
+/// Plain C++ form of the same, what the tests compare with.
+void linear_reference(const LinearMap& map, const float* x, std::int64_t rows, float* y,
+                      std::int64_t stride);
 
 }  // namespace taut::infer

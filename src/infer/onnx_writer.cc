@@ -38,17 +38,17 @@ struct Tensor {
 
 class Writer {
  public:
-  explicit Writer(const ImageModel& model)
+  explicit Writer(const Model& model)
       : model_(model), nodes_(kOperatorSet, TAUT_VERSION, model.network.name) {}
 
-  onnx::ModelProto write(std::string_view facts) {
+  onnx::ModelProto write() {
     const graph::Shape& input = model_.network.input;
     onnx::GraphProto& graph = *nodes_.model().mutable_graph();
     OnnxNodes::describe(*graph.add_input(), kInput, {input.channels, input.height, input.width});
     for (std::size_t i = 0; i < model_.network.layers.size(); ++i) {
       const Layer& layer = model_.network.layers[i];
-      Tensor made = apply(layer, model_.values[i]);
-      if (layer.winner_site >= 0) made = choose(layer, model_.values[i], made);
+      Tensor made = apply(layer, model_.network.values[i]);
+      if (layer.winner_site >= 0) made = choose(layer, model_.network.values[i], made);
       made_.push_back(made);
     }
     nodes_.rename_last(kOutput);
@@ -57,7 +57,7 @@ class Writer {
                         made_.back().planes
                             ? std::vector<std::int64_t>{out.channels, out.height, out.width}
                             : std::vector<std::int64_t>{out.channels});
-    describe(facts);
+    describe();
     return std::move(nodes_.model());
   }
 
@@ -187,7 +187,7 @@ class Writer {
 
   // Winners, then what is pruned for all inputs.
   Tensor choose(const Layer& layer, const LayerValues& values, Tensor x) {
-    if (winners_at(model_, layer).rate < 1) x.name = winners(layer, x);
+    if (graph::winners_at(model_.network, layer).rate < 1) x.name = winners(layer, x);
     if (values.kept_maps.empty()) return x;
     std::vector<std::int64_t> shape = {1, layer.out.channels};
     if (x.planes) shape.insert(shape.end(), {1, 1});
@@ -199,7 +199,7 @@ class Writer {
   // x where a unit is among the winners and its score is above zero, 0 elsewhere. Units lie along
   // axis 1 of the scores, which the mask is spread from.
   std::string winners(const Layer& layer, const Tensor& x) {
-    const sparsity::WinnersOptions options = winners_at(model_, layer);
+    const sparsity::WinnersOptions options = graph::winners_at(model_.network, layer);
     const std::string prefix = layer.name + ".winners";
     const bool whole = options.unit == Unit::kElement;
     const bool blocks = options.unit == Unit::kBlock;
@@ -265,7 +265,7 @@ class Writer {
     return nodes_.add("Where", {mask, x, zero}, {last ? prefix : prefix + ".kept"});
   }
 
-  void describe(std::string_view facts) {
+  void describe() {
     nodes_.model().set_doc_string(
         "Reads \"image\" [N, channels, height, width], normalized as (pixel / 255 - mean) / "
         "deviation for each channel; mean, deviation and class names are metadata.");
@@ -274,27 +274,33 @@ class Writer {
       entry.set_key(key);
       entry.set_value(value);
     };
-    keep("taut.mean", Json(model_.mean).dump());
-    keep("taut.deviation", Json(model_.deviation).dump());
-    keep("taut.class_names", Json(model_.class_names).dump());
-    keep("taut.winners", Json{{"unit", to_string(model_.unit)},
-                              {"score", to_string(model_.score)},
-                              {"block", model_.block},
-                              {"rates", model_.rates}}
+    const ImageInput input = parse_image_input(model_.input);
+    keep("taut.mean", Json(input.mean).dump());
+    keep("taut.deviation", Json(input.deviation).dump());
+    keep("taut.class_names", Json(input.class_names).dump());
+    const graph::Winners& winners = model_.network.winners;
+    keep("taut.winners", Json{{"unit", to_string(winners.unit)},
+                              {"score", to_string(winners.score)},
+                              {"block", winners.block},
+                              {"rates", winners.rates}}
                              .dump());
-    keep("taut.facts", std::string(facts));
+    keep("taut.facts", model_.facts);
   }
 
-  const ImageModel& model_;
+  const Model& model_;
   OnnxNodes nodes_;
   std::vector<Tensor> made_;
 };
 
 }  // namespace
 
-OnnxContents write_onnx(const std::string& path, const ImageModel& model, std::string_view facts) {
-  check_image_model(model, ErrorKind::kInvalidArgument, path);
-  const onnx::ModelProto proto = Writer(model).write(facts);
+OnnxContents write_onnx(const std::string& path, const Model& model) {
+  check_model(model, ErrorKind::kInvalidArgument, path);
+  if (model.task != kImageTask) {
+    throw Error(ErrorKind::kUnsupported, "recommenders are exported as packages, not as ONNX", path,
+                "name a file that does not end in .onnx");
+  }
+  const onnx::ModelProto proto = Writer(model).write();
   const std::size_t size = proto.ByteSizeLong();
   if (size > kLargestFile) {
     throw Error(ErrorKind::kUnsupported, concat("the model is ", size, " bytes, above 2 GiB"), path,

@@ -7,10 +7,10 @@
 #include <cstring>
 #include <sstream>
 
-#include "nn/interaction.h"
 #include "nn/one_thread.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
+#include "taut/embedding/interaction.h"
 #include "taut/nn/winners.h"
 
 namespace taut::nn {
@@ -49,7 +49,7 @@ Mlp make_mlp(std::int64_t inputs, const std::vector<std::int64_t>& widths, doubl
   return mlp;
 }
 
-InteractionShape shape_of(const Tensor& x, std::int64_t copied) {
+embedding::InteractionShape shape_of(const Tensor& x, std::int64_t copied) {
   return {.vectors = x.size(1), .dim = x.size(2), .copied = copied};
 }
 
@@ -58,10 +58,11 @@ class Interaction : public torch::autograd::Function<Interaction> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x,
                         std::int64_t copied) {
-    const InteractionShape shape = shape_of(x, copied);
+    const embedding::InteractionShape shape = shape_of(x, copied);
     const Tensor values = x.contiguous();
     Tensor out = torch::empty({x.size(0), shape.outputs()});
-    interact(shape, x.size(0), values.const_data_ptr<float>(), out.mutable_data_ptr<float>());
+    embedding::interact(shape, x.size(0), values.const_data_ptr<float>(),
+                        out.mutable_data_ptr<float>());
     context->save_for_backward({values});
     context->saved_data["copied"] = copied;
     return out;
@@ -70,11 +71,12 @@ class Interaction : public torch::autograd::Function<Interaction> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& gradients) {
     const Tensor x = context->get_saved_variables()[0];
-    const InteractionShape shape = shape_of(x, context->saved_data["copied"].toInt());
+    const embedding::InteractionShape shape = shape_of(x, context->saved_data["copied"].toInt());
     const Tensor gradient = gradients[0].contiguous();
     Tensor result = torch::empty_like(x);
-    interact_backward(shape, x.size(0), x.const_data_ptr<float>(), gradient.const_data_ptr<float>(),
-                      result.mutable_data_ptr<float>());
+    embedding::interact_backward(shape, x.size(0), x.const_data_ptr<float>(),
+                                 gradient.const_data_ptr<float>(),
+                                 result.mutable_data_ptr<float>());
     return {result, Tensor()};
   }
 };
@@ -256,7 +258,7 @@ struct Recommender::Impl {
   Mlp bottom;
   Mlp top;
   Tensor wide;
-  InteractionShape shape;
+  embedding::InteractionShape shape;
   std::vector<std::string> names;
   std::vector<Tensor> parameters;
   std::unique_ptr<torch::optim::Optimizer> optimizer;

@@ -1,12 +1,11 @@
 #include "train/classifier_data.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 
 #include "taut/core/error.h"
 #include "taut/core/log.h"
 #include "taut/core/text.h"
+#include "taut/infer/quality.h"
 
 namespace taut::train {
 namespace {
@@ -65,34 +64,18 @@ data::ImageBatch first_images(const data::ImageSet& images, const data::Normaliz
 ImageQuality evaluate(const nn::ImageNetwork& network, const data::ImageSet& images,
                       const data::Normalization& normalization,
                       const std::shared_ptr<ThreadPool>& pool) {
-  const auto classes = static_cast<std::size_t>(network.options().classes);
+  const std::int64_t classes = network.options().classes;
   data::ImageBatches batches(images, {.batch_size = kEvaluated, .normalization = normalization},
                              pool);
-  ImageQuality quality;
+  infer::ClassQuality quality;
   data::ImageBatch batch;
   std::vector<float> logits;
-  double loss = 0;
-  std::int64_t correct = 0;
   while (batches.next(batch)) {
-    logits.resize(static_cast<std::size_t>(batch.size) * classes);
+    logits.resize(static_cast<std::size_t>(batch.size * classes));
     network.predict({.size = batch.size, .pixels = batch.pixels, .labels = {}}, logits);
-    for (std::size_t i = 0; i < static_cast<std::size_t>(batch.size); ++i) {
-      const std::span<const float> row =
-          std::span<const float>(logits).subspan(i * classes, classes);
-      const auto label = static_cast<std::size_t>(batch.labels[i]);
-      const auto best = std::max_element(row.begin(), row.end());
-      correct += static_cast<std::size_t>(best - row.begin()) == label ? 1 : 0;
-      const double sum = std::accumulate(row.begin(), row.end(), 0.0, [&](double s, float x) {
-        return s + std::exp(static_cast<double>(x) - *best);
-      });
-      loss += std::log(sum) + *best - row[label];
-    }
-    quality.examples += batch.size;
+    quality.add(classes, logits, batch.labels);
   }
-  const auto count = static_cast<double>(quality.examples);
-  quality.top1 = static_cast<double>(correct) / count;
-  quality.log_loss = loss / count;
-  return quality;
+  return {.examples = quality.examples(), .top1 = quality.top1(), .log_loss = quality.log_loss()};
 }
 
 data::ImageSet read_run_images(const ImageRun& run, const std::vector<std::string>& files,

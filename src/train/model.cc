@@ -1,12 +1,10 @@
 #include "taut/train/model.h"
 
-#include <map>
-
 #include "taut/core/error.h"
 #include "taut/core/log.h"
 #include "taut/core/progress.h"
 #include "taut/core/text.h"
-#include "taut/infer/package.h"
+#include "taut/infer/engine.h"
 #include "train/rows.h"
 
 namespace taut::train {
@@ -33,53 +31,6 @@ nn::RecommenderOptions dense_options(const RecommenderConfig& config) {
   options.seed = config.train.seed;
   return options;
 }
-
-// Parameters by name, weights turned to input-major; keeps the values that a spec looks at.
-class LayerStore {
- public:
-  explicit LayerStore(const std::vector<nn::NamedTensor>& parameters) {
-    for (const nn::NamedTensor& parameter : parameters) {
-      values_[parameter.name] =
-          parameter.shape.size() == 2
-              ? transposed(parameter.values, parameter.shape[0], parameter.shape[1])
-              : parameter.values;
-    }
-  }
-
-  [[nodiscard]] std::vector<infer::LinearLayer> layers(const std::string& name) const {
-    std::vector<infer::LinearLayer> layers;
-    while (values_.contains(concat(name, ".", layers.size(), ".weight"))) {
-      const std::vector<float>& weight = values_.at(concat(name, ".", layers.size(), ".weight"));
-      const std::vector<float>& bias = values_.at(concat(name, ".", layers.size(), ".bias"));
-      const auto outputs = static_cast<std::int64_t>(bias.size());
-      layers.push_back({.inputs = static_cast<std::int64_t>(weight.size()) / outputs,
-                        .outputs = outputs,
-                        .weight = weight,
-                        .bias = bias});
-    }
-    return layers;
-  }
-
-  [[nodiscard]] std::span<const float> vector(const std::string& name) const {
-    const auto found = values_.find(name);
-    return found == values_.end() ? std::span<const float>() : found->second;
-  }
-
- private:
-  static std::vector<float> transposed(const std::vector<float>& values, std::int64_t rows,
-                                       std::int64_t columns) {
-    std::vector<float> turned(values.size());
-    for (std::int64_t r = 0; r < rows; ++r) {
-      for (std::int64_t c = 0; c < columns; ++c) {
-        turned[static_cast<std::size_t>(c * rows + r)] =
-            values[static_cast<std::size_t>(r * columns + c)];
-      }
-    }
-    return turned;
-  }
-
-  std::map<std::string, std::vector<float>> values_;
-};
 
 }  // namespace
 
@@ -193,25 +144,6 @@ void Model::save(SectionSink& file) const {
 void Model::load(const SectionSource& file) {
   dense_->load(file, "model/");
   if (tables_ != nullptr) tables_->load(file, "embedding/");
-}
-
-Bytes Model::export_package(const std::string& path, std::string_view metadata) const {
-  const LayerStore store(dense_->parameters());
-  const nn::RecommenderOptions& options = dense_->options();
-  const infer::RecommenderSpec spec{.kind = options.kind,
-                                    .interaction = options.interaction,
-                                    .dense = options.dense,
-                                    .tables = options.tables,
-                                    .dim = options.dim,
-                                    .bottom = store.layers("bottom"),
-                                    .top = store.layers("top"),
-                                    .winner_rate = options.winner_rate,
-                                    .wide = store.vector("wide.weight")};
-  SectionWriter file(path, infer::kPackageKind, infer::kPackageVersion);
-  file.add("metadata", metadata);
-  infer::write_recommender(file, spec);
-  if (tables_ != nullptr) tables_->export_frozen(file, "embedding/");
-  return file.commit();
 }
 
 }  // namespace taut::train

@@ -7,7 +7,6 @@
 #include "taut/core/text.h"
 #include "taut/data/input_spec.h"
 #include "taut/train/model.h"
-#include "taut/train/run.h"
 
 namespace taut::train {
 namespace {
@@ -66,15 +65,6 @@ data::DataProfile load_profile(const RecommenderConfig& config, const std::strin
   }
   if (!path.empty()) write_file(path, profile_json(profile, key).dump(2) + "\n");
   return profile;
-}
-
-std::string package_metadata(const RecommenderRun& run) {
-  const Json metadata = {{"input", data::input_spec(reader_options(run.config, {}, run.profile))},
-                         {"test", run.config.data.test},
-                         {"method", run.config.embedding.method},
-                         {"seed", run.config.train.seed},
-                         {"full_bytes", run.model->full_bytes()}};
-  return metadata.dump();
 }
 
 }  // namespace taut::train

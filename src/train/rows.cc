@@ -127,9 +127,9 @@ DumpedRows dump_package(const std::string& source, const std::string& path,
                         const std::vector<std::string>& files) {
   const infer::Package package(source);
   if (package.tables() == nullptr) throw_no_tables(source);
-  const nlohmann::json metadata = nlohmann::json::parse(package.metadata());
-  data::ReaderOptions options = data::parse_input_spec(metadata.at("input"), source);
-  options.files = files.empty() ? metadata.at("test").get<std::vector<std::string>>() : files;
+  data::ReaderOptions options =
+      data::parse_input_spec(nlohmann::json::parse(package.model().input), source);
+  options.files = files.empty() ? infer::test_files(package.model()) : files;
   if (options.files.empty()) {
     throw Error(ErrorKind::kConfig, "the package names no files to take ids from", source,
                 "name one with --data");

@@ -62,6 +62,21 @@ def test_trained_networks_give_the_same_logits(cases):
         assert np.mean(apart < 1e-4) >= (0.7 if "int8" in case["name"] else 0.9), case["name"]
 
 
+def test_our_own_engine_gives_what_the_networks_and_onnx_runtime_give(cases):
+    folder, every = cases
+    for case in every:
+        got, wanted, _ = compare(folder, case)
+        engine = np.fromfile(folder / f"{case['name']}.engine", np.float32).reshape(got.shape)
+        if case["exact"]:
+            assert np.array_equal(engine, wanted), case["name"]
+            continue
+        for other in wanted, got:
+            apart = np.abs(engine - other).reshape(len(engine), -1).max(1) / np.abs(wanted).max()
+            assert np.median(apart) < 1e-5, case["name"]
+            # As above: a last bit may decide between two winners or two codes.
+            assert np.mean(apart < 1e-4) >= (0.7 if "int8" in case["name"] else 0.9), case["name"]
+
+
 def test_the_files_use_standard_operators_alone(cases):
     _, every = cases
     used = set().union(*(case["operators"] for case in every))

@@ -12,8 +12,9 @@
 #include "taut/core/file.h"
 #include "taut/core/random.h"
 #include "taut/core/text.h"
+#include "taut/infer/engine.h"
 #include "taut/infer/onnx_writer.h"
-#include "taut/train/image_export.h"
+#include "taut/train/export.h"
 
 namespace taut::train {
 namespace {
@@ -57,17 +58,28 @@ std::vector<float> channels_first(const std::vector<float>& pixels, const nn::Sh
   return planes;
 }
 
+// What the engine gives, channels first.
+std::vector<float> engine_outputs(const graph::Network& network, const std::vector<float>& images) {
+  const infer::Engine engine(network);
+  std::vector<float> outputs(static_cast<std::size_t>(kImages * engine.outputs()));
+  ThreadPool pool(2);
+  engine.predict({.batch = kImages, .values = images}, outputs, pool);
+  return channels_first(outputs, network.layers.back().out);
+}
+
 class Folder {
  public:
   explicit Folder(std::string path) : path_(std::move(path)) { make_directories(path_); }
 
-  void add(const std::string& name, const infer::ImageModel& model,
-           const std::vector<float>& images, const std::vector<float>& outputs, bool exact) {
+  /// images: [size, height, width, channels], what the engine reads.
+  void add(const std::string& name, const infer::Model& model, const std::vector<float>& images,
+           const std::vector<float>& outputs, bool exact) {
     const std::string file = path_ + "/" + name;
-    const infer::OnnxContents onnx = infer::write_onnx(file + ".onnx", model, "{}");
+    const infer::OnnxContents onnx = infer::write_onnx(file + ".onnx", model);
     const graph::Shape& in = model.network.input;
-    write_values<float>(file + ".images", images);
+    write_values<float>(file + ".images", channels_first(images, in));
     write_values<float>(file + ".outputs", outputs);
+    write_values<float>(file + ".engine", engine_outputs(model.network, images));
     cases_.push_back({{"name", name},
                       {"input", {in.channels, in.height, in.width}},
                       {"operators", onnx.operators},
@@ -105,8 +117,8 @@ void add_trained(Folder& folder, const Case& one) {
   }
   std::vector<float> logits(static_cast<std::size_t>(kImages * options.classes));
   network.predict(input, logits);
-  const FrozenImageModel frozen(network, {}, {});
-  folder.add(one.name, frozen.model(), channels_first(pixels, one.input), logits, false);
+  const FrozenModel frozen(network, {}, "{}");
+  folder.add(one.name, frozen.model(), pixels, logits, false);
 }
 
 // Winners alone, on small whole numbers of either sign with many equals and zeros: the very same
@@ -120,27 +132,30 @@ void add_ties(Folder& folder, Unit unit, Score score, double rate, const graph::
   layer.in = layer.out = shape;
   layer.winner_site = 0;
   const std::vector<float> ones(static_cast<std::size_t>(shape.channels), 1.0f);
-  infer::ImageModel model;
+  infer::Model model;
+  model.task = infer::kImageTask;
   model.network = {.name = "ties", .input = shape, .layers = {layer}};
-  model.values.resize(1);
-  model.values[0].weight = ones;
-  model.unit = unit;
-  model.score = score;
-  model.block = 4;
-  model.rates = {rate};
-  model.mean.assign(ones.size(), 0.0f);
-  model.deviation.assign(ones.size(), 1.0f);
+  model.network.winners = {.unit = unit, .score = score, .block = 4, .rates = {rate}};
+  model.network.values.resize(1);
+  model.network.values[0].weight = ones;
+  model.input = infer::image_input_json({.mean = std::vector<float>(ones.size(), 0.0f),
+                                         .deviation = std::vector<float>(ones.size(), 1.0f),
+                                         .class_names = {}});
 
   const CounterRandom random(11);
-  std::vector<float> x(static_cast<std::size_t>(kImages * shape.size()));
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(random.below(i, 7)) - 3;
+  std::vector<float> images(static_cast<std::size_t>(kImages * shape.size()));
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    images[i] = static_cast<float>(random.below(i, 7)) - 3;
+  }
+  const std::vector<float> x = channels_first(images, shape);
   std::vector<float> y(x.size());
   const sparsity::WinnerSelector selector(
       {.batch = kImages, .channels = shape.channels, .height = shape.height, .width = shape.width},
-      sparsity::Layout::kChannelsFirst, infer::winners_at(model, layer));
+      sparsity::Layout::kChannelsFirst, graph::winners_at(model.network, layer));
   ThreadPool pool(1);
   sparsity::winners(selector, x.data(), y.data(), pool);
-  folder.add(concat("ties-", to_string(unit), "-", to_string(score), "-", rate), model, x, y, true);
+  folder.add(concat("ties-", to_string(unit), "-", to_string(score), "-", rate), model, images, y,
+             true);
 }
 
 std::vector<Case> trained_cases() {

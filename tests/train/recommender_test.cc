@@ -9,7 +9,9 @@
 #include "taut/core/file.h"
 #include "taut/data/reader.h"
 #include "taut/graph/network_json.h"
+#include "taut/infer/engine.h"
 #include "taut/infer/package.h"
+#include "taut/train/export.h"
 #include "taut/train/model.h"
 #include "taut/train/run.h"
 #include "train/run_cases.h"
@@ -123,9 +125,13 @@ TEST_F(ClickRuns, ExportedPackagesScoreLikeTheRun) {
     const OpenedRun whole = open_run(run.run, 2);
     const RecommenderRun opened = recommender_of(whole, "export");
     const std::string path = run.run + "/model.taut";
-    opened.model->export_package(path, package_metadata(opened));
+    export_run(run.run, path, 2);
     const infer::Package package(path);
-    EXPECT_EQ(package.spec().winner_rate, std::stod(rate));
+    const infer::Engine engine(package.model().network, package.tables());
+    EXPECT_EQ(package.model().network.winners.rates.empty(), rate == "1");
+    for (const double written : package.model().network.winners.rates) {
+      EXPECT_EQ(written, std::stod(rate));
+    }
     data::BatchReader reader(reader_options(opened.config, run.config->data.test, opened.profile));
     data::Batch batch;
     std::vector<float> logits;
@@ -137,7 +143,8 @@ TEST_F(ClickRuns, ExportedPackagesScoreLikeTheRun) {
         ids.push_back({.ids = column.ids, .offsets = column.offsets, .weights = {}});
       }
       std::vector<float> scores(logits.size());
-      package.predict(batch.size, batch.dense, ids, scores, pool);
+      engine.predict({.batch = batch.size, .values = batch.dense, .ids = ids}, scores, pool);
+      infer::to_probabilities(1, scores);
       for (std::size_t i = 0; i < scores.size(); ++i) {
         ASSERT_NEAR(scores[i], 1 / (1 + std::exp(-logits[i])), 1e-5);
       }

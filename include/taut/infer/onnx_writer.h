@@ -3,10 +3,9 @@
 
 #include <map>
 #include <string>
-#include <string_view>
 
 #include "taut/core/units.h"
-#include "taut/infer/image_model.h"
+#include "taut/infer/model.h"
 
 namespace taut::infer {
 
@@ -22,9 +21,9 @@ struct OnnxContents {
 /// of their own. Winners: Abs (and the score's reduction), TopK of winner_count units, a mask of
 /// those above zero, Where. TopK of ONNX lets the lower index win among equals, as ours does. What
 /// passes through 8 bits goes through QuantizeLinear and DequantizeLinear; weights are kept as
-/// codes with a scale for each output. The normalization, class names, winner policy and facts
-/// (JSON text) are metadata of the model.
-/// Errors: kInvalidArgument (check_image_model), kUnsupported above 2 GiB, kIo.
-OnnxContents write_onnx(const std::string& path, const ImageModel& model, std::string_view facts);
+/// codes with a scale for each output. The normalization, class names, winner policy and facts are
+/// metadata of the model.
+/// Errors: kInvalidArgument (check_model), kUnsupported for recommenders and above 2 GiB, kIo.
+OnnxContents write_onnx(const std::string& path, const Model& model);
 
 }  // namespace taut::infer

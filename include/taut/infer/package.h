@@ -1,85 +1,48 @@
 #pragma once
-// A frozen recommender in one memory-mapped file, and scoring with it: no LibTorch.
+// A frozen model in one memory-mapped file: whatever was trained, its network is kept as layers and
+// arrays. Layout: docs/architecture.md, "Packages".
 
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "taut/core/file.h"
-#include "taut/core/thread_pool.h"
+#include "taut/core/units.h"
 #include "taut/embedding/embedding.h"
+#include "taut/infer/model.h"
 
 namespace taut::infer {
 
-/// One linear layer, weights input-major: weight[i * outputs + o].
-struct LinearLayer {
-  std::int64_t inputs = 0;
-  std::int64_t outputs = 0;
-  std::span<const float> weight;  ///< [inputs, outputs]
-  std::span<const float> bias;    ///< [outputs]
-};
-
-/// What the dense half of a recommender computes; see nn::RecommenderOptions for kind, interaction
-/// and winner_rate.
-struct RecommenderSpec {
-  std::string kind;
-  std::string interaction;
-  std::int64_t dense = 0;
-  std::int64_t tables = 0;
-  std::int64_t dim = 0;
-  std::vector<LinearLayer> bottom;
-  std::vector<LinearLayer> top;
-  double winner_rate = 1.0;
-  std::span<const float> wide;  ///< [dense] or empty
-};
-
-/// Writes the dense half as sections "model" (JSON) and "dense/...". Spans must fit the sizes.
-void write_recommender(SectionWriter& file, const RecommenderSpec& spec);
-
-/// Views of id columns with ids and offsets (data::IdColumn), one for each table.
-template <typename Columns>
-void view_ids(const Columns& columns, std::vector<embedding::JaggedIds>& views) {
-  views.clear();
-  for (const auto& column : columns) {
-    views.push_back({.ids = column.ids, .offsets = column.offsets, .weights = {}});
-  }
-}
-
 /// Kind and version of package files.
 inline constexpr std::string_view kPackageKind = "package";
-inline constexpr std::uint32_t kPackageVersion = 2;
+inline constexpr std::uint32_t kPackageVersion = 3;
 
-/// An opened package. Memory is planned at the start of a call; weights and tables are read from
-/// the mapping, so that several processes share them. Threads: predict() may be called at once from
-/// several threads with different pools. Errors: kNotFound, kFormat naming file and section.
+/// Writes the model and the frozen form of its tables, null where the network has none. Returns the
+/// size of the file. Errors: kInvalidArgument (check_model, tables that do not fit), kIo; then
+/// path is as it was.
+Bytes write_package(const std::string& path, const Model& model,
+                    const embedding::Embedding* tables = nullptr);
+
+/// An opened package, wholly verified but for the rows of its tables. Not to be moved: the arrays
+/// of its network lie in the mapping. Threads: reading is free. Errors: kNotFound; kIo; kFormat
+/// naming file and section or layer, and for packages of earlier versions naming kind and version.
 class Package {
  public:
   explicit Package(const std::string& path);
+  Package(const Package&) = delete;
+  Package& operator=(const Package&) = delete;
 
-  /// What the writer kept beside the model: schema, scaling, origin (JSON text).
-  [[nodiscard]] std::string_view metadata() const;
-  [[nodiscard]] const RecommenderSpec& spec() const noexcept { return spec_; }
+  /// Valid while the package lives.
+  [[nodiscard]] const Model& model() const noexcept { return model_; }
   /// The tables, or null when there are none. Valid while the package lives.
-  [[nodiscard]] const embedding::FrozenEmbedding* tables() const noexcept {
-    return embedding_.get();
-  }
+  [[nodiscard]] const embedding::FrozenEmbedding* tables() const noexcept { return tables_.get(); }
   [[nodiscard]] const SectionReader& file() const noexcept { return file_; }
-
-  /// dense [batch, spec().dense], ids one per table; writes probabilities [batch]. The same bits
-  /// for any number of threads. Throws kInvalidArgument for sizes that differ.
-  void predict(std::int64_t batch, std::span<const float> dense,
-               std::span<const embedding::JaggedIds> ids, std::span<float> probabilities,
-               ThreadPool& pool) const;
 
  private:
   SectionReader file_;
-  RecommenderSpec spec_;
-  std::unique_ptr<embedding::FrozenEmbedding> embedding_;
+  Model model_;
+  std::unique_ptr<embedding::FrozenEmbedding> tables_;
 };
-
-/// The instruction set whose kernels run here ("AVX3", "AVX2", "SSE4", "NEON", ...).
-[[nodiscard]] std::string kernel_target();
 
 }  // namespace taut::infer

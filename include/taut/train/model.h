@@ -56,9 +56,6 @@ class Model {
   void save(SectionSink& file) const;
   void load(const SectionSource& file);
 
-  /// Writes a package that infer::Package opens. metadata: JSON text. Returns its size.
-  Bytes export_package(const std::string& path, std::string_view metadata) const;
-
   /// nullptr when there are no categorical columns.
   [[nodiscard]] const embedding::Embedding* tables() const noexcept { return tables_.get(); }
   [[nodiscard]] const nn::Recommender& dense() const noexcept { return *dense_; }

@@ -55,8 +55,4 @@ struct RecommenderRun {
 /// The parts of a run. Errors: kConfig, saying that `what` is for recommenders, for another task's.
 [[nodiscard]] RecommenderRun recommender_of(const OpenedRun& run, std::string_view what);
 
-/// Metadata of a package as JSON text: "input" (see data::input_spec), "test" (files), method,
-/// seed, full_bytes.
-[[nodiscard]] std::string package_metadata(const RecommenderRun& run);
-
 }  // namespace taut::train

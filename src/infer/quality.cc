@@ -1,14 +1,15 @@
-#include "taut/train/metrics.h"
+#include "taut/infer/quality.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "taut/core/error.h"
 
-namespace taut::train {
+namespace taut::infer {
 
 double area_under_curve(std::span<const float> scores, std::span<const float> labels) {
   TAUT_ASSERT(scores.size() == labels.size());
@@ -59,4 +60,29 @@ Quality measure_quality(std::span<const float> logits, std::span<const float> la
   return quality;
 }
 
-}  // namespace taut::train
+void ClassQuality::add(std::int64_t classes, std::span<const float> logits,
+                       std::span<const std::int64_t> labels) {
+  const auto width = static_cast<std::size_t>(classes);
+  TAUT_ASSERT(logits.size() == labels.size() * width);
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const std::span<const float> row = logits.subspan(i * width, width);
+    const auto label = static_cast<std::size_t>(labels[i]);
+    const auto best = std::max_element(row.begin(), row.end());
+    correct_ += static_cast<std::size_t>(best - row.begin()) == label ? 1 : 0;
+    const double sum = std::accumulate(row.begin(), row.end(), 0.0, [&](double s, float x) {
+      return s + std::exp(static_cast<double>(x) - *best);
+    });
+    loss_ += std::log(sum) + *best - row[label];
+  }
+  examples_ += static_cast<std::int64_t>(labels.size());
+}
+
+double ClassQuality::top1() const noexcept {
+  return static_cast<double>(correct_) / static_cast<double>(examples_);
+}
+
+double ClassQuality::log_loss() const noexcept {
+  return loss_ / static_cast<double>(examples_);
+}
+
+}  // namespace taut::infer

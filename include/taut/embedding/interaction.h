@@ -1,11 +1,11 @@
 #pragma once
 // What the top MLP of a DLRM reads: all pairwise dots of an example's vectors, then vectors
-// themselves (Naumov et al., arXiv 1906.00091, section 2.1). Fused, forward and backward, by
-// Highway.
+// themselves (Naumov et al., arXiv 1906.00091, section 2.1). One fused kernel, compiled once for
+// each instruction set, that training and serving share.
 
 #include <cstdint>
 
-namespace taut::nn {
+namespace taut::embedding {
 
 /// Shape of an interaction.
 struct InteractionShape {
@@ -17,10 +17,12 @@ struct InteractionShape {
 };
 
 /// out [rows, outputs]: for each row of x [rows, vectors, dim] the dots i.j, j < i, i rising, then
-/// the copied vectors. Each row by itself: results do not depend on how rows are grouped.
+/// the copied vectors. Each row by itself: results do not depend on how rows are grouped. x and out
+/// do not overlap. Threads: any number of calls at once. Errors: kInvalidArgument for a shape of no
+/// vectors, no dim, or more copied than there are.
 void interact(const InteractionShape& shape, std::int64_t rows, const float* x, float* out);
 
-/// x_gradient [rows, vectors, dim] from out_gradient [rows, outputs].
+/// x_gradient [rows, vectors, dim] from out_gradient [rows, outputs]; threads and errors as above.
 void interact_backward(const InteractionShape& shape, std::int64_t rows, const float* x,
                        const float* out_gradient, float* x_gradient);
 
@@ -30,4 +32,4 @@ void interact_reference(const InteractionShape& shape, std::int64_t rows, const 
 void interact_backward_reference(const InteractionShape& shape, std::int64_t rows, const float* x,
                                  const float* out_gradient, float* x_gradient);
 
-}  // namespace taut::nn
+}  // namespace taut::embedding

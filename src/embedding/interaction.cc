@@ -1,17 +1,21 @@
-#include "nn/interaction.h"
+#include "taut/embedding/interaction.h"
 
 #include <algorithm>
 #include <cstring>
+#include <string>
 #include <vector>
 
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "nn/interaction.cc"
+#define HWY_TARGET_INCLUDE "embedding/interaction.cc"
 #include <hwy/foreach_target.h>
 // Must come after foreach_target.h.
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace taut::nn::HWY_NAMESPACE {
+namespace taut::embedding::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Tag = hn::ScalableTag<float>;
@@ -87,21 +91,36 @@ void interact_backward(const InteractionShape& s, std::int64_t rows, const float
   }
 }
 
-}  // namespace taut::nn::HWY_NAMESPACE
+}  // namespace taut::embedding::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace taut::nn {
+namespace taut::embedding {
+namespace {
+
+void check(const InteractionShape& shape) {
+  if (shape.vectors < 1) {
+    throw_invalid_argument("vectors", "at least 1", std::to_string(shape.vectors));
+  }
+  if (shape.dim < 1) throw_invalid_argument("dim", "at least 1", std::to_string(shape.dim));
+  if (shape.copied < 0 || shape.copied > shape.vectors) {
+    throw_invalid_argument("copied", concat("0 to ", shape.vectors), std::to_string(shape.copied));
+  }
+}
+
+}  // namespace
 
 HWY_EXPORT(interact);
 HWY_EXPORT(interact_backward);
 
 void interact(const InteractionShape& shape, std::int64_t rows, const float* x, float* out) {
+  check(shape);
   HWY_DYNAMIC_DISPATCH(interact)(shape, rows, x, out);
 }
 
 void interact_backward(const InteractionShape& shape, std::int64_t rows, const float* x,
                        const float* out_gradient, float* x_gradient) {
+  check(shape);
   HWY_DYNAMIC_DISPATCH(interact_backward)(shape, rows, x, out_gradient, x_gradient);
 }
 
@@ -138,5 +157,5 @@ void interact_backward_reference(const InteractionShape& s, std::int64_t rows, c
   }
 }
 
-}  // namespace taut::nn
+}  // namespace taut::embedding
 #endif  // HWY_ONCE

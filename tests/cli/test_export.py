@@ -1,5 +1,6 @@
-"""Image runs from the shell: export as ONNX and as a package, tuning of rates."""
+"""Runs from the shell: export as ONNX and as packages, which answer as their runs do; tuning of rates."""
 
+import csv
 import random
 import struct
 
@@ -75,18 +76,94 @@ def test_a_package_is_verified_and_listed(taut, trained):
     exported = taut("export", trained / "run", package, "--json").json
     assert exported["bytes"] == package.stat().st_size
     info = taut("info", package, "--json").json
-    assert info["kind"] == "imgpkg"
-    metadata = info["metadata"]
-    assert metadata["winners"]["rates"] == [0.4] * 4
+    assert info["kind"] == "package"
+    metadata, network = info["metadata"], info["network"]
+    assert metadata["task"] == "image"
+    assert network["winners"]["rates"] == [0.4] * 4
     assert metadata["facts"]["quality"]["top1"] == taut("eval", trained / "run", "--json").json["top1"]
     assert len(metadata["input"]["mean"]) == 1
     assert info["sections"]["weights/conv1.weight"] == 4 * 25 * 4  # 0.7 of 6 channels is 4
     broken = bytearray(package.read_bytes())
     broken[len(broken) // 2] ^= 1
     package.write_bytes(broken)
-    refused = taut("info", package, check=False)
+    for command in ("info", "predict", "eval"):
+        data = (trained / "test-images-idx3",) if command == "predict" else ()
+        refused = taut(command, package, *data, check=False)
+        assert refused.code == 2
+        assert "checksum" in refused.err
+
+
+def class_of(row):
+    return max((float(value), -index) for index, value in enumerate(row))[1] * -1
+
+
+@pytest.mark.parametrize("settings", [(), ("quantize.mode=calibrate",), ("model.winner_rate=1",)])
+def test_a_package_of_images_answers_as_its_run_does(taut, trained, settings):
+    run, package = trained / ("run-" + "-".join(settings)), trained / "answers.taut"
+    sets = [part for setting in settings for part in ("--set", setting)]
+    taut("train", trained / "corners.toml", "--out", run, *sets)
+    taut("export", run, package)
+    of_run, of_package = taut("eval", run, "--json").json, taut("eval", package, "--json").json
+    assert of_package["top1"] == of_run["top1"]
+    assert of_package["log_loss"] == pytest.approx(of_run["log_loss"], abs=1e-5)
+    assert of_package["examples"] == of_run["examples"] == 100
+
+    test = trained / "test-images-idx3"
+    plain = list(csv.reader(taut("predict", package, test).out.splitlines()))
+    assert plain[0] == ["row", "class", "probability"]
+    assert [row[0] for row in plain[1:]] == [str(i) for i in range(100)]
+    _, labels = write_corners(trained, "test", 100, 3)
+    right = sum(int(row[1]) == label for row, label in zip(plain[1:], labels, strict=True))
+    assert right / 100 == of_run["top1"]
+
+    out = trained / "all.csv"
+    result = taut("predict", package, test, "--all", "--out", out, "--batch", 7, "--json").json
+    assert result["rows"] == 100
+    every = list(csv.reader(out.open()))
+    assert every[0] == ["row", "class", "probability", *(f"probability_{c}" for c in range(4))]
+    for row, short in zip(every[1:], plain[1:], strict=True):
+        assert row[:3] == short  # the same bits for another batch
+        assert sum(map(float, row[3:])) == pytest.approx(1, abs=1e-6)
+        assert class_of(row[3:]) == int(row[1])
+    log_loss = -np.mean([np.log(float(row[3 + label])) for row, label in zip(every[1:], labels, strict=True)])
+    assert log_loss == pytest.approx(of_run["log_loss"], abs=1e-5)
+
+
+def test_images_of_another_size_are_named(taut, trained, tmp_path):
+    package = trained / "sized.taut"
+    taut("export", trained / "run", package)
+    (tmp_path / "small-images-idx3").write_bytes(struct.pack(">HBBIII", 0, 8, 3, 1, 4, 4) + bytes(16))
+    (tmp_path / "small-labels-idx1").write_bytes(struct.pack(">HBBI", 0, 8, 1, 1) + bytes(1))
+    refused = taut("predict", package, tmp_path / "small-images-idx3", check=False)
     assert refused.code == 2
-    assert "checksum" in refused.err
+    assert "images are 1x4x4, the network reads 1x12x12" in refused.err
+
+
+def test_a_package_of_clicks_answers_as_its_run_does(taut, workspace):
+    for kind in ("dlrm", "wide_deep"):
+        run, package = workspace / kind, workspace / f"{kind}.taut"
+        taut("train", workspace / "ctr.toml", "--out", run, "--set", f"model.kind={kind}")
+        taut("export", run, package)
+        of_run, of_package = taut("eval", run, "--json").json, taut("eval", package, "--json").json
+        for measure in ("auc", "log_loss", "normalized_entropy"):
+            assert of_package[measure] == pytest.approx(of_run[measure], abs=1e-6)
+        info = taut("info", package, "--json").json
+        assert info["metadata"]["task"] == "ctr"
+        assert [table["name"] for table in info["network"]["tables"]] == ["c_user", "c_item"]
+
+
+def test_log_loss_of_a_package_is_a_number_for_logits_without_bound(taut, workspace):
+    """Scores that are 0 or 1 in float have a finite log loss all the same, that of the run."""
+    run, package = workspace / "run", workspace / "model.taut"
+    taut("train", workspace / "ctr.toml", "--out", run)
+    taut("export", run, package)
+    lines = (workspace / "test.csv").read_text().splitlines()
+    far = [lines[0]] + [",".join([row.split(",")[0], "1e6", *row.split(",")[2:]]) for row in lines[1:]]
+    (workspace / "far.csv").write_text("\n".join(far) + "\n")
+    of_run = taut("eval", run, "--data", workspace / "far.csv", "--json").json
+    of_package = taut("eval", package, "--data", workspace / "far.csv", "--json").json
+    assert of_run["log_loss"] > 1
+    assert of_package["log_loss"] == pytest.approx(of_run["log_loss"], rel=1e-5)
 
 
 def test_tune_prints_a_table_and_writes_a_config_that_trains(taut, trained):

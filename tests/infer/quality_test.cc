@@ -1,4 +1,4 @@
-#include "taut/train/metrics.h"
+#include "taut/infer/quality.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 #include "taut/core/random.h"
 
-namespace taut::train {
+namespace taut::infer {
 namespace {
 
 // Counts pairs one by one.
@@ -62,5 +62,24 @@ TEST(Metrics, CrossEntropyDoesNotOverflow) {
   EXPECT_NEAR(cross_entropy(0, 1), std::log(2.0), 1e-12);
 }
 
+TEST(ClassQuality, AddsUpOverBatchesAndGivesEqualsToTheLowerClass) {
+  ClassQuality quality;
+  quality.add(3, std::vector<float>{1, 2, 3, 5, 5, 0}, std::vector<std::int64_t>{2, 0});
+  quality.add(3, std::vector<float>{5, 5, 0}, std::vector<std::int64_t>{1});
+  EXPECT_EQ(quality.examples(), 3);
+  EXPECT_DOUBLE_EQ(quality.top1(), 2.0 / 3);
+  const double first = std::log(1 + std::exp(-1.0) + std::exp(-2.0));
+  const double tied = std::log(2 + std::exp(-5.0));
+  EXPECT_NEAR(quality.log_loss(), (first + tied + tied) / 3, 1e-12);
+}
+
+TEST(ClassQuality, StaysFiniteForLogitsWithoutBound) {
+  ClassQuality quality;
+  quality.add(2, std::vector<float>{3e38f, -3e38f}, std::vector<std::int64_t>{0});
+  EXPECT_EQ(quality.log_loss(), 0);
+  quality.add(2, std::vector<float>{1000, -1000}, std::vector<std::int64_t>{1});
+  EXPECT_DOUBLE_EQ(quality.log_loss(), 1000);
+}
+
 }  // namespace
-}  // namespace taut::train
+}  // namespace taut::infer

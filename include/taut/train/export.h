@@ -1,0 +1,49 @@
+#pragma once
+// A trained run as one frozen file.
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "taut/embedding/embedding.h"
+#include "taut/infer/model.h"
+#include "taut/nn/image_network.h"
+#include "taut/nn/recommender.h"
+#include "taut/sparsity/quantize.h"
+
+namespace taut::train {
+
+/// A model and the arrays that it points into. Masks are applied: pruned weights are zeros. Where
+/// the network computes in 8 bits, weights are codes.
+class FrozenModel {
+ public:
+  /// A network for images as it predicts: averaged parameters where train.ema is on, present rates.
+  /// A mean or deviation that is empty becomes 0 and 1. facts: JSON text of an object.
+  FrozenModel(const nn::ImageNetwork& network, infer::ImageInput input, std::string facts);
+  /// A recommender at the rate of its options. tables: null where it has none. input: that of
+  /// data::input_spec.
+  FrozenModel(const nn::Recommender& network, const embedding::Embedding* tables, std::string input,
+              std::string facts);
+  FrozenModel(FrozenModel&&) = default;
+  FrozenModel(const FrozenModel&) = delete;
+  FrozenModel& operator=(const FrozenModel&) = delete;
+
+  [[nodiscard]] const infer::Model& model() const noexcept { return model_; }
+
+ private:
+  void take(std::vector<nn::NamedTensor> parameters);
+
+  std::vector<nn::NamedTensor> parameters_;
+  std::vector<sparsity::QuantizedWeight> weights_;
+  std::vector<std::vector<float>> kept_maps_;
+  infer::Model model_;
+};
+
+/// Writes a run's network as it predicts: a file that ends in .onnx as ONNX, any other as a
+/// package. Returns what was written: package or model (the file), bytes, parts (of a package, by
+/// what stands before the first slash of a section's name), operator_set and operators (of ONNX),
+/// source. Errors: those of opening a run, infer::write_package and infer::write_onnx (kUnsupported
+/// for a recommender).
+nlohmann::json export_run(const std::string& run, const std::string& file, int threads);
+
+}  // namespace taut::train

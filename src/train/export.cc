@@ -1,0 +1,213 @@
+#include "taut/train/export.h"
+
+#include <filesystem>
+#include <map>
+#include <utility>
+
+#include "taut/core/file.h"
+#include "taut/data/input_spec.h"
+#include "taut/graph/recommender.h"
+#include "taut/infer/onnx_writer.h"
+#include "taut/infer/package.h"
+#include "taut/train/model.h"
+#include "taut/train/run.h"
+
+namespace taut::train {
+namespace {
+
+using Json = nlohmann::json;
+using graph::Layer;
+
+// Hidden widths of a stack of layers: those of its biases but the last.
+std::vector<std::int64_t> hidden_widths(const std::vector<nn::NamedTensor>& parameters,
+                                        const std::string& stack) {
+  std::vector<std::int64_t> widths;
+  for (const nn::NamedTensor& parameter : parameters) {
+    if (parameter.name.starts_with(stack + ".") && parameter.name.ends_with(".bias")) {
+      widths.push_back(parameter.shape[0]);
+    }
+  }
+  if (!widths.empty()) widths.pop_back();
+  return widths;
+}
+
+graph::Network describe(const nn::Recommender& network,
+                        const std::vector<nn::NamedTensor>& parameters,
+                        const embedding::Embedding* tables) {
+  const nn::RecommenderOptions& options = network.options();
+  graph::RecommenderShape shape{.kind = options.kind,
+                                .interaction = options.interaction,
+                                .dense = options.dense,
+                                .tables = {},
+                                .dim = options.dim,
+                                .bottom = hidden_widths(parameters, "bottom"),
+                                .top = hidden_widths(parameters, "top")};
+  if (tables != nullptr) {
+    for (const embedding::TableOptions& table : tables->options().tables) {
+      shape.tables.push_back({.name = table.name, .rows = table.distinct_ids, .dim = options.dim});
+    }
+  }
+  graph::Network described = graph::recommender_network(shape);
+  if (options.winner_rate < 1) {
+    described.winners.rates.assign(described.winner_sites().size(), options.winner_rate);
+  }
+  return described;
+}
+
+// Weights [outputs, dense + tables * dim] that read pooled rows one after another, for inputs that
+// hold them as a network's flattening does: first coordinates of all rows, then the second ones.
+void turn_rows(nn::NamedTensor& weight, std::int64_t dense, std::int64_t tables, std::int64_t dim) {
+  const std::vector<float> old = weight.values;
+  const std::int64_t width = dense + tables * dim;
+  for (std::int64_t o = 0; o < weight.shape[0]; ++o) {
+    const std::int64_t first = o * width + dense;
+    for (std::int64_t t = 0; t < tables; ++t) {
+      for (std::int64_t k = 0; k < dim; ++k) {
+        weight.values[static_cast<std::size_t>(first + k * tables + t)] =
+            old[static_cast<std::size_t>(first + t * dim + k)];
+      }
+    }
+  }
+}
+
+// What is kept beside an exported run: quality is from its summary, null before the end.
+Json image_facts(const std::string& run, const ImageRun& opened) {
+  Json facts = {{"source", opened.checkpoint},
+                {"test", opened.config.data.test},
+                {"seed", opened.config.train.seed},
+                {"trained_in_bf16", opened.config.model.bf16},
+                {"quantized", opened.network->quantized()},
+                {"pruned_share", opened.network->pruned_share()},
+                {"quality", nullptr}};
+  const std::string summary = run + "/summary.json";
+  if (std::filesystem::exists(summary)) {
+    const Json known = Json::parse(read_file(summary));
+    facts["quality"] = {{"top1", known.at("top1")}, {"log_loss", known.at("log_loss")}};
+  }
+  return facts;
+}
+
+Json click_facts(const RecommenderRun& opened) {
+  return {{"source", opened.checkpoint},
+          {"test", opened.config.data.test},
+          {"seed", opened.config.train.seed},
+          {"method", opened.config.embedding.method},
+          {"full_bytes", opened.model->full_bytes()}};
+}
+
+Json write_frozen(const infer::Model& model, const embedding::Embedding* tables,
+                  const std::string& file, const std::string& source) {
+  if (std::filesystem::path(file).extension() == ".onnx") {
+    const infer::OnnxContents onnx = infer::write_onnx(file, model);
+    return {{"model", file},
+            {"bytes", onnx.size.count},
+            {"operator_set", onnx.operator_set},
+            {"operators", onnx.operators},
+            {"source", source}};
+  }
+  const Bytes size = infer::write_package(file, model, tables);
+  const infer::Package written(file);
+  Json parts = Json::object();
+  for (const std::string& name : written.file().names()) {
+    const std::string part = name.substr(0, name.find('/'));
+    parts[part] = parts.value(part, std::int64_t{0}) + written.file().section_bytes(name).count;
+  }
+  return {{"package", file}, {"bytes", size.count}, {"parts", parts}, {"source", source}};
+}
+
+Json export_images(const std::string& run, const ImageRun& opened, const std::string& file) {
+  const ImageConfig& config = opened.config;
+  const FrozenModel frozen(*opened.network,
+                           {.mean = opened.format.normalization.mean,
+                            .deviation = opened.format.normalization.deviation,
+                            .class_names = opened.format.class_names,
+                            .size = config.size,
+                            .labels = config.labels,
+                            .skip_bad = config.data.on_bad_row == data::OnBadRow::kSkip},
+                           image_facts(run, opened).dump());
+  return write_frozen(frozen.model(), nullptr, file, opened.checkpoint);
+}
+
+Json export_clicks(const RecommenderRun& opened, const std::string& file) {
+  const FrozenModel frozen(
+      opened.model->dense(), opened.model->tables(),
+      data::input_spec(reader_options(opened.config, {}, opened.profile)).dump(),
+      click_facts(opened).dump());
+  return write_frozen(frozen.model(), opened.model->tables(), file, opened.checkpoint);
+}
+
+}  // namespace
+
+FrozenModel::FrozenModel(const nn::ImageNetwork& network, infer::ImageInput input,
+                         std::string facts)
+    : kept_maps_(network.kept_maps()) {
+  const nn::WinnerPolicy& policy = network.options().winners;
+  model_.task = infer::kImageTask;
+  model_.network = network.spec();
+  model_.network.winners = {.unit = policy.unit,
+                            .score = policy.score,
+                            .block = policy.block,
+                            .rates = rates_by_site(network)};
+  const auto channels = static_cast<std::size_t>(network.spec().input.channels);
+  if (input.mean.empty()) input.mean.assign(channels, 0.0f);
+  if (input.deviation.empty()) input.deviation.assign(channels, 1.0f);
+  model_.input = infer::image_input_json(input);
+  model_.facts = std::move(facts);
+  take(network.parameters());
+
+  const std::vector<Layer>& layers = model_.network.layers;
+  weights_.resize(layers.size());
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    infer::LayerValues& values = model_.network.values[i];
+    values.kept_maps = kept_maps_[i];
+    if (!network.quantized() || graph::weight_shape(layers[i]).empty()) continue;
+    weights_[i] = sparsity::quantize_weight(values.weight, layers[i].out.channels);
+    values.weight = {};
+    values.codes = weights_[i].codes;
+    values.code_scales = weights_[i].scales;
+    values.input_scale = network.input_codes()[i].scale;
+    values.input_unsigned = network.input_codes()[i].is_unsigned != 0;
+  }
+}
+
+FrozenModel::FrozenModel(const nn::Recommender& network, const embedding::Embedding* tables,
+                         std::string input, std::string facts) {
+  std::vector<nn::NamedTensor> parameters = network.parameters();
+  const nn::RecommenderOptions& options = network.options();
+  model_.task = infer::kClickTask;
+  model_.network = describe(network, parameters, tables);
+  model_.input = std::move(input);
+  model_.facts = std::move(facts);
+  for (nn::NamedTensor& parameter : parameters) {
+    if (options.kind == "wide_deep" && parameter.name == "top.0.weight") {
+      turn_rows(parameter, options.dense, options.tables, options.dim);
+    }
+  }
+  take(std::move(parameters));
+}
+
+// Keeps the parameters and points every layer to those of its name.
+void FrozenModel::take(std::vector<nn::NamedTensor> parameters) {
+  parameters_ = std::move(parameters);
+  std::map<std::string, std::span<const float>> named;
+  for (const nn::NamedTensor& tensor : parameters_) named[tensor.name] = tensor.values;
+  model_.network.values.clear();
+  for (const Layer& layer : model_.network.layers) {
+    const auto part = [&](const char* what) { return named[layer.name + "." + what]; };
+    infer::LayerValues& values = model_.network.values.emplace_back();
+    values.weight = part("weight");
+    values.bias = part("bias");
+    values.mean = part("mean");
+    values.variance = part("variance");
+  }
+}
+
+Json export_run(const std::string& run, const std::string& file, int threads) {
+  const OpenedRun opened = open_run(run, threads);
+  if (const auto clicks = opened.task->recommender(opened.checkpoint)) {
+    return export_clicks(*clicks, file);
+  }
+  return export_images(run, images_of(opened, "export"), file);
+}
+
+}  // namespace taut::train
