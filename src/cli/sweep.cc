@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/settings.h"
+#include "taut/core/error.h"
 #include "taut/train/sweep.h"
 
 namespace taut::cli {
@@ -26,6 +27,11 @@ Command add_sweep(CLI::App& root, const Globals& globals) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   return {app, [o, &globals] {
+            if (!train::task_of_config(o->config).has_tables) {
+              throw Error(ErrorKind::kUnsupported,
+                          "a sweep is over methods and budgets of tables, and this config has none",
+                          o->config);
+            }
             train::SweepOptions sweep{
                 .config = train::load_config(o->config, run_settings(globals, {})),
                 .folder = o->out,
@@ -35,7 +41,7 @@ Command add_sweep(CLI::App& root, const Globals& globals) {
                 .threads = globals.threads,
                 .stop = stop_on_signals()};
             for (int i = 0; i < o->seeds; ++i) {
-              sweep.seeds.push_back(sweep.config.train.seed + static_cast<std::uint64_t>(i));
+              sweep.seeds.push_back(sweep.config->train.seed + static_cast<std::uint64_t>(i));
             }
             const nlohmann::json result = train::run_sweep(sweep);
             if (!globals.json) {

@@ -2,7 +2,6 @@
 #include "taut/train/tune.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <iomanip>
 #include <iostream>
 #include <memory>
@@ -11,7 +10,6 @@
 #include "cli/command.h"
 #include "cli/planning.h"
 #include "cli/settings.h"
-#include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/text.h"
 
@@ -86,18 +84,14 @@ Command add_tune(CLI::App& root, const Globals& globals) {
       ->capture_default_str();
   app->add_option("--out", o->out, "Config to write; RUN/tuned.toml if left out");
   return {app, [o, &globals] {
-            const std::string config = o->tune.run + "/config.toml";
-            if (std::filesystem::exists(config) && train::config_task(config) != "image") {
-              throw Error(ErrorKind::kConfig, "tune is for runs of images", o->tune.run);
-            }
             o->tune.accuracy_drop = train::parse_accuracy_drop(o->drop);
             for (const std::string& unit : comma_list(o->units)) {
               o->tune.units.push_back(sparsity::parse_unit(unit));
             }
             o->tune.threads = globals.threads;
-            train::Tuned tuned = train::tune_image_run(o->tune);
+            train::Tuned tuned = train::tune_run(o->tune);
             const std::string out = o->out.empty() ? o->tune.run + "/tuned.toml" : o->out;
-            write_file(out, train::to_toml(tuned.config));
+            write_file(out, tuned.config.to_toml());
             tuned.summary["config"] = out;
             if (!globals.json) print(tuned.summary);
             return Outcome{tuned.summary};

@@ -2,72 +2,47 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstdio>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "taut/core/error.h"
 #include "taut/core/log.h"
 #include "taut/core/snapshot.h"
 #include "taut/core/text.h"
 #include "taut/core/units.h"
+#include "train/state.h"
 
 namespace taut::train {
 namespace {
 
-using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
-// Doubles travel as their 64 bits, so that nothing is rounded and NaN survives.
-Json bits_of(double value) {
-  return std::bit_cast<std::uint64_t>(value);
-}
-double from_bits(const Json& json) {
-  return std::bit_cast<double>(json.get<std::uint64_t>());
-}
-
-Json quality_bits(const Quality& q) {
-  return {q.examples, bits_of(q.auc), bits_of(q.log_loss), bits_of(q.normalized_entropy)};
-}
-
-Quality quality_from(const Json& json) {
-  return {.examples = json.at(0).get<std::int64_t>(),
-          .auc = from_bits(json.at(1)),
-          .log_loss = from_bits(json.at(2)),
-          .normalized_entropy = from_bits(json.at(3))};
+void visit_loop(LoopState& s, StateFields& visit) {
+  visit("epoch", s.epoch);
+  visit("batches", s.batches);
+  visit("steps", s.steps);
+  visit("examples", s.examples);
+  visit("train_seconds", s.train_seconds);
+  visit("metrics_bytes", s.metrics_bytes);
+  visit("best_score", s.best_score);
+  visit("best_epoch", s.best_epoch);
+  visit("finished", s.finished);
+  visit("valid_examples", s.valid.examples);
+  visit("valid", s.valid.measures);
+  visit("window_loss", s.window_loss);
+  visit("window_examples", s.window_examples);
 }
 
-Json to_json(const LoopState& s) {
-  return {{"epoch", s.epoch},
-          {"batches", s.batches},
-          {"steps", s.steps},
-          {"examples", s.examples},
-          {"train_seconds", bits_of(s.train_seconds)},
-          {"metrics_bytes", s.metrics_bytes},
-          {"best_auc", bits_of(s.best_auc)},
-          {"best_epoch", s.best_epoch},
-          {"bad_rows", s.bad_rows},
-          {"finished", s.finished},
-          {"valid", quality_bits(s.valid)},
-          {"window_loss", bits_of(s.window_loss)}};
-}
-
-LoopState from_json(const Json& json) {
-  LoopState s;
-  s.epoch = json.at("epoch").get<std::int64_t>();
-  s.batches = json.at("batches").get<std::int64_t>();
-  s.steps = json.at("steps").get<std::int64_t>();
-  s.examples = json.at("examples").get<std::int64_t>();
-  s.train_seconds = from_bits(json.at("train_seconds"));
-  s.metrics_bytes = json.at("metrics_bytes").get<std::int64_t>();
-  s.best_auc = from_bits(json.at("best_auc"));
-  s.best_epoch = json.at("best_epoch").get<std::int64_t>();
-  s.bad_rows = json.at("bad_rows").get<std::int64_t>();
-  s.finished = json.at("finished").get<bool>();
-  s.valid = quality_from(json.at("valid"));
-  s.window_loss = from_bits(json.at("window_loss"));
-  return s;
+// Says what a file is before its sections are asked for, so that what an earlier version wrote is
+// refused by name.
+void check_identity(const std::string& path) {
+  const SectionIdentity identity = identify_sections(path);
+  if (identity.kind == kCheckpointKind.kind && identity.version == kCheckpointKind.version) return;
+  throw Error(ErrorKind::kFormat,
+              concat("a checkpoint \"", identity.kind, "\" of format version ", identity.version,
+                     " where this build reads version ", kCheckpointKind.version, " of \"",
+                     kCheckpointKind.kind, "\""),
+              path, "train again");
 }
 
 std::optional<std::string> if_there(const fs::path& path) {
@@ -76,20 +51,41 @@ std::optional<std::string> if_there(const fs::path& path) {
 
 }  // namespace
 
-void save_checkpoint(SectionSink& file, const LoopState& state, const Model& model) {
-  file.add("state", to_json(state).dump());
-  file.add_array("window/logits", std::span<const float>(state.window_logits));
-  file.add_array("window/labels", std::span<const float>(state.window_labels));
-  state.progressive.save(file);
-  model.save(file);
+void save_checkpoint(SectionSink& file, LoopState& state, Task& task) {
+  save_fields(file, "state", [&](StateFields& fields) {
+    std::string name(task.config().task());
+    fields("task", name);
+    visit_loop(state, fields);
+    task.visit_state(fields);
+  });
+  task.save(file);
 }
 
-CheckpointFolder::CheckpointFolder(const std::string& run, const SnapshotKind& kind)
-    : folder_(run + "/checkpoint"), kind_(kind) {}
+LoopState read_checkpoint(const std::string& path, Task& task) {
+  check_identity(path);
+  const SnapshotReader file(path, kCheckpointKind);
+  LoopState state;
+  load_fields(file, "state", [&](StateFields& fields) {
+    std::string name;
+    fields("task", name);
+    if (name != task.config().task()) {
+      throw Error(ErrorKind::kFormat,
+                  concat("a checkpoint of task \"", name, "\" where the config's is \"",
+                         task.config().task(), "\""),
+                  path);
+    }
+    task.load(file);
+    visit_loop(state, fields);
+    task.visit_state(fields);
+  });
+  return state;
+}
+
+CheckpointFolder::CheckpointFolder(const std::string& run) : folder_(run + "/checkpoint") {}
 
 void CheckpointFolder::write_to(const std::string& path, const std::optional<std::string>& base,
                                 std::int64_t steps, const Save& save) const {
-  const SnapshotCost cost = write_snapshot(path, kind_, base, save);
+  const SnapshotCost cost = write_snapshot(path, kCheckpointKind, base, save);
   log_info(concat("checkpoint at step ", steps, ": ", format_bytes(cost.written), " of ",
                   format_bytes(cost.contents), " written"));
 }
@@ -143,23 +139,6 @@ std::string CheckpointFolder::best_or_newest() const {
   if (path) return *path;
   throw Error(ErrorKind::kNotFound, "the run has no checkpoint yet",
               fs::path(folder_).parent_path().string(), "train it first");
-}
-
-LoopState read_checkpoint(const std::string& path, Model& model) {
-  const SnapshotReader file(path, kRecommenderCheckpoint);
-  LoopState state;
-  try {
-    state = from_json(Json::parse(file.text("state")));
-  } catch (const Json::exception& failed) {
-    throw Error(ErrorKind::kFormat, concat("section \"state\" is wrong: ", failed.what()), path);
-  }
-  const std::span<const float> logits = file.array<float>("window/logits");
-  const std::span<const float> labels = file.array<float>("window/labels");
-  state.window_logits.assign(logits.begin(), logits.end());
-  state.window_labels.assign(labels.begin(), labels.end());
-  state.progressive.load(file);
-  model.load(file);
-  return state;
 }
 
 }  // namespace taut::train

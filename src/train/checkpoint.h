@@ -9,32 +9,12 @@
 #include <vector>
 
 #include "taut/core/snapshot.h"
-#include "taut/train/metrics.h"
-#include "taut/train/model.h"
-#include "train/progressive.h"
+#include "taut/train/task.h"
 
 namespace taut::train {
 
-/// Where the loop is. All of it goes into a checkpoint.
-struct LoopState {
-  std::int64_t epoch = 0;
-  std::int64_t batches = 0;  ///< read in this epoch
-  std::int64_t steps = 0;
-  std::int64_t examples = 0;
-  double train_seconds = 0;
-  std::int64_t metrics_bytes = 0;  ///< length of metrics.jsonl
-  double best_auc = -1;            ///< on valid
-  std::int64_t best_epoch = -1;
-  std::int64_t bad_rows = 0;
-  bool finished = false;
-  Quality valid;  ///< after the last epoch
-  /// Of the examples of the first epoch after its first quarter.
-  ProgressiveQuality progressive;
-  // Since the last line of metrics.jsonl.
-  double window_loss = 0;
-  std::vector<float> window_logits;
-  std::vector<float> window_labels;
-};
+/// Kind and version of every run's checkpoints.
+inline constexpr SnapshotKind kCheckpointKind{.kind = "ckpt", .version = 4};
 
 /// The checkpoints of one run, whatever it trains.
 class CheckpointFolder {
@@ -42,7 +22,7 @@ class CheckpointFolder {
   /// Adds the sections of a checkpoint.
   using Save = std::function<void(SectionSink&)>;
 
-  CheckpointFolder(const std::string& run, const SnapshotKind& kind);
+  explicit CheckpointFolder(const std::string& run);
 
   /// Writes step-N.taut, then removes all but the last two and what these do not need. Killed at
   /// any moment, the last one that was there is whole.
@@ -62,17 +42,14 @@ class CheckpointFolder {
                 const Save& save) const;
 
   std::string folder_;
-  SnapshotKind kind_;
 };
 
-/// Kind and version of a recommender's checkpoints.
-inline constexpr SnapshotKind kRecommenderCheckpoint{.kind = kCheckpointKind,
-                                                     .version = kCheckpointVersion};
+/// Adds what read_checkpoint restores: the section "state" (numbers of the loop and the task), and
+/// the task's own sections. Changes nothing.
+void save_checkpoint(SectionSink& file, LoopState& state, Task& task);
 
-/// Adds what read_checkpoint restores.
-void save_checkpoint(SectionSink& file, const LoopState& state, const Model& model);
-
-/// Loads model and state. Errors: kFormat naming the file.
-LoopState read_checkpoint(const std::string& path, Model& model);
+/// Loads task and state. Errors: kFormat naming the file; for one of another kind, version or task
+/// naming both.
+LoopState read_checkpoint(const std::string& path, Task& task);
 
 }  // namespace taut::train

@@ -1,39 +1,31 @@
 #pragma once
-// The one list of config keys: reading, writing, unknown-key errors and docs all walk it.
+// The one list of a recommender's config keys: reading, writing, unknown-key errors and docs all
+// walk it.
 
 #include <concepts>
 #include <vector>
 
 #include "taut/embedding/option_list.h"
-#include "taut/train/config.h"
+#include "taut/train/recommender.h"
+#include "train/config_io.h"
 
 namespace taut::train {
-
-/// A list of files: relative to the config, with globs and ${VARIABLES}.
-struct PathList {
-  std::vector<std::string>& paths;
-};
-
-/// One file, or "" for none: relative to the config, with ${VARIABLES}.
-struct PathText {
-  std::string& path;
-};
 
 /// Calls visit(section, key, value) for every key in order; value is a reference to the member
 /// (std::string, numbers, lists, enums, Budget, CheckpointInterval), a PathList or a PathText.
 template <typename Visit>
-void visit_fields(Config& c, Visit&& visit) {
+void visit_fields(RecommenderConfig& c, Visit&& visit) {
   visit("data", "train", PathList{c.data.train});
   visit("data", "valid", PathList{c.data.valid});
   visit("data", "test", PathList{c.data.test});
-  visit("data", "format", c.data.format);
-  visit("data", "label", c.data.schema.label);
-  visit("data", "dense", c.data.schema.dense);
-  visit("data", "categorical", c.data.schema.categorical);
-  visit("data", "time", c.data.schema.time);
-  visit("data", "scaling", c.data.scaling);
+  visit("data", "format", c.format);
+  visit("data", "label", c.schema.label);
+  visit("data", "dense", c.schema.dense);
+  visit("data", "categorical", c.schema.categorical);
+  visit("data", "time", c.schema.time);
+  visit("data", "scaling", c.scaling);
   visit("data", "on_bad_row", c.data.on_bad_row);
-  visit("data", "shuffle", c.data.shuffle_rows);
+  visit("data", "shuffle", c.shuffle_rows);
   visit("model", "kind", c.model.kind);
   visit("model", "interaction", c.model.interaction);
   visit("model", "bottom", c.model.bottom);
@@ -55,7 +47,7 @@ void visit_fields(Config& c, Visit&& visit) {
   visit("train", "epochs", c.train.epochs);
   visit("train", "batch_size", c.train.batch_size);
   visit("train", "optimizer", c.model.optimizer);
-  visit("train", "learning_rate", c.model.learning_rate);
+  visit("train", "learning_rate", c.train.learning_rate);
   visit("train", "weight_decay", c.model.weight_decay);
   visit("train", "checkpoint_every", c.train.checkpoint_every);
   visit("train", "log_every", c.train.log_every);

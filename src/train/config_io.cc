@@ -6,20 +6,26 @@
 namespace taut::train {
 namespace {
 
-std::string expand_variables(const std::string& path, const Origin& origin) {
-  const auto begin = path.find("${");
-  if (begin == std::string::npos) return path;
-  const auto end = path.find('}', begin);
-  if (end == std::string::npos) {
-    throw Error(ErrorKind::kConfig, concat("no closing brace in \"", path, "\""), origin.where);
+// Values stand as they are: what looks like a variable in one is none.
+std::string expand_variables(std::string_view path, const Origin& origin) {
+  std::string expanded;
+  for (;;) {
+    const auto begin = path.find("${");
+    expanded += path.substr(0, begin);
+    if (begin == std::string_view::npos) return expanded;
+    const auto end = path.find('}', begin);
+    if (end == std::string_view::npos) {
+      throw Error(ErrorKind::kConfig, concat("no closing brace in \"", path, "\""), origin.where);
+    }
+    const std::string name(path.substr(begin + 2, end - begin - 2));
+    const char* value = std::getenv(name.c_str());
+    if (value == nullptr) {
+      throw Error(ErrorKind::kConfig, concat("the environment variable ", name, " is not set"),
+                  origin.where, concat("run again with ", name, "=DIRECTORY"));
+    }
+    expanded += value;
+    path.remove_prefix(end + 1);
   }
-  const std::string name = path.substr(begin + 2, end - begin - 2);
-  const char* value = std::getenv(name.c_str());
-  if (value == nullptr) {
-    throw Error(ErrorKind::kConfig, concat("the environment variable ", name, " is not set"),
-                origin.where, concat("run again with ", name, "=DIRECTORY"));
-  }
-  return expand_variables(path.substr(0, begin) + value + path.substr(end + 1), origin);
 }
 
 std::string absolute_path(const std::string& path, const Origin& origin) {
@@ -187,14 +193,31 @@ Setting parse_setting(const std::string& setting) {
           .parsed = std::move(parsed)};
 }
 
-void check_winner_schedule(const std::string& name, const WinnerSchedule& winners,
-                           std::int64_t epochs) {
-  require_value(name, winners.from >= 0, "model.winner_from", "0 or more epochs", winners.from);
-  require_value(name, winners.ramp >= 0, "model.winner_ramp", "0 or more epochs", winners.ramp);
-  const double reached = winners.from + winners.ramp;
-  require_value(name, reached <= static_cast<double>(std::max<std::int64_t>(epochs, 1)),
-                "model.winner_from + model.winner_ramp",
-                concat("at most train.epochs (", epochs, ")"), reached);
+void check_common(const std::string& name, const Config& c, std::int64_t largest_batch) {
+  const auto require = [&](bool holds, std::string_view key, std::string_view wanted,
+                           const auto& got) { require_value(name, holds, key, wanted, got); };
+  require(!c.data.train.empty(), "data.train", "at least one file", "none");
+  require(c.train.epochs >= 1, "train.epochs", "at least 1", c.train.epochs);
+  require(c.train.batch_size >= 1 && c.train.batch_size <= largest_batch, "train.batch_size",
+          concat("in 1..", largest_batch), c.train.batch_size);
+  require(c.train.log_every >= 1, "train.log_every", "at least 1", c.train.log_every);
+  require(c.train.early_stop >= 0, "train.early_stop", "0 or more", c.train.early_stop);
+  require(c.train.early_stop == 0 || !c.data.valid.empty(), "data.valid",
+          "given when train.early_stop is", "none");
+}
+
+void check_winner_schedule(const std::string& name, const Config& config, bool winners) {
+  const WinnerSchedule& schedule = config.winners;
+  const auto epochs = static_cast<double>(std::max<std::int64_t>(config.train.epochs, 1));
+  require_value(name, schedule.from >= 0, "model.winner_from", "0 or more epochs", schedule.from);
+  require_value(name, schedule.ramp >= 0, "model.winner_ramp", "0 or more epochs", schedule.ramp);
+  const double reached = schedule.from + schedule.ramp;
+  require_value(name, reached <= epochs, "model.winner_from + model.winner_ramp",
+                concat("at most train.epochs (", config.train.epochs, ")"), reached);
+  require_value(name, !winners || schedule.from < epochs, "model.winner_from",
+                concat("below train.epochs (", config.train.epochs,
+                       ") for the winners of model.winner_rate to begin"),
+                schedule.from);
 }
 
 }  // namespace taut::train

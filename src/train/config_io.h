@@ -1,6 +1,6 @@
 #pragma once
 // Configs as TOML: what reads, writes and checks the keys of any struct that has a visit_fields
-// (config_fields.h, image_config_fields.h).
+// (config_fields.h, classifier_fields.h).
 
 #include <toml++/toml.h>
 
@@ -23,7 +23,6 @@
 #include "taut/core/text.h"
 #include "taut/core/units.h"
 #include "taut/train/config.h"
-#include "train/config_fields.h"
 
 namespace taut::train {
 
@@ -38,43 +37,23 @@ struct NumberList {
   std::vector<double>& numbers;
 };
 
-/// The names of an enum's values in configs: specialized with a static array kAll of pairs.
-template <typename Enum>
-struct Spellings;
-
-template <>
-struct Spellings<Ramp> {
-  static constexpr std::array kAll = {std::pair{"step", Ramp::kStep},
-                                      std::pair{"linear", Ramp::kLinear},
-                                      std::pair{"cubic", Ramp::kCubic}};
-};
-
 /// Reads and writes an enum's values; specialized for enums that bring functions of their own.
 template <typename Enum>
 struct EnumText {
   static Enum parse(const std::string& text) {
-    std::vector<std::string> known;
-    for (const auto& [name, value] : Spellings<Enum>::kAll) {
-      if (text == name) return value;
-      known.emplace_back(name);
-    }
-    throw Error(ErrorKind::kConfig, concat("unknown value \"", text, "\""), {},
-                suggest(text, known));
-  }
-  static std::string name(Enum value) {
-    const auto& all = Spellings<Enum>::kAll;
-    return std::find_if(all.begin(), all.end(), [&](const auto& s) { return s.second == value; })
-        ->first;
-  }
-};
-
-/// Enums whose names stand beside them.
-template <Spelled Enum>
-struct EnumText<Enum> {
-  static Enum parse(const std::string& text) {
     return parse_spelling<Enum>(text, ErrorKind::kConfig);
   }
   static std::string_view name(Enum value) { return spelling_of(value); }
+};
+
+/// A list of files: relative to the config, with globs and ${VARIABLES}.
+struct PathList {
+  std::vector<std::string>& paths;
+};
+
+/// One file, or "" for none: relative to the config, with ${VARIABLES}.
+struct PathText {
+  std::string& path;
 };
 
 [[noreturn]] void throw_value(const Origin& origin, std::string_view wanted, const toml::node& got);
@@ -258,9 +237,23 @@ void require_value(const std::string& name, bool holds, std::string_view key,
   throw Error(ErrorKind::kConfig, concat(key, " must be ", wanted, ", got ", got), name);
 }
 
+/// Checks what all tasks share. Errors: kConfig, as require_value.
+void check_common(const std::string& name, const Config& config, std::int64_t largest_batch);
+
 /// Throws kConfig for a schedule of winners that does not end within the epochs: what is evaluated
-/// and exported has the last rate, so training must get there.
-void check_winner_schedule(const std::string& name, const WinnerSchedule& winners,
-                           std::int64_t epochs);
+/// and exported has the last rate, so training must get there. Winners that are asked for (winners:
+/// whether a rate is below 1) must begin before the last epoch ends.
+void check_winner_schedule(const std::string& name, const Config& config, bool winners);
+
+/// A copy of a config with settings over it, checked.
+template <typename AnyConfig, typename Check>
+[[nodiscard]] std::shared_ptr<const Config> with_settings(const AnyConfig& config,
+                                                          std::span<const std::string> settings,
+                                                          Check&& check) {
+  auto copy = std::make_shared<AnyConfig>(config);
+  for (const std::string& setting : settings) apply_setting(*copy, setting);
+  check(*copy, "--set");
+  return copy;
+}
 
 }  // namespace taut::train

@@ -9,7 +9,7 @@
 #include "taut/graph/recommender.h"
 #include "taut/infer/onnx_writer.h"
 #include "taut/infer/package.h"
-#include "taut/train/image_run.h"
+#include "taut/train/model.h"
 #include "taut/train/run.h"
 
 namespace taut::train {
@@ -17,13 +17,6 @@ namespace {
 
 using Json = nlohmann::json;
 using graph::Layer;
-
-std::vector<double> rates_by_site(const nn::ImageNetwork& network) {
-  const std::size_t sites = network.spec().winner_sites().size();
-  const std::vector<double>& rates = network.winner_rates();
-  if (rates.size() == sites) return rates;
-  return std::vector<double>(sites, rates.empty() ? 1.0 : rates.front());
-}
 
 // Hidden widths of a stack of layers: those of its biases but the last.
 std::vector<std::int64_t> hidden_widths(const std::vector<nn::NamedTensor>& parameters,
@@ -78,11 +71,11 @@ void turn_rows(nn::NamedTensor& weight, std::int64_t dense, std::int64_t tables,
 }
 
 // What is kept beside an exported run: quality is from its summary, null before the end.
-Json image_facts(const std::string& run, const OpenedImageRun& opened) {
+Json image_facts(const std::string& run, const ImageRun& opened) {
   Json facts = {{"source", opened.checkpoint},
                 {"test", opened.config.data.test},
                 {"seed", opened.config.train.seed},
-                {"trained_in_bf16", opened.config.network.bf16},
+                {"trained_in_bf16", opened.config.model.bf16},
                 {"quantized", opened.network->quantized()},
                 {"pruned_share", opened.network->pruned_share()},
                 {"quality", nullptr}};
@@ -94,7 +87,7 @@ Json image_facts(const std::string& run, const OpenedImageRun& opened) {
   return facts;
 }
 
-Json click_facts(const OpenedRun& opened) {
+Json click_facts(const RecommenderRun& opened) {
   return {{"source", opened.checkpoint},
           {"test", opened.config.data.test},
           {"seed", opened.config.train.seed},
@@ -122,22 +115,20 @@ Json write_frozen(const infer::Model& model, const embedding::Embedding* tables,
   return {{"package", file}, {"bytes", size.count}, {"parts", parts}, {"source", source}};
 }
 
-Json export_images(const std::string& run, const std::string& file, int threads) {
-  const OpenedImageRun opened = open_image_run(run, threads);
-  const ImageDataConfig& data = opened.config.data;
+Json export_images(const std::string& run, const ImageRun& opened, const std::string& file) {
+  const ImageConfig& config = opened.config;
   const FrozenModel frozen(*opened.network,
-                           {.mean = opened.normalization.mean,
-                            .deviation = opened.normalization.deviation,
-                            .class_names = opened.class_names,
-                            .size = data.size,
-                            .labels = data.labels,
-                            .skip_bad = data.on_bad_row == data::OnBadRow::kSkip},
+                           {.mean = opened.format.normalization.mean,
+                            .deviation = opened.format.normalization.deviation,
+                            .class_names = opened.format.class_names,
+                            .size = config.size,
+                            .labels = config.labels,
+                            .skip_bad = config.data.on_bad_row == data::OnBadRow::kSkip},
                            image_facts(run, opened).dump());
   return write_frozen(frozen.model(), nullptr, file, opened.checkpoint);
 }
 
-Json export_clicks(const std::string& run, const std::string& file, int threads) {
-  const OpenedRun opened = open_run(run, threads);
+Json export_clicks(const RecommenderRun& opened, const std::string& file) {
   const FrozenModel frozen(
       opened.model->dense(), opened.model->tables(),
       data::input_spec(reader_options(opened.config, {}, opened.profile)).dump(),
@@ -212,9 +203,11 @@ void FrozenModel::take(std::vector<nn::NamedTensor> parameters) {
 }
 
 Json export_run(const std::string& run, const std::string& file, int threads) {
-  const std::string config = run + "/config.toml";
-  const bool images = std::filesystem::exists(config) && config_task(config) == kImageTask;
-  return images ? export_images(run, file, threads) : export_clicks(run, file, threads);
+  const OpenedRun opened = open_run(run, threads);
+  if (const auto clicks = opened.task->recommender(opened.checkpoint)) {
+    return export_clicks(*clicks, file);
+  }
+  return export_images(run, images_of(opened, "export"), file);
 }
 
 }  // namespace taut::train

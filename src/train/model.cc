@@ -10,34 +10,37 @@
 namespace taut::train {
 namespace {
 
-embedding::Options table_options(const Config& config, const data::DataProfile& profile) {
+embedding::Options table_options(const RecommenderConfig& config,
+                                 const data::DataProfile& profile) {
   embedding::Options options = config.embedding;
   options.seed = config.train.seed;
-  for (std::size_t i = 0; i < config.data.schema.categorical.size(); ++i) {
+  for (std::size_t i = 0; i < config.schema.categorical.size(); ++i) {
     options.tables.push_back(
-        {.name = config.data.schema.categorical[i], .distinct_ids = profile.distinct_ids[i]});
+        {.name = config.schema.categorical[i], .distinct_ids = profile.distinct_ids[i]});
   }
   options.budget = resolve_budget(config.budget, embedding::full_bytes(options));
   return options;
 }
 
-nn::RecommenderOptions dense_options(const Config& config) {
+nn::RecommenderOptions dense_options(const RecommenderConfig& config) {
   nn::RecommenderOptions options = config.model;
-  options.dense = static_cast<std::int64_t>(config.data.schema.dense.size());
-  options.tables = static_cast<std::int64_t>(config.data.schema.categorical.size());
+  options.dense = static_cast<std::int64_t>(config.schema.dense.size());
+  options.tables = static_cast<std::int64_t>(config.schema.categorical.size());
   options.dim = config.embedding.dim;
+  options.learning_rate = config.train.learning_rate;
   options.seed = config.train.seed;
   return options;
 }
 
 }  // namespace
 
-data::ReaderOptions reader_options(const Config& config, const std::vector<std::string>& files,
+data::ReaderOptions reader_options(const RecommenderConfig& config,
+                                   const std::vector<std::string>& files,
                                    const data::DataProfile& profile) {
   data::ReaderOptions options;
   options.files = files;
-  options.format = config.data.format;
-  options.schema = config.data.schema;
+  options.format = config.format;
+  options.schema = config.schema;
   options.scaling = profile.scaling;
   options.batch_size = config.train.batch_size;
   options.seed = config.train.seed;
@@ -45,9 +48,16 @@ data::ReaderOptions reader_options(const Config& config, const std::vector<std::
   return options;
 }
 
-Model::Model(const Config& config, const data::DataProfile& profile,
+std::int64_t planned_bytes(const RecommenderConfig& config, const data::DataProfile& profile) {
+  if (config.schema.categorical.empty()) return 0;
+  const embedding::Options options = table_options(config, profile);
+  return config.embedding.method == "full" ? embedding::full_bytes(options).count
+                                           : options.budget.count;
+}
+
+Model::Model(const RecommenderConfig& config, const data::DataProfile& profile,
              std::shared_ptr<ThreadPool> pool) {
-  if (!config.data.schema.categorical.empty()) {
+  if (!config.schema.categorical.empty()) {
     const embedding::Options options = table_options(config, profile);
     full_bytes_ = embedding::full_bytes(options).count;
     tables_ = embedding::make_embedding(options, pool);
@@ -71,7 +81,7 @@ void Model::count_ids(const data::ReaderOptions& options) {
   tables_->finish_counting();
 }
 
-void Model::load_initial_rows(const Config& config) {
+void Model::load_initial_rows(const RecommenderConfig& config) {
   if (config.initial_rows.empty()) return;
   if (tables_ == nullptr) {
     throw Error(ErrorKind::kConfig, "there are no tables to load rows into", "embedding.initial");

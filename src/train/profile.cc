@@ -1,5 +1,4 @@
 // What the first pass over the training files learnt, remembered beside the run; package metadata.
-#include <cmath>
 #include <filesystem>
 
 #include "taut/core/error.h"
@@ -7,7 +6,7 @@
 #include "taut/core/hash.h"
 #include "taut/core/text.h"
 #include "taut/data/input_spec.h"
-#include "taut/train/run.h"
+#include "taut/train/model.h"
 
 namespace taut::train {
 namespace {
@@ -17,11 +16,11 @@ namespace fs = std::filesystem;
 
 // Changes whenever the files or what is read of them change. Globs are part of the text; a file
 // that a glob newly matches changes its folder's time.
-std::string profile_key(const Config& config) {
+std::string profile_key(const RecommenderConfig& config) {
   std::string key =
-      concat(config.data.format, '|', join(config.data.schema.dense, ","), '|',
-             join(config.data.schema.categorical, ","), '|', config.data.schema.label, '|',
-             static_cast<int>(config.data.scaling), '|', static_cast<int>(config.data.on_bad_row));
+      concat(config.format, '|', join(config.schema.dense, ","), '|',
+             join(config.schema.categorical, ","), '|', config.schema.label, '|',
+             static_cast<int>(config.scaling), '|', static_cast<int>(config.data.on_bad_row));
   for (const std::string& file : config.data.train) {
     const fs::path path(file);
     const fs::path stamped = fs::exists(path) ? path : path.parent_path();
@@ -51,31 +50,21 @@ data::DataProfile profile_from(const Json& json) {
 
 }  // namespace
 
-data::DataProfile load_profile(const Config& config, const std::string& path) {
+data::DataProfile load_profile(const RecommenderConfig& config, const std::string& path) {
   const std::string key = profile_key(config);
-  if (fs::exists(path)) {
+  if (!path.empty() && fs::exists(path)) {
     const Json known = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
     if (known.is_object() && known.value("key", "") == key) return profile_from(known);
   }
   data::ReaderOptions options = reader_options(config, config.data.train, data::DataProfile{});
   options.batch_size = 1 << 14;
-  const data::DataProfile profile = data::learn_profile(options, config.data.scaling);
+  const data::DataProfile profile = data::learn_profile(options, config.scaling);
   if (profile.rows == 0) {
     throw Error(ErrorKind::kData, "there are no rows to train on", join(config.data.train, " "),
                 "check data.train");
   }
-  write_file(path, profile_json(profile, key).dump(2) + "\n");
+  if (!path.empty()) write_file(path, profile_json(profile, key).dump(2) + "\n");
   return profile;
-}
-
-nlohmann::json to_json(const Quality& quality) {
-  const auto number = [](double value) {
-    return std::isfinite(value) ? Json(value) : Json(nullptr);
-  };
-  return {{"examples", quality.examples},
-          {"auc", number(quality.auc)},
-          {"log_loss", number(quality.log_loss)},
-          {"normalized_entropy", number(quality.normalized_entropy)}};
 }
 
 }  // namespace taut::train

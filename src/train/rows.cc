@@ -13,6 +13,7 @@
 #include "taut/data/row_table.h"
 #include "taut/infer/package.h"
 #include "taut/train/dump.h"
+#include "taut/train/model.h"
 #include "taut/train/run.h"
 
 namespace taut::train {
@@ -111,7 +112,8 @@ DumpedRows dump_collection(const Collection& collection, int dim,
 
 DumpedRows dump_run(const std::string& run, const std::string& path,
                     const std::vector<std::string>& files, int threads) {
-  const OpenedRun opened = open_run(run, threads);
+  const OpenedRun whole = open_run(run, threads);
+  const RecommenderRun opened = recommender_of(whole, "dump");
   if (opened.model->tables() == nullptr) throw_no_tables(run);
   const data::ReaderOptions options = reader_options(
       opened.config, files.empty() ? opened.config.data.train : files, opened.profile);

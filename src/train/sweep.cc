@@ -10,6 +10,7 @@
 #include "taut/core/log.h"
 #include "taut/core/progress.h"
 #include "taut/core/text.h"
+#include "taut/embedding/embedding.h"
 #include "taut/train/run.h"
 
 namespace taut::train {
@@ -44,18 +45,18 @@ std::string folder_of(const SweepOptions& options, const Cell& cell) {
 
 Json run_cell(const SweepOptions& options, const Cell& cell) {
   const std::string folder = folder_of(options, cell);
-  RunOptions run{.config = options.config,
-                 .run = folder,
-                 .resume = true,
-                 .threads = options.threads,
-                 .profile_path = options.folder + "/profile.json",
-                 .stop = options.stop};
-  run.config.embedding.method = cell.method;
-  run.config.budget = parse_budget(cell.budget);
-  run.config.train.seed = cell.seed;
+  const std::vector<std::string> settings = {concat("embedding.method=\"", cell.method, "\""),
+                                             concat("embedding.budget=\"", cell.budget, "\""),
+                                             concat("train.seed=", cell.seed)};
+  const RunOptions run{.config = options.config->with(settings),
+                       .run = folder,
+                       .resume = true,
+                       .threads = options.threads,
+                       .profile_path = options.folder + "/profile.json",
+                       .stop = options.stop};
   const std::string summary_path = folder + "/summary.json";
   const bool same_config = std::filesystem::exists(folder + "/config.toml") &&
-                           read_file(folder + "/config.toml") == to_toml(run.config);
+                           read_file(folder + "/config.toml") == run.config->to_toml();
   Json summary = same_config && std::filesystem::exists(summary_path)
                      ? Json::parse(read_file(summary_path))
                      : train_run(run);

@@ -10,10 +10,9 @@
 
 #include "taut/core/error.h"
 #include "taut/core/progress.h"
-#include "taut/core/snapshot.h"
 #include "taut/core/text.h"
-#include "taut/train/image_run.h"
-#include "train/image_state.h"
+#include "taut/train/run.h"
+#include "train/classifier_data.h"
 #include "train/tune_search.h"
 
 namespace taut::train {
@@ -58,10 +57,6 @@ std::vector<data::ImageBatch> batches_of(const data::ImageSet& images,
   return batches;
 }
 
-nn::ImageInput view_of(const data::ImageBatch& batch) {
-  return {.size = batch.size, .pixels = batch.pixels, .labels = batch.labels};
-}
-
 bool has_maps(const nn::Network& spec) {
   const std::vector<int> sites = spec.winner_sites();
   return std::any_of(sites.begin(), sites.end(), [&](int site) {
@@ -71,18 +66,20 @@ bool has_maps(const nn::Network& spec) {
 
 class Tuner {
  public:
-  explicit Tuner(const TuneOptions& options) : options_(options) {
-    check_options();
-    run_ = open_image_run(options.run, options.threads);
-    images_ = spaced(images_of(measured_files()), options.images);
-    some_ = batches_of(spaced(images_, kDensityImages), run_.normalization, kDensityImages);
+  explicit Tuner(const TuneOptions& options)
+      : options_(checked(options)),
+        pool_(std::make_shared<ThreadPool>(options.threads)),
+        opened_(open_run(options.run, pool_)),
+        run_(images_of(opened_, "tune")) {
+    images_ = spaced(read(measured_files()), options.images);
+    some_ =
+        first_images(spaced(images_, kDensityImages), run_.format.normalization, kDensityImages);
     if (options.recalibrate) {
-      norm_batches_ = batches_of(spaced(images_of(run_.config.data.train), kNormImages),
-                                 run_.normalization, kNormBatch);
+      norm_batches_ = batches_of(spaced(read(run_.config.data.train), kNormImages),
+                                 run_.format.normalization, kNormBatch);
     }
     sites_ = network().spec().winner_sites().size();
-    start_ = network().winner_rates();
-    if (start_.size() != sites_) start_.assign(sites_, start_.empty() ? 1.0 : start_.front());
+    start_ = rates_by_site(network());
   }
 
   Tuned run() {
@@ -108,14 +105,15 @@ class Tuner {
  private:
   [[nodiscard]] nn::ImageNetwork& network() const { return *run_.network; }
 
-  void check_options() const {
-    require(options_.accuracy_drop >= 0 && options_.accuracy_drop < 1, "--accuracy-drop",
-            "in [0, 1)", options_.accuracy_drop);
-    require(options_.images >= 1, "--images", "at least 1", options_.images);
-    require(options_.epochs >= 1, "--epochs", "at least 1", options_.epochs);
-    for (const double rate : options_.rates) {
+  static const TuneOptions& checked(const TuneOptions& options) {
+    require(options.accuracy_drop >= 0 && options.accuracy_drop < 1, "--accuracy-drop", "in [0, 1)",
+            options.accuracy_drop);
+    require(options.images >= 1, "--images", "at least 1", options.images);
+    require(options.epochs >= 1, "--epochs", "at least 1", options.epochs);
+    for (const double rate : options.rates) {
       require(rate > 0 && rate <= 1, "--rates", "in (0, 1]", rate);
     }
+    return options;
   }
 
   [[nodiscard]] const std::vector<std::string>& measured_files() const {
@@ -128,14 +126,14 @@ class Tuner {
     return files;
   }
 
-  [[nodiscard]] data::ImageSet images_of(const std::vector<std::string>& files) const {
+  [[nodiscard]] data::ImageSet read(const std::vector<std::string>& files) const {
     return read_run_images(run_, files, options_.threads);
   }
 
   // A dense run of features alone may still say position.
   [[nodiscard]] std::vector<Unit> units() const {
     if (!options_.units.empty()) return options_.units;
-    const Unit unit = run_.config.network.winners.unit;
+    const Unit unit = run_.config.model.winners.unit;
     const bool of_maps = unit == Unit::kPosition || unit == Unit::kChannel;
     if (of_maps && !has_maps(network().spec())) return {Unit::kNeuron};
     return {unit};
@@ -152,7 +150,7 @@ class Tuner {
   }
 
   void use(Unit unit, const std::vector<double>& rates) {
-    nn::WinnerPolicy policy = run_.config.network.winners;
+    nn::WinnerPolicy policy = run_.config.model.winners;
     policy.unit = unit;
     policy.rates = rates;
     network().set_winner_policy(policy);
@@ -175,9 +173,9 @@ class Tuner {
       for (const data::ImageBatch& batch : norm_batches_) views.push_back(view_of(batch));
       network().recalibrate_batch_norm(views);
     }
-    const double top1 = evaluate(network(), images_, run_.normalization, options_.threads).top1;
+    const double top1 = evaluate(network(), images_, run_.format.normalization, pool_).top1;
     if (anew) {
-      network().load(SnapshotReader(run_.checkpoint, kImageCheckpoint), "model/", /*state=*/false);
+      load_weights(network(), run_.checkpoint);
     }
     return top1;
   }
@@ -185,7 +183,7 @@ class Tuner {
   // What each layer computes with these rates, as measured on some images.
   std::vector<nn::LayerReport> layers_at(Unit unit, const std::vector<double>& rates) {
     use(unit, rates);
-    return network().report_layers(view_of(some_.front()));
+    return network().report_layers(view_of(some_));
   }
 
   static double needed(const std::vector<nn::LayerReport>& layers) {
@@ -312,10 +310,10 @@ class Tuner {
     const std::string run = std::filesystem::absolute(options_.run).lexically_normal().string();
     config.initial = run;
     config.teacher = {.run = run};
-    config.network.winners.unit = sparsity::parse_unit(found.at("unit").get<std::string>());
-    config.network.winners.rates.clear();
+    config.model.winners.unit = sparsity::parse_unit(found.at("unit").get<std::string>());
+    config.model.winners.rates.clear();
     for (const Json& site : found.at("sites")) {
-      config.network.winners.rates.push_back(site.at("rate").get<double>());
+      config.model.winners.rates.push_back(site.at("rate").get<double>());
     }
     // What the run reached over time is there from the first step.
     config.winners = {};
@@ -328,9 +326,11 @@ class Tuner {
   }
 
   const TuneOptions& options_;
-  OpenedImageRun run_;
+  std::shared_ptr<ThreadPool> pool_;
+  OpenedRun opened_;
+  ImageRun run_;
   data::ImageSet images_;
-  std::vector<data::ImageBatch> some_;
+  data::ImageBatch some_;
   std::vector<data::ImageBatch> norm_batches_;
   std::size_t sites_ = 0;
   std::vector<double> start_;                ///< the run's own rates by site
@@ -343,7 +343,7 @@ class Tuner {
 
 }  // namespace
 
-Tuned tune_image_run(const TuneOptions& options) {
+Tuned tune_run(const TuneOptions& options) {
   return Tuner(options).run();
 }
 

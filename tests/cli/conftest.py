@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import struct
 import subprocess
 from pathlib import Path
 
@@ -91,4 +92,52 @@ def workspace(tmp_path) -> Path:
     write_csv(tmp_path / "valid.csv", 1000, 2)
     write_csv(tmp_path / "test.csv", 1000, 3)
     (tmp_path / "ctr.toml").write_text(CONFIG)
+    return tmp_path
+
+
+SIDE = 10
+
+
+def write_digits(folder, name, count, seed):
+    """Images with a bright corner, which is the label."""
+    rng = random.Random(seed)
+    labels = [rng.randrange(4) for _ in range(count)]
+    pixels = bytearray()
+    for label in labels:
+        for place in range(SIDE * SIDE):
+            low, left = place // SIDE < SIDE // 2, place % SIDE < SIDE // 2
+            bright = low == (label < 2) and left == (label % 2 == 0)
+            pixels.append(rng.randrange(100) + (90 if bright else 0))
+    images = folder / f"{name}-images-idx3"
+    images.write_bytes(struct.pack(">IIII", 0x803, count, SIDE, SIDE) + pixels)
+    (folder / f"{name}-labels-idx1").write_bytes(struct.pack(">II", 0x801, count) + bytes(labels))
+    return images
+
+
+IMAGE_CONFIG = """
+task = "image"
+[data]
+train = "train-images-idx3[:350]"
+valid = "train-images-idx3[350:]"
+test = "test-images-idx3"
+[model]
+kind = "cifar-c"
+width = 0.2
+winner_rate = 0.5
+unit = "position"
+[train]
+epochs = 4
+batch_size = 32
+optimizer = "adam"
+learning_rate = 0.003
+checkpoint_every = 3
+"""
+
+
+@pytest.fixture
+def image_workspace(tmp_path) -> Path:
+    """A folder with images.toml and its data."""
+    write_digits(tmp_path, "train", 400, 1)
+    write_digits(tmp_path, "test", 100, 2)
+    (tmp_path / "images.toml").write_text(IMAGE_CONFIG)
     return tmp_path

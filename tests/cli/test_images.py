@@ -1,58 +1,13 @@
-"""Image networks on the command line: training, going on after a kill, and what users get wrong."""
+"""Image networks on the command line: training, and what users get wrong."""
 
 import json
-import random
-import shutil
-import signal
-import struct
-import subprocess
 
 import pytest
 
-SIDE = 10
-LASTING = ("top1", "log_loss", "valid", "test", "sites", "pruned_share", "multiply_adds")
-
-
-def write_digits(folder, name, count, seed):
-    """Images with a bright corner, which is the label."""
-    rng = random.Random(seed)
-    labels = [rng.randrange(4) for _ in range(count)]
-    pixels = bytearray()
-    for label in labels:
-        for place in range(SIDE * SIDE):
-            low, left = place // SIDE < SIDE // 2, place % SIDE < SIDE // 2
-            bright = low == (label < 2) and left == (label % 2 == 0)
-            pixels.append(rng.randrange(100) + (90 if bright else 0))
-    images = folder / f"{name}-images-idx3"
-    images.write_bytes(struct.pack(">IIII", 0x803, count, SIDE, SIDE) + pixels)
-    (folder / f"{name}-labels-idx1").write_bytes(struct.pack(">II", 0x801, count) + bytes(labels))
-    return images
-
 
 @pytest.fixture
-def config(tmp_path):
-    write_digits(tmp_path, "train", 400, 1)
-    write_digits(tmp_path, "test", 100, 2)
-    path = tmp_path / "images.toml"
-    path.write_text("""
-task = "image"
-[data]
-train = "train-images-idx3[:350]"
-valid = "train-images-idx3[350:]"
-test = "test-images-idx3"
-[model]
-kind = "cifar-c"
-width = 0.2
-winner_rate = 0.5
-unit = "position"
-[train]
-epochs = 4
-batch_size = 32
-optimizer = "adam"
-learning_rate = 0.003
-checkpoint_every = 3
-""")
-    return path
+def config(image_workspace):
+    return image_workspace / "images.toml"
 
 
 def test_train_then_eval_gives_the_same_quality(taut, config, tmp_path):
@@ -64,25 +19,6 @@ def test_train_then_eval_gives_the_same_quality(taut, config, tmp_path):
     assert "top-1" in taut("eval", tmp_path / "run").out
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == summary["steps"]
-
-
-def test_killed_runs_go_on_to_the_same_bits(program, taut, config, tmp_path):
-    settings = ("--set", "train.epochs=8", "--set", "prune.share=0.5")
-    whole = taut("train", config, "--out", tmp_path / "whole", *settings, "--json").json
-    command = [program, "train", config, "--out", tmp_path / "killed", *settings, "--resume", "--json"]
-    rng = random.Random(7)
-    kills = 0
-    while kills < 8:
-        process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        try:
-            process.communicate(timeout=rng.uniform(0.05, 1.0))
-            shutil.rmtree(tmp_path / "killed")
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-        kills += 1
-    done = subprocess.run(list(map(str, command)), capture_output=True, check=True)
-    assert {f: json.loads(done.stdout)[f] for f in LASTING} == {f: whole[f] for f in LASTING}
 
 
 @pytest.mark.parametrize(
@@ -134,3 +70,23 @@ def test_a_budget_is_refused_where_there_are_no_tables(taut, config, tmp_path):
     result = taut("train", config, "--out", tmp_path / "run", "--memory-budget", "1MiB", check=False)
     assert result.code == 2
     assert "--memory-budget" in result.err
+
+
+def test_a_sweep_is_refused_where_there_are_no_tables(taut, config, tmp_path):
+    result = taut("sweep", config, "--out", tmp_path / "sweep", check=False)
+    assert (result.code, "this config has none" in result.err) == (2, True)
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_run_has_no_rows_to_dump(taut, config, tmp_path):
+    taut("train", config, "--out", tmp_path / "run", "--set", "train.epochs=1")
+    result = taut("dump", tmp_path / "run", tmp_path / "rows.csv", check=False)
+    assert (result.code, "dump is for runs of recommenders" in result.err) == (2, True)
+    assert not (tmp_path / "rows.csv").exists()
+
+
+def test_winners_that_never_begin_are_refused(taut, config, tmp_path):
+    settings = ("--set", "train.epochs=1", "--set", "model.winner_from=1")
+    result = taut("train", config, "--out", tmp_path / "run", *settings, check=False)
+    assert result.code == 2
+    assert "model.winner_from must be below train.epochs (1)" in result.err

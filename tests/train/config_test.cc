@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "taut/core/error.h"
+#include "taut/train/recommender.h"
 
 namespace taut::train {
 namespace {
@@ -23,8 +24,8 @@ value_type = "bf16"
 checkpoint_every = "5m"
 )";
 
-Config parse(const std::string& text, const std::vector<std::string>& settings = {}) {
-  return parse_config(text, "/base", "test.toml", settings);
+RecommenderConfig parse(const std::string& text, const std::vector<std::string>& settings = {}) {
+  return parse_recommender_config(text, "/base", "test.toml", settings);
 }
 
 std::string message_of(const std::string& text, const std::vector<std::string>& settings = {}) {
@@ -38,7 +39,7 @@ std::string message_of(const std::string& text, const std::vector<std::string>& 
 }
 
 TEST(Config, ReadsValuesAndMakesPathsAbsolute) {
-  const Config config = parse(kGood);
+  const RecommenderConfig config = parse(kGood);
   EXPECT_EQ(config.data.train, (std::vector<std::string>{"/base/a.parquet", "/abs/b.parquet"}));
   EXPECT_EQ(config.embedding.dim, 32);
   EXPECT_EQ(config.embedding.value_type, embedding::ValueType::kBFloat16);
@@ -48,12 +49,12 @@ TEST(Config, ReadsValuesAndMakesPathsAbsolute) {
 }
 
 TEST(Config, ReadsBackWhatItWrites) {
-  Config config =
+  const RecommenderConfig config =
       parse(kGood, {"train.learning_rate=0.1", "embedding.budget=16MiB", "model.top=[7, 3]",
                     "train.checkpoint_every=250", "data.scaling=log", "model.winner_rate=0.3"});
-  const std::string text = to_toml(config);
-  const Config again = parse_config(text, "/elsewhere", "again.toml", {});
-  EXPECT_EQ(to_toml(again), text);
+  const std::string text = config.to_toml();
+  const RecommenderConfig again = parse_recommender_config(text, "/elsewhere", "again.toml", {});
+  EXPECT_EQ(again.to_toml(), text);
   EXPECT_EQ(std::get<Bytes>(again.budget).count, 16 << 20);
   EXPECT_EQ(again.model.top, (std::vector<std::int64_t>{7, 3}));
   EXPECT_EQ(again.train.checkpoint_every.steps, 250);
@@ -66,12 +67,50 @@ TEST(Config, LaterSettingsWin) {
 
 TEST(Config, ExpandsEnvironmentVariablesInPaths) {
   setenv("TAUT_TEST_DIR", "/data", 1);
-  const Config config = parse(kGood, {"data.train=${TAUT_TEST_DIR}/x.parquet"});
+  const RecommenderConfig config = parse(kGood, {"data.train=${TAUT_TEST_DIR}/x.parquet"});
   EXPECT_EQ(config.data.train, (std::vector<std::string>{"/data/x.parquet"}));
   unsetenv("TAUT_TEST_DIR");
   EXPECT_EQ(message_of(kGood, {"data.train=${TAUT_TEST_DIR}/x.parquet"}),
             "the environment variable TAUT_TEST_DIR is not set, --set data.train, run again with "
             "TAUT_TEST_DIR=DIRECTORY");
+}
+
+// A value stands as it is, even if it looks like a variable, its own name included.
+TEST(Config, DoesNotExpandTheValuesOfVariables) {
+  setenv("TAUT_TEST_DIR", "/data/${TAUT_TEST_DIR}", 1);
+  setenv("TAUT_TEST_OTHER", "${TAUT_TEST_NONE}", 1);
+  const RecommenderConfig config =
+      parse(kGood, {"data.train=${TAUT_TEST_DIR}/${TAUT_TEST_OTHER}/x.parquet"});
+  EXPECT_EQ(config.data.train,
+            (std::vector<std::string>{"/data/${TAUT_TEST_DIR}/${TAUT_TEST_NONE}/x.parquet"}));
+  unsetenv("TAUT_TEST_DIR");
+  unsetenv("TAUT_TEST_OTHER");
+  EXPECT_EQ(message_of(kGood, {"data.train=${TAUT_TEST_DIR"}),
+            "no closing brace in \"${TAUT_TEST_DIR\", --set data.train");
+}
+
+// Winners that never begin would leave a dense network without a word.
+TEST(Config, RefusesWinnersThatBeginWithTheEnd) {
+  EXPECT_EQ(message_of(kGood, {"model.winner_rate=0.5", "model.winner_from=1"}),
+            "model.winner_from must be below train.epochs (1) for the winners of "
+            "model.winner_rate to begin, got 1, test.toml");
+  EXPECT_EQ(parse(kGood, {"model.winner_from=1"}).winners.from, 1);
+  const std::vector<std::string> later = {"model.winner_rate=0.5", "model.winner_from=1",
+                                          "train.epochs=2"};
+  EXPECT_EQ(parse(kGood, later).winners.from, 1);
+}
+
+TEST(Config, IsReadByItsTask) {
+  EXPECT_EQ(parse_config(kGood, "/base", "test.toml", {})->task(), "ctr");
+  const auto images = parse_config("task = \"image\"\n[data]\ntrain = \"a\"\n", "/", "x.toml", {});
+  EXPECT_EQ(images->task(), "image");
+  EXPECT_EQ(images->train.epochs, 10);
+  try {
+    static_cast<void>(parse_config("\ntask = \"chess\"\n", "/", "x.toml", {}));
+    FAIL();
+  } catch (const Error& failed) {
+    EXPECT_STREQ(failed.what(), "unknown task \"chess\", x.toml, line 2, use image or ctr");
+  }
 }
 
 struct BadConfig {

@@ -9,7 +9,7 @@
 #include "support/temporary_directory.h"
 #include "taut/core/file.h"
 #include "taut/core/log.h"
-#include "taut/train/image_run.h"
+#include "taut/train/run.h"
 #include "train/corner_images.h"
 
 namespace taut::train {
@@ -49,13 +49,13 @@ batch_size = 32
 optimizer = "adam"
 learning_rate = 0.002
 )";
-    const ImageRunOptions options{
-        .config = parse_image_config(kText, folder_->path(), "test.toml", settings),
-        .run = path(name),
-        .resume = false,
-        .threads = 1,
-        .stop = nullptr};
-    static_cast<void>(train_image_run(options));
+    const RunOptions options{.config = parse_config(kText, folder_->path(), "test.toml", settings),
+                             .run = path(name),
+                             .resume = false,
+                             .threads = 1,
+                             .profile_path = {},
+                             .stop = nullptr};
+    static_cast<void>(train_run(options));
   }
 
   static TuneOptions options(const std::string& name) {
@@ -71,21 +71,22 @@ learning_rate = 0.002
 test::TemporaryDirectory* Tuning::folder_ = nullptr;
 
 TEST_F(Tuning, FindsTheBestOfAllRatesOfANetworkOfTwoSites) {
-  const Json found = tune_image_run(options("mlp")).summary;
+  const Json found = tune_run(options("mlp")).summary;
   const Json& sites = found["sites"];
   ASSERT_EQ(sites.size(), 2u);
   EXPECT_EQ(found["unit"], "neuron");
   EXPECT_EQ(found["images"], kValid);
 
-  const OpenedImageRun run = open_image_run(path("mlp"), 1);
+  const OpenedRun opened = open_run(path("mlp"), 1);
+  const ImageRun run = images_of(opened, "test");
+  const auto pool = std::make_shared<ThreadPool>(1);
   const data::ImageSet images = read_run_images(run, run.config.data.valid, 1);
   const auto top1 = [&](const Json& a, const Json& b) {
     run.network->set_winner_policy({.unit = Unit::kNeuron, .rates = {a["rate"], b["rate"]}});
-    return evaluate(*run.network, images, run.normalization, 1).top1;
+    return evaluate(*run.network, images, run.format.normalization, pool).top1;
   };
   const double before = found["accuracy"]["before"];
-  EXPECT_EQ(before,
-            evaluate(*open_image_run(path("mlp"), 1).network, images, run.normalization, 1).top1);
+  EXPECT_EQ(before, open_run(path("mlp"), 1).evaluate(run.config.data.valid).score());
   double saved = 0;
   double best_saved = 0;
   double lowest = 1;
@@ -107,7 +108,7 @@ TEST_F(Tuning, FindsTheBestOfAllRatesOfANetworkOfTwoSites) {
 }
 
 TEST_F(Tuning, PredictsTheMultiplyAddsThatAreMeasured) {
-  const Json found = tune_image_run(options("lenet")).summary;
+  const Json found = tune_run(options("lenet")).summary;
   const Json& work = found["multiply_adds"];
   EXPECT_LT(work["after"].get<double>(), work["before"].get<double>());
   EXPECT_LE(work["before"].get<double>(), work["dense"].get<double>());
@@ -118,13 +119,13 @@ TEST_F(Tuning, PredictsTheMultiplyAddsThatAreMeasured) {
 TEST_F(Tuning, GivesTheSameForAnyNumberOfThreads) {
   TuneOptions two = options("lenet");
   two.threads = 2;
-  EXPECT_EQ(tune_image_run(options("lenet")).summary, tune_image_run(two).summary);
+  EXPECT_EQ(tune_run(options("lenet")).summary, tune_run(two).summary);
 }
 
 TEST_F(Tuning, TriesUnitsAndTakesTheCheapest) {
   TuneOptions both = options("lenet");
   both.units = {Unit::kPosition, Unit::kElement};
-  const Json found = tune_image_run(both).summary;
+  const Json found = tune_run(both).summary;
   ASSERT_EQ(found["candidates"].size(), 2u);
   for (const Json& candidate : found["candidates"]) {
     EXPECT_GE(candidate["multiply_adds"].get<double>(),
@@ -133,20 +134,24 @@ TEST_F(Tuning, TriesUnitsAndTakesTheCheapest) {
 }
 
 TEST_F(Tuning, WritesAConfigThatFineTunesFromTheRunWithItAsTeacher) {
-  const Tuned tuned = tune_image_run(options("lenet"));
+  const Tuned tuned = tune_run(options("lenet"));
   std::vector<double> rates;
   for (const Json& site : tuned.summary["sites"]) rates.push_back(site["rate"]);
-  const ImageConfig config = parse_image_config(to_toml(tuned.config), "/", "tuned.toml", {});
-  EXPECT_EQ(config.network.winners.rates, rates);
+  const ImageConfig config = parse_image_config(tuned.config.to_toml(), "/", "tuned.toml", {});
+  EXPECT_EQ(config.model.winners.rates, rates);
   EXPECT_EQ(config.initial, path("lenet"));
   EXPECT_EQ(config.teacher.run, path("lenet"));
-  const Json summary = train_image_run(
-      {.config = config, .run = path("tuned"), .resume = false, .threads = 1, .stop = nullptr});
+  const Json summary = train_run({.config = std::make_shared<ImageConfig>(config),
+                                  .run = path("tuned"),
+                                  .resume = false,
+                                  .threads = 1,
+                                  .profile_path = {},
+                                  .stop = nullptr});
   EXPECT_EQ(summary["winner_rates"], Json(rates));
   EXPECT_GE(summary["top1"].get<double>(),
             tuned.summary["accuracy"]["before"].get<double>() - kDrop);
   // And from there again, now from rates below 1.
-  const Json again = tune_image_run(options("tuned")).summary;
+  const Json again = tune_run(options("tuned")).summary;
   for (std::size_t s = 0; s < rates.size(); ++s) {
     EXPECT_EQ(again["sites"][s]["rate_before"], rates[s]);
   }
@@ -158,9 +163,9 @@ TEST_F(Tuning, MeasuresNormalizationsAnewAndPutsThemBack) {
   train("vgg", {"model.kind=\"vgg-small\"", "model.width=0.25"});
   TuneOptions anew = options("vgg");
   anew.recalibrate = true;
-  const Json found = tune_image_run(anew).summary;
+  const Json found = tune_run(anew).summary;
   EXPECT_EQ(found["recalibrated"], true);
-  const Json plain = tune_image_run(options("vgg")).summary;
+  const Json plain = tune_run(options("vgg")).summary;
   EXPECT_EQ(found["accuracy"]["before"], plain["accuracy"]["before"]);
   EXPECT_NE(found["sites"], plain["sites"]);
 }
@@ -169,7 +174,7 @@ TEST_F(Tuning, NamesOptionsThatAreWrong) {
   const auto wrong = [](auto change) {
     TuneOptions changed = options("mlp");
     change(changed);
-    return error_of([&] { static_cast<void>(tune_image_run(changed)); });
+    return error_of([&] { static_cast<void>(tune_run(changed)); });
   };
   EXPECT_THAT(wrong([](TuneOptions& o) { o.accuracy_drop = 1; }),
               IsError(ErrorKind::kConfig, "--accuracy-drop must be in [0, 1), got 1"));

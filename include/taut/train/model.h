@@ -11,26 +11,27 @@
 #include "taut/data/reader.h"
 #include "taut/embedding/embedding.h"
 #include "taut/nn/recommender.h"
-#include "taut/train/config.h"
 #include "taut/train/metrics.h"
+#include "taut/train/recommender.h"
 
 namespace taut::train {
 
-/// Kind and version of checkpoint files.
-inline constexpr std::string_view kCheckpointKind = "ckpt";
-inline constexpr std::uint32_t kCheckpointVersion = 3;
-
 /// Reader options for files of the config's schema, in file order, scaled as the profile says.
-[[nodiscard]] data::ReaderOptions reader_options(const Config& config,
+[[nodiscard]] data::ReaderOptions reader_options(const RecommenderConfig& config,
                                                  const std::vector<std::string>& files,
                                                  const data::DataProfile& profile);
+
+/// Bytes that the tables may take: the budget, or all of the method full.
+[[nodiscard]] std::int64_t planned_bytes(const RecommenderConfig& config,
+                                         const data::DataProfile& profile);
 
 /// A recommender as config and data profile describe it.
 /// Threads: one call at a time; work is spread over the pool; the same bits for any pool.
 class Model {
  public:
   /// Errors: those of make_embedding and nn::Recommender.
-  Model(const Config& config, const data::DataProfile& profile, std::shared_ptr<ThreadPool> pool);
+  Model(const RecommenderConfig& config, const data::DataProfile& profile,
+        std::shared_ptr<ThreadPool> pool);
 
   /// The pass over the training files that methods with offline counts want before the first step;
   /// nothing is read for the others.
@@ -38,7 +39,7 @@ class Model {
 
   /// Puts the rows of the config's embedding.initial into the tables, if it names a file. After
   /// count_ids(). Errors: those of the file; kUnsupported for methods without rows.
-  void load_initial_rows(const Config& config);
+  void load_initial_rows(const RecommenderConfig& config);
 
   /// See nn::Recommender::set_winner_rate; evaluate() and packages use the config's rate all the
   /// same.

@@ -2,6 +2,8 @@
 // Values that move over epochs, and when winners begin: functions of the step alone, so that a run
 // that goes on after a stop goes on to the same bits.
 
+#include "taut/core/spelling.h"
+
 namespace taut::train {
 
 /// How a value moves from its start to its end over epochs.
@@ -10,6 +12,10 @@ enum class Ramp {
   kLinear,  ///< in a line
   kCubic,   ///< fast first (Zhu and Gupta, arXiv 1710.01878)
 };
+constexpr auto spellings(std::type_identity<Ramp>) {
+  return std::to_array<Spelling<Ramp>>(
+      {{"step", Ramp::kStep}, {"linear", Ramp::kLinear}, {"cubic", Ramp::kCubic}});
+}
 
 /// When winners begin. Before `from` the network is dense; over `ramp` epochs the rates fall from 1
 /// to model.winner_rate.

@@ -2,21 +2,21 @@
 // Runs: training from a config into a folder, going on after a stop, and opening what a run left.
 
 #include <atomic>
-#include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "taut/core/error.h"
 #include "taut/train/config.h"
-#include "taut/train/model.h"
+#include "taut/train/task.h"
 
 namespace taut::train {
 
 /// How to train.
 struct RunOptions {
-  Config config;
-  std::string run;      ///< folder that receives config, metrics, checkpoints and summary
+  std::shared_ptr<const Config> config;
+  std::string run;      ///< folder that receives config, network, metrics, checkpoints and summary
   bool resume = false;  ///< go on from the last checkpoint in run, or start if there is none
   int threads = 0;      ///< 0: all processors
   /// Where the first pass over the training files is remembered; "": in run.
@@ -31,31 +31,30 @@ class Interrupted : public Error {
   using Error::Error;
 };
 
-/// Trains to the end and returns the summary, also written as RUN/summary.json: auc, log_loss,
-/// normalized_entropy (on test, else on valid, else null), valid and test in full,
-/// examples_per_second, memory_bytes, full_bytes, compression, method, seed, threads, ...
+/// Trains to the end and returns the summary, also written as RUN/summary.json: the task, its
+/// measures (on test, else on valid, else null), valid and test in full, examples_per_second, seed,
+/// threads, ... and the task's own facts. RUN/network.json holds the network's description from the
+/// start, with measured densities and the tables' bytes at the end.
 /// Quality fields have the same bits for any number of threads and however often the run was
 /// killed and resumed.
 /// Errors: kConfig when run holds a run already and resume is off, or its config differs; kFormat
-/// for a damaged checkpoint, naming the file; those of the data, embedding and nn areas.
+/// for a damaged checkpoint, naming the file, or one of another version; those of the data,
+/// embedding and nn areas.
 nlohmann::json train_run(const RunOptions& options);
 
-/// The profile of the training files, from path when it was remembered there for the same files
-/// (names, sizes, times) and columns, else by a pass over them.
-[[nodiscard]] data::DataProfile load_profile(const Config& config, const std::string& path);
-
-/// A trained run, opened from its last checkpoint.
+/// A trained run. What it needs comes from its checkpoint alone.
 struct OpenedRun {
-  Config config;
-  data::DataProfile profile;
-  std::unique_ptr<Model> model;
+  std::unique_ptr<Task> task;
+  std::string folder;
   std::string checkpoint;  ///< the file it came from
+
+  /// Quality on files; none: the config's test files, else its valid files. Errors: kConfig when
+  /// there are none; those of the files.
+  [[nodiscard]] Evaluation evaluate(const std::vector<std::string>& files) const;
 };
 
 /// Opens the best checkpoint when early stopping kept one, else the last.
 [[nodiscard]] OpenedRun open_run(const std::string& run, int threads);
-
-/// auc, log_loss, normalized_entropy, examples; NaN becomes null.
-[[nodiscard]] nlohmann::json to_json(const Quality& quality);
+[[nodiscard]] OpenedRun open_run(const std::string& run, std::shared_ptr<ThreadPool> pool);
 
 }  // namespace taut::train

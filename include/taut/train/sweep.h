@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -14,7 +15,7 @@ namespace taut::train {
 
 /// What to run. The full table takes what it needs: it runs once a seed, whatever the budgets.
 struct SweepOptions {
-  Config config;
+  std::shared_ptr<const Config> config;  ///< of a task with tables
   std::string folder;                ///< receives a run folder per cell, results.csv and sweep.html
   std::vector<std::string> methods;  ///< e.g. full, hash, elastic
   std::vector<std::string> budgets;  ///< as parse_budget reads them

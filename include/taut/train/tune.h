@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "taut/sparsity/winners.h"
-#include "taut/train/image_config.h"
+#include "taut/train/classifier.h"
 
 namespace taut::train {
 
@@ -37,8 +37,8 @@ struct Tuned {
 /// Accuracy is that of the run's network as it is, without training between; fine-tuning wins most
 /// of it back. The same result for any number of threads. Errors: kConfig for options out of range,
 /// a run of another task, no images to measure on, or a unit that no layer has; those of
-/// open_image_run.
-[[nodiscard]] Tuned tune_image_run(const TuneOptions& options);
+/// open_run.
+[[nodiscard]] Tuned tune_run(const TuneOptions& options);
 
 /// "0.5%" or "0.005" as a share. Errors: kConfig for anything else, or outside [0, 1).
 [[nodiscard]] double parse_accuracy_drop(const std::string& text);

@@ -5,12 +5,12 @@
 #include <cstdint>
 #include <vector>
 
-#include "taut/train/image_config.h"
+#include "taut/train/classifier.h"
 
 namespace taut::train {
 
 /// The learning rate of step (from 0) of a run of `steps` with `steps_per_epoch`.
-[[nodiscard]] double learning_rate_at(const ImageLoopConfig& loop, std::int64_t step,
+[[nodiscard]] double learning_rate_at(const ImageConfig& config, std::int64_t step,
                                       std::int64_t steps, std::int64_t steps_per_epoch);
 
 /// Winner rates at an epoch: empty (dense) before the schedule begins, then from 1 down to the

@@ -1,11 +1,11 @@
-#include "taut/train/image_config.h"
+#include "taut/train/classifier.h"
 
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 
 #include "support/error_matchers.h"
-#include "train/image_schedule.h"
+#include "train/classifier_schedule.h"
 
 namespace taut::train {
 namespace {
@@ -44,26 +44,26 @@ TEST(ImageConfig, ReadsKeysAndKeepsDefaults) {
   const ImageConfig c = parsed(kText);
   EXPECT_EQ(c.data.train, std::vector<std::string>{"/base/train-images[:100]"});
   EXPECT_EQ(c.data.test.size(), 2u);
-  EXPECT_TRUE(c.data.flip);
-  EXPECT_EQ(c.network.winners.rates, std::vector<double>{0.3});
-  EXPECT_EQ(c.network.winners.unit, sparsity::Unit::kElement);
+  EXPECT_TRUE(c.flip);
+  EXPECT_EQ(c.model.winners.rates, std::vector<double>{0.3});
+  EXPECT_EQ(c.model.winners.unit, sparsity::Unit::kElement);
   EXPECT_EQ(c.prune.kind, sparsity::Prune::kNOfM);
   EXPECT_EQ(c.quantize.mode, QuantizeMode::kTrain);
-  EXPECT_EQ(c.train.schedule, Schedule::kCosine);
+  EXPECT_EQ(c.schedule, Schedule::kCosine);
   EXPECT_EQ(c.train.batch_size, 128);
 }
 
 TEST(ImageConfig, RatesMayBeOneOrAList) {
-  EXPECT_EQ(parsed(kText, {"model.winner_rate=[0.3, 0.2]"}).network.winners.rates,
+  EXPECT_EQ(parsed(kText, {"model.winner_rate=[0.3, 0.2]"}).model.winners.rates,
             (std::vector<double>{0.3, 0.2}));
-  EXPECT_TRUE(parsed(kText, {"model.winner_rate=[]"}).network.winners.rates.empty());
+  EXPECT_TRUE(parsed(kText, {"model.winner_rate=[]"}).model.winners.rates.empty());
 }
 
 TEST(ImageConfig, WhatIsWrittenReadsBack) {
   for (const std::string setting : {"model.winner_rate=[0.3, 0.2]", "model.winner_rate=0.25",
                                     "model.winner_rate=[]", "prune.maps=0.5"}) {
-    const std::string text = to_toml(parsed(kText, {setting}));
-    EXPECT_EQ(to_toml(parsed(text)), text) << setting;
+    const std::string text = parsed(kText, {setting}).to_toml();
+    EXPECT_EQ(parsed(text).to_toml(), text) << setting;
   }
 }
 
@@ -85,15 +85,24 @@ TEST(ImageConfig, BadValuesNameKeyAndValue) {
   }
 }
 
+TEST(ImageConfig, WinnersBeginBeforeTheEnd) {
+  const std::vector<std::string> late = {"model.winner_ramp=0", "model.winner_from=10"};
+  EXPECT_THAT(error_of([&] { parsed(kText, late); }),
+              IsError(ErrorKind::kConfig, "model.winner_from must be below train.epochs (10)"));
+  std::vector<std::string> dense = late;
+  dense.emplace_back("model.winner_rate=1");
+  EXPECT_EQ(parsed(kText, dense).winners.from, 10);
+}
+
 TEST(ImageConfig, KeysOfRecommendersAreUnknown) {
   EXPECT_THAT(error_of([] { parsed("[embedding]\nbudget = \"1/10\"\n"); }),
               IsError(ErrorKind::kConfig, "embedding.budget"));
 }
 
 TEST(ImageSchedule, OneCycleRisesThenFallsToZero) {
-  ImageLoopConfig loop;
+  ImageConfig loop;
   loop.schedule = Schedule::kOneCycle;
-  loop.learning_rate = 0.5;
+  loop.train.learning_rate = 0.5;
   double highest = 0;
   for (std::int64_t step = 0; step < 100; ++step) {
     highest = std::max(highest, learning_rate_at(loop, step, 100, 10));
@@ -104,9 +113,9 @@ TEST(ImageSchedule, OneCycleRisesThenFallsToZero) {
 }
 
 TEST(ImageSchedule, CosineWarmsUpAndEndsAtZero) {
-  ImageLoopConfig loop;
+  ImageConfig loop;
   loop.schedule = Schedule::kCosine;
-  loop.learning_rate = 1;
+  loop.train.learning_rate = 1;
   loop.warmup = 1;
   EXPECT_LT(learning_rate_at(loop, 0, 100, 10), 0.1);
   EXPECT_DOUBLE_EQ(learning_rate_at(loop, 10, 100, 10), 1);

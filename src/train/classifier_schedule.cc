@@ -1,4 +1,4 @@
-#include "train/image_schedule.h"
+#include "train/classifier_schedule.h"
 
 #include <algorithm>
 #include <cmath>
@@ -17,26 +17,26 @@ double half_cosine(double t) {
 
 }  // namespace
 
-double learning_rate_at(const ImageLoopConfig& loop, std::int64_t step, std::int64_t steps,
+double learning_rate_at(const ImageConfig& config, std::int64_t step, std::int64_t steps,
                         std::int64_t steps_per_epoch) {
   const auto at = static_cast<double>(step);
   const auto all = static_cast<double>(steps);
-  if (loop.schedule == Schedule::kOneCycle) {
+  if (config.schedule == Schedule::kOneCycle) {
     const double top = kRise * all;
     const double factor = at < top ? kCycleStart + (1 - kCycleStart) * (1 - half_cosine(at / top))
                                    : half_cosine((at - top) / (all - top));
-    return loop.learning_rate * factor;
+    return config.train.learning_rate * factor;
   }
-  const double warmup = loop.warmup * static_cast<double>(steps_per_epoch);
-  if (at < warmup) return loop.learning_rate * (at + 1) / (warmup + 1);
-  if (loop.schedule == Schedule::kConstant) return loop.learning_rate;
-  return loop.learning_rate * half_cosine((at - warmup) / std::max(all - warmup, 1.0));
+  const double warmup = config.warmup * static_cast<double>(steps_per_epoch);
+  if (at < warmup) return config.train.learning_rate * (at + 1) / (warmup + 1);
+  if (config.schedule == Schedule::kConstant) return config.train.learning_rate;
+  return config.train.learning_rate * half_cosine((at - warmup) / std::max(all - warmup, 1.0));
 }
 
 std::vector<double> winner_rates_at(const ImageConfig& config, double epoch) {
   const WinnerSchedule& schedule = config.winners;
   if (epoch < schedule.from) return {};
-  std::vector<double> rates = config.network.winners.rates;
+  std::vector<double> rates = config.model.winners.rates;
   for (double& rate : rates) rate = winner_rate_at(schedule, rate, epoch);
   return rates;
 }

@@ -1,0 +1,73 @@
+// The tasks that there are, and configs of any of them.
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include "taut/core/error.h"
+#include "taut/core/file.h"
+#include "taut/core/text.h"
+#include "taut/train/classifier.h"
+#include "taut/train/recommender.h"
+
+namespace taut::train {
+namespace {
+
+template <auto kParse>
+std::shared_ptr<const Config> parse_as(std::string_view text, const std::string& base,
+                                       const std::string& name,
+                                       std::span<const std::string> settings) {
+  using Own = decltype(kParse(text, base, name, settings));
+  return std::make_shared<Own>(kParse(text, base, name, settings));
+}
+
+// The last is that of configs without a key task.
+constexpr std::array<TaskEntry, 2> kTasks = {{
+    {"image", false, parse_as<parse_image_config>},
+    {"ctr", true, parse_as<parse_recommender_config>},
+}};
+
+const TaskEntry& task_of_text(std::string_view text, const std::string& name) {
+  toml::table file;
+  try {
+    file = toml::parse(text);
+  } catch (const toml::parse_error& failed) {
+    throw Error(ErrorKind::kConfig, std::string(failed.description()),
+                concat(name, ", line ", failed.source().begin.line));
+  }
+  const toml::node* key = file.get("task");
+  if (key == nullptr) return kTasks.back();
+  const std::string task = key->value_or(std::string());
+  const auto* found = std::find_if(kTasks.begin(), kTasks.end(),
+                                   [&](const TaskEntry& entry) { return entry.name == task; });
+  if (found != kTasks.end()) return *found;
+  std::vector<std::string> known;
+  for (const TaskEntry& entry : kTasks) known.emplace_back(entry.name);
+  throw Error(ErrorKind::kConfig, concat("unknown task \"", task, "\""),
+              concat(name, ", line ", key->source().begin.line), "use " + join(known, " or "));
+}
+
+}  // namespace
+
+const TaskEntry& task_of_config(const std::string& path) {
+  return task_of_text(read_file(path), path);
+}
+
+std::shared_ptr<const Config> parse_config(std::string_view text, const std::string& base,
+                                           const std::string& name,
+                                           std::span<const std::string> settings) {
+  return task_of_text(text, name).parse(text, base, name, settings);
+}
+
+std::shared_ptr<const Config> load_config(const std::string& path,
+                                          std::span<const std::string> settings) {
+  const std::string base = std::filesystem::absolute(path).parent_path().string();
+  return parse_config(read_file(path), base, path, settings);
+}
+
+graph::Network network_of_config(const std::string& path, std::span<const std::string> settings) {
+  return load_config(path, settings)->network();
+}
+
+}  // namespace taut::train

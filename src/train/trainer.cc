@@ -1,0 +1,158 @@
+#include "train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "taut/core/file.h"
+#include "taut/core/log.h"
+#include "taut/core/progress.h"
+#include "taut/core/snapshot.h"
+#include "taut/core/text.h"
+#include "taut/graph/network_json.h"
+
+namespace taut::train {
+namespace {
+
+using Json = nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+}  // namespace
+
+Trainer::Trainer(const RunOptions& options)
+    : options_(options),
+      loop_(options.config->train),
+      data_(options.config->data),
+      pool_(std::make_shared<ThreadPool>(options.threads)),
+      task_(options.config->make_task(pool_)),
+      checkpoints_(options.run),
+      metrics_(options.run + "/metrics.jsonl"),
+      control_(options.run, options.stop, loop_.checkpoint_every) {}
+
+Json Trainer::run() {
+  restore();
+  write_network();
+  while (!state_.finished) {
+    run_epoch();
+    end_epoch();
+  }
+  return summarize();
+}
+
+void Trainer::restore() {
+  remove_abandoned_files(options_.run);
+  const std::optional<std::string> newest = checkpoints_.newest();
+  if (newest) {
+    state_ = read_checkpoint(*newest, *task_);
+    log_info(concat("going on from step ", state_.steps, " (", *newest, ")"));
+  }
+  const std::string& cache = options_.profile_path;
+  task_->prepare(!newest, cache.empty() ? options_.run + "/profile.json" : cache);
+  metrics_.open_at(state_.metrics_bytes);
+  control_.checkpointed();
+}
+
+void Trainer::run_epoch() {
+  task_->open_epoch(state_.epoch, state_.batches);
+  ProgressBar bar(concat("epoch ", state_.epoch + 1, "/", loop_.epochs), task_->epoch_examples(),
+                  "examples");
+  Clock::time_point start = Clock::now();
+  for (;;) {
+    const StepResult done = task_->step(state_);
+    if (done.examples == 0) return;
+    ++state_.batches;
+    ++state_.steps;
+    state_.examples += done.examples;
+    state_.window_loss += done.loss;
+    state_.window_examples += done.examples;
+    bar.update(state_.batches * loop_.batch_size, note_);
+    state_.train_seconds += seconds_since(start);
+    if (state_.steps % loop_.log_every == 0) log_window();
+    if (control_.stop_asked()) {
+      checkpoint();
+      control_.stop_at(state_.steps);
+    }
+    if (control_.checkpoint_due(state_.steps)) checkpoint();
+    start = Clock::now();
+  }
+}
+
+// Writes a line of metrics about the steps since the last one.
+void Trainer::log_window() {
+  const double loss = state_.window_loss / static_cast<double>(state_.window_examples);
+  nlohmann::ordered_json line = {{"step", state_.steps},
+                                 {"examples", state_.examples},
+                                 {"seconds", state_.train_seconds},
+                                 {"loss", loss}};
+  note_ = concat("loss ", loss, task_->end_window(state_, line));
+  metrics_.append(line);
+  state_.metrics_bytes = metrics_.bytes();
+  state_.window_loss = 0;
+  state_.window_examples = 0;
+}
+
+CheckpointFolder::Save Trainer::save() {
+  return [this](SectionSink& file) { save_checkpoint(file, state_, *task_); };
+}
+
+void Trainer::checkpoint() {
+  metrics_.flush();
+  checkpoints_.write(state_.steps, save());
+  control_.checkpointed();
+}
+
+void Trainer::evaluate_valid(std::int64_t epoch) {
+  state_.valid = task_->evaluate(data_.valid);
+  std::vector<std::string> told;
+  for (const auto& [name, value] : state_.valid.measures) told.push_back(concat(name, " ", value));
+  log_info(concat("epoch ", epoch + 1, ": valid ", join(told, ", ")));
+  if (!(state_.valid.score() > state_.best_score)) return;
+  state_.best_score = state_.valid.score();
+  state_.best_epoch = epoch;
+  if (loop_.early_stop > 0) checkpoints_.write_best(state_.steps, save());
+}
+
+void Trainer::end_epoch() {
+  const std::int64_t epoch = state_.epoch++;
+  state_.batches = 0;
+  const bool last = state_.epoch >= loop_.epochs;
+  task_->end_epoch(epoch, last);
+  if (!data_.valid.empty()) evaluate_valid(epoch);
+  const bool stalled = loop_.early_stop > 0 && epoch - state_.best_epoch >= loop_.early_stop;
+  state_.finished = stalled || last;
+  if (state_.finished && state_.window_examples > 0) log_window();
+  checkpoint();
+}
+
+void Trainer::write_network() const {
+  write_file(options_.run + "/network.json", graph::network_json(task_->network()) + "\n");
+}
+
+Json Trainer::summarize() {
+  const std::optional<std::string> best = checkpoints_.best();
+  if (best && state_.best_epoch + 1 != state_.epoch) {
+    state_.valid = read_checkpoint(*best, *task_).valid;
+  }
+  Json summary = task_->facts();
+  summary.update(task_->memory());
+  const auto rate = static_cast<double>(state_.examples) / state_.train_seconds;
+  summary.update({{"run", options_.run},
+                  {"task", options_.config->task()},
+                  {"seed", loop_.seed},
+                  {"threads", pool_->threads()},
+                  {"epochs", state_.epoch},
+                  {"steps", state_.steps},
+                  {"examples", state_.examples},
+                  {"train_seconds", state_.train_seconds},
+                  {"examples_per_second", std::isfinite(rate) ? Json(rate) : Json(nullptr)}});
+  if (!data_.valid.empty()) summary["valid"] = to_json(state_.valid);
+  if (!data_.test.empty()) summary["test"] = to_json(task_->evaluate(data_.test));
+  for (const std::string& name : task_->measures()) {
+    const char* measured = !data_.test.empty() ? "test" : "valid";
+    summary[name] = summary.contains(measured) ? summary[measured][name] : Json(nullptr);
+  }
+  write_network();
+  write_file(options_.run + "/summary.json", summary.dump(2) + "\n");
+  return summary;
+}
+
+}  // namespace taut::train
