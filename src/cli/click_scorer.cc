@@ -68,7 +68,8 @@ class ClickScorer final : public Scorer {
   }
 
  private:
-  [[nodiscard]] std::unique_ptr<ScoringPass> open(const ScoringOptions& options) const override {
+  [[nodiscard]] std::unique_ptr<ScoringPass> open(
+      const ScoringOptions& options, const std::shared_ptr<ThreadPool>&) const override {
     data::ReaderOptions reader = options_;
     if (!options.labelled) reader.schema.label.clear();
     reader.files = options.files;

@@ -18,6 +18,10 @@ struct Globals {
   std::uint64_t seed = 1;         ///< --seed
   bool seed_given = false;        ///< whether --seed was on the command line
   std::vector<std::string> sets;  ///< --set section.key=value
+  /// Quality of a run on files. In taut, which cannot open one, it becomes taut-torch instead.
+  std::function<nlohmann::json(const std::string& run, const std::vector<std::string>& files,
+                               int threads)>
+      evaluate_run;
 };
 
 /// result: printed by main as one object with --json; without it the action prints its own text.
@@ -38,16 +42,20 @@ Command add_info(CLI::App& root, const Globals& globals);
 Command add_init(CLI::App& root, const Globals& globals);
 Command add_synth(CLI::App& root, const Globals& globals);
 Command add_predict(CLI::App& root, const Globals& globals);
+Command add_eval(CLI::App& root, const Globals& globals);
 Command add_plan(CLI::App& root, const Globals& globals);
 Command add_simulate(CLI::App& root, const Globals& globals);
 Command add_figures(CLI::App& root, const Globals& globals);
 
 // Commands that need LibTorch; they live in the program taut-torch, beside taut.
 Command add_train(CLI::App& root, const Globals& globals);
-Command add_eval(CLI::App& root, const Globals& globals);
 Command add_export(CLI::App& root, const Globals& globals);
 Command add_dump(CLI::App& root, const Globals& globals);
 Command add_sweep(CLI::App& root, const Globals& globals);
 Command add_tune(CLI::App& root, const Globals& globals);
+
+/// What Globals::evaluate_run is there.
+nlohmann::json evaluate_run(const std::string& run, const std::vector<std::string>& files,
+                            int threads);
 
 }  // namespace taut::cli

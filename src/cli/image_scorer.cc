@@ -15,11 +15,9 @@ using Json = nlohmann::json;
 
 class ImagePass final : public ScoringPass {
  public:
-  ImagePass(data::ImageSet images, const data::ImageBatchOptions& options, int threads,
-            std::int64_t classes)
-      : images_(std::move(images)),
-        batches_(images_, options, std::make_shared<ThreadPool>(threads)),
-        classes_(classes) {}
+  ImagePass(data::ImageSet images, const data::ImageBatchOptions& options,
+            const std::shared_ptr<ThreadPool>& pool, std::int64_t classes)
+      : images_(std::move(images)), batches_(images_, options, pool), classes_(classes) {}
 
   bool next() override { return batches_.next(batch_); }
   [[nodiscard]] infer::Inputs inputs() const override {
@@ -54,7 +52,8 @@ class ImageScorer final : public Scorer {
   }
 
  private:
-  [[nodiscard]] std::unique_ptr<ScoringPass> open(const ScoringOptions& options) const override {
+  [[nodiscard]] std::unique_ptr<ScoringPass> open(
+      const ScoringOptions& options, const std::shared_ptr<ThreadPool>& pool) const override {
     data::ImageSourceOptions source{.files = options.files};
     source.labels = input_.labels;
     source.size = input_.size;
@@ -82,7 +81,7 @@ class ImageScorer final : public Scorer {
         data::ImageBatchOptions{
             .batch_size = options.batch,
             .normalization = {.mean = input_.mean, .deviation = input_.deviation}},
-        options.threads, outputs());
+        pool, outputs());
   }
 
   [[nodiscard]] std::vector<data::ScoreColumn> columns(bool all) const override {

@@ -29,9 +29,8 @@ struct TorchCommand {
   const char* summary;
 };
 
-constexpr std::array<TorchCommand, 6> kTorchCommands = {{
+constexpr std::array<TorchCommand, 5> kTorchCommands = {{
     {"train", "Train a recommender or an image network from a config"},
-    {"eval", "Quality of a run or package on a data set"},
     {"export", "Write a trained run as one frozen file"},
     {"dump", "Write the rows of a run's or package's tables"},
     {"sweep", "Train over methods, budgets and seeds and compare"},
@@ -79,14 +78,14 @@ void add_globals(CLI::App& command, Globals& globals) {
 std::vector<Command> add_commands(CLI::App& root, const Globals& globals) {
   std::vector<Command> commands;
 #if defined(TAUT_CLI_TORCH)
-  for (const auto add : {add_train, add_eval, add_export, add_dump, add_sweep, add_tune}) {
+  for (const auto add : {add_train, add_export, add_dump, add_sweep, add_tune}) {
     commands.push_back(add(root, globals));
   }
 #endif
   std::vector<Command (*)(CLI::App&, const Globals&)> light = {add_info, add_plan, add_simulate,
                                                                add_figures};
 #if defined(TAUT_CLI_DATA)
-  light.insert(light.begin() + 1, {add_init, add_synth, add_predict});
+  light.insert(light.begin() + 1, {add_init, add_synth, add_predict, add_eval});
 #endif
   for (const auto add : light) commands.push_back(add(root, globals));
   return commands;
@@ -128,6 +127,12 @@ int run(int argc, char** argv) {
   set_config_reader(config_network);
 #endif
   Globals globals;
+#if defined(TAUT_CLI_TORCH)
+  globals.evaluate_run = evaluate_run;
+#else
+  globals.evaluate_run = [argv](const std::string&, const std::vector<std::string>&,
+                                int) -> nlohmann::json { become_torch_program(argv); };
+#endif
   CLI::App root("Trains and serves deep models inside a budget of memory, compute and bandwidth.",
                 "taut");
   root.set_version_flag("--version", std::string("taut ") + kVersion);

@@ -9,20 +9,20 @@
 #include "taut/core/error.h"
 #include "taut/core/progress.h"
 #include "taut/core/text.h"
-#include "taut/core/thread_pool.h"
 
 namespace taut::cli {
 namespace {
 
 using Json = nlohmann::json;
 
+constexpr std::int64_t kEvaluated = 512;  // examples a batch
+
 // Computes the logits of every batch of a pass and hands them on. Returns the seconds that this
 // took, for each batch.
 template <typename Take>
-std::vector<double> score(const infer::Engine& engine, ScoringPass& pass, int threads,
+std::vector<double> score(const infer::Engine& engine, ScoringPass& pass, ThreadPool& pool,
                           Take&& take) {
   using Clock = std::chrono::steady_clock;
-  ThreadPool pool(threads);
   ProgressBar bar("scoring", pass.known_examples(), "examples");
   std::vector<float> logits;
   std::vector<double> seconds;
@@ -57,11 +57,12 @@ Scorer::Scorer(std::unique_ptr<const infer::Package> package)
     : package_(std::move(package)), engine_(package_->model().network, package_->tables()) {}
 
 Json Scorer::predict(const ScoringOptions& options, bool all, const std::string* out) const {
-  const std::unique_ptr<ScoringPass> pass = open(options);
+  const auto pool = std::make_shared<ThreadPool>(options.threads);
+  const std::unique_ptr<ScoringPass> pass = open(options, pool);
   const auto writer = out == nullptr ? nullptr : data::open_scores(*out, columns(all));
   std::int64_t rows = 0;
   const std::vector<double> seconds =
-      score(engine_, *pass, options.threads, [&](std::int64_t batch, std::span<float> logits) {
+      score(engine_, *pass, *pool, [&](std::int64_t batch, std::span<float> logits) {
         rows += batch;
         if (writer == nullptr) return;
         infer::to_probabilities(outputs(), logits);
@@ -83,10 +84,13 @@ Json Scorer::evaluate(ScoringOptions options) const {
                 "name one with --data");
   }
   options.labelled = true;
-  const std::unique_ptr<ScoringPass> pass = open(options);
-  score(engine_, *pass, options.threads,
-        [&](std::int64_t, std::span<float> logits) { pass->judge(logits); });
+  options.batch = kEvaluated;
+  const auto pool = std::make_shared<ThreadPool>(options.threads);
+  const std::unique_ptr<ScoringPass> pass = open(options, pool);
+  score(engine_, *pass, *pool, [&](std::int64_t, std::span<float> logits) { pass->judge(logits); });
   Json result = pass->quality();
+  const Json facts = Json::parse(model().facts);
+  if (facts.contains("full_bytes")) result["full_bytes"] = facts["full_bytes"];
   result["source"] = path();
   return result;
 }

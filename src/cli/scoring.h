@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "taut/core/thread_pool.h"
 #include "taut/data/score_writer.h"
 #include "taut/infer/engine.h"
 #include "taut/infer/package.h"
@@ -58,7 +59,9 @@ class Scorer {
   [[nodiscard]] const std::string& path() const noexcept { return package_->file().path(); }
   [[nodiscard]] std::int64_t outputs() const noexcept { return engine_.outputs(); }
 
-  [[nodiscard]] virtual std::unique_ptr<ScoringPass> open(const ScoringOptions& options) const = 0;
+  /// pool: what may help to make batches.
+  [[nodiscard]] virtual std::unique_ptr<ScoringPass> open(
+      const ScoringOptions& options, const std::shared_ptr<ThreadPool>& pool) const = 0;
   /// What predict writes of a row.
   [[nodiscard]] virtual std::vector<data::ScoreColumn> columns(bool all) const = 0;
   /// The values of these columns. probabilities [rows, outputs()].

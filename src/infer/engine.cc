@@ -20,7 +20,6 @@ using graph::Layer;
 using graph::LayerValues;
 using graph::Network;
 using graph::Op;
-using graph::Shape;
 
 constexpr std::int64_t kMostExamples = 256;  // of a piece
 // Floats of a piece: what a core's own cache holds.

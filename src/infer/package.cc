@@ -66,7 +66,13 @@ void read_metadata(const SectionReader& file, Model& model) {
 Model read_model(const SectionReader& file) {
   Model model;
   read_metadata(file, model);
-  model.network = graph::parse_network_json(file.text(kNetwork), file.path());
+  const std::string_view described = file.text(kNetwork);
+  try {
+    static_cast<void>(parse_json(described));  // also what nobody reads must not lie too deep
+  } catch (const Error& failed) {
+    throw_bad_section(file, kNetwork, failed.what());
+  }
+  model.network = graph::parse_network_json(described, file.path());
   graph::Network& network = model.network;
   network.values.resize(network.layers.size());
   for (std::size_t i = 0; i < network.layers.size(); ++i) {

@@ -5,16 +5,6 @@
 
 namespace taut::train {
 template <>
-struct EnumText<sparsity::Unit> {
-  static sparsity::Unit parse(const std::string& text) { return sparsity::parse_unit(text); }
-  static std::string name(sparsity::Unit value) { return sparsity::to_string(value); }
-};
-template <>
-struct EnumText<sparsity::Score> {
-  static sparsity::Score parse(const std::string& text) { return sparsity::parse_score(text); }
-  static std::string name(sparsity::Score value) { return sparsity::to_string(value); }
-};
-template <>
 struct EnumText<sparsity::Prune> {
   static sparsity::Prune parse(const std::string& text) {
     const auto kind = sparsity::parse_prune(text);
@@ -23,16 +13,8 @@ struct EnumText<sparsity::Prune> {
     }
     return kind;
   }
-  static std::string name(sparsity::Prune value) { return sparsity::to_string(value); }
+  static std::string_view name(sparsity::Prune value) { return spelling_of(value); }
 };
-template <>
-struct EnumText<sparsity::Calibration> {
-  static sparsity::Calibration parse(const std::string& text) {
-    return sparsity::parse_calibration(text);
-  }
-  static std::string name(sparsity::Calibration value) { return sparsity::to_string(value); }
-};
-
 namespace {
 
 void check_ranges(const ImageConfig& c, const std::string& name) {

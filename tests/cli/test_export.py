@@ -2,7 +2,9 @@
 
 import csv
 import random
+import shutil
 import struct
+import subprocess
 
 import numpy as np
 import pytest
@@ -91,6 +93,20 @@ def test_a_package_is_verified_and_listed(taut, trained):
         refused = taut(command, package, *data, check=False)
         assert refused.code == 2
         assert "checksum" in refused.err
+
+
+def test_packages_are_evaluated_without_libtorch(taut, trained, program, tmp_path):
+    """The program alone in a folder, so that there is no taut-torch that it could become."""
+    package = trained / "alone.taut"
+    taut("export", trained / "run", package)
+    alone = tmp_path / "taut"
+    shutil.copy2(program, alone)
+    for command, data in ("eval", ()), ("predict", (trained / "test-images-idx3",)):
+        done = subprocess.run([alone, command, package, *data], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    refused = subprocess.run([alone, "eval", trained / "run"], capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "needs LibTorch" in refused.stderr
 
 
 def class_of(row):

@@ -39,7 +39,8 @@ std::string scratch_path() {
 // Valid packages of both tasks.
 const std::vector<Sections>& packages() {
   static const std::vector<Sections> kPackages = [] {
-    using namespace taut::infer;
+    namespace test_support = taut::infer::test_support;
+    using taut::infer::write_package;
     std::vector<Sections> made;
     const std::string path = scratch_path();
     write_package(path, test_support::image_model().model);
