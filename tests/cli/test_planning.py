@@ -101,3 +101,64 @@ def test_info_lists_the_layers_of_a_model(taut):
     assert info["weights"] == 25502912
     assert len(info["layers"]) == 72
     assert "stage1_1_conv1" in taut("info", "resnet-50").out
+
+
+def layer(name, op, inputs, before, after, **more):
+    """One layer of a network.json, on features."""
+    shapes = {"in": {"channels": before, "height": 1, "width": 1}, "out": {"channels": after, "height": 1, "width": 1}}
+    rest = {"kernel": 1, "stride": 1, "padding": 0, "groups": 1, "bias": False, "heads": 1, "copied": 0, "tables": []}
+    return {"name": name, "op": op, "inputs": inputs, "winner_site": -1, **shapes, **rest, **more}
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """A run whose network.json says what was measured."""
+    tables = [{"name": "user", "rows": 1000, "dim": 8, "bytes": 5000}]
+    rows = layer("embedding", "embedding", [], 8, 8, tables=[0])
+    network = {
+        "name": "small",
+        "input": {"channels": 16, "height": 1, "width": 1},
+        "layers": [
+            layer("fc1", "linear", [-1], 16, 64, bias=True),
+            layer("fc1_relu", "relu", [0], 64, 64, winner_site=0),
+            layer("fc2", "linear", [1], 64, 8),
+            rows,
+            layer("sum", "add", [2, 3], 8, 8),
+            layer("fc3", "linear", [4], 8, 4),
+        ],
+        "tables": tables,
+        "winners": {"unit": "neuron", "score": "mean_magnitude", "block": 8, "rates": [0.5]},
+        "densities": [0.25],
+    }
+    (tmp_path / "config.toml").write_text("[data]\n", "utf-8")
+    (tmp_path / "network.json").write_text(json.dumps(network), "utf-8")
+    return tmp_path
+
+
+def test_a_run_is_planned_with_its_winners_and_its_tables_bytes(taut, run_folder):
+    plan = taut("plan", run_folder, "--json").json
+    assert [layer["name"] for layer in plan["layers"]] == ["fc1", "fc2", "embedding", "sum", "fc3", "loss"]
+    assert plan["tables"]["bytes"] == 5000
+    step = taut("simulate", run_folder, "--json").json
+    assert step["model"] == "small"
+
+
+def test_info_of_a_run_shows_its_network_beside_the_rest(taut, run_folder):
+    info = taut("info", run_folder, "--json").json
+    assert info["kind"] == "run"
+    assert info["network"]["parameters"] == 16 * 64 + 64 + 64 * 8 + 8 * 4
+    assert info["network"]["tables"] == [{"name": "user", "rows": 1000, "dim": 8, "bytes": 5000}]
+    text = taut("info", run_folder).out
+    assert "fc1_relu" in text
+    assert "0.25" in text
+
+
+def test_a_share_of_tables_is_that_of_the_memory_budget(taut):
+    rows = sum(table["rows"] for table in taut("info", "dlrm", "--json").json["tables"])
+    plan = taut("plan", "dlrm", "--table-budget", "1/10", "--json").json
+    assert plan["tables"]["bytes"] == pytest.approx(rows * (4 * 128 + 4) / 10, abs=1)
+
+
+def test_alexnet_is_the_whole_network_and_the_tower_has_a_name_of_its_own(taut):
+    assert taut("info", "alexnet", "--json").json["weights"] == 62367776
+    assert taut("info", "alexnet-tower", "--json").json["weights"] == 16624656
