@@ -267,6 +267,54 @@ TEST_F(ImageState, OfAnotherOptimizerIsRefusedAndChangesNothing) {
   expect_close(other.parameters(), leaves_of(network.parameters()), 0);
 }
 
+// Copies a file's sections, with one text replaced in the section of shapes and facts.
+void rewrite(const SectionReader& from, const std::string& path, const std::string& old,
+             const std::string& by) {
+  SectionWriter to(path, "test", 1);
+  for (const std::string& name : from.names()) {
+    std::string bytes(from.text(name));
+    if (name == "model/tensors") {
+      const std::size_t at = bytes.find(old);
+      ASSERT_NE(at, std::string::npos) << old;
+      bytes.replace(at, old.size(), by);
+    }
+    to.add(name, std::string_view(bytes));
+  }
+  to.commit();
+}
+
+TEST_F(ImageState, FactsThatDoNotFitAreRefusedAndChangeNothing) {
+  const Images images;
+  ImageNetworkOptions o = mlp_options();
+  o.winners = {.unit = sparsity::Unit::kNeuron, .rates = {0.5}};
+  ImageNetwork network(o, threads(1));
+  network.train_step(images.input(), 0.1);
+  network.calibrate(images.input(), sparsity::Calibration::kMinMax);
+  save(network);
+  o.seed = 8;
+  ImageNetwork other(o, threads(1));
+  const auto before = leaves_of(other.parameters());
+  struct Change {
+    const char* old;
+    const char* by;
+    const char* named;
+  };
+  for (const Change& change :
+       {Change{"\"winner_rates\":[0.5]", "\"winner_rates\":[2.5]", "winner_rates"},
+        Change{"\"winner_rates\":[0.5]", "\"winner_rates\":[0.5,0.5,0.5]", "winner_rates"},
+        Change{"\"inputs_unsigned\":[", "\"inputs_unsigned\":[true,", "input_scales"},
+        Change{"\"quantized\":false", "\"quantized\":3", "quantized"},
+        Change{"\"optimizer_steps\":[0", "\"optimizer_steps\":[-1", "optimizer_steps"},
+        Change{"\"optimizer_steps\":[0", "\"optimizer_steps\":[0,0", "optimizer_steps"}}) {
+    rewrite(reader(), folder_.file("changed"), change.old, change.by);
+    const SectionReader changed(folder_.file("changed"), "test", 1);
+    EXPECT_THAT(error_of([&] { other.load(changed, "model/"); }),
+                IsError(ErrorKind::kFormat, change.named));
+    expect_close(other.parameters(), before, 0);
+    EXPECT_TRUE(other.input_codes().empty());
+  }
+}
+
 TEST_F(ImageState, ResumesToTheSameBitsOnAnotherNumberOfThreads) {
   const Images images;
   ImageNetworkOptions o = mlp_options();
