@@ -1,5 +1,6 @@
 // Saving and restoring an ImageNetwork.
 #include "nn/image_network_impl.h"
+#include "taut/core/error.h"
 #include "taut/core/text.h"
 
 namespace taut::nn {
@@ -62,6 +63,11 @@ void ImageNetwork::load(const SectionSource& file, const std::string& prefix, bo
                                               scales.size(), " and ", is_unsigned.size()));
   }
   const auto rates = reader.fact<std::vector<double>>("winner_rates");
+  try {
+    static_cast<void>(rates_by_site(rates, network.winner_sites().size()));
+  } catch (const Error& failed) {
+    reader.throw_wrong("winner_rates", failed.what());
+  }
   if (state) set_winner_rates(rates);
   impl_->take(std::move(loaded));
   impl_->masks = std::move(masks);

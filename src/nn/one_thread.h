@@ -1,5 +1,5 @@
 #pragma once
-// LibTorch's own threads stay out of the way where parallelism is over pieces of a batch.
+// LibTorch's own threads stay out of the way where parallelism is over slices of a batch.
 
 #include <ATen/Parallel.h>
 

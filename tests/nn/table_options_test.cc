@@ -1,0 +1,76 @@
+// Options of tables as Python hands them over.
+#include "nn/table_options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "nn/table_registry.h"
+#include "support/error_matchers.h"
+#include "taut/core/text.h"
+
+namespace taut::nn {
+namespace {
+
+using taut::test::error_of;
+using taut::test::IsError;
+
+constexpr const char* kTables =
+    R"("tables": [{"name": "user", "distinct_ids": 1000}, {"name": "item"}], "dim": 8)";
+
+embedding::Options parsed(const std::string& more) {
+  return parse_table_options(concat("{", kTables, more, "}"));
+}
+
+TEST(TableOptions, AreReadByTheNamesOfTheMembers) {
+  const embedding::Options o = parsed(
+      R"(, "method": "elastic", "budget": "100 KiB", "value_type": "bf16", "learning_rate": 0.5,
+         "optimizer": "adam", "chunk": 4, "seed": 9, "gradient_clip": 2.5)");
+  ASSERT_EQ(o.tables.size(), 2U);
+  EXPECT_EQ(o.tables[0].name, "user");
+  EXPECT_EQ(o.tables[0].distinct_ids, 1000);
+  EXPECT_EQ(o.tables[1].distinct_ids, 0);
+  EXPECT_EQ(o.dim, 8);
+  EXPECT_EQ(o.method, "elastic");
+  EXPECT_EQ(o.budget, Bytes{100 * 1024});
+  EXPECT_EQ(o.value_type, embedding::ValueType::kBFloat16);
+  EXPECT_EQ(o.optimizer, embedding::Optimizer::kAdam);
+  EXPECT_EQ(o.learning_rate, 0.5);
+  EXPECT_EQ(o.chunk, 4);
+  EXPECT_EQ(o.seed, 9U);
+  EXPECT_EQ(o.gradient_clip, 2.5);
+}
+
+TEST(TableOptions, WhatIsWrongIsNamed) {
+  EXPECT_THAT(error_of([] { static_cast<void>(parsed(R"(, "learning_rte": 1)")); }),
+              IsError(ErrorKind::kConfig, "learning_rate"));
+  EXPECT_THAT(error_of([] { static_cast<void>(parsed(R"(, "chunk": "wide")")); }),
+              IsError(ErrorKind::kConfig, "\"chunk\" has the wrong type"));
+  for (const char* text : {"", "[]", "{", "3"}) {
+    EXPECT_THAT(error_of([&] { static_cast<void>(parse_table_options(text)); }),
+                IsError(ErrorKind::kConfig, "JSON object"))
+        << text;
+  }
+}
+
+TEST(TableRegistry, GivesTablesByNumberUntilTheyAreReleased) {
+  embedding::Options options = parsed(R"(, "method": "full")");
+  options.tables[1].distinct_ids = 10;
+  options.budget = embedding::full_bytes(options);
+  const std::shared_ptr<embedding::Embedding> tables =
+      embedding::make_embedding(options, std::make_shared<ThreadPool>(1));
+  const std::int64_t first = register_tables(tables);
+  const std::int64_t second = register_tables(tables);
+  EXPECT_NE(first, second);
+  EXPECT_EQ(find_tables(first), tables);
+  release_tables(first);
+  release_tables(first);  // fine
+  EXPECT_EQ(find_tables(second), tables);
+  EXPECT_THAT(error_of([&] { static_cast<void>(find_tables(first)); }),
+              IsError(ErrorKind::kInvalidArgument, "tables"));
+  release_tables(second);
+}
+
+}  // namespace
+}  // namespace taut::nn
