@@ -15,7 +15,6 @@
 #include "cli/command.h"
 #include "cli/network_source.h"
 #if defined(TAUT_CLI_TORCH)
-#include "cli/config_network.h"
 #endif
 #include "cli/version.h"
 #include "taut/core/error.h"
@@ -124,7 +123,7 @@ int run(int argc, char** argv) {
     become_torch_program(argc, argv);
   });
 #else
-  set_config_reader(config_network);
+  set_config_reader(train::network_of_config);
 #endif
   Globals globals;
 #if defined(TAUT_CLI_TORCH)
