@@ -44,7 +44,7 @@ class BadIdxTest : public ::testing::Test {
     images = read_text(path);
     labels = read_text(label_path);
   }
-  TempDir dir;
+  test::TemporaryDirectory dir;
   std::string path = dir.file("t-images-idx3-ubyte");
   std::string label_path = dir.file("t-labels-idx1-ubyte");
   std::string images;
@@ -141,7 +141,7 @@ TEST_F(BadIdxTest, LabelsOutsideTheClassesAreRefusedOrLeftOut) {
 }
 
 TEST(BadImageTest, OptionsAndPathsThatCannotBeAreRefused) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   expect_error(from({}), ErrorKind::kConfig, HasSubstr("no files"));
   expect_error(from({dir.file("gone")}), ErrorKind::kNotFound, HasSubstr("gone"));
   expect_error(from({dir.file("gone-*")}), ErrorKind::kNotFound, HasSubstr("no file matches"));
@@ -165,7 +165,7 @@ TEST(BadImageTest, OptionsAndPathsThatCannotBeAreRefused) {
 }
 
 TEST(BadImageTest, CifarFilesCutShortNameRecordAndSizes) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const auto a = make_pixels(32, 32, 3, 1);
   const std::string path = dir.file("data_batch_1.bin");
   const std::string whole = encode_cifar({{3}, {9}, {0}}, {a, a, a});
@@ -211,7 +211,7 @@ std::vector<BadFile> bad_files() {
 }
 
 TEST(BadImageTest, BrokenImagesInParquetNameFileAndRecord) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const std::string path = dir.file("p.parquet");
   for (const BadFile& bad : bad_files()) {
     SCOPED_TRACE(bad.name);
@@ -229,7 +229,7 @@ TEST(BadImageTest, BrokenImagesInParquetNameFileAndRecord) {
 }
 
 TEST(BadImageTest, ABrokenImageInAFolderIsNamedByItsPath) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   std::filesystem::create_directory(dir.file("cat"));
   expect_error(from({dir.file("")}), ErrorKind::kData, HasSubstr("no .jpg"));
   write_text(dir.file("cat/1.png"), png());
@@ -245,7 +245,7 @@ TEST(BadImageTest, ABrokenImageInAFolderIsNamedByItsPath) {
 }
 
 TEST(BadImageTest, DifferingSizesAreRefusedUnlessASizeIsGiven) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const std::string path = dir.file("p.parquet");
   write_image_parquet(path, {png(), encode_png(make_pixels(4, 3, 3, 1), 4, 3, 3)}, {0, 1}, 10);
   ImageSourceOptions options = from({path});
@@ -256,7 +256,7 @@ TEST(BadImageTest, DifferingSizesAreRefusedUnlessASizeIsGiven) {
 }
 
 TEST(BadImageTest, MissingAndNegativeLabelsAreRefused) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const std::string path = dir.file("p.parquet");
   write_named_image_parquet(path, {png(), png()}, {"a", ""});
   expect_error(from({path}), ErrorKind::kData,
@@ -268,7 +268,7 @@ TEST(BadImageTest, MissingAndNegativeLabelsAreRefused) {
 }
 
 TEST(BadImageTest, NamesAndNumbersOfClassesDoNotMix) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   write_named_image_parquet(dir.file("a.parquet"), {png()}, {"a"});
   write_image_parquet(dir.file("b.parquet"), {png()}, {0}, 10);
   expect_error(from({dir.file("a.parquet"), dir.file("b.parquet")}), ErrorKind::kData,
@@ -276,7 +276,7 @@ TEST(BadImageTest, NamesAndNumbersOfClassesDoNotMix) {
 }
 
 TEST(BadImageTest, ColumnsThatAreMissingOrUnclearAreNamed) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const std::string path = dir.file("p.parquet");
   write_parquet(path, *make_table({{"x", arrow::int64(), "[1]"}, {"z", arrow::float32(), "[1]"}}));
   expect_error(from({path}), ErrorKind::kNotFound, HasSubstr("no column can be the image"));
@@ -298,7 +298,7 @@ TEST(BadImageTest, ColumnsThatAreMissingOrUnclearAreNamed) {
 
 // Files with random bytes changed: read, or refused with an error of ours; nothing else.
 TEST(BadImageTest, RandomDamageIsReadOrRefused) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const auto a = make_pixels(32, 32, 3, 1);
   write_idx_pair(dir.file("t"), 10, 5);
   std::filesystem::create_directory(dir.file("f"));

@@ -46,7 +46,7 @@ class BadInputTest : public ::testing::Test {
     return reading(path, schema);
   }
 
-  TempDir dir_;
+  test::TemporaryDirectory dir_;
 };
 
 TEST_F(BadInputTest, MissingFile) {

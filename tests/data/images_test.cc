@@ -47,7 +47,7 @@ void expect_idx_images(const ImageSet& set, std::int64_t first, std::int64_t cou
 }
 
 TEST(ImagesTest, IdxFilesBringTheirLabelsFromBeside) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   write_idx_pair(dir.file("t"), 25, 7);
   const ImageSet set = read_images(from({dir.file("t-images-idx3-ubyte")}));
   expect_idx_images(set, 0, 25, 7);
@@ -56,7 +56,7 @@ TEST(ImagesTest, IdxFilesBringTheirLabelsFromBeside) {
 }
 
 TEST(ImagesTest, PackedIdxFilesAreUnpackedEvenInSeveralParts) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   write_idx_pair(dir.file("t"), 25, 7);
   const std::string images = read_text(dir.file("t-images-idx3-ubyte"));
   write_text(dir.file("p-images-idx3-ubyte.gz"),
@@ -69,7 +69,7 @@ TEST(ImagesTest, PackedIdxFilesAreUnpackedEvenInSeveralParts) {
 }
 
 TEST(ImagesTest, LabelsOfAnIdxFileCanBeNamedAndGlobsFindThemToo) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   write_idx_pair(dir.file("t"), 9, 3);
   std::filesystem::rename(dir.file("t-images-idx3-ubyte"), dir.file("a"));
   std::filesystem::rename(dir.file("t-labels-idx1-ubyte"), dir.file("b"));
@@ -79,7 +79,7 @@ TEST(ImagesTest, LabelsOfAnIdxFileCanBeNamedAndGlobsFindThemToo) {
 }
 
 TEST(ImagesTest, IdxWithAChannelDimensionIsColour) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const auto pixels = make_pixels(2, 3, 3, 1);
   write_text(dir.file("c-images"), encode_idx({1, 2, 3, 3}, pixels));
   write_text(dir.file("c-labels"), encode_idx({1}, {4}));
@@ -90,7 +90,7 @@ TEST(ImagesTest, IdxWithAChannelDimensionIsColour) {
 }
 
 TEST(ImagesTest, Cifar10HasTenClassesAndItsPlanesBecomeChannelLast) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const auto a = make_pixels(32, 32, 3, 1);
   const auto b = make_pixels(32, 32, 3, 2);
   write_text(dir.file("data_batch_1.bin"), encode_cifar({{3}, {0}}, {a, b}));
@@ -106,7 +106,7 @@ TEST(ImagesTest, Cifar10HasTenClassesAndItsPlanesBecomeChannelLast) {
 }
 
 TEST(ImagesTest, Cifar100HasFineAndCoarseLabels) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const auto a = make_pixels(32, 32, 3, 1);
   write_text(dir.file("train.bin"), encode_cifar({{19, 99}, {2, 7}}, {a, a}));
   ImageSourceOptions options = from({dir.file("train.bin")});
@@ -118,7 +118,7 @@ TEST(ImagesTest, Cifar100HasFineAndCoarseLabels) {
 }
 
 TEST(ImagesTest, ParquetHoldsPngsOfEveryKindExactly) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const auto grey = make_pixels(6, 4, 1, 1);
   const auto colour = make_pixels(6, 4, 3, 2);
   const auto alpha = make_pixels(6, 4, 4, 3);
@@ -141,7 +141,7 @@ TEST(ImagesTest, ParquetHoldsPngsOfEveryKindExactly) {
 }
 
 TEST(ImagesTest, GreyAfterColourBecomesColourAndGreyAloneStaysGrey) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const auto grey = make_pixels(6, 4, 1, 1);
   const auto colour = make_pixels(6, 4, 3, 2);
   const std::vector<std::string> files = {encode_png(colour, 6, 4, 3), encode_png(grey, 6, 4, 1)};
@@ -151,7 +151,7 @@ TEST(ImagesTest, GreyAfterColourBecomesColourAndGreyAloneStaysGrey) {
 }
 
 TEST(ImagesTest, ParquetHoldsJpegsNearTheirPixels) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   for (const int channels : {1, 3}) {
     const auto pixels = make_smooth_pixels(40, 24, channels);
     write_image_parquet(dir.file("j.parquet"), {encode_jpeg(pixels, 40, 24, channels)}, {0}, 10);
@@ -163,7 +163,7 @@ TEST(ImagesTest, ParquetHoldsJpegsNearTheirPixels) {
 }
 
 TEST(ImagesTest, TextLabelsAreNumberedByNameAcrossFiles) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const std::string image = encode_png(make_pixels(2, 2, 1, 1), 2, 2, 1);
   write_named_image_parquet(dir.file("1.parquet"), {image, image}, {"dog", "ant"});
   write_named_image_parquet(dir.file("2.parquet"), {image, image}, {"cat", "dog"});
@@ -179,7 +179,7 @@ TEST(ImagesTest, TextLabelsAreNumberedByNameAcrossFiles) {
 }
 
 TEST(ImagesTest, AFolderHasAClassForEachSubFolderInNameOrder) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const auto pixel = [](std::uint64_t seed) { return make_pixels(3, 3, 1, seed); };
   for (const char* name : {"b", "a", "c"}) std::filesystem::create_directory(dir.file(name));
   write_text(dir.file("b/2.png"), encode_png(pixel(2), 3, 3, 1));
@@ -196,7 +196,7 @@ TEST(ImagesTest, AFolderHasAClassForEachSubFolderInNameOrder) {
 }
 
 TEST(ImagesTest, ASizeKeepsTheMiddleSquareOfTheScaledImage) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   // Left, middle and right thirds of 40, 120 and 200: the middle square is 120 alone.
   std::vector<std::uint8_t> bands;
   for (int y = 0; y < 32; ++y) {
@@ -227,7 +227,7 @@ TEST(ImagesTest, ASizeKeepsTheMiddleSquareOfTheScaledImage) {
 }
 
 TEST(ImagesTest, RangesCountFromBothEndsAndSourcesJoinInOrder) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   write_idx_pair(dir.file("t"), 30, 10);
   const std::string images = dir.file("t-images-idx3-ubyte");
   expect_idx_images(read_images(from({images + "[0:20]"})), 0, 20, 10);
@@ -243,7 +243,7 @@ TEST(ImagesTest, RangesCountFromBothEndsAndSourcesJoinInOrder) {
 }
 
 TEST(ImagesTest, ARangeOfAGlobIsOverAllItsFiles) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const auto a = make_pixels(32, 32, 3, 1);
   write_text(dir.file("data_batch_1.bin"), encode_cifar({{0}, {1}, {2}}, {a, a, a}));
   write_text(dir.file("data_batch_2.bin"), encode_cifar({{3}, {4}, {5}}, {a, a, a}));
@@ -251,14 +251,14 @@ TEST(ImagesTest, ARangeOfAGlobIsOverAllItsFiles) {
 }
 
 TEST(ImagesTest, AFileWhoseNameHasBracketsCanBeRead) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const auto a = make_pixels(32, 32, 3, 1);
   write_text(dir.file("x[1].bin"), encode_cifar({{4}}, {a}));
   EXPECT_THAT(read_images(from({dir.file("x[1].bin")})).labels, ElementsAre(4));
 }
 
 TEST(ImagesTest, ThreadsDoNotChangeWhatIsRead) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   std::vector<std::string> files;
   std::vector<std::int64_t> labels;
   for (int i = 0; i < 2500; ++i) {
@@ -279,7 +279,7 @@ TEST(ImagesTest, ThreadsDoNotChangeWhatIsRead) {
 }
 
 TEST(ImagesTest, FilesOfImagesAreToldFromOthers) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   write_idx_pair(dir.file("t"), 3, 3);
   write_text(dir.file("c.bin"), encode_cifar({{4}}, {make_pixels(32, 32, 3, 1)}));
   write_image_parquet(dir.file("p.parquet"), {"x"}, {0}, 1);
@@ -299,7 +299,7 @@ TEST(ImagesTest, FilesOfImagesAreToldFromOthers) {
 }
 
 TEST(ImagesTest, ASliceIsAPartAsItIs) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   write_idx_pair(dir.file("t"), 30, 10);
   const ImageSet set = read_images(from({dir.file("t-images-idx3-ubyte")}));
   const ImageSet part = slice(set, 11, 25);

@@ -60,7 +60,7 @@ class InitTest : public ::testing::Test {
     return concat(static_cast<double>(noise(row, 4) % 1000) / 8);
   }
 
-  TempDir dir_;
+  test::TemporaryDirectory dir_;
 };
 
 TEST_F(InitTest, GuessesRolesFromNamesAndValues) {

@@ -86,7 +86,7 @@ std::int64_t count_rows(const ReaderOptions& options) {
 }
 
 TEST(Memory, ReadingFourMillionRowsOfParquetTakesAFewBlocks) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const std::string path = dir.file("x.parquet");
   const std::int64_t rows = 4000000;  // 200 MB when decoded
   write_large(path, rows);
@@ -102,7 +102,7 @@ TEST(Memory, ReadingFourMillionRowsOfParquetTakesAFewBlocks) {
 }
 
 TEST(Memory, ReadingCsvTakesAFewChunks) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   const std::string path = dir.file("x.csv");
   const std::int64_t rows = 1500000;
   write_large(path, rows);

@@ -32,7 +32,7 @@ class ParquetTest : public ::testing::Test {
     return read_all(options);
   }
 
-  TempDir dir_;
+  test::TemporaryDirectory dir_;
   std::string path_ = dir_.file("data.parquet");
 };
 

@@ -60,7 +60,7 @@ TEST(DistinctCounter, IsExactAtTheDefaultLimitOf4194304) {
 
 class ProfileTest : public ::testing::Test {
  protected:
-  TempDir dir_;
+  test::TemporaryDirectory dir_;
   std::string path_ = dir_.file("data.parquet");
 };
 

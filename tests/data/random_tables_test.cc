@@ -140,7 +140,7 @@ void expect_row(const Batch& batch, std::size_t at, const PlainRow& row) {
 }
 
 TEST(RandomTables, ComeBackFromCsvAndParquetCellByCell) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   for (std::uint64_t seed = 1; seed <= 24; ++seed) {
     SCOPED_TRACE(seed);
     Numbers numbers(seed);
@@ -171,7 +171,7 @@ TEST(RandomTables, ComeBackFromCsvAndParquetCellByCell) {
 }
 
 TEST(RandomTables, SkippingIsReadingWithoutLookingInEveryOrder) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   for (std::uint64_t seed = 1; seed <= 16; ++seed) {
     SCOPED_TRACE(seed);
     Numbers numbers(100 + seed);
@@ -207,7 +207,7 @@ TEST(RandomTables, SkippingIsReadingWithoutLookingInEveryOrder) {
 }
 
 TEST(RandomTables, AShuffleIsAPermutationOfWholeRowsForAllSizes) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   for (const std::size_t count : {1, 2, 3, 7, 64, 333}) {
     Numbers numbers(count);
     const std::vector<PlainRow> rows = random_rows(numbers, count, 2);
@@ -252,7 +252,7 @@ TEST(RandomTables, ABadRowIsNamedByFileAndRowOrLeftOutAlone) {
       {"label", 0, "2"},   {"label", 0, ""},      {"label", 0, "maybe"},
       {"time", 1, ""},     {"time", 1, "noon"},   {"dense", 2, "inf"},
       {"dense", 2, "nan"}, {"dense", 2, "1.2.3"}, {"dense", 2, "x"}};
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   Numbers numbers(9);
   for (int round = 0; round < 60; ++round) {
     const Spoil& spoil = spoils[static_cast<std::size_t>(round) % spoils.size()];
@@ -294,7 +294,7 @@ TEST(RandomTables, ABadRowIsNamedByFileAndRowOrLeftOutAlone) {
 }
 
 TEST(RandomTables, CriteoLinesComeBackFieldByField) {
-  const TempDir dir;
+  const test::TemporaryDirectory dir;
   for (std::uint64_t seed = 1; seed <= 6; ++seed) {
     Numbers numbers(seed);
     const std::size_t count = 1 + numbers.below(300);

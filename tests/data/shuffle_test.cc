@@ -46,7 +46,7 @@ class ShuffleTest : public ::testing::Test {
     for (std::int64_t i = 0; i < rows_; ++i) ASSERT_EQ(values[i], i);
   }
 
-  TempDir dir_;
+  test::TemporaryDirectory dir_;
   std::string path_ = dir_.file("data.parquet");
   std::int64_t rows_ = 0;
 };

@@ -164,7 +164,7 @@ class SynthTest : public ::testing::Test {
     return read_all(options);
   }
 
-  TempDir dir_;
+  test::TemporaryDirectory dir_;
 };
 
 TEST_F(SynthTest, WritesWhatItSays) {

@@ -5,9 +5,7 @@
 #include <arrow/io/file.h>
 #include <arrow/json/from_string.h>
 #include <parquet/arrow/writer.h>
-#include <unistd.h>
 
-#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
@@ -43,16 +41,6 @@ std::shared_ptr<arrow::Array> build_lists(std::int64_t rows, std::int64_t first)
 }
 
 }  // namespace
-
-TempDir::TempDir() {
-  std::string pattern = std::filesystem::temp_directory_path() / "taut-data-XXXXXX";
-  if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-  path_ = pattern;
-}
-
-TempDir::~TempDir() {
-  std::filesystem::remove_all(path_);
-}
 
 std::shared_ptr<arrow::Table> make_table(const std::vector<JsonColumn>& columns) {
   std::vector<std::shared_ptr<arrow::Field>> fields;

@@ -5,29 +5,16 @@
 #include <arrow/type.h>
 
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "support/temporary_directory.h"
 #include "taut/core/error.h"
 #include "taut/data/reader.h"
 
 namespace taut::data::testing {
-
-/// A directory that is removed with what is in it.
-class TempDir {
- public:
-  TempDir();
-  ~TempDir();
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  [[nodiscard]] std::string file(std::string_view name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// A column given by its type and its values as JSON ("[1, null, 3]").
 struct JsonColumn {

@@ -181,7 +181,7 @@ class TextTest : public ::testing::Test {
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   }
 
-  TempDir dir_;
+  test::TemporaryDirectory dir_;
   const Schema schema_{"y", {"d"}, {"c", "m"}, "t"};
 };
 
