@@ -31,11 +31,13 @@ p { margin: 4px 0 12px; color: #57606a; }
 .plots { grid-template-columns: repeat(auto-fit, minmax(min(520px, 100%), 1fr)); }
 .wide { grid-column: 1 / -1; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
-th, td { padding: 6px 12px; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-th { color: #57606a; font-weight: 600; border-bottom: 2px solid #d0d7de; }
+th, td { padding: 6px 10px; text-align: right; font-variant-numeric: tabular-nums; }
+td { white-space: nowrap; }
+th { color: #57606a; font-weight: 600; border-bottom: 2px solid #d0d7de; vertical-align: bottom; }
 td { border-bottom: 1px solid #eaeef2; }
 tr:last-child td { border-bottom: 0; }
 th.name, td.name { text-align: left; }
+td.name { white-space: normal; overflow-wrap: anywhere; min-width: 5em; }
 .best { font-weight: 700; }
 .notes { font-size: 13px; color: #9a6700; }
 """

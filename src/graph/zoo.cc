@@ -61,7 +61,7 @@ Graph cifar_c() {
 }
 
 /// AlexNet at any widths, with the pools of AccPar's network file. HyPar's figures fit one of its
-/// two towers (parallel.md section 5).
+/// two towers (docs/parallel.md).
 Graph alexnet(const std::string& name, const std::array<std::int64_t, 5>& channels,
               std::int64_t hidden) {
   constexpr Window kPool{3, 2, 0};

@@ -21,7 +21,7 @@ struct TransformerSizes {
 };
 
 /// One block: attention and a feed-forward part of four times the width, each with a residual sum.
-/// The channel splits of qkv and out are limited by the width (parallel.md section 11).
+/// The channel splits of qkv and out are limited by the width (docs/parallel.md).
 Tensor transformer_block(ModelBuilder& model, const std::string& name, const Tensor& in,
                          const TransformerSizes& sizes) {
   Tensor x = model.linear(name + "_qkv", in, 3 * sizes.width, sizes.width);

@@ -33,7 +33,7 @@ void check_options(const CostOptions& options) {
   }
 }
 
-/// HyPar's tables of boundaries (parallel.md section 3), units of A(F), both directions.
+/// HyPar's tables of boundaries (docs/parallel.md), units of A(F), both directions.
 double table_boundary(CostTable table, Split from, Split to) noexcept {
   // Element-wise nodes split by channels make what type III makes and want what type II wants.
   const auto row = from == Split::kChannels ? Split::kOutput : from;

@@ -21,7 +21,7 @@ struct Found {
 /// Additions that a search may spend on one elimination.
 inline constexpr double kWorkLimit = 2e9;
 
-/// Joint search over all levels at once (parallel.md section 10). Up to some hundred states a
+/// Joint search over all levels at once (docs/parallel.md). Up to some hundred states a
 /// layer, all of them are in the tables and the answer is exact for any graph that elimination can
 /// afford. Deeper arrays: neighbouring levels of equal cost are interchangeable, so a layer's state
 /// is how many levels of each such group have each type, and a boundary costs what its cheapest

@@ -1,5 +1,5 @@
 #pragma once
-// Moves real data between simulated accelerators, chunk by chunk, as parallel.md section 9 says,
+// Moves real data between simulated accelerators, chunk by chunk, as docs/parallel.md says,
 // and counts what crosses each level. The reference for the closed form.
 
 #include <algorithm>

@@ -141,7 +141,7 @@ TEST(Planner, LessMemoryCostsMoreWords) {
     EXPECT_TRUE(found.optimal) << megabytes;
     before = found.objective;
   }
-  // parallel.md section 12: 855 MB cost 2.8 times the fewest words.
+  // docs/parallel.md: 855 MB cost 2.8 times the fewest words.
   options.memory_cap_bytes = 855e6;
   const double capped = std::get<Planned>(make_plan(graph, hypar_cluster(16), options)).objective;
   options.memory_cap_bytes = 0;

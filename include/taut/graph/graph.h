@@ -39,7 +39,7 @@ struct Node {
   std::int64_t stored_words = 0;  ///< what forward keeps for backward
   std::int64_t macs = 0;  ///< multiply-adds of one forward pass, counted on the output's size
   /// Multiply-adds counted on the input's size (stride and padding ignored), as HyPar's figures
-  /// need them (parallel.md section 6). Equal to macs where there is no window.
+  /// need them (docs/parallel.md). Equal to macs where there is no window.
   std::int64_t input_macs = 0;
 };
 

@@ -19,7 +19,7 @@ struct Tensor {
 };
 
 /// Adds layers one by one. Every call checks its sizes and throws kInvalidArgument naming the
-/// layer, the argument and the value. Weights have no bias (parallel.md section 5). Not for sharing
+/// layer, the argument and the value. Weights have no bias (docs/parallel.md). Not for sharing
 /// between threads.
 class ModelBuilder {
  public:

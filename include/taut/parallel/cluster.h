@@ -28,7 +28,7 @@ struct Level {
   Topology topology = Topology::kTree;
 };
 
-/// One accelerator. Energies as in HyPar section 6 (parallel.md section 6).
+/// One accelerator. Energies as in HyPar section 6 (docs/parallel.md).
 struct Accelerator {
   double macs_per_second = 33.6e9;   ///< sustained
   double memory_bytes = 0;           ///< 0: unlimited
@@ -75,7 +75,7 @@ struct Cluster {
 /// nearest counts (kInvalidArgument).
 [[nodiscard]] int levels_of(long long accelerators);
 
-/// HyPar's array (parallel.md section 6): 168 multipliers at 250 MHz used to 0.8, 1600 Mb/s a
+/// HyPar's array (docs/parallel.md): 168 multipliers at 250 MHz used to 0.8, 1600 Mb/s a
 /// level.
 [[nodiscard]] Cluster hypar_cluster(long long accelerators, Topology topology = Topology::kTree);
 

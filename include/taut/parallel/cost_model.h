@@ -13,7 +13,7 @@
 
 namespace taut::parallel {
 
-/// Which communication model (parallel.md sections 3 and 9).
+/// Which communication model (docs/parallel.md).
 enum class CostTable {
   kFig,      ///< HyPar's tables in the reading that gives the plans and bytes of its figures
   kPrinted,  ///< HyPar's tables as printed, with AccPar's rows for type III
@@ -33,7 +33,7 @@ struct CostOptions {
   bool raw_sums = false;
   /// kVolume: share of features that winners-take-all leaves; 1: dense. Sums before the activation
   /// stay dense; other features travel as values and a bitmask (density + 1/32, never above dense),
-  /// errors as values of the winners (parallel.md section 12). The tensor read by the loss is
+  /// errors as values of the winners (docs/parallel.md). The tensor read by the loss is
   /// dense.
   double density = 1;
   /// kFig, kPrinted: charge type III on a layer that reads the model's input, as AccPar's program

@@ -15,7 +15,7 @@
 
 namespace taut::parallel {
 
-/// How a plan is found (parallel.md section 10).
+/// How a plan is found (docs/parallel.md).
 enum class Method {
   kHypar,   ///< HyPar's Algorithm 2: level by level from the top, types I and II
   kGreedy,  ///< the same with all types

@@ -11,7 +11,7 @@
 
 namespace taut::parallel {
 
-/// Seconds of a step (parallel.md sections 6 and 12).
+/// Seconds of a step (docs/parallel.md).
 struct StepTime {
   double compute_seconds = 0;
   double communication_seconds = 0;  ///< all words and messages, one after another
@@ -23,7 +23,7 @@ struct StepTime {
   double overlapped_seconds = 0;
 };
 
-/// Joules of a step, by part (parallel.md section 6).
+/// Joules of a step, by part (docs/parallel.md).
 struct StepEnergy {
   double mac_joules = 0;  ///< adders and multipliers
   double sram_joules = 0;

@@ -27,7 +27,7 @@ struct TablePlacement {
   double total_bytes = 0;
   /// 32-bit words of a step's exchange at each level, top first: pooled rows to the samples' owners
   /// and their gradients back, an all-to-all from a split by tables to a split by samples
-  /// (at the j-th level 2^-j of the words each way; parallel.md sections 9 and 12).
+  /// (at the j-th level 2^-j of the words each way; docs/parallel.md).
   std::vector<double> words_by_level;
   double seconds = 0;  ///< of the exchange, levels one after another
 };

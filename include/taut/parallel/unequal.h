@@ -1,6 +1,6 @@
 #pragma once
 // Two kinds of accelerators: the top level separates slow from fast, and the slow group takes a
-// share of every layer (AccPar, HPCA 2020; parallel.md section 12).
+// share of every layer (AccPar, HPCA 2020; docs/parallel.md).
 
 #include <cstdint>
 

@@ -1,6 +1,6 @@
 #pragma once
 // The exact words that move when a tensor made under one layout is wanted under another
-// (parallel.md section 9). Every dimension is cut into 2^H chunks; a level that splits a dimension
+// (docs/parallel.md). Every dimension is cut into 2^H chunks; a level that splits a dimension
 // pins its own bit of the chunk number. Checked chunk by chunk against moved data in the tests.
 
 #include <string_view>
