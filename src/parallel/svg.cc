@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "taut/core/page.h"
 #include "taut/core/text.h"
 
 namespace taut::parallel {
@@ -177,29 +178,6 @@ std::string svg_chart(const Chart& chart) {
                 "font-size=\"11\">\n",
                 axes(chart, axis), names.svg, chart.lines ? lines(chart, axis) : bars(chart, axis),
                 "</svg>\n");
-}
-
-std::string escape_html(const std::string& text) {
-  std::string escaped;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        escaped += "&amp;";
-        break;
-      case '<':
-        escaped += "&lt;";
-        break;
-      case '>':
-        escaped += "&gt;";
-        break;
-      case '"':
-        escaped += "&quot;";
-        break;
-      default:
-        escaped += c;
-    }
-  }
-  return escaped;
 }
 
 }  // namespace taut::parallel
