@@ -75,3 +75,7 @@ endif()
 if(TAUT_ARROW)
   include(TautArrow)
 endif()
+
+# What is installed finds our library beside its own place, and LibTorch's and Arrow's where they were linked.
+set(TAUT_OUTSIDE_RPATH ${TAUT_TORCH_LIB} ${TAUT_ARROW_LIB})
+set(CMAKE_INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}" ${TAUT_OUTSIDE_RPATH})

@@ -18,7 +18,7 @@ ONNX = ("onnx", "google")
 FREE_AREAS = ("core", "graph", "embedding", "sparsity", "parallel", "infer")
 INTRINSICS = re.compile(r"(\w*mmintrin|immintrin|x86intrin|x86gprintrin|avx\w*intrin|arm_neon|arm_sve)\.h")
 SOURCE_FOLDERS = ("src", "include", "tests", "bench", "python", "scripts", "examples")
-MOST_LINES = 600
+MOST_LINES = 500
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 LINKED = re.compile(r"\btaut(?:::|_)(\w+)\b")
 

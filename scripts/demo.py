@@ -15,8 +15,6 @@ import sys
 import time
 from pathlib import Path
 
-from digits import write_digits
-
 ROOT = Path(__file__).resolve().parents[1]
 BUDGETS = ("1/10", "1/100")
 METHODS = ("full", "hash", "elastic")
@@ -50,16 +48,19 @@ def format_size(size: float) -> str:
     return f"{size:.1f} GiB"
 
 
-def print_columns(lines: list[tuple[str, ...]], left: int) -> None:
+def column_lines(lines: list[tuple[str, ...]], left: int) -> list[str]:
     """A table of text: the first columns to the left, the others to the right."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    texts = []
     for line in lines:
         cells = [text.ljust(width) for text, width in zip(line[:left], widths[:left], strict=True)]
         cells += [text.rjust(width) for text, width in zip(line[left:], widths[left:], strict=True)]
-        print("  ".join(cells))
+        texts.append("  ".join(cells))
+    return texts
 
 
-def print_tables(rows: list[dict]) -> None:
+def table_lines(rows: list[dict]) -> list[str]:
+    """The table of recommenders, as README.md has it."""
     lines = [("data", "method", "budget", "AUC", "best possible", "bytes of tables", "examples/s")]
     for row in rows:
         best = f"{row['best']:.4f}" if row["best"] else "-"
@@ -74,7 +75,7 @@ def print_tables(rows: list[dict]) -> None:
                 f"{row['examples_per_second']:,.0f}",
             )
         )
-    print_columns(lines, 3)
+    return column_lines(lines, 3)
 
 
 DIGITS_CONFIG = """task = "image"
@@ -106,6 +107,8 @@ DIGITS_NETWORKS = {
 
 def train_digits(program: Path, folder: Path) -> list[tuple[str, dict]]:
     """The networks of digits, each with its summary."""
+    from digits import write_digits  # noqa: PLC0415 - loads scikit-learn, which the first table can do without
+
     write_digits(folder)
     config = folder / "digits.toml"
     config.write_text(DIGITS_CONFIG, "utf-8")
@@ -117,13 +120,23 @@ def train_digits(program: Path, folder: Path) -> list[tuple[str, dict]]:
     return results
 
 
-def print_digits(results: list[tuple[str, dict]]) -> None:
+def digits_lines(results: list[tuple[str, dict]]) -> list[str]:
+    """The table of networks of digits, as README.md has it."""
     lines = [("network of digits", "top-1", "multiply-adds not by zero", "images/s")]
     for name, summary in results:
         work = summary["multiply_adds"]
         share = 100 * work["needed"] / work["dense"]
         lines.append((name, f"{summary['top1']:.4f}", f"{share:.0f} %", f"{summary['examples_per_second']:,.0f}"))
-    print_columns(lines, 1)
+    return column_lines(lines, 1)
+
+
+def write_results(path: Path, rows: list[dict], digits: list[tuple[str, dict]]) -> None:
+    """What the tables show, as JSON: docs/results/demo.json is a copy, which README's tables are checked against."""
+    shown = ("data", "method", "budget", "auc", "best", "memory_bytes", "examples_per_second")
+    networks = ("top1", "multiply_adds", "examples_per_second")
+    tables = [{name: row[name] for name in shown} for row in rows]
+    results = {"tables": tables, "digits": [(name, {key: run[key] for key in networks}) for name, run in digits]}
+    path.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
 
 
 def train_tables(program: Path, name: str, config: Path, folder: Path, best: float | None) -> tuple[list[dict], list]:
@@ -148,19 +161,17 @@ def main() -> None:
 
     flights = (ROOT / "examples/flights.toml", options.out / "flights")
     rows, runs = train_tables(options.program, "flights", *flights, None)
-    print()
-    print_tables(rows)
+    print("", *table_lines(rows), sep="\n")
     print(f"\nThe first table took {time.time() - options.started:.0f} s, build included.\n", flush=True)
 
     print("demo: making a synthetic set of a million ids", flush=True)
     synthetic, best = make_synthetic(options.program, options.out / "data", options.rows)
     more_rows, more_runs = train_tables(options.program, "synthetic", synthetic, options.out / "synthetic", best)
-    print()
-    print_tables(more_rows)
+    print("", *table_lines(more_rows), sep="\n")
     print("\ndemo: training networks of digits", flush=True)
     digits = train_digits(options.program, options.out / "digits")
-    print()
-    print_digits(digits)
+    print("", *digits_lines(digits), sep="\n")
+    write_results(options.out / "demo.json", [*rows, *more_rows], digits)
 
     page = options.out / "report.html"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}

@@ -5,7 +5,7 @@
 
 import importlib
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _EXPORTS = {"ElasticEmbeddingBag": "taut.embedding", "WinnersTakeAll": "taut.sparsity", "sparsify": "taut.sparsity"}
 

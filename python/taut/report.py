@@ -18,27 +18,8 @@ from plotly.offline import get_plotlyjs
 from taut import __version__, image_plots, plots
 from taut.runs import Record, ReportError, Run, Sweep, finite, group_runs, label_runs, read_folder, sweep_row
 
-STYLE = """
-:root { color-scheme: light; }
-body { margin: 0; background: #f6f8fa; color: #24292f; }
-body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
-main { max-width: 1320px; margin: 0 auto; padding: 24px 20px 48px; }
-h1 { font-size: 26px; margin: 0 0 4px; }
-h2 { font-size: 19px; margin: 32px 0 10px; }
-p { margin: 4px 0 12px; color: #57606a; }
-.card { background: #fff; border: 1px solid #d0d7de; border-radius: 8px; padding: 8px 12px; overflow-x: auto; }
-.plots { display: grid; gap: 14px; margin-top: 14px; }
-.plots { grid-template-columns: repeat(auto-fit, minmax(min(520px, 100%), 1fr)); }
-.wide { grid-column: 1 / -1; }
-table { border-collapse: collapse; width: 100%; font-size: 14px; }
-th, td { padding: 6px 12px; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-th { color: #57606a; font-weight: 600; border-bottom: 2px solid #d0d7de; }
-td { border-bottom: 1px solid #eaeef2; }
-tr:last-child td { border-bottom: 0; }
-th.name, td.name { text-align: left; }
-.best { font-weight: 700; }
-.notes { font-size: 13px; color: #9a6700; }
-"""
+# The style of all pages; CMake puts the same file into the pages that the commands write.
+STYLE = Path(__file__).with_name("page.css").read_text("utf-8")
 
 # A column: its title, the text of a number, and what is best (max, min, or neither).
 Column = tuple[str, str, Callable[[float], str], Callable[..., float] | None]

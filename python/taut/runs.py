@@ -81,9 +81,9 @@ class Run:
 
     @property
     def budget(self) -> str:
-        """The budget as written in the config; a full table has none."""
+        """The budget as it was asked for (1/10, not 0.1); a full table has none."""
         written = self.config.get("embedding", {}).get("budget")
-        return "" if written is None or self.method == "full" else str(written)
+        return "" if written is None or self.method == "full" else budget_text(written)
 
     @property
     def training_data(self) -> str:
@@ -98,6 +98,18 @@ class Sweep:
 
     folder: Path
     rows: list[Record]
+
+
+def budget_text(written: Any) -> str:
+    """A budget of a config; one of the shares 1/2, 1/3 ... that a config keeps as a decimal reads as that share."""
+    try:
+        share = float(written)
+    except ValueError:
+        return str(written)  # "1/10", "64MiB"
+    if not 0 < share < 1:
+        return str(written)
+    parts = round(1 / share)
+    return f"1/{parts}" if math.isclose(share * parts, 1, rel_tol=1e-9) else str(written)
 
 
 def finite(value: Any) -> float | None:

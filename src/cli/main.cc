@@ -14,11 +14,12 @@
 
 #include "cli/command.h"
 #include "cli/network_source.h"
-#if defined(TAUT_CLI_TORCH)
-#endif
 #include "cli/version.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
+#if defined(TAUT_CLI_TORCH)
+#include "taut/train/config.h"
+#endif
 
 namespace taut::cli {
 namespace {

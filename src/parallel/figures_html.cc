@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "parallel/svg.h"
+#include "taut/core/page.h"
 #include "taut/core/text.h"
 #include "taut/parallel/figures.h"
 
@@ -35,7 +36,7 @@ std::string number_table(const Figure& figure) {
     header.emplace_back("published");
     header.emplace_back("difference");
   }
-  std::string html = "<table>\n" + row(header, "th");
+  std::string html = "<div class=\"card\"><table>\n" + row(header, "th");
   for (std::size_t i = 0; i < figure.labels.size(); ++i) {
     std::vector<std::string> cells = {figure.labels[i]};
     for (const FigureSeries& series : figure.series) {
@@ -46,7 +47,7 @@ std::string number_table(const Figure& figure) {
     }
     html += row(cells, "td");
   }
-  return html + "</table>\n";
+  return html + "</table></div>\n";
 }
 
 std::string chart(const Figure& figure) {
@@ -64,42 +65,37 @@ std::string section(const Figure& figure) {
   std::string html = concat("<h2>", escape_html(figure.id), ": ", escape_html(figure.title),
                             "</h2>\n<p>", escape_html(figure.note), "</p>\n");
   if (!figure.text_rows.empty()) {
-    html += "<table class=\"plans\">\n" + row(figure.text_columns, "th");
+    html += "<div class=\"card\"><table class=\"texts\">\n" + row(figure.text_columns, "th");
     for (const auto& cells : figure.text_rows) html += row(cells, "td");
-    html += "</table>\n";
+    html += "</table></div>\n";
   }
   if (figure.series.empty()) return html;
-  html += chart(figure);
+  html += concat("<div class=\"card\">", chart(figure), "</div>\n");
   if (figure.labels.size() <= kMostRows) html += number_table(figure);
   return html;
 }
 
 std::string differences_section(const std::vector<Figure>& figures) {
   std::string html = concat("<h2>Differences</h2>\n<p>Numbers more than ", 100 * kFigureTolerance,
-                            "% off the published ones.</p>\n<table>\n",
+                            "% off the published ones.</p>\n<div class=\"card\"><table>\n",
                             row({"figure", "what", "ours", "published", "difference"}, "th"));
   for (const FigureDifference& one : figure_differences(figures)) {
     html += row({one.figure, one.what, number(one.ours), number(one.published),
                  difference(one.ours, one.published)},
                 "td");
   }
-  return html + "</table>\n";
+  return html + "</table></div>\n";
 }
 
 }  // namespace
 
 std::string figures_html(const std::vector<Figure>& figures) {
   std::string html =
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>HyPar's figures, "
-      "computed again</title>\n<style>body{font-family:sans-serif;max-width:960px;margin:2em auto}"
-      "table{border-collapse:collapse;font-size:13px}td,th{border:1px solid #ccc;padding:2px 8px;"
-      "text-align:right}td:first-child,th:first-child,.plans td,.plans th{text-align:left}"
-      ".plans td{font-family:monospace}</style></head><body>\n"
-      "<h1>HyPar's figures, computed again</h1>\n<p>Figures 5 to 9, 11 and 12 of arXiv 1901.02067 "
+      "<p>Figures 5 to 9, 11 and 12 of arXiv 1901.02067 "
       "beside the published values. What was chosen to fit which figure is said at each; "
       "docs/parallel.md explains the model. This page: taut figures.</p>\n";
   for (const Figure& figure : figures) html += section(figure);
-  return html + differences_section(figures) + "</body></html>\n";
+  return html_page("HyPar's figures, computed again", html + differences_section(figures));
 }
 
 }  // namespace taut::parallel

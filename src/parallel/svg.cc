@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "taut/core/page.h"
 #include "taut/core/text.h"
 
 namespace taut::parallel {
@@ -16,6 +17,8 @@ constexpr double kLeft = 60;
 constexpr double kRight = 10;
 constexpr double kTop = 30;
 constexpr double kBottom = 70;
+constexpr double kLegendLeft = kLeft + 100;
+constexpr double kLegendRow = 18;
 constexpr std::array<const char*, 6> kColours = {"#4269d0", "#efb118", "#ff725c",
                                                  "#6cc5b0", "#3ca951", "#a463f2"};
 
@@ -88,14 +91,41 @@ std::string axes(const Chart& chart, const Axis& axis) {
     svg +=
         text_at(x, y, "end", chart.labels[i], concat(" transform=\"rotate(-30 ", x, " ", y, ")\""));
   }
-  double x = kLeft + 100;
-  for (std::size_t s = 0; s < chart.series.size(); ++s) {
-    svg += concat("<rect x=\"", x, "\" y=\"6\" width=\"10\" height=\"10\" fill=\"",
-                  kColours[s % kColours.size()], "\"/>\n");
-    svg += text_at(x + 14, 15, "start", chart.series[s].name);
-    x += 40 + 7 * static_cast<double>(chart.series[s].name.size());
-  }
   return svg;
+}
+
+/// The series' names in as many rows as they need, upwards from above the plot.
+struct Legend {
+  std::string svg;
+  double above;  ///< what the rows but the last take over the chart's top
+};
+
+Legend legend(const Chart& chart) {
+  std::vector<std::vector<std::size_t>> rows(1);
+  std::vector<double> lefts;
+  double x = kLegendLeft;
+  for (std::size_t s = 0; s < chart.series.size(); ++s) {
+    // 7: a wide letter of the font.
+    const double width = 40 + 7 * static_cast<double>(chart.series[s].name.size());
+    if (x + width > kWidth && !rows.back().empty()) {
+      rows.emplace_back();
+      x = kLegendLeft;
+    }
+    rows.back().push_back(s);
+    lefts.push_back(x);
+    x += width;
+  }
+  Legend legend{"", kLegendRow * static_cast<double>(rows.size() - 1)};
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    const double y = 6 - legend.above + kLegendRow * static_cast<double>(row);
+    for (const std::size_t s : rows[row]) {
+      legend.svg +=
+          concat("<rect x=\"", lefts[s], "\" y=\"", y, "\" width=\"10\" height=\"10\" fill=\"",
+                 kColours[s % kColours.size()], "\"/>\n");
+      legend.svg += text_at(lefts[s] + 14, y + 9, "start", chart.series[s].name);
+    }
+  }
+  return legend;
 }
 
 std::string bars(const Chart& chart, const Axis& axis) {
@@ -142,34 +172,12 @@ std::string lines(const Chart& chart, const Axis& axis) {
 
 std::string svg_chart(const Chart& chart) {
   const Axis axis(chart);
-  return concat("<svg viewBox=\"0 0 ", kWidth, " ", kHeight,
+  const Legend names = legend(chart);
+  return concat("<svg viewBox=\"0 ", -names.above, " ", kWidth, " ", kHeight + names.above,
                 "\" xmlns=\"http://www.w3.org/2000/svg\" font-family=\"sans-serif\" "
                 "font-size=\"11\">\n",
-                axes(chart, axis), chart.lines ? lines(chart, axis) : bars(chart, axis),
+                axes(chart, axis), names.svg, chart.lines ? lines(chart, axis) : bars(chart, axis),
                 "</svg>\n");
-}
-
-std::string escape_html(const std::string& text) {
-  std::string escaped;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        escaped += "&amp;";
-        break;
-      case '<':
-        escaped += "&lt;";
-        break;
-      case '>':
-        escaped += "&gt;";
-        break;
-      case '"':
-        escaped += "&quot;";
-        break;
-      default:
-        escaped += c;
-    }
-  }
-  return escaped;
 }
 
 }  // namespace taut::parallel

@@ -24,7 +24,4 @@ struct Chart {
 /// An <svg> element.
 [[nodiscard]] std::string svg_chart(const Chart& chart);
 
-/// Text with the characters of markup escaped.
-[[nodiscard]] std::string escape_html(const std::string& text);
-
 }  // namespace taut::parallel

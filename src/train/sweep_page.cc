@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <map>
 
+#include "taut/core/page.h"
 #include "taut/core/text.h"
 #include "taut/core/units.h"
 #include "taut/train/sweep.h"
@@ -134,12 +135,7 @@ std::string format_sweep_table(const nlohmann::json& sweep) {
 
 std::string sweep_page(const nlohmann::json& sweep) {
   std::string page =
-      "<!doctype html><html lang='en'><meta charset='utf-8'><title>taut sweep</title><style>"
-      "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:860px;color:#222}"
-      "table{border-collapse:collapse}td,th{padding:.25rem .8rem;border-bottom:1px solid #ddd;"
-      "text-align:right}td:nth-child(-n+2),th:nth-child(-n+2){text-align:left}"
-      ".grid{stroke:#e5e5e5}text{font-size:12px}</style><h1>Quality against bytes</h1>";
-  page += plot(sweep) + "<table><tr>";
+      "<div class=\"card\">" + plot(sweep) + "</div>\n<div class=\"card\"><table><tr>";
   for (const char* name : kHeader) page += concat("<th>", name, "</th>");
   page += "</tr>";
   for (const Json& row : sweep["rows"]) {
@@ -147,7 +143,7 @@ std::string sweep_page(const nlohmann::json& sweep) {
     for (const std::string& text : row_texts(row)) page += concat("<td>", text, "</td>");
     page += "</tr>";
   }
-  return page + "</table></html>\n";
+  return html_page("Quality against bytes", page + "</table></div>\n");
 }
 
 }  // namespace taut::train

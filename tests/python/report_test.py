@@ -178,6 +178,24 @@ def test_a_folder_of_runs_is_a_sweep(make_run, tmp_path):
     (tmp_path / "grid" / "notes").mkdir()
     (sweep,) = runs.read_folder(tmp_path / "grid")
     assert isinstance(sweep, runs.Sweep)
-    assert [(row["method"], row["budget"]) for row in sweep.rows] == [("elastic", "0.1"), ("full", "")]
+    assert [(row["method"], row["budget"]) for row in sweep.rows] == [("elastic", "1/10"), ("full", "")]
     _, page = page_of(tmp_path / "grid")
     assert "0.7200" in page.cells
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (0.1, "1/10"),
+        ("0.01", "1/100"),
+        (1 / 3, "1/3"),
+        ("1/10", "1/10"),
+        ("64MiB", "64MiB"),
+        (0.15, "0.15"),
+        (1, "1"),
+        (65536, "65536"),
+        ("nan", "nan"),
+    ],
+)
+def test_a_budget_is_shown_as_it_was_asked_for(written, shown):
+    assert runs.budget_text(written) == shown
