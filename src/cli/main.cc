@@ -118,20 +118,17 @@ std::vector<Command> add_commands(CLI::App& root, const Globals& globals) {
 
 int run(int argc, char** argv) {
   const std::string word = command_word(argc, argv);
-#if !defined(TAUT_CLI_TORCH)
+  Globals globals;
+#if defined(TAUT_CLI_TORCH)
+  set_config_reader(train::network_of_config);
+  globals.evaluate_run = evaluate_run;
+#else
   if (is_torch_command(word)) become_torch_program(argc, argv);
   set_config_reader([=](const std::string&, std::span<const std::string>) -> graph::Network {
     become_torch_program(argc, argv);
   });
-#else
-  set_config_reader(train::network_of_config);
-#endif
-  Globals globals;
-#if defined(TAUT_CLI_TORCH)
-  globals.evaluate_run = evaluate_run;
-#else
-  globals.evaluate_run = [argv](const std::string&, const std::vector<std::string>&,
-                                int) -> nlohmann::json { become_torch_program(argv); };
+  globals.evaluate_run = [=](const std::string&, const std::vector<std::string>&,
+                             int) -> nlohmann::json { become_torch_program(argc, argv); };
 #endif
   CLI::App root("Trains and serves deep models inside a budget of memory, compute and bandwidth.",
                 "taut");
