@@ -196,6 +196,47 @@ TEST(Tables, AreSpreadWholeAndExchangedAllToAll) {
               IsError(ErrorKind::kInvalidArgument, "row_share"));
 }
 
+TEST(Tables, HoldWhatTheyAreKnownToHoldUnlessABudgetIsGiven) {
+  using graph::Node;
+  const std::vector<Node> nodes = {
+      {.name = "embedding",
+       .op = "embedding",
+       .kind = graph::NodeKind::kBatchOnly,
+       .out_words = 8,
+       .raw_words = 8},
+      {.name = "loss", .op = "loss", .kind = graph::NodeKind::kBatchOnly}};
+  const graph::Graph graph("m", nodes, {{0, 1, 8, 8}},
+                           {{"known", 0, 100, 4, 333, 1}, {"whole", 0, 50, 4, 0, 3}});
+  const Cluster cluster = hypar_cluster(2);
+  const TablePlacement placed = place_tables(graph, cluster, 16);
+  EXPECT_EQ(placed.total_bytes, 333 + 4 * 50 * 4);
+  EXPECT_EQ(placed.accelerator, (std::vector<int>{1, 0})) << "the larger one first";
+  EXPECT_EQ(placed.words_by_level[0], 2 * 0.5 * (1 + 3) * 4 * 16) << "rows that a sample reads";
+  const TablePlacement budgeted = place_tables(graph, cluster, 16, {.budget_bytes = 600});
+  EXPECT_EQ(budgeted.total_bytes, 600);
+  EXPECT_EQ(budgeted.largest_bytes, 400) << "shared by words";
+}
+
+TEST(Density, OfAnEdgeCountsBeforeTheOptionWhichCountsWhereNoneIsKnown) {
+  const auto fc = [](const std::string& name) {
+    return graph::Node{.name = name,
+                       .op = "fc",
+                       .in_channels = 64,
+                       .out_channels = 64,
+                       .weights = 4096,
+                       .in_words = 64,
+                       .out_words = 64,
+                       .raw_words = 64};
+  };
+  const graph::Graph graph("m", {fc("a"), fc("b"), fc("c")},
+                           {{0, 1, 64, 64, 0.25}, {1, 2, 64, 64}});
+  const CostModel model(graph, {.batch = 16, .levels = 2, .density = 0.5});
+  EXPECT_EQ(model.edge_words(0), (EdgeWords{1024, 1024 * (0.25 + 1.0 / 32), 256, 256}));
+  EXPECT_EQ(model.edge_words(1), (EdgeWords{1024, 1024 * (0.5 + 1.0 / 32), 512, 512}));
+  const CostModel dense(graph, {.batch = 16, .levels = 2});
+  EXPECT_EQ(dense.edge_words(1), (EdgeWords{1024, 1024, 1024, 1024}));
+}
+
 TEST(Unequal, BadSharesAndTablesAreRefused) {
   const graph::Graph graph = graph::load_model("lenet-c");
   CostOptions cost;
