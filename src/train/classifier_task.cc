@@ -3,7 +3,7 @@
 
 #include "taut/core/snapshot.h"
 #include "taut/core/text.h"
-#include "taut/nn/network.h"
+#include "taut/graph/zoo.h"
 #include "taut/train/run.h"
 #include "taut/train/task.h"
 #include "train/checkpoint.h"
@@ -283,8 +283,10 @@ std::unique_ptr<Task> ImageConfig::make_task(std::shared_ptr<ThreadPool> pool) c
 
 graph::Network ImageConfig::network() const {
   const ImageFormat format = format_of(read_set(*this, data.train, nullptr, 0, limit));
-  return with_winners(nn::make_network(model.kind, format.shape, format.classes, model.width),
-                      model.winners);
+  return with_winners(
+      graph::make_network(model.kind,
+                          {.input = format.shape, .classes = format.classes, .width = model.width}),
+      model.winners);
 }
 
 }  // namespace taut::train

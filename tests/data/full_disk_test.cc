@@ -31,10 +31,11 @@ void PrintTo(const Writer& writer, std::ostream* stream) {
 }
 
 void write_scores(const std::string& path) {
-  const auto scores = open_scores(path);
+  const auto scores = open_scores(path, {{.name = "probability"}});
   std::vector<float> values(5000);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = 1.0f / static_cast<float>(i + 3);
-  for (int i = 0; i < 4; ++i) scores->write(values);
+  const std::vector<ScoreValues> columns = {values};
+  for (int i = 0; i < 4; ++i) scores->write(columns, std::ssize(values));
   scores->commit();
 }
 
@@ -93,9 +94,9 @@ TEST(Writers, WithoutCommitLeaveNothing) {
   for (const char* name : {"a.csv", "a.parquet"}) {
     const test::TemporaryDirectory folder;
     {
-      const auto scores = open_scores(folder.file(name));
-      const std::vector<float> values(100, 0.5f);
-      scores->write(values);
+      const auto scores = open_scores(folder.file(name), {{.name = "probability"}});
+      const std::vector<ScoreValues> columns = {std::vector<float>(100, 0.5f)};
+      scores->write(columns, 100);
     }
     EXPECT_EQ(folder.names(), std::vector<std::string>{}) << name;
   }
