@@ -71,7 +71,6 @@ Json sections_info(const Reader& file, const std::string& kind) {
   }
   Json info = {{"kind", kind}, {"sections", sections}};
   if (file.has("metadata")) info["metadata"] = Json::parse(file.text("metadata"));
-  if (file.has("network")) info["network"] = Json::parse(file.text("network"));
   if (file.has("state")) info["state"] = Json::parse(file.text("state"));
   return info;
 }

@@ -141,7 +141,13 @@ json network_info(const graph::Network& network) {
                       {"bytes", table_bytes(table)}});
     bytes += table_bytes(table);
   }
+  const graph::Winners& winners = network.winners;
   return {{"name", network.name},
+          {"winners",
+           {{"unit", to_string(winners.unit)},
+            {"score", to_string(winners.score)},
+            {"block", winners.block},
+            {"rates", winners.rates}}},
           {"layers", layers},
           {"parameters", parameters},
           {"multiply_adds", work},

@@ -8,10 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "dense_rows.h"
-#include "elastic_form.h"
-#include "elastic_plan.h"
-#include "elastic_shard.h"
+#include "elastic_embedding.h"
 #include "load_order.h"
 #include "registry.h"
 #include "state.h"
@@ -24,23 +21,6 @@ namespace {
 constexpr std::int64_t kSampledPages = 8192;  // a rebalance looks at
 constexpr float kMostInflation = 16.0f;       // importances are rewritten from here on
 constexpr int kInflationOctaves = 4;
-constexpr std::uint64_t kMostShards = 4096;
-
-// What a checkpoint and a frozen file need beside the shards' bytes.
-struct SavedState {
-  std::int64_t shards = 0;
-  std::int64_t page_bytes = 0;
-  std::int64_t threshold_code = 0;
-  std::int64_t sketch = 0;
-  double rebalance_seconds = 0;
-  float inflation = 1;
-  float reserved = 0;
-};
-
-struct SavedShard {
-  ShardSizes sizes;
-  ShardCounts counts;
-};
 
 struct LoadedRow {
   std::uint64_t key;
@@ -48,67 +28,7 @@ struct LoadedRow {
   RowState state;
 };
 
-class ElasticEmbedding final : public RowwiseEmbedding {
- public:
-  ElasticEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool,
-                   const ElasticPlan& plan);
-
-  [[nodiscard]] std::int64_t memory_bytes() const noexcept override { return counter_.bytes(); }
-  [[nodiscard]] std::int64_t peak_memory_bytes() const noexcept override {
-    return counter_.peak_bytes();
-  }
-  [[nodiscard]] Statistics statistics() const override;
-  void save(SectionSink& file, const std::string& prefix) const override;
-  void load(const SectionSource& file, const std::string& prefix) override;
-  void export_frozen(SectionSink& file, const std::string& prefix) const override;
-  void resize_budget(Bytes budget) override;
-
- protected:
-  [[nodiscard]] std::uint64_t key_of(std::size_t table, std::uint64_t id) const noexcept override {
-    return row_key(table, id);
-  }
-  [[nodiscard]] int shard_of(std::uint64_t key) const noexcept override {
-    return static_cast<int>(key & (shards_.size() - 1));
-  }
-  void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
-                 std::span<float> out) const override;
-  void update_shard(int shard, const TouchedRows& rows) override;
-  void end_step() override;
-  void do_read_rows(std::size_t table, std::span<const std::uint64_t> ids,
-                    Rows& rows) const override {
-    ElasticReader reader = reader_;
-    reader.inflation = inflation_;
-    append_rows(reader, table, ids, options_.dim, rows);
-  }
-  LoadedRows do_load_rows(const Rows& rows) override;
-
- private:
-  [[nodiscard]] StepContext context() const;
-  // What a loaded row should hold at the rule's threshold; width 0: nothing.
-  [[nodiscard]] RowState loaded_state(const Rows& rows, std::size_t row) const;
-  void choose_load_threshold(const std::vector<RowState>& widest);
-  [[nodiscard]] ElasticPlan plan() const;
-  [[nodiscard]] static WidthRule rule_for(const PageLayout& layout, const Options& options);
-  void rebalance();
-  void choose_threshold(std::int64_t most_pages, double room_factor);
-  void choose_admission();
-  [[nodiscard]] ElasticShard moved_shard(std::size_t index, const ShardSizes& sizes,
-                                         const PageLayout* layout);
-  void move_shards(const ShardSizes& sizes, Bytes budget);
-  void move_shards_together(const ShardSizes& sizes, std::unique_ptr<PageLayout> layout);
-  void refresh_reader();
-
-  MemoryCounter counter_;
-  RowOptimizer optimizer_;
-  std::unique_ptr<PageLayout> layout_;  // shards point to it
-  bool may_switch_;
-  bool sketch_;
-  float inflation_ = 1;
-  double rebalance_seconds_ = 0;
-  WidthRule rule_;
-  std::vector<ElasticShard> shards_;
-  ElasticReader reader_;
-};
+}  // namespace
 
 ElasticEmbedding::ElasticEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool,
                                    const ElasticPlan& plan)
@@ -342,155 +262,7 @@ Statistics ElasticEmbedding::statistics() const {
   return result;
 }
 
-void ElasticEmbedding::save(SectionSink& file, const std::string& prefix) const {
-  save_options(file, prefix, options_);
-  save_progress(file, prefix);
-  save_value(file, prefix + "state",
-             SavedState{.shards = static_cast<std::int64_t>(shards_.size()),
-                        .page_bytes = layout_->page_bytes,
-                        .threshold_code = rule_.threshold_code(),
-                        .sketch = sketch_ ? 1 : 0,
-                        .rebalance_seconds = rebalance_seconds_,
-                        .inflation = inflation_});
-  for (std::size_t i = 0; i < shards_.size(); ++i) {
-    save_value(file, shard_name(prefix, i) + "/sizes",
-               SavedShard{.sizes = shards_[i].sizes(), .counts = shards_[i].counts()});
-    file.add_array(shard_name(prefix, i), shards_[i].bytes());
-  }
-}
-
-void ElasticEmbedding::load(const SectionSource& file, const std::string& prefix) {
-  check_saved_options(file, prefix, options_);
-  const Progress progress = load_progress(file, prefix);
-  const auto state = load_value<SavedState>(file, prefix + "state");
-  // A collection whose budget was changed has another number of shards than a new one would.
-  const auto count = static_cast<std::uint64_t>(state.shards);
-  auto layout = std::make_unique<PageLayout>(*layout_);
-  layout->page_bytes = static_cast<int>(state.page_bytes);
-  if (count < 1 || count > kMostShards || (count & (count - 1)) != 0 || state.threshold_code < 0 ||
-      state.threshold_code >= ImportanceCode::kCodes || !(state.inflation >= 1) ||
-      !std::isfinite(state.inflation) || state.page_bytes < layout->least_page_bytes() ||
-      state.page_bytes > 65535) {
-    throw_damaged(file, prefix + "state", "holds impossible values");
-  }
-  std::vector<SavedShard> saved(count);
-  std::vector<std::span<const std::uint8_t>> contents(count);
-  std::int64_t total = 0;
-  bool same = count == shards_.size() && layout->page_bytes == layout_->page_bytes;
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::string name = shard_name(prefix, i);
-    saved[i] = load_value<SavedShard>(file, name + "/sizes");
-    contents[i] = file.array<std::uint8_t>(name);
-    check_shard(file, name, saved[i].sizes, contents[i], *layout);
-    const ShardSizes& sizes = saved[i].sizes;
-    if ((state.sketch != 0 && sizes.sketch_counters == 0) ||
-        sizes.registers != saved[0].sizes.registers || !is_count(saved[i].counts.admitted) ||
-        !is_count(saved[i].counts.evicted)) {
-      throw_damaged(file, name + "/sizes", "holds impossible values");
-    }
-    total += static_cast<std::int64_t>(detail::rounded_bytes(contents[i].size()));
-    same = same && contents[i].size() == shards_[i].bytes().size();
-  }
-  if (total > options_.budget.count) {
-    throw_damaged(file, prefix + "state", concat("holds ", total, " bytes of shards"));
-  }
-  if (same) {  // the usual case takes no memory
-    for (std::size_t i = 0; i < count; ++i) {
-      shards_[i].restore(contents[i], saved[i].sizes, saved[i].counts);
-    }
-  } else {
-    std::vector<ElasticShard> loaded;
-    loaded.reserve(count);
-    for (std::size_t i = 0; i < count; ++i) {
-      loaded.emplace_back(contents[i], saved[i].sizes, saved[i].counts, layout.get(), &counter_);
-    }
-    GradientGrouper grouper(static_cast<int>(count));
-    reader_.shards.reserve(count);  // from here on nothing can fail
-    shards_ = std::move(loaded);
-    layout_ = std::move(layout);
-    set_grouper(std::move(grouper));
-  }
-  set_progress(progress);
-  rule_ = rule_for(*layout_, options_);
-  rule_.set_threshold_code(static_cast<int>(state.threshold_code));
-  sketch_ = state.sketch != 0;
-  may_switch_ = shards_[0].sizes().registers > 0;
-  inflation_ = state.inflation;
-  rebalance_seconds_ = state.rebalance_seconds;
-  refresh_reader();
-}
-
-ElasticPlan ElasticEmbedding::plan() const {
-  return {.layout = *layout_,
-          .shards = static_cast<int>(shards_.size()),
-          .sizes = shards_[0].sizes(),
-          .sketch = sketch_,
-          .may_switch = may_switch_};
-}
-
-void ElasticEmbedding::resize_budget(Bytes budget) {
-  Options options = options_;
-  options.budget = budget;
-  check_options(options);
-  const ElasticPlan next = replan_elastic(options, plan());
-  const auto room = [](const ShardSizes& sizes, const PageLayout& layout) {
-    return static_cast<double>(sizes.pages) * (layout.page_bytes - PageLayout::kHeaderBytes);
-  };
-  auto layout = std::make_unique<PageLayout>(next.layout);
-  const WidthRule before = rule_;
-  choose_threshold(std::numeric_limits<std::int64_t>::max() / 2,
-                   room(next.sizes, next.layout) / room(shards_[0].sizes(), *layout_));
-  WidthRule rule = rule_for(next.layout, options);  // beta follows the budget
-  rule.set_threshold_code(rule_.threshold_code());
-  rule_ = rule;
-  try {
-    if (layout->page_bytes == layout_->page_bytes) {
-      move_shards(next.sizes, budget);
-    } else {
-      move_shards_together(next.sizes, std::move(layout));
-    }
-  } catch (...) {
-    if (options_.budget != budget) rule_ = before;
-    refresh_reader();
-    throw;
-  }
-  options_.budget = budget;
-  refresh_reader();
-}
-
-ElasticShard ElasticEmbedding::moved_shard(std::size_t index, const ShardSizes& sizes,
-                                           const PageLayout* layout) {
-  ElasticShard shard(sizes, layout, &counter_,
-                     hash_combine(options_.seed, static_cast<std::uint64_t>(index)));
-  shard.adopt(shards_[index], context());
-  return shard;
-}
-
-// One shard after the other, for pages that stay as large as they are. If memory runs out in the
-// middle, shards of both sizes work side by side, within the larger budget.
-void ElasticEmbedding::move_shards(const ShardSizes& sizes, Bytes budget) {
-  for (std::size_t i = 0; i < shards_.size(); ++i) {
-    shards_[i] = moved_shard(i, sizes, layout_.get());
-    if (budget.count > options_.budget.count) options_.budget = budget;
-  }
-}
-
-// All shards beside the old ones, for pages of another size, which only small shards have.
-void ElasticEmbedding::move_shards_together(const ShardSizes& sizes,
-                                            std::unique_ptr<PageLayout> layout) {
-  std::vector<ElasticShard> moved;
-  moved.reserve(shards_.size());
-  for (std::size_t i = 0; i < shards_.size(); ++i) {
-    moved.push_back(moved_shard(i, sizes, layout.get()));
-  }
-  shards_ = std::move(moved);
-  layout_ = std::move(layout);
-}
-
-void ElasticEmbedding::export_frozen(SectionSink& file, const std::string& prefix) const {
-  file.add(prefix + "method", options_.method);
-  write_frozen_elastic(file, prefix, shards_, *layout_, options_.tables.size(), inflation_);
-}
+namespace {
 
 // The options of methods whose rows are all of full length. cold_share: where none is given.
 Options whole_rows(const Options& options, double cold_share) {

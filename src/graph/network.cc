@@ -112,6 +112,7 @@ std::vector<int> Network::winner_sites() const {
   for (std::size_t i = 0; i < layers.size(); ++i) {
     if (!is_activation(layers[i].op)) continue;
     const bool pooled = i + 1 < layers.size() && layers[i + 1].op == Op::kMaxPool &&
+                        !layers[i + 1].inputs.empty() &&
                         layers[i + 1].inputs.front() == static_cast<int>(i);
     sites.push_back(static_cast<int>(pooled ? i + 1 : i));
   }
@@ -180,6 +181,7 @@ std::optional<std::string> wrong_layer(const Network& network) {
   const bool tables_alone = network.input.channels == 0 && !network.tables.empty();
   if (!tables_alone && !sane(network.input)) return "an input of wrong size";
   std::set<std::string> names;
+  const std::vector<int> choosing = network.winner_sites();
   int sites = 0;
   for (std::size_t i = 0; i < network.layers.size(); ++i) {
     const Layer& layer = network.layers[i];
@@ -188,7 +190,11 @@ std::optional<std::string> wrong_layer(const Network& network) {
     };
     if (layer.name.empty() || !names.insert(layer.name).second) return named("no name of its own");
     if (const auto what = wrong(network, static_cast<int>(i), layer)) return named(*what);
-    if (layer.winner_site >= 0 && layer.winner_site != sites++) return named("a site out of order");
+    if (layer.winner_site < 0) continue;
+    if (!std::binary_search(choosing.begin(), choosing.end(), static_cast<int>(i))) {
+      return named("a site where no winners are chosen");
+    }
+    if (layer.winner_site != sites++) return named("a site out of order");
   }
   return std::nullopt;
 }

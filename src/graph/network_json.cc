@@ -113,17 +113,22 @@ std::string network_json(const Network& network) {
 
 namespace {
 
-// Shares by site: none, or one in [0, 1] for each.
-void check_shares(const std::vector<double>& shares, std::size_t sites, std::string_view what,
-                  const std::string& source) {
-  if (!shares.empty() && shares.size() != sites) {
+// One share for each site, or none at all: rates above 0, densities from 0 on.
+void check_shares(const Network& network, const std::vector<double>& shares, std::string_view one,
+                  std::string_view many, bool zero_fits, const std::string& source) {
+  if (shares.empty()) return;
+  const std::size_t sites = network.winner_sites().size();
+  if (shares.size() != sites) {
     throw Error(ErrorKind::kFormat,
-                concat("the network has ", shares.size(), " ", what, " for ", sites, " sites"),
+                concat("the network has ", shares.size(), " ", many, " for ", sites, " sites"),
                 source);
   }
-  for (const double share : shares) {
-    if (share >= 0 && share <= 1) continue;
-    throw Error(ErrorKind::kFormat, concat("one of the network's ", what, " is ", share), source);
+  for (const Layer& layer : network.layers) {
+    if (layer.winner_site < 0) continue;
+    const double share = shares[static_cast<std::size_t>(layer.winner_site)];
+    if ((share > 0 || (share == 0 && zero_fits)) && share <= 1) continue;
+    throw Error(ErrorKind::kFormat,
+                concat("the network has ", one, " of ", share, " in layer ", layer.name), source);
   }
 }
 
@@ -145,9 +150,9 @@ Network parse_network_json(std::string_view text, const std::string& source) {
   if (!network.values.empty() && network.values.size() != network.layers.size()) {
     throw Error(ErrorKind::kFormat, "the network has values for some layers alone", source);
   }
-  const std::size_t sites = network.winner_sites().size();
-  check_shares(network.densities, sites, "densities", source);
-  check_shares(network.winners.rates, sites, "winner rates", source);
+  check_shares(network, network.densities, "a density", "densities", /*zero_fits=*/true, source);
+  check_shares(network, network.winners.rates, "a winner rate", "winner rates",
+               /*zero_fits=*/false, source);
   return network;
 }
 

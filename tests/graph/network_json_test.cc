@@ -90,7 +90,10 @@ TEST(NetworkJson, WhatIsMissingOrOutOfRangeIsNamedWithItsSource) {
   EXPECT_THAT(parsed_with([](json& n) { n["winners"]["unit"] = "star"; }), format("star"));
   EXPECT_THAT(parsed_with([](json& n) { n["densities"] = {0.5}; }),
               format("1 densities for 3 sites"));
-  EXPECT_THAT(parsed_with([](json& n) { n["densities"][1] = 1.5; }), format("densities is 1.5"));
+  EXPECT_THAT(parsed_with([](json& n) { n["densities"][1] = 1.5; }),
+              format("a density of 1.5 in layer "));
+  EXPECT_THAT(parsed_with([](json& n) { n["winners"]["rates"][1] = 0; }),
+              format("a winner rate of 0 in layer "));
   EXPECT_THAT(parsed_with([](json& n) { n["winners"]["rates"] = {0.5, 0.5}; }),
               format("2 winner rates"));
   EXPECT_THAT(parsed_with([](json& n) { n["layers"][1].erase("input_scale"); }),
@@ -212,7 +215,9 @@ INSTANTIATE_TEST_SUITE_P(
                "a window that does not fit"},
         Damage{"conv", "Padding", [](Layer& l) { l.window.padding = 3; }, "a window"},
         Damage{"batch_norm", "Output", [](Layer& l) { ++l.out.channels; }, "wrong size"},
-        Damage{"relu", "Site", [](Layer& l) { l.winner_site = 1; }, "a site out of order"},
+        Damage{"max_pool", "Site", [](Layer& l) { l.winner_site = 2; }, "a site out of order"},
+        Damage{"conv", "Site", [](Layer& l) { l.winner_site = 0; }, "where no winners are chosen"},
+        Damage{"relu", "Site", [](Layer& l) { l.winner_site = 0; }, "where no winners are chosen"},
         Damage{"relu", "Input", [](Layer& l) { l.inputs = {9}; }, "not before it"},
         Damage{"max_pool", "Stride", [](Layer& l) { l.window.stride = 0; }, "a window"},
         Damage{"linear", "Inputs", [](Layer& l) { l.inputs.push_back(0); }, "number of inputs"},

@@ -175,7 +175,7 @@ TEST_F(Packages, RefuseANetworkThatDoesNotFitNamingTheLayer) {
           "a wrong scale of inputs in layer linear4");
   refused([&](Json& n) { layer(n, 0)["input_scale"] = 1e-40; },
           "a wrong scale of inputs in layer conv0");
-  refused([](Json& n) { n["winners"]["rates"] = {0.3, 0.3}; }, "rates for another number of sites");
+  refused([](Json& n) { n["winners"]["rates"] = {0.3, 0.3}; }, "2 winner rates for 1 sites");
   refused([](Json& n) { n["winners"]["rates"] = {0}; }, "a winner rate of 0 in layer relu2");
   refused([](Json& n) { n["winners"]["rates"] = {1.5}; }, "a winner rate of 1.5 in layer relu2");
   refused([](Json& n) { n["winners"]["unit"] = "pixel"; }, "pixel");

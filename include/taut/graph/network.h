@@ -180,7 +180,7 @@ struct Network {
 
 /// What is wrong with a network that was read from a file, naming the layer: inputs that are not
 /// before it, shapes that do not follow from its inputs, sizes out of range, names twice, sites
-/// that are not numbered in order. Nothing for a sound one.
+/// that are not numbered in order or not where winners are chosen. Nothing for a sound one.
 [[nodiscard]] std::optional<std::string> wrong_layer(const Network& network);
 
 }  // namespace taut::graph
