@@ -35,7 +35,7 @@ class CostGraphMaker {
       const Layer& layer = network_.layers[i];
       Tensor out = is_folded(static_cast<int>(i)) ? Tensor{.shape = layer.out} : add(layer, i);
       if (layer.winner_site >= 0) out.density = density_at(layer.winner_site);
-      tensors_.push_back(std::move(out));
+      tensors_.push_back(out);
     }
     return model_.finish(tensors_.back());
   }

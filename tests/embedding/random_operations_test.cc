@@ -24,8 +24,8 @@ struct OperationCase {
   Keys keys = Keys::kTagged;
 
   [[nodiscard]] std::string name() const {
-    return method + "_" + std::string(spelling_of(type)) + "_" + std::string(spelling_of(optimizer)) +
-           (keys == Keys::kExact ? "_exact" : "");
+    return method + "_" + std::string(spelling_of(type)) + "_" +
+           std::string(spelling_of(optimizer)) + (keys == Keys::kExact ? "_exact" : "");
   }
 };
 

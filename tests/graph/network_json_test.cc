@@ -7,10 +7,10 @@
 #include <array>
 #include <functional>
 #include <nlohmann/json.hpp>
-#include <random>
 
 #include "support/error_matchers.h"
 #include "taut/core/error.h"
+#include "taut/core/random.h"
 #include "taut/core/text.h"
 #include "taut/graph/network_builder.h"
 #include "taut/graph/recommender.h"
@@ -104,8 +104,11 @@ TEST(NetworkJson, WhatIsMissingOrOutOfRangeIsNamedWithItsSource) {
 
 TEST(NetworkJson, DamagedTextIsAnErrorOrASoundNetwork) {
   const std::string good = network_json(measured());
-  std::mt19937_64 dice(20240229);
-  const auto pick = [&](std::size_t below) { return static_cast<std::size_t>(dice() % below); };
+  const CounterRandom dice(20240229);
+  std::uint64_t thrown = 0;
+  const auto pick = [&](std::size_t below) {
+    return static_cast<std::size_t>(dice.below(thrown++, below));
+  };
   int refused = 0;
   for (int round = 0; round < 3000; ++round) {
     std::string text = good;
@@ -113,7 +116,7 @@ TEST(NetworkJson, DamagedTextIsAnErrorOrASoundNetwork) {
       const std::size_t at = pick(text.size());
       switch (pick(4)) {
         case 0:
-          text[at] = static_cast<char>(dice() & 0xff);
+          text[at] = static_cast<char>(pick(256));
           break;
         case 1:
           text.erase(at, 1 + pick(20));

@@ -44,8 +44,9 @@ TEST(LenetC, BreakdownOfHyparsPlanIsTheWorkedExample) {
 }
 
 TEST(LenetC, EveryEntryOfTheWorkedTableComesOut) {
-  // c[I] and c[II] of conv1, conv2, fc1, fc2 at levels H1..H4 (docs/parallel.md, "Worked example"): the least
-  // words of the level up to a layer that has the type, the levels above being those of the plan.
+  // c[I] and c[II] of conv1, conv2, fc1, fc2 at levels H1..H4 (docs/parallel.md, "Worked example"):
+  // the least words of the level up to a layer that has the type, the levels above being those of
+  // the plan.
   const double table[4][4][2] = {
       {{1000, 1474560}, {51000, 1147880}, {851000, 511800}, {521800, 516920}},
       {{1000, 737280}, {51000, 574440}, {451000, 409400}, {414400, 414520}},

@@ -56,15 +56,16 @@ std::int64_t fail_each_allocation(MakeCase&& make_case) {
       const std::int64_t held = held_allocations();
       {
         auto one = make_case();
-        bool ended = false;
+        bool ended = true;
         bool failed = false;
         {
           const FailingAllocations failing(n, then);
           try {
             one.run();
-            ended = true;
           } catch (const std::bad_alloc&) {
+            ended = false;
           } catch (const Error&) {
+            ended = false;
           }
           failed = failing.failed();
         }
