@@ -41,11 +41,6 @@ Tensor channel_means(const Tensor& x) {
   return magnitude.dim() == 4 ? magnitude.mean({0, 2, 3}) : magnitude.mean(0);
 }
 
-double nonzero_share(const Tensor& x) {
-  return static_cast<double>(x.count_nonzero().item<std::int64_t>()) /
-         static_cast<double>(x.numel());
-}
-
 // The convolution or linear layer whose channels a layer passes on, or kNetworkInput.
 int source_of_channels(const Network& spec, int layer) {
   while (layer != kNetworkInput) {

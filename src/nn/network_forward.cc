@@ -243,4 +243,9 @@ void check_computable(const Network& network) {
   }
 }
 
+double nonzero_share(const torch::Tensor& x) {
+  return static_cast<double>(x.count_nonzero().item<std::int64_t>()) /
+         static_cast<double>(x.numel());
+}
+
 }  // namespace taut::nn

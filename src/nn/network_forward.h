@@ -80,4 +80,7 @@ struct ForwardOptions {
 /// Throws kConfig naming the first layer that forward() does not compute (attention).
 void check_computable(const Network& network);
 
+/// Share of values that are not zero.
+[[nodiscard]] double nonzero_share(const torch::Tensor& x);
+
 }  // namespace taut::nn

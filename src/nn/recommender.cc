@@ -152,6 +152,29 @@ void Recommender::predict(const RecommenderInput& input, std::span<float> logits
   });
 }
 
+std::vector<double> Recommender::densities(const RecommenderInput& input) const {
+  impl_->check_input(input);
+  const graph::Network& network = impl_->network;
+  std::vector<double> sums(network.winner_sites().size());
+  std::vector<std::vector<double>> shares(static_cast<std::size_t>(impl_->slices(input.batch)),
+                                          sums);
+  impl_->for_slices(input.batch, [&](const Slice& slice) {
+    const torch::NoGradGuard no_grad;
+    ForwardOptions options;
+    options.at_site = [&](int layer, const Tensor& /*before*/, const Tensor& after) {
+      const int site = network.layers[static_cast<std::size_t>(layer)].winner_site;
+      shares[static_cast<std::size_t>(slice.index)][static_cast<std::size_t>(site)] =
+          nonzero_share(after) * static_cast<double>(slice.size);
+    };
+    static_cast<void>(forward(network, impl_->values, impl_->cut(input, slice), options));
+  });
+  for (const std::vector<double>& slice : shares) {
+    for (std::size_t site = 0; site < sums.size(); ++site) sums[site] += slice[site];
+  }
+  for (double& sum : sums) sum /= static_cast<double>(input.batch);
+  return sums;
+}
+
 void Recommender::save(SectionSink& file, const std::string& prefix) const {
   TensorWriter writer(file, prefix);
   impl_->save(writer);

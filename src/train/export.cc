@@ -6,7 +6,7 @@
 
 #include "taut/core/file.h"
 #include "taut/data/input_spec.h"
-#include "taut/graph/recommender.h"
+#include "taut/graph/network_json.h"
 #include "taut/infer/onnx_writer.h"
 #include "taut/infer/package.h"
 #include "taut/train/model.h"
@@ -18,40 +18,11 @@ namespace {
 using Json = nlohmann::json;
 using graph::Layer;
 
-// Hidden widths of a stack of layers: those of its biases but the last.
-std::vector<std::int64_t> hidden_widths(const std::vector<nn::NamedTensor>& parameters,
-                                        const std::string& stack) {
-  std::vector<std::int64_t> widths;
-  for (const nn::NamedTensor& parameter : parameters) {
-    if (parameter.name.starts_with(stack + ".") && parameter.name.ends_with(".bias")) {
-      widths.push_back(parameter.shape[0]);
-    }
-  }
-  if (!widths.empty()) widths.pop_back();
-  return widths;
-}
-
-graph::Network describe(const nn::Recommender& network,
-                        const std::vector<nn::NamedTensor>& parameters,
-                        const embedding::Embedding* tables) {
-  const nn::RecommenderOptions& options = network.options();
-  graph::RecommenderShape shape{.kind = options.kind,
-                                .interaction = options.interaction,
-                                .dense = options.dense,
-                                .tables = {},
-                                .dim = options.dim,
-                                .bottom = hidden_widths(parameters, "bottom"),
-                                .top = hidden_widths(parameters, "top")};
-  if (tables != nullptr) {
-    for (const embedding::TableOptions& table : tables->options().tables) {
-      shape.tables.push_back({.name = table.name, .rows = table.distinct_ids, .dim = options.dim});
-    }
-  }
-  graph::Network described = graph::recommender_network(shape);
-  if (options.winner_rate < 1) {
-    described.winners.rates.assign(described.winner_sites().size(), options.winner_rate);
-  }
-  return described;
+// What the run measured behind its sites at its end; empty before.
+std::vector<double> measured_densities(const std::string& run) {
+  const std::string path = run + "/network.json";
+  if (!std::filesystem::exists(path)) return {};
+  return graph::parse_network_json(read_file(path), path).densities;
 }
 
 // Weights [outputs, dense + tables * dim] that read pooled rows one after another, for inputs that
@@ -124,22 +95,25 @@ Json export_images(const std::string& run, const ImageRun& opened, const std::st
                             .size = config.size,
                             .labels = config.labels,
                             .skip_bad = config.data.on_bad_row == data::OnBadRow::kSkip},
-                           image_facts(run, opened).dump());
+                           image_facts(run, opened).dump(), measured_densities(run));
   return write_frozen(frozen.model(), nullptr, file, opened.checkpoint);
 }
 
-Json export_clicks(const RecommenderRun& opened, const std::string& file) {
+Json export_clicks(const std::string& run, const OpenedRun& opened, const RecommenderRun& clicks,
+                   const std::string& file) {
+  graph::Network network = opened.task->network();
+  network.densities = measured_densities(run);
   const FrozenModel frozen(
-      opened.model->dense(), opened.model->tables(),
-      data::input_spec(reader_options(opened.config, {}, opened.profile)).dump(),
-      click_facts(opened).dump());
-  return write_frozen(frozen.model(), opened.model->tables(), file, opened.checkpoint);
+      clicks.model->dense(), std::move(network),
+      data::input_spec(reader_options(clicks.config, {}, clicks.profile)).dump(),
+      click_facts(clicks).dump());
+  return write_frozen(frozen.model(), clicks.model->tables(), file, clicks.checkpoint);
 }
 
 }  // namespace
 
 FrozenModel::FrozenModel(const nn::ImageNetwork& network, infer::ImageInput input,
-                         std::string facts)
+                         std::string facts, std::vector<double> densities)
     : kept_maps_(network.kept_maps()) {
   const nn::WinnerPolicy& policy = network.options().winners;
   model_.task = infer::kImageTask;
@@ -148,6 +122,7 @@ FrozenModel::FrozenModel(const nn::ImageNetwork& network, infer::ImageInput inpu
                             .score = policy.score,
                             .block = policy.block,
                             .rates = rates_by_site(network)};
+  model_.network.densities = std::move(densities);
   const auto channels = static_cast<std::size_t>(network.spec().input.channels);
   if (input.mean.empty()) input.mean.assign(channels, 0.0f);
   if (input.deviation.empty()) input.deviation.assign(channels, 1.0f);
@@ -170,12 +145,13 @@ FrozenModel::FrozenModel(const nn::ImageNetwork& network, infer::ImageInput inpu
   }
 }
 
-FrozenModel::FrozenModel(const nn::Recommender& network, const embedding::Embedding* tables,
+FrozenModel::FrozenModel(const nn::Recommender& network, graph::Network described,
                          std::string input, std::string facts) {
   std::vector<nn::NamedTensor> parameters = network.parameters();
   const nn::RecommenderOptions& options = network.options();
   model_.task = infer::kClickTask;
-  model_.network = describe(network, parameters, tables);
+  model_.network = std::move(described);
+  if (options.winner_rate == 1) model_.network.winners.rates.clear();
   model_.input = std::move(input);
   model_.facts = std::move(facts);
   for (nn::NamedTensor& parameter : parameters) {
@@ -205,7 +181,7 @@ void FrozenModel::take(std::vector<nn::NamedTensor> parameters) {
 Json export_run(const std::string& run, const std::string& file, int threads) {
   const OpenedRun opened = open_run(run, threads);
   if (const auto clicks = opened.task->recommender(opened.checkpoint)) {
-    return export_clicks(*clicks, file);
+    return export_clicks(run, opened, *clicks, file);
   }
   return export_images(run, images_of(opened, "export"), file);
 }

@@ -120,6 +120,11 @@ void Model::predict(const data::Batch& batch, std::vector<float>& logits) {
   dense_->predict(input, logits);
 }
 
+std::vector<double> Model::densities(const data::Batch& batch) {
+  dense_->set_winner_rate(dense_->options().winner_rate);
+  return dense_->densities(look_up(batch));
+}
+
 Quality Model::evaluate(const data::ReaderOptions& options, data::BadRows* bad_rows) {
   dense_->set_winner_rate(dense_->options().winner_rate);
   data::BatchReader reader(options);

@@ -84,7 +84,9 @@ class RecommenderTask final : public Task {
   }
 
   [[nodiscard]] graph::Network network() const override {
-    return describe(config_, profile_, model_->memory_bytes());
+    graph::Network network = describe(config_, profile_, model_->memory_bytes());
+    network.densities = densities_;
+    return network;
   }
 
   [[nodiscard]] Json memory() const override {
@@ -145,9 +147,13 @@ class RecommenderTask final : public Task {
   }
 
   Json facts() override {
+    data::BatchReader reader(reader_options(
+        config_, config_.data.valid.empty() ? config_.data.train : config_.data.valid, profile_));
+    if (reader.next(batch_)) densities_ = model_->densities(batch_);
     Json facts = {{"method", config_.embedding.method},
                   {"model", config_.model.kind},
                   {"bad_rows", bad_rows_},
+                  {"densities", densities_},
                   {"dense_parameters", model_->dense().parameter_count()},
                   {"progressive", to_json(evaluation_of(progressive_.quality()))}};
     if (model_->tables() == nullptr) return facts;
@@ -196,6 +202,7 @@ class RecommenderTask final : public Task {
   /// Of the examples of the first epoch after its first quarter.
   ProgressiveQuality progressive_;
   // Since the last line of metrics.
+  std::vector<double> densities_;  ///< by site, once measured
   std::vector<float> window_logits_;
   std::vector<float> window_labels_;
 };

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cmath>
 #include <map>
 #include <string>
 #include <vector>
@@ -141,6 +142,29 @@ TEST_P(RecommenderTraining, TheNetworkIsTheOneThatIsTrained) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, RecommenderTraining, testing::Values("dlrm", "wide_deep"));
+
+TEST_P(RecommenderTraining, DensitiesAreTheSharesOfNeuronsThatAreNotZero) {
+  RecommenderOptions o = click_options(GetParam());
+  o.winner_rate = 0.4;
+  const Recommender model(o, threads(2));
+  const Clicks clicks;
+  const auto p = leaves_of(model.parameters());
+  const Tensor dense = torch::tensor(clicks.dense).view({clicks.size, 3});
+  const auto share = [](const Tensor& relu, double rate) {
+    const auto kept = static_cast<std::int64_t>(std::ceil(rate * relu.size(1)));
+    const Tensor alive = (relu > 0).sum(1).clamp_max(kept);
+    return alive.to(torch::kFloat64).mean().item<double>() / relu.size(1);
+  };
+  const std::vector<double> got = model.densities(clicks.input());
+  ASSERT_EQ(got.size(), model.network().winner_sites().size());
+  if (std::string(GetParam()) == "dlrm") {
+    EXPECT_NEAR(got[0], share(layer(p, "bottom.0", dense).relu(), 0.4), 1e-6);
+  }
+  EXPECT_GT(got.back(), 0);
+  EXPECT_LE(got.back(), 0.4 + 1e-9) << "4 of 10 neurons of the top may win";
+  const Recommender one_thread(o, threads(1));
+  EXPECT_EQ(one_thread.densities(clicks.input()), got);
+}
 
 TEST(RecommenderState, OfAnotherOptimizerIsRefusedAndChangesNothing) {
   const test::TemporaryDirectory folder;

@@ -76,6 +76,9 @@ class Recommender {
   /// logits [batch], without a step.
   void predict(const RecommenderInput& input, std::span<float> logits) const;
 
+  /// Share of values that are not zero behind each site of the network, under the present rate.
+  [[nodiscard]] std::vector<double> densities(const RecommenderInput& input) const;
+
   /// Parameters as sections prefix + "values/top.0.weight", ..., the optimizer's state as
   /// prefix + "optimizer/top.0.weight/exp_avg", ..., and shapes and steps as prefix + "tensors".
   void save(SectionSink& file, const std::string& prefix) const;

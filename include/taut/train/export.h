@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "taut/embedding/embedding.h"
+#include "taut/graph/network.h"
 #include "taut/infer/model.h"
 #include "taut/nn/image_network.h"
 #include "taut/nn/recommender.h"
@@ -18,11 +18,13 @@ namespace taut::train {
 class FrozenModel {
  public:
   /// A network for images as it predicts: averaged parameters where train.ema is on, present rates.
-  /// A mean or deviation that is empty becomes 0 and 1. facts: JSON text of an object.
-  FrozenModel(const nn::ImageNetwork& network, infer::ImageInput input, std::string facts);
-  /// A recommender at the rate of its options. tables: null where it has none. input: that of
-  /// data::input_spec.
-  FrozenModel(const nn::Recommender& network, const embedding::Embedding* tables, std::string input,
+  /// A mean or deviation that is empty becomes 0 and 1. facts: JSON text of an object. densities:
+  /// by site, empty where they were not measured.
+  FrozenModel(const nn::ImageNetwork& network, infer::ImageInput input, std::string facts,
+              std::vector<double> densities = {});
+  /// A recommender at the rate of its options. described: its network with its tables. input: that
+  /// of data::input_spec.
+  FrozenModel(const nn::Recommender& network, graph::Network described, std::string input,
               std::string facts);
   FrozenModel(FrozenModel&&) = default;
   FrozenModel(const FrozenModel&) = delete;

@@ -49,6 +49,9 @@ class Model {
   double train_step(const data::Batch& batch, std::vector<float>& logits);
   void predict(const data::Batch& batch, std::vector<float>& logits);
 
+  /// See nn::Recommender::densities; at the config's winner rate.
+  [[nodiscard]] std::vector<double> densities(const data::Batch& batch);
+
   /// Quality on files. bad_rows, if given, receives what was skipped.
   [[nodiscard]] Quality evaluate(const data::ReaderOptions& options,
                                  data::BadRows* bad_rows = nullptr);
