@@ -153,7 +153,7 @@ class GroupProblem {
 
   /// On a chain: node by node, the least cost of each state; tables are scaled as they are read.
   [[nodiscard]] Choice solve_chain() const {
-    const CostGraph& costs = problem_.costs;
+    const ChoiceGraph& costs = problem_.costs;
     const int count = static_cast<int>(costs.nodes.size());
     std::vector<Costs> least(count);
     least[0] = *costs.nodes[0];
@@ -183,7 +183,7 @@ class GroupProblem {
   }
 
   [[nodiscard]] const double* row(int edge, int state) const {
-    const CostGraph::Edge& at = problem_.costs.edges[edge];
+    const ChoiceGraph::Edge& at = problem_.costs.edges[edge];
     return at.table->data() + static_cast<std::size_t>(state) * problem_.costs.states(at.b);
   }
 
@@ -194,7 +194,7 @@ class GroupProblem {
 
   /// Other graphs: the tables scaled, then eliminated. Nothing when that is too much work.
   [[nodiscard]] std::optional<Choice> solve_graph() const {
-    CostGraph scaled = problem_.costs;
+    ChoiceGraph scaled = problem_.costs;
     std::map<std::pair<SharedCosts, double>, SharedCosts> known;
     for (std::size_t e = 0; e < scaled.edges.size(); ++e) {
       SharedCosts& table = known[{scaled.edges[e].table, scales_[e]}];

@@ -20,7 +20,7 @@ double most_states(const CostModel& model) {
 }
 
 double work_of(const CostModel& model, const std::vector<SharedDomain>& domains) {
-  CostGraph sizes;
+  ChoiceGraph sizes;
   for (const SharedDomain& domain : domains) {
     sizes.nodes.push_back(std::make_shared<const Costs>(domain->size()));
   }
@@ -80,7 +80,7 @@ Plan greedy_plan(const CostModel& model, const LevelWeights& weights) {
   for (int level = 0; level < model.levels(); ++level) {
     const double per_word = weights.per_word[level];
     const double per_message = weights.per_message[level];
-    CostGraph costs;
+    ChoiceGraph costs;
     std::vector<std::vector<Split>> choices(graph.size());
     for (int v = 0; v < graph.size(); ++v) {
       Costs of_node;

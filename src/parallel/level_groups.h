@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "parallel/cost_graph.h"
+#include "parallel/elimination.h"
 #include "parallel/problem.h"
 
 namespace taut::parallel {

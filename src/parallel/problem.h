@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "parallel/cost_graph.h"
+#include "parallel/elimination.h"
 #include "taut/parallel/cost_model.h"
 
 namespace taut::parallel {
@@ -32,7 +32,7 @@ using NodeExtra = std::function<double(int node, const LayerState& state)>;
 /// A pairwise problem over chosen states of each node.
 struct Problem {
   std::vector<SharedDomain> domains;  ///< by node
-  CostGraph costs;
+  ChoiceGraph costs;
 
   [[nodiscard]] Plan plan(const std::vector<int>& states, int levels) const;
 };

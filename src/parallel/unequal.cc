@@ -104,7 +104,7 @@ UnequalPlan plan_unequal(const graph::Graph& graph, const Cluster& slow,
     ProblemBuilder builder(model, level_weights(slow, parts));
     Problem problem = builder.build(domains);
     for (std::size_t e = 0; e < problem.costs.edges.size(); ++e) {
-      CostGraph::Edge& edge = problem.costs.edges[e];
+      ChoiceGraph::Edge& edge = problem.costs.edges[e];
       Costs table = *edge.table;
       std::size_t entry = 0;
       for (const LayerState& from : *problem.domains[edge.a]) {

@@ -1,11 +1,11 @@
 #include "taut/nn/recommender.h"
+#include "support/temporary_directory.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <filesystem>
 #include <numeric>
 
 #include "taut/core/error.h"
@@ -139,8 +139,8 @@ TEST_P(RecommenderKinds, LearnsWhatItIsShown) {
 }
 
 TEST_P(RecommenderKinds, GoesOnToTheSameBitsAfterSaveAndLoad) {
-  const std::string path = testing::TempDir() + "recommender_" + GetParam().kind +
-                           std::to_string(GetParam().winner_rate) + ".taut";
+  const test::TemporaryDirectory folder;
+  const std::string path = folder.file("recommender.taut");
   for (const std::string optimizer : {"adam", "adagrad", "sgd"}) {
     RecommenderOptions options = small(GetParam());
     options.optimizer = optimizer;
@@ -164,7 +164,6 @@ TEST_P(RecommenderKinds, GoesOnToTheSameBitsAfterSaveAndLoad) {
     steps(restored, 3);
     EXPECT_EQ(example.logits, wanted) << optimizer;
   }
-  std::filesystem::remove(path);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, RecommenderKinds,
@@ -306,7 +305,8 @@ TEST(Recommender, NamesWhatIsWrong) {
 }
 
 TEST(Recommender, RefusesStateOfAnotherShape) {
-  const std::string path = testing::TempDir() + "recommender_shape.taut";
+  const test::TemporaryDirectory folder;
+  const std::string path = folder.file("recommender.taut");
   RecommenderOptions options = small("dlrm");
   SectionWriter writer(path, "test", 1);
   Recommender(options, pool(1)).save(writer, "m/");
@@ -316,7 +316,6 @@ TEST(Recommender, RefusesStateOfAnotherShape) {
   EXPECT_NE(
       message_of([&] { other.load(SectionReader(path, "test", 1), "m/"); }).find("top.0.weight"),
       std::string::npos);
-  std::filesystem::remove(path);
 }
 
 }  // namespace

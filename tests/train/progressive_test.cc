@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "support/temporary_directory.h"
 #include "taut/core/error.h"
 #include "taut/core/random.h"
 
@@ -64,7 +65,8 @@ TEST(ProgressiveQuality, ComesBackFromAFileAndGoesOn) {
   whole.add(examples.labels, examples.labels);
   ProgressiveQuality part;
   part.add(examples.logits, examples.labels);
-  const std::string path = testing::TempDir() + "progressive.taut";
+  const test::TemporaryDirectory folder;
+  const std::string path = folder.file("progressive.taut");
   SectionWriter writer(path, "test", 1);
   part.save(writer);
   writer.commit();
@@ -76,7 +78,8 @@ TEST(ProgressiveQuality, ComesBackFromAFileAndGoesOn) {
 }
 
 TEST(ProgressiveQuality, NamesCountsOfAnotherShape) {
-  const std::string path = testing::TempDir() + "progressive_bad.taut";
+  const test::TemporaryDirectory folder;
+  const std::string path = folder.file("progressive.taut");
   SectionWriter writer(path, "test", 1);
   writer.add_array("progressive/counts",
                    std::span<const std::int64_t>(std::vector<std::int64_t>(7)));

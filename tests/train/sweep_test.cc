@@ -1,4 +1,5 @@
 #include "taut/train/sweep.h"
+#include "support/temporary_directory.h"
 
 #include <gtest/gtest.h>
 
@@ -17,15 +18,10 @@ class Sweeps : public testing::Test {
  protected:
   void SetUp() override {
     set_log_level(LogLevel::kSilent);
-    folder_ = testing::TempDir() + "taut_sweeps_" +
-              testing::UnitTest::GetInstance()->current_test_info()->name();
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
     std::ofstream file(folder_ + "/train.csv");
     file << "y,a\n";
     for (int i = 0; i < 600; ++i) file << i * i % 7 % 2 << ",u" << i % 40 << "\n";
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   [[nodiscard]] SweepOptions options() const {
     const std::string text =
@@ -41,7 +37,8 @@ class Sweeps : public testing::Test {
             .stop = nullptr};
   }
 
-  std::string folder_;
+  test::TemporaryDirectory temporary_;
+  std::string folder_ = temporary_.path();
 };
 
 TEST_F(Sweeps, RunEveryCellOnceAndTheFullTableOnceASeed) {

@@ -12,7 +12,7 @@ using Costs = std::vector<double>;
 using SharedCosts = std::shared_ptr<const Costs>;
 
 /// Costs of nodes and edges. Equal tables should be one object: work on them is then done once.
-struct CostGraph {
+struct ChoiceGraph {
   struct Edge {
     int a = 0;  ///< a < b
     int b = 0;
@@ -30,16 +30,16 @@ struct Choice {
 };
 
 /// Additions that solve() would need; infinite when a table would pass 2^31 entries.
-[[nodiscard]] double elimination_work(const CostGraph& graph);
+[[nodiscard]] double elimination_work(const ChoiceGraph& graph);
 
 /// The least choice, by removing node after node: one with a single neighbour is folded into it
 /// (min over its states), one with two becomes a table between them (min-plus product), others a
 /// table over all neighbours (bucket elimination, as in OptCNN and PaSE). Exact for every graph.
 /// Nodes of at most one neighbour go first, the lowest index first; then the cheapest. Ties go to
 /// the lowest state. Nothing when more than work_limit additions would be needed.
-[[nodiscard]] std::optional<Choice> solve(const CostGraph& graph, double work_limit);
+[[nodiscard]] std::optional<Choice> solve(const ChoiceGraph& graph, double work_limit);
 
 /// The cost of given states.
-[[nodiscard]] double cost_of(const CostGraph& graph, const std::vector<int>& states);
+[[nodiscard]] double cost_of(const ChoiceGraph& graph, const std::vector<int>& states);
 
 }  // namespace taut::parallel

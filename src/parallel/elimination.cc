@@ -1,4 +1,4 @@
-#include "parallel/cost_graph.h"
+#include "parallel/elimination.h"
 
 #include <algorithm>
 #include <array>
@@ -18,9 +18,9 @@ constexpr double kLargestTable = 2147483648.0;
 /// The order of removal, from the structure alone.
 class EliminationOrder {
  public:
-  explicit EliminationOrder(const CostGraph& graph)
+  explicit EliminationOrder(const ChoiceGraph& graph)
       : graph_(graph), neighbours_(graph.nodes.size()) {
-    for (const CostGraph::Edge& edge : graph.edges) {
+    for (const ChoiceGraph::Edge& edge : graph.edges) {
       neighbours_[edge.a].insert(edge.b);
       neighbours_[edge.b].insert(edge.a);
     }
@@ -69,7 +69,7 @@ class EliminationOrder {
     }
   }
 
-  const CostGraph& graph_;
+  const ChoiceGraph& graph_;
   std::vector<std::set<int>> neighbours_;
   std::vector<int> order_;
   double work_ = 0;
@@ -83,9 +83,9 @@ struct Factor {
 
 class Eliminator {
  public:
-  Eliminator(const CostGraph& graph, std::vector<int> order)
+  Eliminator(const ChoiceGraph& graph, std::vector<int> order)
       : graph_(graph), nodes_(graph.nodes), order_(std::move(order)) {
-    for (const CostGraph::Edge& edge : graph.edges) add_factor({{edge.a, edge.b}, edge.table});
+    for (const ChoiceGraph::Edge& edge : graph.edges) add_factor({{edge.a, edge.b}, edge.table});
   }
 
   Choice run() {
@@ -278,7 +278,7 @@ class Eliminator {
   static constexpr char kFolded = 0;
   static constexpr char kProduct = 0;
 
-  const CostGraph& graph_;
+  const ChoiceGraph& graph_;
   std::vector<SharedCosts> nodes_;
   std::vector<int> order_;
   std::map<std::vector<int>, SharedCosts> factors_;
@@ -288,21 +288,21 @@ class Eliminator {
 
 }  // namespace
 
-double elimination_work(const CostGraph& graph) {
+double elimination_work(const ChoiceGraph& graph) {
   return EliminationOrder(graph).work();
 }
 
-std::optional<Choice> solve(const CostGraph& graph, double work_limit) {
+std::optional<Choice> solve(const ChoiceGraph& graph, double work_limit) {
   const EliminationOrder order(graph);
   if (order.work() > work_limit) return std::nullopt;
   return Eliminator(graph, order.order()).run();
 }
 
-double cost_of(const CostGraph& graph, const std::vector<int>& states) {
+double cost_of(const ChoiceGraph& graph, const std::vector<int>& states) {
   TAUT_ASSERT(states.size() == graph.nodes.size());
   double cost = 0;
   for (std::size_t v = 0; v < states.size(); ++v) cost += (*graph.nodes[v])[states[v]];
-  for (const CostGraph::Edge& edge : graph.edges) {
+  for (const ChoiceGraph::Edge& edge : graph.edges) {
     cost += (*edge.table)[static_cast<std::size_t>(states[edge.a]) * graph.states(edge.b) +
                           states[edge.b]];
   }
