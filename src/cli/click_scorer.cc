@@ -3,6 +3,7 @@
 
 #include "cli/scorers.h"
 #include "taut/core/error.h"
+#include "taut/core/jagged.h"
 #include "taut/core/text.h"
 #include "taut/data/input_spec.h"
 #include "taut/data/reader.h"

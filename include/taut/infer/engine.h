@@ -22,15 +22,6 @@ struct Inputs {
   std::span<const embedding::JaggedIds> ids = {};
 };
 
-/// Views of id columns with ids and offsets (data::IdColumn), one for each table.
-template <typename Columns>
-void view_ids(const Columns& columns, std::vector<embedding::JaggedIds>& views) {
-  views.clear();
-  for (const auto& column : columns) {
-    views.push_back({.ids = column.ids, .offsets = column.offsets, .weights = {}});
-  }
-}
-
 /// A network made ready to run: weights are turned to input-major once (a copy of the dense weights
 /// in fp32; tables stay where they are). Values lie channel-last; a thread works on a few examples
 /// at a time, in memory that is planned when the engine is made and taken once a call and thread.
