@@ -27,7 +27,7 @@ class CostGraphMaker {
     if (network_.layers.empty()) {
       throw_invalid_argument("model " + network_.name, "at least one layer", "none");
     }
-    const std::size_t sites = network_.winner_sites().size();
+    const std::size_t sites = network_.sites();
     check_count("densities", network_.densities.size(), sites);
     check_count("winner rates", network_.winners.rates.size(), sites);
     if (network_.input.channels > 0) input_ = model_.input(network_.input);

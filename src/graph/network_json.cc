@@ -117,7 +117,7 @@ namespace {
 void check_shares(const Network& network, const std::vector<double>& shares, std::string_view one,
                   std::string_view many, bool zero_fits, const std::string& source) {
   if (shares.empty()) return;
-  const std::size_t sites = network.winner_sites().size();
+  const std::size_t sites = network.sites();
   if (shares.size() != sites) {
     throw Error(ErrorKind::kFormat,
                 concat("the network has ", shares.size(), " ", many, " for ", sites, " sites"),

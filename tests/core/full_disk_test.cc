@@ -146,9 +146,9 @@ TEST(Checked, ProductsAndSumsAreThoseOfWiderIntegersOrNothing) {
     const std::int64_t c = number() >> 40;
     const bool negative = a < 0 || b < 0 || c < 0;
     const __int128 two = static_cast<__int128>(a) * b;
-    const bool fits = two <= kMost && two * c <= kMost;
+    const bool fits = !negative && two <= kMost && two * c <= kMost;
     const auto product = checked_product({a, b, c});
-    ASSERT_EQ(product.has_value(), !negative && fits) << a << " * " << b << " * " << c;
+    ASSERT_EQ(product.has_value(), fits) << a << " * " << b << " * " << c;
     if (product) {
       ASSERT_EQ(*product, static_cast<std::int64_t>(two * c));
     }

@@ -64,9 +64,9 @@ void read_package(const Sections& sections) {
     double work = 0;
     for (const taut::graph::Layer& layer : network.layers) {
       largest = std::max({largest, layer.in.size(), layer.out.size()});
-      work += taut::graph::multiply_adds(layer) +
-              static_cast<double>(layer.out.size()) *
-                  static_cast<double>(layer.window.kernel * layer.window.kernel);
+      work += taut::graph::multiply_adds(layer) + static_cast<double>(layer.out.size()) *
+                                                      static_cast<double>(layer.window.kernel) *
+                                                      static_cast<double>(layer.window.kernel);
     }
     if (largest > kLargestInput || work > 1e7) return;
     const taut::infer::Engine engine(network, package.tables());

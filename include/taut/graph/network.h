@@ -151,6 +151,8 @@ struct Network {
 
   /// Layers after which winners are chosen: every activation, or the pool that follows it at once.
   [[nodiscard]] std::vector<int> winner_sites() const;
+  /// How many layers have a site, by their winner_site.
+  [[nodiscard]] std::size_t sites() const;
   /// Numbers winner_sites() into Layer::winner_site.
   void number_sites();
   /// Of what a layer reads: a layer's output, or the network's input.
@@ -180,7 +182,7 @@ struct Network {
 
 /// What is wrong with a network that was read from a file, naming the layer: inputs that are not
 /// before it, shapes that do not follow from its inputs, sizes out of range, names twice, sites
-/// that are not numbered in order or not where winners are chosen. Nothing for a sound one.
+/// that are not numbered in order. Nothing for a sound one.
 [[nodiscard]] std::optional<std::string> wrong_layer(const Network& network);
 
 }  // namespace taut::graph
