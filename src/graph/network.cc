@@ -91,6 +91,11 @@ std::optional<std::string> wrong(const Network& network, int number, const Layer
   }
   if (const auto what = wrong_tables(network, layer)) return what;
   const bool window = layer.op == Op::kConv || layer.op == Op::kMaxPool;
+  if ((!window && layer.window != Window{}) || (layer.op != Op::kConv && layer.groups != 1) ||
+      (layer.op != Op::kAttention && layer.heads != 1) ||
+      (layer.op != Op::kInteraction && layer.copied != 0)) {
+    return "a window, groups, heads or copies that its op does not have";
+  }
   if (window && !sane_window(layer)) return "a window that does not fit";
   if (layer.op == Op::kConv && (layer.groups < 1 || layer.in.channels % layer.groups != 0 ||
                                 layer.out.channels < 1 || layer.out.channels % layer.groups != 0)) {
