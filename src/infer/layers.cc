@@ -11,6 +11,7 @@ namespace {
 using graph::Layer;
 using graph::LayerValues;
 using graph::Shape;
+using graph::Window;
 
 // Positions of a convolution's output that are computed together, at most.
 constexpr std::int64_t kMostPositions = 64;
@@ -77,26 +78,39 @@ void gather_window(const Layer& layer, const float* x, std::int64_t position, st
   }
 }
 
-// One example, each output channel from the input channel of its number.
-void convolve_depthwise(const Layer& layer, const PackedWeights& weights, const float* x,
-                        float* y) {
+// Walks the windows of one example whose channels stay apart: begin(y) at each output position,
+// then visit(y, from, tap) for each input position in its window, in order.
+template <typename Begin, typename Visit>
+void walk_windows(const Layer& layer, const float* x, float* y, Begin&& begin, Visit&& visit) {
+  const Window& window = layer.window;
   const std::int64_t channels = layer.out.channels;
   for (std::int64_t oy = 0; oy < layer.out.height; ++oy) {
-    const std::int64_t top = oy * layer.window.stride - layer.window.padding;
-    const Reach down(top, layer.window.kernel, layer.in.height);
+    const std::int64_t top = oy * window.stride - window.padding;
+    const Reach down(top, window.kernel, layer.in.height);
     for (std::int64_t ox = 0; ox < layer.out.width; ++ox, y += channels) {
-      const std::int64_t left = ox * layer.window.stride - layer.window.padding;
-      const Reach across(left, layer.window.kernel, layer.in.width);
-      std::copy(weights.bias.begin(), weights.bias.end(), y);
+      const std::int64_t left = ox * window.stride - window.padding;
+      const Reach across(left, window.kernel, layer.in.width);
+      begin(y);
       for (std::int64_t ky = down.begin; ky < down.end; ++ky) {
         for (std::int64_t kx = across.begin; kx < across.end; ++kx) {
-          const float* from = x + ((top + ky) * layer.in.width + left + kx) * channels;
-          const float* w = weights.weight.data() + (ky * layer.window.kernel + kx) * channels;
-          for (std::int64_t c = 0; c < channels; ++c) y[c] += w[c] * from[c];
+          const std::int64_t position = (top + ky) * layer.in.width + left + kx;
+          visit(y, x + position * channels, ky * window.kernel + kx);
         }
       }
     }
   }
+}
+
+// One example, each output channel from the input channel of its number.
+void convolve_depthwise(const Layer& layer, const PackedWeights& weights, const float* x,
+                        float* y) {
+  const std::int64_t channels = layer.out.channels;
+  walk_windows(
+      layer, x, y, [&](float* out) { std::copy(weights.bias.begin(), weights.bias.end(), out); },
+      [&](float* out, const float* from, std::int64_t tap) {
+        const float* w = weights.weight.data() + tap * channels;
+        for (std::int64_t c = 0; c < channels; ++c) out[c] += w[c] * from[c];
+      });
 }
 
 LinearMap map_of(const PackedWeights& weights, std::int64_t inputs, std::int64_t outputs,
@@ -210,24 +224,15 @@ void rectify(const float* x, std::int64_t count, float most, float* y) {
 
 void pool_maxima(const Layer& layer, const float* x, std::int64_t rows, float* y) {
   const std::int64_t channels = layer.out.channels;
-  for (std::int64_t row = 0; row < rows; ++row, x += layer.in.size()) {
-    for (std::int64_t oy = 0; oy < layer.out.height; ++oy) {
-      const std::int64_t top = oy * layer.window.stride - layer.window.padding;
-      const Reach down(top, layer.window.kernel, layer.in.height);
-      for (std::int64_t ox = 0; ox < layer.out.width; ++ox, y += channels) {
-        const std::int64_t left = ox * layer.window.stride - layer.window.padding;
-        const Reach across(left, layer.window.kernel, layer.in.width);
-        std::fill_n(y, channels, -INFINITY);
-        for (std::int64_t ky = down.begin; ky < down.end; ++ky) {
-          for (std::int64_t kx = across.begin; kx < across.end; ++kx) {
-            const float* from = x + ((top + ky) * layer.in.width + left + kx) * channels;
-            for (std::int64_t c = 0; c < channels; ++c) {
-              y[c] = y[c] >= from[c] || std::isnan(y[c]) ? y[c] : from[c];
-            }
+  for (std::int64_t row = 0; row < rows; ++row) {
+    walk_windows(
+        layer, x + row * layer.in.size(), y + row * layer.out.size(),
+        [&](float* out) { std::fill_n(out, channels, -INFINITY); },
+        [&](float* out, const float* from, std::int64_t /*tap*/) {
+          for (std::int64_t c = 0; c < channels; ++c) {
+            out[c] = out[c] >= from[c] || std::isnan(out[c]) ? out[c] : from[c];
           }
-        }
-      }
-    }
+        });
   }
 }
 
