@@ -7,6 +7,7 @@
 #include <string>
 
 #include "nn/interaction.h"
+#include "nn/training_support.h"
 #include "support/error_matchers.h"
 #include "taut/nn/quantize.h"
 #include "taut/nn/winners.h"
@@ -17,12 +18,6 @@ namespace {
 using sparsity::Unit;
 using taut::test::error_of;
 using taut::test::IsError;
-using torch::Tensor;
-
-Tensor random_tensor(at::IntArrayRef shape, std::uint64_t seed) {
-  at::Generator random = at::make_generator<at::CPUGeneratorImpl>(seed);
-  return torch::randn(shape, random);
-}
 
 // The gradient of sum(weights * call(x)), by central differences in each coordinate.
 Tensor by_differences(const std::function<Tensor(const Tensor&)>& call, const Tensor& x,

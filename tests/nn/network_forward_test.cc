@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "nn/training_support.h"
 #include "support/error_matchers.h"
 #include "taut/graph/network_builder.h"
 #include "taut/nn/winners.h"
@@ -14,12 +15,6 @@ namespace {
 using graph::NetworkBuilder;
 using taut::test::error_of;
 using taut::test::IsError;
-using torch::Tensor;
-
-Tensor random_tensor(at::IntArrayRef shape, std::uint64_t seed) {
-  at::Generator random = at::make_generator<at::CPUGeneratorImpl>(seed);
-  return torch::randn(shape, random);
-}
 
 // Maps as the interpreter takes them: channel-last in memory.
 Tensor maps(at::IntArrayRef shape, std::uint64_t seed) {

@@ -1,5 +1,5 @@
 #pragma once
-// What tests of training steps share.
+// What tests of tensors and training steps share.
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -16,6 +16,12 @@
 namespace taut::nn {
 
 using torch::Tensor;
+
+// Standard normal.
+inline Tensor random_tensor(at::IntArrayRef shape, std::uint64_t seed) {
+  at::Generator random = at::make_generator<at::CPUGeneratorImpl>(seed);
+  return torch::randn(shape, random);
+}
 
 inline std::vector<float> random_values(std::int64_t count, std::uint64_t seed) {
   const CounterRandom random(seed);
