@@ -14,8 +14,6 @@
 namespace taut::embedding {
 namespace {
 
-constexpr std::int64_t kBagsPerTask = 1024;
-
 [[noreturn]] void bad(const std::string& argument, const std::string& wanted,
                       const std::string& got) {
   throw_invalid_argument(argument, wanted, got);
@@ -58,67 +56,53 @@ void with_checked_tables(std::span<const JaggedIds> tables, std::size_t wanted_t
 
 GradientGrouper::GradientGrouper(int shards) : scratch_(static_cast<std::size_t>(shards)) {}
 
-void GradientGrouper::run(std::span<const JaggedIds> tables, std::int64_t batch, int dim,
-                          std::span<const float> gradient, ThreadPool& pool,
-                          const std::function<std::uint64_t(std::size_t, std::uint64_t)>& key,
-                          const std::function<int(std::uint64_t)>& shard,
-                          const std::function<void(int, const TouchedRows&)>& update) {
-  // A stable counting sort by shard: tasks are ranges of bags of one table, in a fixed order.
+void GradientGrouper::begin_sort(std::span<const JaggedIds> tables, std::int64_t batch) {
+  ranges_ = (batch + kBagsPerTask - 1) / kBagsPerTask;
+  table_begins_.clear();
+  std::size_t total = 0;
+  for (const JaggedIds& table : tables) {
+    table_begins_.push_back(total);
+    total +=
+        static_cast<std::size_t>(table.offsets[static_cast<std::size_t>(batch)] - table.offsets[0]);
+  }
+  staged_.resize(total);
+  occurrences_.resize(total);
+  begins_.assign(static_cast<std::size_t>(tasks()) * scratch_.size(), 0);
+}
+
+// A stable counting sort by shard: the tasks' counts become where each of them begins to write.
+void GradientGrouper::count_shards() {
   const std::size_t shards = scratch_.size();
-  const std::int64_t ranges = (batch + kBagsPerTask - 1) / kBagsPerTask;
-  const std::int64_t tasks = ranges * static_cast<std::int64_t>(tables.size());
-  const auto for_occurrences = [&](std::int64_t task, const auto& body) {
-    const auto t = static_cast<std::size_t>(task / ranges);
-    const JaggedIds& table = tables[t];
-    const std::int64_t first = task % ranges * kBagsPerTask;
-    const std::int64_t last = std::min(batch, first + kBagsPerTask);
-    for (std::int64_t bag = first; bag < last; ++bag) {
-      const auto output =
-          static_cast<std::uint32_t>(static_cast<std::size_t>(bag) * tables.size() + t);
-      const std::int64_t end = table.offsets[static_cast<std::size_t>(bag + 1)];
-      for (std::int64_t i = table.offsets[static_cast<std::size_t>(bag)]; i < end; ++i) {
-        const auto at = static_cast<std::size_t>(i);
-        const float weight = table.weights.empty() ? 1.0f : table.weights[at];
-        body(Occurrence{.key = key(t, table.ids[at]), .output = output, .weight = weight});
-      }
-    }
-  };
-  begins_.assign(static_cast<std::size_t>(tasks) * shards, 0);
-  pool.run(tasks, [&](std::int64_t task) {
-    std::size_t* counts = begins_.data() + static_cast<std::size_t>(task) * shards;
-    for_occurrences(task, [&](const Occurrence& o) { ++counts[shard(o.key)]; });
-  });
-  std::vector<std::size_t> shard_begins(shards + 1, 0);
+  shard_begins_.assign(shards + 1, 0);
   std::size_t total = 0;
   for (std::size_t s = 0; s < shards; ++s) {
-    shard_begins[s] = total;
-    for (std::size_t task = 0; task < static_cast<std::size_t>(tasks); ++task) {
+    shard_begins_[s] = total;
+    for (std::size_t task = 0; task < static_cast<std::size_t>(tasks()); ++task) {
       total += std::exchange(begins_[task * shards + s], total);
     }
   }
-  shard_begins[shards] = total;
-  occurrences_.resize(total);
-  pool.run(tasks, [&](std::int64_t task) {
-    std::size_t* next = begins_.data() + static_cast<std::size_t>(task) * shards;
-    for_occurrences(task, [&](const Occurrence& o) { occurrences_[next[shard(o.key)]++] = o; });
-  });
-  pool.run(static_cast<std::int64_t>(shards), [&](std::int64_t s) {
+  shard_begins_[shards] = total;
+}
+
+void GradientGrouper::for_shards(int dim, std::span<const float> gradient, ThreadPool& pool,
+                                 const std::function<void(int, const TouchedRows&)>& update) {
+  pool.run(static_cast<std::int64_t>(scratch_.size()), [&](std::int64_t s) {
     const auto i = static_cast<std::size_t>(s);
-    if (shard_begins[i] == shard_begins[i + 1]) return;
+    const std::size_t begin = shard_begins_[i];
+    const std::size_t end = shard_begins_[i + 1];
+    if (begin == end) return;
     Scratch& scratch = scratch_[i];
-    group(std::span(occurrences_).subspan(shard_begins[i], shard_begins[i + 1] - shard_begins[i]),
-          dim, gradient, scratch);
+    group(std::span(occurrences_).subspan(begin, end - begin), dim, gradient, scratch);
     update(static_cast<int>(s), TouchedRows{.keys = scratch.keys, .gradients = scratch.gradients});
   });
 }
 
 void GradientGrouper::group(std::span<const Occurrence> occurrences, int dim,
-                            std::span<const float> gradient, Scratch& scratch) const {
+                            std::span<const float> gradient, Scratch& scratch) {
   const std::size_t capacity = std::bit_ceil(occurrences.size() * 2);
-  const auto width = static_cast<std::size_t>(dim);
   scratch.slots.assign(capacity, -1);
   scratch.keys.clear();
-  scratch.gradients.clear();
+  scratch.parts.clear();
   for (const Occurrence& occurrence : occurrences) {
     std::size_t slot = mix64(occurrence.key) & (capacity - 1);
     while (scratch.slots[slot] >= 0 &&
@@ -128,12 +112,13 @@ void GradientGrouper::group(std::span<const Occurrence> occurrences, int dim,
     if (scratch.slots[slot] < 0) {
       scratch.slots[slot] = static_cast<std::int32_t>(scratch.keys.size());
       scratch.keys.push_back(occurrence.key);
-      scratch.gradients.resize(scratch.gradients.size() + width, 0.0f);
     }
-    const float* source = gradient.data() + occurrence.output * width;
-    float* sum = scratch.gradients.data() + static_cast<std::size_t>(scratch.slots[slot]) * width;
-    for (std::size_t i = 0; i < width; ++i) sum[i] += occurrence.weight * source[i];
+    scratch.parts.push_back({.row = static_cast<std::uint32_t>(scratch.slots[slot]),
+                             .output = occurrence.output,
+                             .weight = occurrence.weight});
   }
+  scratch.gradients.assign(scratch.keys.size() * static_cast<std::size_t>(dim), 0.0f);
+  add_gradients(scratch.parts, dim, gradient.data(), scratch.gradients.data());
 }
 
 void clip_gradients(const TouchedRows& rows, int dim, float most) noexcept {
@@ -155,16 +140,13 @@ void RowwiseEmbedding::do_update(std::span<const JaggedIds> tables, std::int64_t
                                  std::span<const float> gradient) {
   begin_step();
   ++steps_;
-  grouper_.run(
-      tables, batch, options_.dim, gradient, *pool_,
-      [this](std::size_t table, std::uint64_t id) { return key_of(table, id); },
-      [this](std::uint64_t key) { return shard_of(key); },
-      [this](int shard, const TouchedRows& rows) {
-        if (options_.gradient_clip > 0) {
-          clip_gradients(rows, options_.dim, static_cast<float>(options_.gradient_clip));
-        }
-        update_shard(shard, rows);
-      });
+  sort_ids(tables, batch, grouper_);
+  grouper_.for_shards(options_.dim, gradient, *pool_, [this](int shard, const TouchedRows& rows) {
+    if (options_.gradient_clip > 0) {
+      clip_gradients(rows, options_.dim, static_cast<float>(options_.gradient_clip));
+    }
+    update_shard(shard, rows);
+  });
   end_step();
 }
 

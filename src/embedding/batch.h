@@ -9,15 +9,60 @@
 #include <span>
 #include <vector>
 
+#include "row_kernels.h"
 #include "taut/core/thread_pool.h"
 #include "taut/embedding/embedding.h"
 
 namespace taut::embedding {
 
+/// Gathers the runs of values of some rows, asks for their memory, and adds them all at once, in
+/// their order. Two of them never share an output.
+class RowAdder {
+ public:
+  RowAdder() = default;
+  RowAdder(const RowAdder&) = delete;
+  RowAdder& operator=(const RowAdder&) = delete;
+  ~RowAdder() = default;
+
+  /// out [part.size] += weight * values. The values stay where they are until flush().
+  void add(const RowPart& part) noexcept {
+    __builtin_prefetch(part.values);
+    parts_[size_++] = part;
+    if (size_ == parts_.size()) flush();  // so that what room() gives is not taken before its part
+  }
+  /// Room for values [size, at most 512] that are nowhere: to be filled before they are added.
+  [[nodiscard]] std::span<float> room(int size) noexcept {
+    const auto wanted = static_cast<std::size_t>(size);
+    if (used_ + wanted > room_.size()) flush();
+    used_ += wanted;
+    return std::span(room_).subspan(used_ - wanted, wanted);
+  }
+  /// out += weight * values, which lie in room().
+  void add(std::span<const float> values, float weight, float* out) noexcept {
+    add({.values = reinterpret_cast<const std::uint8_t*>(values.data()),
+         .out = out,
+         .scale = 0,
+         .weight = weight,
+         .size = static_cast<std::int32_t>(values.size()),
+         .storage = Storage::kFloat32});
+  }
+  void flush() noexcept {
+    add_parts(std::span(parts_).first(size_));
+    size_ = 0;
+    used_ = 0;
+  }
+
+ private:
+  std::array<RowPart, 64> parts_;
+  std::array<float, 1024> room_;
+  std::size_t size_ = 0;
+  std::size_t used_ = 0;
+};
+
 /// Pooled sums of a batch into out [batch, tables, dim]. Reader is a method's read-only view:
 ///   std::uint64_t key(std::size_t table, std::uint64_t id)      what the row is found by
-///   void prefetch(std::uint64_t key)                            asks for the row's memory
-///   void add(std::uint64_t key, float weight, float* out)       out += weight * row
+///   Where where(std::uint64_t key)      asks for the memory that says where the row is: an address
+///   void add(const Where& where, float weight, float* out, RowAdder& sums)    out += weight * row
 /// pool may be null: then the caller's thread does all.
 template <typename Reader>
 void pooled_lookup(const Reader& reader, std::span<const JaggedIds> tables, std::int64_t batch,
@@ -32,14 +77,14 @@ void pooled_lookup(const Reader& reader, std::span<const JaggedIds> tables, std:
     const std::int64_t first_bag = task % ranges * kBags;
     const std::int64_t end_bag = std::min(batch, first_bag + kBags);
     const std::int64_t end = table.offsets[static_cast<std::size_t>(end_bag)];
-    std::array<std::uint64_t, kAhead> keys;
+    std::array<decltype(reader.where(0)), kAhead> places;
     std::int64_t asked = table.offsets[static_cast<std::size_t>(first_bag)];
     const auto ask = [&] {
       const std::uint64_t key = reader.key(t, table.ids[static_cast<std::size_t>(asked)]);
-      reader.prefetch(key);
-      keys[static_cast<std::size_t>(asked % kAhead)] = key;
+      places[static_cast<std::size_t>(asked % kAhead)] = reader.where(key);
       ++asked;
     };
+    RowAdder sums;
     const std::int64_t first = asked;
     while (asked < end && asked - first < kAhead) ask();
     for (std::int64_t bag = first_bag; bag < end_bag; ++bag) {
@@ -47,13 +92,13 @@ void pooled_lookup(const Reader& reader, std::span<const JaggedIds> tables, std:
       std::fill_n(row, dim, 0.0f);
       const std::int64_t bag_end = table.offsets[static_cast<std::size_t>(bag + 1)];
       for (std::int64_t i = table.offsets[static_cast<std::size_t>(bag)]; i < bag_end; ++i) {
-        const std::uint64_t key = keys[static_cast<std::size_t>(i % kAhead)];
         const float weight =
             table.weights.empty() ? 1.0f : table.weights[static_cast<std::size_t>(i)];
-        reader.add(key, weight, row);
+        reader.add(places[static_cast<std::size_t>(i % kAhead)], weight, row, sums);
         if (asked < end) ask();
       }
     }
+    sums.flush();
   };
   if (pool != nullptr) {
     pool->run(table_count * ranges, body);
@@ -77,36 +122,102 @@ struct TouchedRows {
 /// Scales each row's gradient down to an L2 norm of at most `most`.
 void clip_gradients(const TouchedRows& rows, int dim, float most) noexcept;
 
+/// One id of a batch.
+struct Occurrence {
+  std::uint64_t key;
+  std::uint32_t output;  ///< bag * tables + table
+  float weight;
+};
+
 /// Groups a batch's gradients by row. Keeps its memory for the next batch; it is bounded by the
 /// batch, not by the table.
 class GradientGrouper {
  public:
   explicit GradientGrouper(int shards);
 
-  /// key(table, id) and shard(key) must be pure. Calls update(shard, rows) once for each shard that
-  /// has rows, on one thread each; the sums are the same bits for any number of threads.
-  void run(std::span<const JaggedIds> tables, std::int64_t batch, int dim,
-           std::span<const float> gradient, ThreadPool& pool,
-           const std::function<std::uint64_t(std::size_t, std::uint64_t)>& key,
-           const std::function<int(std::uint64_t)>& shard,
-           const std::function<void(int, const TouchedRows&)>& update);
+  /// Every id of a batch with its key, by shard. Reader is that of pooled_lookup() with
+  ///   std::size_t shard_of(std::uint64_t key)                   below the number of shards
+  template <typename Reader>
+  void sort(const Reader& reader, std::span<const JaggedIds> tables, std::int64_t batch,
+            ThreadPool& pool) {
+    begin_sort(tables, batch);
+    pool.run(tasks(), [&](std::int64_t task) {
+      std::size_t* counts = counts_of(task);
+      std::size_t at = first_of(task, tables);
+      for_occurrences(task, tables, batch, [&](std::size_t table, std::size_t i, Occurrence found) {
+        found.key = reader.key(table, tables[table].ids[i]);
+        ++counts[reader.shard_of(found.key)];
+        staged_[at++] = found;
+      });
+    });
+    count_shards();
+    pool.run(tasks(), [&](std::int64_t task) {
+      std::size_t* next = counts_of(task);
+      const std::size_t end = first_of(task + 1, tables);
+      for (std::size_t i = first_of(task, tables); i < end; ++i) {
+        occurrences_[next[reader.shard_of(staged_[i].key)]++] = staged_[i];
+      }
+    });
+  }
+
+  /// Calls update(shard, rows) once for each shard that has rows of the sorted batch, on one thread
+  /// each; the sums are the same bits for any number of threads.
+  void for_shards(int dim, std::span<const float> gradient, ThreadPool& pool,
+                  const std::function<void(int, const TouchedRows&)>& update);
 
  private:
-  struct Occurrence {
-    std::uint64_t key;
-    std::uint32_t output;  // bag * tables + table
-    float weight;
-  };
   struct Scratch {
     std::vector<std::uint64_t> keys;
     std::vector<float> gradients;
+    std::vector<GradientPart> parts;
     std::vector<std::int32_t> slots;  // open addressing: row number or -1
   };
-  void group(std::span<const Occurrence> occurrences, int dim, std::span<const float> gradient,
-             Scratch& scratch) const;
+  static constexpr std::int64_t kBagsPerTask = 1024;
 
-  std::vector<Occurrence> occurrences_;
-  std::vector<std::size_t> begins_;  // [tasks, shards], then [shards + 1]
+  [[nodiscard]] std::int64_t tasks() const noexcept {
+    return ranges_ * static_cast<std::int64_t>(table_begins_.size());
+  }
+  [[nodiscard]] std::size_t* counts_of(std::int64_t task) noexcept {
+    return begins_.data() + static_cast<std::size_t>(task) * scratch_.size();
+  }
+  // Where a task's occurrences begin in the order of tables and bags.
+  [[nodiscard]] std::size_t first_of(std::int64_t task,
+                                     std::span<const JaggedIds> tables) const noexcept {
+    if (task == tasks()) return staged_.size();
+    const auto t = static_cast<std::size_t>(task / ranges_);
+    const auto bag = static_cast<std::size_t>(task % ranges_ * kBagsPerTask);
+    return table_begins_[t] +
+           static_cast<std::size_t>(tables[t].offsets[bag] - tables[t].offsets[0]);
+  }
+  template <typename Body>
+  void for_occurrences(std::int64_t task, std::span<const JaggedIds> tables, std::int64_t batch,
+                       Body&& body) const {
+    const auto t = static_cast<std::size_t>(task / ranges_);
+    const JaggedIds& table = tables[t];
+    const std::int64_t first = task % ranges_ * kBagsPerTask;
+    const std::int64_t last = std::min(batch, first + kBagsPerTask);
+    for (std::int64_t bag = first; bag < last; ++bag) {
+      const auto output =
+          static_cast<std::uint32_t>(static_cast<std::size_t>(bag) * tables.size() + t);
+      const auto end = static_cast<std::size_t>(table.offsets[static_cast<std::size_t>(bag + 1)]);
+      for (auto i = static_cast<std::size_t>(table.offsets[static_cast<std::size_t>(bag)]); i < end;
+           ++i) {
+        const float weight = table.weights.empty() ? 1.0f : table.weights[i];
+        body(t, i, Occurrence{.key = 0, .output = output, .weight = weight});
+      }
+    }
+  }
+  void begin_sort(std::span<const JaggedIds> tables, std::int64_t batch);
+  void count_shards();
+  static void group(std::span<const Occurrence> occurrences, int dim,
+                    std::span<const float> gradient, Scratch& scratch);
+
+  std::int64_t ranges_ = 0;  // of bags: tasks of a table
+  std::vector<std::size_t> table_begins_;
+  std::vector<Occurrence> staged_;       // in the order of tables and bags
+  std::vector<Occurrence> occurrences_;  // by shard
+  std::vector<std::size_t> begins_;      // [tasks, shards]
+  std::vector<std::size_t> shard_begins_;
   std::vector<Scratch> scratch_;
 };
 
@@ -118,9 +229,9 @@ class RowwiseEmbedding : public Embedding {
  protected:
   RowwiseEmbedding(Options options, std::shared_ptr<ThreadPool> pool, int shards);
 
-  [[nodiscard]] virtual std::uint64_t key_of(std::size_t table,
-                                             std::uint64_t id) const noexcept = 0;
-  [[nodiscard]] virtual int shard_of(std::uint64_t key) const noexcept = 0;
+  /// Sorts the ids of a batch by key and shard.
+  virtual void sort_ids(std::span<const JaggedIds> tables, std::int64_t batch,
+                        GradientGrouper& grouper) = 0;
   /// Before any shard of a batch is at work.
   virtual void begin_step() {}
   /// Applies the optimizer to the rows of one shard; other shards may be at work meanwhile.

@@ -24,9 +24,6 @@ float from_bfloat16(std::uint16_t bits) noexcept {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
 
-constexpr float kLargestBFloat16 = 3.3895314e38f;
-constexpr float kLargestFloat16 = 65504.0f;
-
 std::uint16_t to_bfloat16(float value, std::uint32_t random16) noexcept {
   const float clamped = std::clamp(value, -kLargestBFloat16, kLargestBFloat16);
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(clamped);
@@ -62,31 +59,20 @@ Integer to_integer(float value, float inverse, float limit, RowRandom& random) n
   return static_cast<Integer>(std::clamp(scaled, -limit, limit));
 }
 
-// Calls body(i, value i) for each value; the one place that knows how each type is read.
-template <typename Body>
-void for_values(Storage storage, const std::uint8_t* source, float scale, int size,
-                Body&& body) noexcept {
+float read_value(Storage storage, const std::uint8_t* source, float scale, int i) noexcept {
   switch (storage) {
     case Storage::kFloat32:
-      for (int i = 0; i < size; ++i) body(i, load<float>(source, i));
-      return;
+      return load<float>(source, i);
     case Storage::kBFloat16:
-      for (int i = 0; i < size; ++i) body(i, from_bfloat16(load<std::uint16_t>(source, i)));
-      return;
+      return from_bfloat16(load<std::uint16_t>(source, i));
     case Storage::kFloat16:
-      for (int i = 0; i < size; ++i) body(i, from_float16(load<std::uint16_t>(source, i)));
-      return;
+      return from_float16(load<std::uint16_t>(source, i));
     case Storage::kInt8:
-      for (int i = 0; i < size; ++i) {
-        body(i, static_cast<float>(load<std::int8_t>(source, i)) * scale);
-      }
-      return;
+      return static_cast<float>(load<std::int8_t>(source, i)) * scale;
     case Storage::kInt16:
-      for (int i = 0; i < size; ++i) {
-        body(i, static_cast<float>(load<std::int16_t>(source, i)) * scale);
-      }
-      return;
+      return static_cast<float>(load<std::int16_t>(source, i)) * scale;
   }
+  return 0;
 }
 
 std::array<float, 256> scale_table() noexcept {
@@ -97,22 +83,15 @@ std::array<float, 256> scale_table() noexcept {
   return values;
 }
 
-const std::array<float, 256> kScales = scale_table();
-
 }  // namespace
 
-void add_values(Storage storage, const std::uint8_t* source, float scale, int size, float weight,
-                float* out) noexcept {
-  for_values(storage, source, scale, size, [&](int i, float value) { out[i] += weight * value; });
+void read_values_reference(Storage storage, const std::uint8_t* source, float scale, int size,
+                           float* out) noexcept {
+  for (int i = 0; i < size; ++i) out[i] = read_value(storage, source, scale, i);
 }
 
-void read_values(Storage storage, const std::uint8_t* source, float scale, int size,
-                 float* out) noexcept {
-  for_values(storage, source, scale, size, [&](int i, float value) { out[i] = value; });
-}
-
-void write_values(Storage storage, const float* values, float scale, int size, RowRandom& random,
-                  std::uint8_t* target) noexcept {
+void write_values_reference(Storage storage, const float* values, float scale, int size,
+                            RowRandom& random, std::uint8_t* target) noexcept {
   const float inverse = is_scaled(storage) ? 1.0f / scale : 0.0f;
   for (int i = 0; i < size; ++i) {
     switch (storage) {
@@ -135,15 +114,13 @@ void write_values(Storage storage, const float* values, float scale, int size, R
   }
 }
 
-float ScaleCode::step(std::uint8_t code, Storage storage) noexcept {
-  return kScales[code] * (storage == Storage::kInt16 ? 1.0f / 32767.0f : 1.0f / 127.0f);
-}
+const std::array<float, 256> ScaleCode::kMagnitudes = scale_table();
 
 std::uint8_t ScaleCode::fit(float largest, std::uint8_t old) noexcept {
-  const float held = kScales[old];
+  const float held = kMagnitudes[old];
   if (held >= largest && held <= 1.3f * largest) return old;
-  const auto* found = std::lower_bound(kScales.begin(), kScales.end(), largest);
-  return static_cast<std::uint8_t>(std::min<std::ptrdiff_t>(found - kScales.begin(), 255));
+  const auto* found = std::lower_bound(kMagnitudes.begin(), kMagnitudes.end(), largest);
+  return static_cast<std::uint8_t>(std::min<std::ptrdiff_t>(found - kMagnitudes.begin(), 255));
 }
 
 template <int Codes, int PerOctave>
@@ -157,6 +134,19 @@ const std::array<float, Codes>& LogCode<Codes, PerOctave>::table() noexcept {
     return made;
   }();
   return values;
+}
+
+template <int Codes, int PerOctave>
+const std::array<std::uint8_t, 128>& LogCode<Codes, PerOctave>::steps() noexcept {
+  static const std::array<std::uint8_t, 128> steps = [] {
+    std::array<std::uint8_t, 128> made{};
+    for (std::size_t i = 0; i < made.size(); ++i) {
+      made[i] =
+          static_cast<std::uint8_t>(PerOctave * std::log2(1.0 + static_cast<double>(i) / 128.0));
+    }
+    return made;
+  }();
+  return steps;
 }
 
 template class LogCode<1024, 26>;

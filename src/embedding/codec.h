@@ -2,6 +2,7 @@
 // How values, scales and importances are written in few bits.
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -38,6 +39,15 @@ class RowRandom {
     --left_;
     return bits;
   }
+  /// out[0 .. size) = the next numbers, as next16() gives them.
+  void fill(std::uint16_t* out, int size) noexcept {
+    for (; size > 0 && left_ > 0; --size) *out++ = static_cast<std::uint16_t>(next16());
+    for (; size >= 4; size -= 4, out += 4) {
+      const std::uint64_t word = mix64(key_ + counter_++);
+      for (int i = 0; i < 4; ++i) out[i] = static_cast<std::uint16_t>(word >> (16 * i));
+    }
+    for (; size > 0; --size) *out++ = static_cast<std::uint16_t>(next16());
+  }
   /// Uniform in [0, 1).
   [[nodiscard]] float next() noexcept { return static_cast<float>(next16()) * 0x1.0p-16f; }
 
@@ -54,24 +64,30 @@ class RowRandom {
   return RowRandom(hash_combine(mix64(seed) + static_cast<std::uint64_t>(step), key));
 }
 
-/// out[i] += weight * value i. scale is read for integers only.
-void add_values(Storage storage, const std::uint8_t* source, float scale, int size, float weight,
-                float* out) noexcept;
-/// out[i] = value i.
-void read_values(Storage storage, const std::uint8_t* source, float scale, int size,
-                 float* out) noexcept;
+/// The largest magnitudes that 16-bit floats are rounded to.
+inline constexpr float kLargestBFloat16 = 3.3895314e38f;
+inline constexpr float kLargestFloat16 = 65504.0f;
+
+/// out[i] = value i. scale is read for integers only. What row_kernels.h must give, to the bit.
+void read_values_reference(Storage storage, const std::uint8_t* source, float scale, int size,
+                           float* out) noexcept;
 /// Stochastic rounding, right in expectation; what is out of range is clamped. fp32 is exact.
-void write_values(Storage storage, const float* values, float scale, int size, RowRandom& random,
-                  std::uint8_t* target) noexcept;
+void write_values_reference(Storage storage, const float* values, float scale, int size,
+                            RowRandom& random, std::uint8_t* target) noexcept;
 
 /// A row's scale in 8 bits: the largest magnitude m that its integers can hold,
 /// m = 2^(code / 8 - 20), so 2^-20 to 3800 in steps of 9 %.
 class ScaleCode {
  public:
   /// The value of one integer step.
-  [[nodiscard]] static float step(std::uint8_t code, Storage storage) noexcept;
+  [[nodiscard]] static float step(std::uint8_t code, Storage storage) noexcept {
+    return kMagnitudes[code] * (storage == Storage::kInt16 ? 1.0f / 32767.0f : 1.0f / 127.0f);
+  }
   /// A code that holds largest: the old one while it is at most 30 % too wide, else the tightest.
   [[nodiscard]] static std::uint8_t fit(float largest, std::uint8_t old) noexcept;
+
+ private:
+  static const std::array<float, 256> kMagnitudes;  // m of every code
 };
 
 /// An importance or Adagrad state in `Codes` logarithmic steps: code 0 is 0, the others go from
@@ -91,13 +107,14 @@ class LogCode {
   /// The largest code whose value is at most x.
   [[nodiscard]] static int floor(float x) noexcept {
     const auto& values = table();
-    int low = 0;
-    int high = Codes;  // values[low] <= x < values[high]
-    while (high - low > 1) {
-      const int middle = (low + high) / 2;
-      (values[static_cast<std::size_t>(middle)] <= x ? low : high) = middle;
-    }
-    return low;
+    if (!(x >= values[1])) return 0;
+    if (x >= values[Codes - 1]) return Codes - 1;
+    const auto bits = std::bit_cast<std::uint32_t>(x);
+    const int octave = static_cast<int>(bits >> 23) - 127 + 14;
+    auto code = static_cast<std::size_t>(1 + octave * PerOctave + steps()[bits >> 16 & 0x7F]);
+    while (values[code + 1] <= x) ++code;  // once or twice at most
+    while (values[code] > x) --code;
+    return static_cast<int>(code);
   }
   /// The code of x, rounded up or down so that the mean is x.
   [[nodiscard]] static int round(float x, RowRandom& random) noexcept {
@@ -110,6 +127,8 @@ class LogCode {
 
  private:
   static const std::array<float, Codes>& table() noexcept;
+  /// Whole steps from 1 to the number that the upper 7 bits of a mantissa say.
+  static const std::array<std::uint8_t, 128>& steps() noexcept;
 };
 
 /// 10 bits, up to 2^25.3.

@@ -45,16 +45,10 @@ DenseRowFormat::DenseRowFormat(ValueType type, int size) noexcept
       scale_at_(0),
       values_at_(is_scaled(storage_) ? 1 : 0) {}
 
-float DenseRowFormat::scale(const std::uint8_t* row) const noexcept {
-  return is_scaled(storage_) ? ScaleCode::step(row[scale_at_], storage_) : 0.0f;
-}
-
 void DenseRowFormat::write(std::uint8_t* row, const float* values,
                            RowRandom& random) const noexcept {
   if (is_scaled(storage_)) {
-    float largest = 0;
-    for (int i = 0; i < size_; ++i) largest = std::max(largest, std::fabs(values[i]));
-    row[scale_at_] = ScaleCode::fit(largest, row[scale_at_]);
+    row[scale_at_] = ScaleCode::fit(largest_magnitude(values, size_), row[scale_at_]);
   }
   write_values(storage_, values, scale(row), size_, random, row + values_at_);
 }
@@ -81,10 +75,6 @@ float DenseRowFormat::importance(const std::uint8_t* row) const noexcept {
 
 void DenseRowFormat::set_importance(std::uint8_t* row, float importance) const noexcept {
   if (sums_squares_ && !std::isnan(importance)) std::memcpy(row, &importance, sizeof(importance));
-}
-
-void DenseRowFormat::add(const std::uint8_t* row, float weight, float* out) const noexcept {
-  add_values(storage_, row + values_at_, scale(row), size_, weight, out);
 }
 
 void DenseRowFormat::read(const std::uint8_t* row, float* out) const noexcept {

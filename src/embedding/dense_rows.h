@@ -6,6 +6,7 @@
 
 #include "codec.h"
 #include "optimizer.h"
+#include "row_kernels.h"
 #include "taut/embedding/options.h"
 
 namespace taut::embedding {
@@ -32,8 +33,15 @@ class DenseRowFormat {
   /// write_start() with uniform(-bound, bound) from (seed, key, dimension).
   void initialize(std::uint8_t* row, std::uint64_t seed, std::uint64_t key,
                   float bound) const noexcept;
-  /// out += weight * row.
-  void add(const std::uint8_t* row, float weight, float* out) const noexcept;
+  /// out += weight * row, to be added.
+  [[nodiscard]] RowPart part(const std::uint8_t* row, float weight, float* out) const noexcept {
+    return {.values = row + values_at_,
+            .out = out,
+            .scale = scale(row),
+            .weight = weight,
+            .size = size_,
+            .storage = storage_};
+  }
   /// out = row.
   void read(const std::uint8_t* row, float* out) const noexcept;
   /// The sum of mean squared gradients where the state holds it (row-wise Adagrad in training),
@@ -46,7 +54,9 @@ class DenseRowFormat {
               std::int64_t step, RowRandom& random) const noexcept;
 
  private:
-  [[nodiscard]] float scale(const std::uint8_t* row) const noexcept;
+  [[nodiscard]] float scale(const std::uint8_t* row) const noexcept {
+    return is_scaled(storage_) ? ScaleCode::step(row[scale_at_], storage_) : 0.0f;
+  }
   void write(std::uint8_t* row, const float* values, RowRandom& random) const noexcept;
 
   Storage storage_;

@@ -33,11 +33,9 @@ class ElasticEmbedding final : public RowwiseEmbedding {
   void resize_budget(Bytes budget) override;
 
  protected:
-  [[nodiscard]] std::uint64_t key_of(std::size_t table, std::uint64_t id) const noexcept override {
-    return row_key(table, id);
-  }
-  [[nodiscard]] int shard_of(std::uint64_t key) const noexcept override {
-    return static_cast<int>(key & (shards_.size() - 1));
+  void sort_ids(std::span<const JaggedIds> tables, std::int64_t batch,
+                GradientGrouper& grouper) override {
+    grouper.sort(reader_, tables, batch, *pool_);
   }
   void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
                  std::span<float> out) const override;

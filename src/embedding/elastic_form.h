@@ -24,9 +24,17 @@ struct ElasticReader {
   [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept {
     return key & (shards.size() - 1);
   }
-  void prefetch(std::uint64_t key) const noexcept { shards[shard_of(key)].prefetch(key); }
-  void add(std::uint64_t key, float weight, float* out) const noexcept {
-    shards[shard_of(key)].add(key, weight, out);
+  struct Where {
+    const ShardView* shard;
+    std::uint64_t key;
+    Candidates candidates;
+  };
+  [[nodiscard]] Where where(std::uint64_t key) const noexcept {
+    const ShardView& shard = shards[shard_of(key)];
+    return {.shard = &shard, .key = key, .candidates = shard.prefetch(key)};
+  }
+  void add(const Where& where, float weight, float* out, RowAdder& sums) const noexcept {
+    where.shard->add(where.key, where.candidates, weight, out, sums);
   }
   [[nodiscard]] bool read_row(std::uint64_t key, RowCopy& copy) const noexcept {
     const RowState state = shards[shard_of(key)].read(key, copy.values.data());

@@ -12,8 +12,6 @@
 namespace taut::embedding {
 namespace {
 
-constexpr int kTagGranuleBits = 15;  // of the tag's 16; the last one says which page it is
-constexpr std::uint64_t kTagGranules = std::uint64_t{1} << kTagGranuleBits;
 constexpr int kLongestRow = 512;
 
 std::uint64_t pool_hash(std::uint64_t key, int chunk) noexcept {
@@ -36,39 +34,15 @@ std::uint16_t to_bits(float value, RowRandom& random) noexcept {
   return bits;
 }
 
-float largest_magnitude(const float* values, int size) noexcept {
-  float largest = 0;
-  for (int i = 0; i < size; ++i) largest = std::max(largest, std::fabs(values[i]));
-  return largest;
-}
-
 }  // namespace
 
 std::int64_t ShardSizes::bits_for(std::int64_t pages) noexcept {
-  return kTagGranuleBits + std::bit_width(static_cast<std::uint64_t>(pages)) - 1;
+  return ShardView::kTagGranuleBits + std::bit_width(static_cast<std::uint64_t>(pages)) - 1;
 }
 
 ShardView::ShardView(const std::uint8_t* bytes, const ShardSizes& sizes,
                      const PageLayout* layout) noexcept
     : bytes_(bytes), layout_(layout), sizes_(sizes) {}
-
-std::uint64_t ShardView::other_granule(std::uint64_t granule) const noexcept {
-  const std::uint64_t low = granule & (kTagGranules - 1);
-  const std::uint64_t upper_mask =
-      (std::uint64_t{1} << (sizes_.granule_bits - kTagGranuleBits)) - 1;
-  return granule ^ ((mix64(low) & upper_mask) << kTagGranuleBits);
-}
-
-Candidates ShardView::candidates_of_granule(std::uint64_t granule) const noexcept {
-  const std::uint64_t low = granule & (kTagGranules - 1);
-  const auto page_of = [&](std::uint64_t g) {
-    return static_cast<std::int64_t>(static_cast<unsigned __int128>(g) *
-                                         static_cast<std::uint64_t>(sizes_.pages) >>
-                                     sizes_.granule_bits);
-  };
-  return {.page = {page_of(granule), page_of(other_granule(granule))},
-          .tag = {static_cast<std::uint16_t>(low << 1), static_cast<std::uint16_t>(low << 1 | 1)}};
-}
 
 std::uint64_t ShardView::page_granule(std::int64_t page, std::int64_t pages,
                                       std::uint16_t tag) const noexcept {
@@ -80,50 +54,42 @@ std::uint64_t ShardView::page_granule(std::int64_t page, std::int64_t pages,
   return first + ((static_cast<std::uint64_t>(tag >> 1) - first) & (kTagGranules - 1));
 }
 
-void ShardView::prefetch(std::uint64_t key) const noexcept {
-  const Candidates where = candidates(key);
-  for (const std::int64_t index : where.page) {
-    const std::uint8_t* page = bytes_ + index * layout_->page_bytes;
-    __builtin_prefetch(page);
-    __builtin_prefetch(page + 64);
-  }
-}
-
-ShardView::Place ShardView::find(std::uint64_t key) const noexcept {
-  const Candidates where = candidates(key);
-  for (int i = 0; i < 2; ++i) {
-    const int row = page(where.page[i]).find(where.tag[i], key);
-    if (row >= 0) return {.page = where.page[i], .row = row};
-  }
-  return {};
-}
-
 std::int64_t ShardView::slot_offset(std::uint64_t key, int chunk) const noexcept {
   const auto slot = static_cast<std::int64_t>(
       reduce_range(pool_hash(key, chunk), static_cast<std::uint64_t>(sizes_.pool_slots)));
   return sizes_.pages * layout_->page_bytes + slot * slot_bytes(*layout_);
 }
 
-void ShardView::add_pool(std::uint64_t key, int first, float weight, float* out) const noexcept {
+void ShardView::add_pool(std::uint64_t key, int first, float weight, float* out,
+                         RowAdder& sums) const noexcept {
   if (sizes_.pool_slots == 0) return;
   for (int chunk = first; chunk < layout_->chunks; ++chunk) {
     const std::uint8_t* slot = bytes_ + slot_offset(key, chunk);
-    add_values(layout_->low, slot + kSlotHeadBytes, ScaleCode::step(slot[0], layout_->low),
-               layout_->chunk, weight, out + chunk * layout_->chunk);
+    sums.add({.values = slot + kSlotHeadBytes,
+              .out = out + chunk * layout_->chunk,
+              .scale = ScaleCode::step(slot[0], layout_->low),
+              .weight = weight,
+              .size = layout_->chunk,
+              .storage = layout_->low});
   }
 }
 
-void ShardView::add(std::uint64_t key, float weight, float* out) const noexcept {
-  const Place place = find(key);
+void ShardView::add(std::uint64_t key, const Candidates& where, float weight, float* out,
+                    RowAdder& sums) const noexcept {
+  const Place place = find(key, where);
   int width = 0;
   if (place.row >= 0) {
     const PageView held = page(place.page);
     const RowState state = held.state(place.row);
     width = state.width;
-    add_values(layout_->storage(state.precise), held.values(place.row),
-               held.scale_step(place.row, state.precise), width * layout_->chunk, weight, out);
+    sums.add({.values = held.values(place.row),
+              .out = out,
+              .scale = held.scale_step(place.row, state.precise),
+              .weight = weight,
+              .size = width * layout_->chunk,
+              .storage = layout_->storage(state.precise)});
   }
-  add_pool(key, width, weight, out);
+  add_pool(key, width, weight, out, sums);
 }
 
 RowState ShardView::read(std::uint64_t key, float* out) const noexcept {

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "batch.h"
 #include "optimizer.h"
 #include "page.h"
 #include "taut/core/aligned_buffer.h"
@@ -37,20 +38,43 @@ struct Candidates {
 /// Reads a shard: live or mapped from a file.
 class ShardView {
  public:
+  static constexpr int kTagGranuleBits = 15;  ///< of the tag's 16; the last one says which page
+  static constexpr std::uint64_t kTagGranules = std::uint64_t{1} << kTagGranuleBits;
+
   ShardView() = default;
   ShardView(const std::uint8_t* bytes, const ShardSizes& sizes, const PageLayout* layout) noexcept;
 
-  void prefetch(std::uint64_t key) const noexcept;
-  /// out += weight * row: what is held, the cold pool for the rest.
-  void add(std::uint64_t key, float weight, float* out) const noexcept;
+  /// Asks for the memory of the pages where the key may lie.
+  Candidates prefetch(std::uint64_t key) const noexcept {
+    const Candidates where = candidates(key);
+    for (const std::int64_t index : where.page) {
+      const std::uint8_t* page = bytes_ + index * layout_->page_bytes;
+      __builtin_prefetch(page);
+      __builtin_prefetch(page + 64);
+    }
+    return where;
+  }
+  /// out += weight * row: what is held, the cold pool for the rest. where: candidates(key).
+  void add(std::uint64_t key, const Candidates& where, float weight, float* out,
+           RowAdder& sums) const noexcept;
   /// What is held of a row, width 0 if nothing; its values into out, the rest of out as it was.
   RowState read(std::uint64_t key, float* out) const noexcept;
   [[nodiscard]] Candidates candidates(std::uint64_t key) const noexcept {
     return candidates_of_granule(key >> (64 - sizes_.granule_bits));
   }
-  [[nodiscard]] Candidates candidates_of_granule(std::uint64_t granule) const noexcept;
+  [[nodiscard]] Candidates candidates_of_granule(std::uint64_t granule) const noexcept {
+    const auto low = static_cast<std::uint16_t>(granule & (kTagGranules - 1));
+    return {
+        .page = {page_of(granule), page_of(other_granule(granule))},
+        .tag = {static_cast<std::uint16_t>(low << 1), static_cast<std::uint16_t>(low << 1 | 1)}};
+  }
   /// The granule with the upper bits of its other page; the lower ones are the same.
-  [[nodiscard]] std::uint64_t other_granule(std::uint64_t granule) const noexcept;
+  [[nodiscard]] std::uint64_t other_granule(std::uint64_t granule) const noexcept {
+    const std::uint64_t low = granule & (kTagGranules - 1);
+    const std::uint64_t upper_mask =
+        (std::uint64_t{1} << (sizes_.granule_bits - kTagGranuleBits)) - 1;
+    return granule ^ ((mix64(low) & upper_mask) << kTagGranuleBits);
+  }
   /// The granule of the page that a row of this page and tag was found by.
   [[nodiscard]] std::uint64_t page_granule(std::int64_t page, std::int64_t pages,
                                            std::uint16_t tag) const noexcept;
@@ -68,10 +92,23 @@ class ShardView {
     std::int64_t page = 0;
     int row = -1;
   };
-  [[nodiscard]] Place find(std::uint64_t key) const noexcept;
+  [[nodiscard]] Place find(std::uint64_t key) const noexcept { return find(key, candidates(key)); }
+  [[nodiscard]] Place find(std::uint64_t key, const Candidates& where) const noexcept {
+    for (int i = 0; i < 2; ++i) {
+      const int row = page(where.page[i]).find(where.tag[i], key);
+      if (row >= 0) return {.page = where.page[i], .row = row};
+    }
+    return {};
+  }
+  [[nodiscard]] std::int64_t page_of(std::uint64_t granule) const noexcept {
+    return static_cast<std::int64_t>(static_cast<unsigned __int128>(granule) *
+                                         static_cast<std::uint64_t>(sizes_.pages) >>
+                                     sizes_.granule_bits);
+  }
   [[nodiscard]] std::int64_t slot_offset(std::uint64_t key, int chunk) const noexcept;
   /// out += weight * the pool's values of chunks first .. chunks.
-  void add_pool(std::uint64_t key, int first, float weight, float* out) const noexcept;
+  void add_pool(std::uint64_t key, int first, float weight, float* out,
+                RowAdder& sums) const noexcept;
 
   const std::uint8_t* bytes_ = nullptr;
   const PageLayout* layout_ = nullptr;

@@ -64,18 +64,21 @@ struct FiitedReader {
   [[nodiscard]] std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
     return row_key(table, id);
   }
+  [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept {
+    return key & static_cast<std::uint64_t>(shape.shards - 1);
+  }
   /// Offset of the bucket of a chunk.
   [[nodiscard]] std::int64_t bucket(std::uint64_t key, std::uint64_t hash) const noexcept {
-    const auto shard =
-        static_cast<std::int64_t>(key & static_cast<std::uint64_t>(shape.shards - 1));
+    const auto shard = static_cast<std::int64_t>(shard_of(key));
     const auto index =
         static_cast<std::int64_t>(reduce_range(hash, static_cast<std::uint64_t>(shape.buckets)));
     return (shard * shape.buckets + index) * kSlots * slot_bytes();
   }
-  void prefetch(std::uint64_t key) const noexcept {
+  [[nodiscard]] std::uint64_t where(std::uint64_t key) const noexcept {
     for (int k = 0; k < shape.chunks; ++k) {
       __builtin_prefetch(bytes + bucket(key, chunk_hash(key, k)));
     }
+    return key;
   }
   /// Offset of the chunk's slot, or -1.
   [[nodiscard]] std::int64_t find(std::uint64_t key, int chunk) const noexcept {
@@ -88,10 +91,11 @@ struct FiitedReader {
     }
     return -1;
   }
-  void add(std::uint64_t key, float weight, float* out) const noexcept {
+  void add(std::uint64_t key, float weight, float* out, RowAdder& sums) const noexcept {
     for (int k = 0; k < shape.chunks; ++k) {
       const std::int64_t slot = find(key, k);
-      if (slot >= 0) format.add(bytes + slot + head_bytes, weight, out + k * shape.chunk);
+      if (slot < 0) continue;
+      sums.add(format.part(bytes + slot + head_bytes, weight, out + k * shape.chunk));
     }
   }
   [[nodiscard]] bool read_row(std::uint64_t key, RowCopy& copy) const noexcept {
@@ -160,11 +164,9 @@ class FiitedEmbedding final : public RowwiseEmbedding {
   void export_frozen(SectionSink& file, const std::string& prefix) const override;
 
  protected:
-  [[nodiscard]] std::uint64_t key_of(std::size_t table, std::uint64_t id) const noexcept override {
-    return row_key(table, id);
-  }
-  [[nodiscard]] int shard_of(std::uint64_t key) const noexcept override {
-    return static_cast<int>(key & static_cast<std::uint64_t>(reader_.shape.shards - 1));
+  void sort_ids(std::span<const JaggedIds> tables, std::int64_t batch,
+                GradientGrouper& grouper) override {
+    grouper.sort(reader_, tables, batch, *pool_);
   }
   void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
                  std::span<float> out) const override {
@@ -245,7 +247,7 @@ void FiitedEmbedding::load_chunk(std::uint64_t key, int chunk, const float* valu
   if (slot < 0) {
     slot = cheapest_slot(reader_.bucket(key, hash));
     if (tag(slot) != 0 && this->utility(slot) >= utility) return;
-    Counts& counts = counts_[static_cast<std::size_t>(shard_of(key))];
+    Counts& counts = counts_[reader_.shard_of(key)];
     counts.evicted += tag(slot) != 0 ? 1 : 0;
     ++counts.admitted;
   }

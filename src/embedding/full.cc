@@ -61,18 +61,19 @@ struct FullReader {
   [[nodiscard]] std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
     return row_key(table, id);
   }
-  void prefetch(std::uint64_t key) const noexcept { shards[key % kShards].prefetch(key); }
-  void add(std::uint64_t key, float weight, float* out) const noexcept {
-    if (const std::uint8_t* row = shards[key % kShards].find(key)) {
-      format.add(row, weight, out);
+  [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept { return key % kShards; }
+  [[nodiscard]] std::uint64_t where(std::uint64_t key) const noexcept {
+    shards[shard_of(key)].prefetch(key);
+    return key;
+  }
+  void add(std::uint64_t key, float weight, float* out, RowAdder& sums) const noexcept {
+    if (const std::uint8_t* row = shards[shard_of(key)].find(key)) {
+      sums.add(format.part(row, weight, out));
       return;
     }
-    const int dim = format.size();
-    const float bound = initial_bound(dim);
-    for (int quad = 0; quad * 4 < dim; ++quad) {
-      const std::array<float, 4> values = initial_values(seed, key, quad, bound);
-      for (int i = 0; i < 4; ++i) out[quad * 4 + i] += weight * values[static_cast<std::size_t>(i)];
-    }
+    const std::span<float> values = sums.room(format.size());
+    initial_range(seed, key, 0, format.size(), initial_bound(format.size()), values.data());
+    sums.add(values, weight, out);
   }
   [[nodiscard]] bool read_row(std::uint64_t key, RowCopy& copy) const noexcept {
     const std::uint8_t* row = shards[key % kShards].find(key);
@@ -247,13 +248,10 @@ class FullEmbedding final : public RowwiseEmbedding {
   }
 
  protected:
-  [[nodiscard]] std::uint64_t key_of(std::size_t table, std::uint64_t id) const noexcept override {
-    return row_key(table, id);
+  void sort_ids(std::span<const JaggedIds> tables, std::int64_t batch,
+                GradientGrouper& grouper) override {
+    grouper.sort(reader(), tables, batch, *pool_);
   }
-  [[nodiscard]] int shard_of(std::uint64_t key) const noexcept override {
-    return static_cast<int>(key % kShards);
-  }
-
   void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
                  std::span<float> out) const override {
     pooled_lookup(reader(), tables, batch, options_.dim, out, pool_.get());

@@ -26,9 +26,13 @@ struct HashReader {
   [[nodiscard]] const std::uint8_t* row(std::uint64_t key) const noexcept {
     return bytes + key * static_cast<std::uint64_t>(format.row_bytes());
   }
-  void prefetch(std::uint64_t key) const noexcept { __builtin_prefetch(row(key)); }
-  void add(std::uint64_t key, float weight, float* out) const noexcept {
-    format.add(row(key), weight, out);
+  [[nodiscard]] std::uint64_t where(std::uint64_t key) const noexcept {
+    __builtin_prefetch(row(key));
+    return key;
+  }
+  [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept { return key % kShards; }
+  void add(std::uint64_t key, float weight, float* out, RowAdder& sums) const noexcept {
+    sums.add(format.part(row(key), weight, out));
   }
 };
 
@@ -68,11 +72,9 @@ class HashEmbedding final : public RowArrayEmbedding {
   }
 
  protected:
-  [[nodiscard]] std::uint64_t key_of(std::size_t table, std::uint64_t id) const noexcept override {
-    return reader().key(table, id);
-  }
-  [[nodiscard]] int shard_of(std::uint64_t key) const noexcept override {
-    return static_cast<int>(key % kShards);
+  void sort_ids(std::span<const JaggedIds> tables, std::int64_t batch,
+                GradientGrouper& grouper) override {
+    grouper.sort(reader(), tables, batch, *pool_);
   }
   void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
                  std::span<float> out) const override {

@@ -1,5 +1,6 @@
 #include "page.h"
 
+#include "page_kernels.h"
 #include "taut/core/error.h"
 
 namespace taut::embedding {
@@ -10,41 +11,18 @@ constexpr std::size_t kMostStateBytes = std::size_t{512} * PageLayout::kStateByt
 }  // namespace
 
 int PageView::find(std::uint16_t tag, std::uint64_t key) const noexcept {
-  const int count = rows();
   const std::uint8_t* tags = bytes_ + PageLayout::kHeaderBytes;
-  constexpr int kBlock = 16;  // compared without branches, so that the compiler uses vectors
-  for (int first = 0; first < count; first += kBlock) {
-    std::array<std::uint16_t, kBlock> block;
-    const int size = std::min(kBlock, count - first);
-    if (size == kBlock) {
-      std::memcpy(block.data(), tags + first * PageLayout::kTagBytes, sizeof(block));
-    } else {
-      block.fill(static_cast<std::uint16_t>(~tag));
-      std::memcpy(block.data(), tags + first * PageLayout::kTagBytes,
-                  static_cast<std::size_t>(size) * PageLayout::kTagBytes);
-    }
-    std::uint16_t any = 0;
-    for (const std::uint16_t other : block) any |= static_cast<std::uint16_t>(-(other == tag));
-    if (any == 0) continue;
-    for (int i = 0; i < size; ++i) {
-      if (block[static_cast<std::size_t>(i)] != tag) continue;
-      if (!layout_->exact || this->key(first + i) == key) return first + i;
-    }
-  }
-  return -1;
+  const int count = rows();
+  int row = find_tag(tags, count, 0, tag);
+  if (!layout_->exact) return row;
+  while (row >= 0 && this->key(row) != key) row = find_tag(tags, count, row + 1, tag);
+  return row;
 }
 
 int PageView::values_offset(int row) const noexcept {
-  int offset = layout_->page_bytes;
-  const int stride = layout_->record_bytes();
-  const std::uint8_t* records = bytes_ + record(0);
-  const int low = layout_->chunk_bytes(false);
-  const int high = layout_->chunk_bytes(true);
-  for (int i = 0; i <= row; ++i) {
-    const std::uint8_t top = records[i * stride + 1];  // width and precision are in this byte
-    offset -= ((top >> 3) + 1) * ((top & 4) != 0 ? high : low);
-  }
-  return offset;
+  return layout_->page_bytes - sum_value_bytes(bytes_ + at(PageLayout::kShapes, 0), row + 1,
+                                               layout_->chunk_bytes(false),
+                                               layout_->chunk_bytes(true));
 }
 
 bool PageView::valid() const noexcept {
@@ -63,15 +41,17 @@ int Page::append(std::uint16_t tag, std::uint64_t key, const RowState& state) no
   const int row = rows();
   const int value_bytes = layout_->value_bytes(state);
   TAUT_ASSERT(free_bytes() >= layout_->overhead_bytes() + value_bytes);
-  const int stride = layout_->record_bytes();
-  const int old_records = record(0);
-  std::memmove(data_ + old_records + PageLayout::kTagBytes, data_ + old_records,
-               static_cast<std::size_t>(row * stride));
-  store(old_records, tag);
+  for (int column = PageLayout::kColumns - 1; column > 0; --column) {  // the last ones move first
+    const int before = layout_->bytes_before(column);
+    std::uint8_t* old = data_ + PageLayout::kHeaderBytes + row * before;
+    std::memmove(old + before, old, static_cast<std::size_t>(row * layout_->column_bytes(column)));
+  }
   set_counts(row + 1, used_value_bytes() + value_bytes);
-  std::memset(data_ + record(row), 0, static_cast<std::size_t>(stride));
-  store(record(row), state.pack());
-  if (layout_->exact) store(record(row) + stride - 8, key);
+  store(at(PageLayout::kTags, row), tag);
+  set_state(row, state);
+  set_scale(row, 0);
+  set_row_state(row, 0);
+  if (layout_->exact) store(at(PageLayout::kKeys, row), key);
   if (layout_->value_state) {
     std::memset(value_states(row), 0, static_cast<std::size_t>(layout_->state_bytes(state)));
   }
@@ -90,16 +70,15 @@ void Page::remove(int row) noexcept {
   const int count = rows();
   const int value_bytes = layout_->value_bytes(state(row));
   shift_values_behind(row, -value_bytes);
-  const int stride = layout_->record_bytes();
-  const int tags = PageLayout::kHeaderBytes;
-  const int records = record(0);
-  const int hole = records + row * stride;
-  // Tags behind the row and records before it go down by a tag; records behind by a record too.
-  std::memmove(data_ + tags + row * PageLayout::kTagBytes,
-               data_ + tags + (row + 1) * PageLayout::kTagBytes,
-               static_cast<std::size_t>(hole - tags - (row + 1) * PageLayout::kTagBytes));
-  std::memmove(data_ + hole - PageLayout::kTagBytes, data_ + hole + stride,
-               static_cast<std::size_t>((count - row - 1) * stride));
+  for (int column = 0; column < PageLayout::kColumns; ++column) {
+    const int before = layout_->bytes_before(column);
+    const int bytes = layout_->column_bytes(column);
+    const std::uint8_t* from = data_ + PageLayout::kHeaderBytes + count * before;
+    std::uint8_t* to = data_ + PageLayout::kHeaderBytes + (count - 1) * before;
+    std::memmove(to, from, static_cast<std::size_t>(row * bytes));
+    std::memmove(to + row * bytes, from + (row + 1) * bytes,
+                 static_cast<std::size_t>((count - row - 1) * bytes));
+  }
   set_counts(count - 1, used_value_bytes() - value_bytes);
 }
 

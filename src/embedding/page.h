@@ -2,10 +2,10 @@
 // A page of the store: whole rows of any width packed side by side, found by 16-bit tags.
 //
 //   offset 0          u16 rows, u16 bytes of values
-//   4                 tags, u16 each
-//   4 + 2 rows        records: 2 bytes of state (importance, width, precision),
-//                     1 byte of scale (integers), 2 bytes of the optimizer's (Adam's second
-//                     moment), 8 bytes of key (exact keys)
+//   4                 columns, each of all rows: tags, u16; shapes, u8 (width, precision, upper two
+//                     bits of the importance); the importance's lower bits, u8; scales, u8
+//                     (integers); the optimizer's, u16 (Adam's second moment); keys, u64 (exact
+//                     keys)
 //   ...               free
 //   page end          rows, row 0 last: row i ends where row i - 1 begins. Of each row first its
 //                     values, then what the optimizer keeps for them (Adagrad, Adam: bf16 each)
@@ -68,10 +68,27 @@ struct PageLayout {
   [[nodiscard]] int state_bytes(const RowState& row) const noexcept {
     return value_state ? row.width * chunk * kStateBytes : 0;
   }
-  /// Where in a record the row's own state begins.
-  [[nodiscard]] int row_state_at() const noexcept { return 2 + (is_scaled(low) ? 1 : 0); }
-  [[nodiscard]] int record_bytes() const noexcept {
-    return row_state_at() + (row_state ? kStateBytes : 0) + (exact ? 8 : 0);
+  /// The columns of a page: bytes of a row in each, 0 where there is none.
+  enum Column : std::uint8_t { kTags, kShapes, kImportances, kScales, kRowStates, kKeys, kColumns };
+  [[nodiscard]] int column_bytes(int column) const noexcept {
+    switch (column) {
+      case kTags:
+        return kTagBytes;
+      case kScales:
+        return is_scaled(low) ? 1 : 0;
+      case kRowStates:
+        return row_state ? kStateBytes : 0;
+      case kKeys:
+        return exact ? 8 : 0;
+      default:
+        return 1;
+    }
+  }
+  /// Bytes of a row in the columns before this one.
+  [[nodiscard]] int bytes_before(int column) const noexcept {
+    int bytes = 0;
+    for (int i = 0; i < column; ++i) bytes += column_bytes(i);
+    return bytes;
   }
   /// Rows hold what only the optimizer needs.
   [[nodiscard]] bool has_state() const noexcept { return value_state || row_state; }
@@ -83,7 +100,7 @@ struct PageLayout {
     return bare;
   }
   /// Bytes of a row beside its values.
-  [[nodiscard]] int overhead_bytes() const noexcept { return kTagBytes + record_bytes(); }
+  [[nodiscard]] int overhead_bytes() const noexcept { return bytes_before(kColumns); }
   [[nodiscard]] RowState widest() const noexcept {
     return {.width = chunks, .precise = mixed, .importance = 0};
   }
@@ -106,31 +123,31 @@ class PageView {
            used_value_bytes();
   }
   [[nodiscard]] std::uint16_t tag(int row) const noexcept {
-    return load<std::uint16_t>(PageLayout::kHeaderBytes + row * PageLayout::kTagBytes);
+    return load<std::uint16_t>(at(PageLayout::kTags, row));
   }
   [[nodiscard]] RowState state(int row) const noexcept {
-    return RowState::unpack(load<std::uint16_t>(record(row)));
+    const unsigned shape = bytes_[at(PageLayout::kShapes, row)];
+    const unsigned importance = bytes_[at(PageLayout::kImportances, row)];
+    return RowState::unpack(static_cast<std::uint16_t>(shape << 8 | importance));
   }
   /// Calls body(row, state bits as RowState::pack() has them) for every row.
   template <typename Body>
   void for_states(Body&& body) const noexcept {
-    const std::uint8_t* next = bytes_ + record(0);
-    const int stride = layout_->record_bytes();
-    for (int row = 0, count = rows(); row < count; ++row, next += stride) {
-      std::uint16_t bits;
-      std::memcpy(&bits, next, sizeof(bits));
-      body(row, bits);
+    const std::uint8_t* shapes = bytes_ + at(PageLayout::kShapes, 0);
+    const std::uint8_t* importances = bytes_ + at(PageLayout::kImportances, 0);
+    for (int row = 0, count = rows(); row < count; ++row) {
+      body(row, static_cast<std::uint16_t>(unsigned{shapes[row]} << 8 | importances[row]));
     }
   }
   [[nodiscard]] std::uint8_t scale(int row) const noexcept {
-    return is_scaled(layout_->low) ? load<std::uint8_t>(record(row) + 2) : std::uint8_t{0};
+    return is_scaled(layout_->low) ? bytes_[at(PageLayout::kScales, row)] : std::uint8_t{0};
   }
   [[nodiscard]] float scale_step(int row, bool precise) const noexcept {
     return is_scaled(layout_->low) ? ScaleCode::step(scale(row), layout_->storage(precise)) : 0.0f;
   }
   /// Exact keys only.
   [[nodiscard]] std::uint64_t key(int row) const noexcept {
-    return load<std::uint64_t>(record(row) + layout_->record_bytes() - 8);
+    return load<std::uint64_t>(at(PageLayout::kKeys, row));
   }
   /// The row of this tag (and key, if keys are exact), or -1.
   [[nodiscard]] int find(std::uint16_t tag, std::uint64_t key) const noexcept;
@@ -144,7 +161,7 @@ class PageView {
   }
   /// The row's own state: bits as PageLayout::kState has them.
   [[nodiscard]] std::uint16_t row_state(int row) const noexcept {
-    return layout_->row_state ? load<std::uint16_t>(record(row) + layout_->row_state_at())
+    return layout_->row_state ? load<std::uint16_t>(at(PageLayout::kRowStates, row))
                               : std::uint16_t{0};
   }
   /// Counts, tags and widths agree with each other and the page's size.
@@ -157,9 +174,10 @@ class PageView {
     std::memcpy(&value, bytes_ + offset, sizeof(T));
     return value;
   }
-  [[nodiscard]] int record(int row) const noexcept {
-    return PageLayout::kHeaderBytes + rows() * PageLayout::kTagBytes +
-           row * layout_->record_bytes();
+  // Where a row's bytes of a column begin.
+  [[nodiscard]] int at(PageLayout::Column column, int row) const noexcept {
+    return PageLayout::kHeaderBytes + rows() * layout_->bytes_before(column) +
+           row * layout_->column_bytes(column);
   }
   [[nodiscard]] int values_offset(int row) const noexcept;
   [[nodiscard]] int values_alone(const RowState& row) const noexcept {
@@ -185,16 +203,20 @@ class Page : public PageView {
   /// does their state; that of new ones is 0.
   void resize(int row, const RowState& state) noexcept;
   /// Importance alone: no byte moves.
-  void set_state(int row, const RowState& state) noexcept { store(record(row), state.pack()); }
+  void set_state(int row, const RowState& state) noexcept {
+    const std::uint16_t bits = state.pack();
+    data_[at(PageLayout::kShapes, row)] = static_cast<std::uint8_t>(bits >> 8);
+    data_[at(PageLayout::kImportances, row)] = static_cast<std::uint8_t>(bits);
+  }
   void set_scale(int row, std::uint8_t scale) noexcept {
-    if (is_scaled(layout_->low)) store(record(row) + 2, scale);
+    if (is_scaled(layout_->low)) data_[at(PageLayout::kScales, row)] = scale;
   }
   [[nodiscard]] std::uint8_t* values(int row) noexcept { return data_ + values_offset(row); }
   [[nodiscard]] std::uint8_t* value_states(int row) noexcept {
     return values(row) + values_alone(state(row));
   }
   void set_row_state(int row, std::uint16_t bits) noexcept {
-    if (layout_->row_state) store(record(row) + layout_->row_state_at(), bits);
+    if (layout_->row_state) store(at(PageLayout::kRowStates, row), bits);
   }
 
  private:

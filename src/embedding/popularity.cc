@@ -26,7 +26,6 @@
 namespace taut::embedding {
 namespace {
 
-constexpr std::uint64_t kShards = 16;
 constexpr std::int64_t kRounding = 3 * 4096;  // the three buffers' allocations, rounded up
 constexpr std::int64_t kSmallRounding = 3 * 64;
 constexpr std::int64_t kRoundedFrom = 4 << 20;
@@ -49,7 +48,7 @@ class PopularityEmbedding final : public RowwiseEmbedding {
  public:
   /// mixed: widths by frequency, else full rows.
   PopularityEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool, bool mixed)
-      : RowwiseEmbedding(options, std::move(pool), kShards), mixed_(mixed) {
+      : RowwiseEmbedding(options, std::move(pool), PopularityReader::kShards), mixed_(mixed) {
     const std::int64_t least =
         format(chunks()).row_bytes() + kIndexBytes * slots_for(1) + kSmallRounding;
     if (options.budget.count < least) {
@@ -72,11 +71,9 @@ class PopularityEmbedding final : public RowwiseEmbedding {
   void export_frozen(SectionSink& file, const std::string& prefix) const override;
 
  protected:
-  [[nodiscard]] std::uint64_t key_of(std::size_t table, std::uint64_t id) const noexcept override {
-    return row_key(table, id);
-  }
-  [[nodiscard]] int shard_of(std::uint64_t key) const noexcept override {
-    return static_cast<int>(key % kShards);
+  void sort_ids(std::span<const JaggedIds> tables, std::int64_t batch,
+                GradientGrouper& grouper) override {
+    grouper.sort(reader(), tables, batch, *pool_);
   }
   void do_count(std::span<const JaggedIds> tables, std::int64_t batch) override;
   void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,

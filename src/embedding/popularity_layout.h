@@ -59,6 +59,8 @@ class ClassLayout {
 };
 
 struct PopularityReader {
+  static constexpr int kShards = 16;
+
   const ClassLayout* layout = nullptr;
   std::span<const std::uint64_t> keys;
   std::span<const std::uint32_t> rows;  // row + 1; 0: free slot
@@ -73,17 +75,20 @@ struct PopularityReader {
     while (rows[slot] != 0 && keys[slot] != key) slot = slot + 1 == rows.size() ? 0 : slot + 1;
     return slot;
   }
-  void prefetch(std::uint64_t key) const noexcept {
-    if (rows.empty()) return;
+  [[nodiscard]] std::uint64_t where(std::uint64_t key) const noexcept {
+    if (rows.empty()) return key;
     __builtin_prefetch(&rows[reduce_range(key, rows.size())]);
     __builtin_prefetch(&keys[reduce_range(key, rows.size())]);
+    return key;
   }
-  void add(std::uint64_t key, float weight, float* out) const noexcept {
+  [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept { return key % kShards; }
+  void add(std::uint64_t key, float weight, float* out, RowAdder& sums) const noexcept {
     if (rows.empty()) return;
     const std::uint32_t found = rows[slot(key)];
     if (found == 0) return;
     const int width = layout->width(found - 1);
-    layout->format(width).add(bytes + layout->offset(found - 1, width), weight, out);
+    const std::uint8_t* row = bytes + layout->offset(found - 1, width);
+    sums.add(layout->format(width).part(row, weight, out));
   }
   [[nodiscard]] bool read_row(std::uint64_t key, RowCopy& copy) const noexcept {
     const std::uint32_t found = rows.empty() ? 0 : rows[slot(key)];

@@ -52,22 +52,24 @@ struct QrReader {
   [[nodiscard]] const std::uint8_t* row(std::uint64_t index) const noexcept {
     return bytes + index * static_cast<std::uint64_t>(format.row_bytes());
   }
-  void prefetch(std::uint64_t key) const noexcept {
+  [[nodiscard]] std::uint64_t where(std::uint64_t key) const noexcept {
     __builtin_prefetch(row(key >> 32));
     __builtin_prefetch(row(key & 0xFFFFFFFF));
+    return key;
   }
   void read(std::uint64_t key, float* remainder, float* quotient) const noexcept {
     format.read(row(key >> 32), remainder);
     format.read(row(key & 0xFFFFFFFF), quotient);
   }
-  void add(std::uint64_t key, float weight, float* out) const noexcept {
-    std::array<float, kLongestRow> remainder;
+  [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept {
+    return mix64(key) % kShards;
+  }
+  void add(std::uint64_t key, float weight, float* out, RowAdder& sums) const noexcept {
     std::array<float, kLongestRow> quotient;
-    read(key, remainder.data(), quotient.data());
-    for (int i = 0; i < format.size(); ++i) {
-      const auto at = static_cast<std::size_t>(i);
-      out[i] += weight * remainder[at] * quotient[at];
-    }
+    const std::span<float> product = sums.room(format.size());
+    read(key, product.data(), quotient.data());
+    for (std::size_t i = 0; i < product.size(); ++i) product[i] *= quotient[i];
+    sums.add(product, weight, out);
   }
 };
 
@@ -134,11 +136,9 @@ class QrEmbedding final : public RowArrayEmbedding {
   }
 
  protected:
-  [[nodiscard]] std::uint64_t key_of(std::size_t table, std::uint64_t id) const noexcept override {
-    return reader().key(table, id);
-  }
-  [[nodiscard]] int shard_of(std::uint64_t key) const noexcept override {
-    return static_cast<int>(mix64(key) % kShards);
+  void sort_ids(std::span<const JaggedIds> tables, std::int64_t batch,
+                GradientGrouper& grouper) override {
+    grouper.sort(reader(), tables, batch, *pool_);
   }
   void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
                  std::span<float> out) const override {

@@ -14,7 +14,7 @@
 namespace taut::train {
 
 /// Kind and version of every run's checkpoints.
-inline constexpr SnapshotKind kCheckpointKind{.kind = "ckpt", .version = 4};
+inline constexpr SnapshotKind kCheckpointKind{.kind = "ckpt", .version = 5};
 
 /// The checkpoints of one run, whatever it trains.
 class CheckpointFolder {

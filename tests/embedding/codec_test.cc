@@ -6,6 +6,8 @@
 #include <cstring>
 #include <vector>
 
+#include "embedding/row_kernels.h"
+
 namespace taut::embedding {
 namespace {
 

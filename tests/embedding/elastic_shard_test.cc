@@ -72,7 +72,9 @@ class ShardModel : public testing::TestWithParam<ShardCase> {
 
   [[nodiscard]] std::vector<float> read(const ElasticShard& shard, std::uint64_t key) const {
     std::vector<float> values(kDim, 0.0f);
-    shard.add(key, 1.0f, values.data());
+    RowAdder sums;
+    shard.add(key, shard.candidates(key), 1.0f, values.data(), sums);
+    sums.flush();
     return values;
   }
 

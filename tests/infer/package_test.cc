@@ -296,14 +296,14 @@ TEST_F(Packages, OfEarlierVersionsAreNamed) {
     (void)file.commit();
     return error_of([&] { const Package package(path()); });
   };
-  for (const auto& [kind, version] :
-       {std::pair{"imgpkg", 1u}, std::pair{"package", 1u}, std::pair{"package", 2u}}) {
+  for (const auto& [kind, version] : {std::pair{"imgpkg", 1u}, std::pair{"package", 1u},
+                                      std::pair{"package", 2u}, std::pair{"package", 3u}}) {
     const Error error = refused(kind, version);
     EXPECT_THAT(error, IsError(ErrorKind::kFormat, concat("a package of an earlier taut: kind ",
                                                           kind, ", version ", version)));
     EXPECT_THAT(error, IsError(ErrorKind::kFormat, "export the run again"));
   }
-  EXPECT_THAT(refused("package", 4), IsError(ErrorKind::kFormat, "version 4"));
+  EXPECT_THAT(refused("package", 5), IsError(ErrorKind::kFormat, "version 5"));
   EXPECT_THAT(refused("ckpt", 3), IsError(ErrorKind::kFormat, "ckpt"));
 }
 

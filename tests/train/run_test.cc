@@ -214,15 +214,15 @@ TEST_P(Runs, RefuseCheckpointsOfVersionsBeforeByName) {
   train_run(run);
   const fs::path newest = checkpoint_files(run.run, "step-").back();
   run.resume = true;
-  for (const auto& [kind, version] :
-       {std::pair{"ckpt", 2u}, std::pair{"ckpt", 3u}, std::pair{"imgckpt", 1u}}) {
+  for (const auto& [kind, version] : {std::pair{"ckpt", 2u}, std::pair{"ckpt", 3u},
+                                      std::pair{"ckpt", 4u}, std::pair{"imgckpt", 1u}}) {
     SectionWriter file(newest.string(), kind, version);
     file.add("state", "{}");
     (void)file.commit();
     const Error refused = error_of([&] { train_run(run); });
     EXPECT_THAT(refused,
                 IsError(ErrorKind::kFormat, "of format version " + std::to_string(version) +
-                                                " where this build reads version 4"));
+                                                " where this build reads version 5"));
     EXPECT_THAT(refused, IsError(ErrorKind::kFormat, "\"" + std::string(kind) + "\""));
     EXPECT_THAT(refused, IsError(ErrorKind::kFormat, newest.string() + ", train again"));
     EXPECT_THAT(error_of([&] { (void)open_run(run.run, 1); }),

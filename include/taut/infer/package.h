@@ -16,7 +16,7 @@ namespace taut::infer {
 
 /// Kind and version of package files.
 inline constexpr std::string_view kPackageKind = "package";
-inline constexpr std::uint32_t kPackageVersion = 3;
+inline constexpr std::uint32_t kPackageVersion = 4;
 
 /// Writes the model and the frozen form of its tables, null where the network has none. Returns the
 /// size of the file. Errors: kInvalidArgument (check_model, tables that do not fit), kIo; then
