@@ -288,10 +288,11 @@ void ElasticShard::start_values(std::uint64_t key, int first, int last, float* v
   }
 }
 
-void ElasticShard::reshape(std::uint64_t key, Page page, int& row, float* values,
+bool ElasticShard::reshape(std::uint64_t key, Page page, int& row, float* values,
                            const StepContext& context, RowRandom& random) {
   RowState state = page.state(row);
   const RowState wanted = context.rule->wanted(state.importance, state);
+  if (wanted.width == state.width && wanted.precise == state.precise) return false;
   const float importance = ImportanceCode::value(state.importance);
   if (wanted.width < state.width || (state.precise && !wanted.precise)) {
     state.width = std::min(state.width, wanted.width);
@@ -320,16 +321,18 @@ void ElasticShard::reshape(std::uint64_t key, Page page, int& row, float* values
       page.resize(row, state);
     }
   }
+  return true;
 }
 
-void ElasticShard::write_row(Page page, int row, const float* values, RowRandom& random) noexcept {
+void ElasticShard::write_row(Page page, int row, std::uint8_t* target, const float* values,
+                             RowRandom& random) noexcept {
   const RowState state = page.state(row);
   const int size = state.width * layout_->chunk;
   if (is_scaled(layout_->low)) {
     page.set_scale(row, ScaleCode::fit(largest_magnitude(values, size), page.scale(row)));
   }
   write_values(layout_->storage(state.precise), values, page.scale_step(row, state.precise), size,
-               random, page.values(row));
+               random, target);
 }
 
 void ElasticShard::train_pool(std::uint64_t key, int first, const float* gradient,
@@ -403,19 +406,22 @@ void ElasticShard::update(std::uint64_t key, const float* gradient, const StepCo
   Page page = mutable_page(place.page);
   RowState state = page.state(place.row);
   const int held = state.width;
+  std::uint8_t* at = page.values(place.row);
   if (!entering) {
     importance = ImportanceCode::value(state.importance) + q;
     state.importance = ImportanceCode::round(importance, random);
     page.set_state(place.row, state);
-    read_values(layout_->storage(state.precise), page.values(place.row),
-                page.scale_step(place.row, state.precise), held * layout_->chunk, values.data());
+    read_values(layout_->storage(state.precise), at, page.scale_step(place.row, state.precise),
+                held * layout_->chunk, values.data());
   }
-  reshape(key, page, place.row, values.data(), context, random);
+  if (reshape(key, page, place.row, values.data(), context, random)) {
+    at = page.values(place.row);
+  }
   const int kept = page.state(place.row).width;
   const int stepped = entering ? kept : held;  // what was read, so what the gradient is of
   step(page, place.row, values.data(), std::min(stepped, kept) * layout_->chunk, entering,
        importance / context.inflation, q / context.inflation, gradient, context, random);
-  write_row(page, place.row, values.data(), random);
+  write_row(page, place.row, at, values.data(), random);
   train_pool(key, stepped, gradient, context, random);
 }
 

@@ -205,7 +205,8 @@ class ElasticShard : public ShardView {
   // less.
   Place enter(std::uint64_t key, float importance, RowRandom& random, const StepContext& context);
   // Brings the row to what the rule wants, as far as there is room; new values are filled in.
-  void reshape(std::uint64_t key, Page page, int& row, float* values, const StepContext& context,
+  // Returns whether bytes have moved.
+  bool reshape(std::uint64_t key, Page page, int& row, float* values, const StepContext& context,
                RowRandom& random);
   // Frees bytes in the page by giving up what is worth less than density; row `keep` stays whole.
   // first: the cheapest row, where it is known.
@@ -213,7 +214,12 @@ class ElasticShard : public ShardView {
                  RowRandom& random, std::optional<Victim> first = std::nullopt);
   [[nodiscard]] Victim cheapest(const Page& page, int keep, const WidthRule& rule) const noexcept;
   void give_up(Page page, int row, const WidthRule& rule, RowRandom& random);
-  void write_row(Page page, int row, const float* values, RowRandom& random) noexcept;
+  void write_row(Page page, int row, const float* values, RowRandom& random) noexcept {
+    write_row(page, row, page.values(row), values, random);
+  }
+  // target: page.values(row), where it is known.
+  void write_row(Page page, int row, std::uint8_t* target, const float* values,
+                 RowRandom& random) noexcept;
   // Adagrad's sums of a row's values from `first` on start at the mean over its dimensions, which
   // is what its importance estimates.
   void start_sums(Page page, int row, int first, float importance, const StepContext& context,

@@ -1,5 +1,7 @@
 #include "optimizer.h"
 
+#include "row_kernels.h"
+
 #include <array>
 #include <cmath>
 
@@ -9,12 +11,6 @@ namespace {
 constexpr int kLongestRow = 512;
 
 }  // namespace
-
-float mean_square(const float* gradient, int size) noexcept {
-  float sum = 0;
-  for (int i = 0; i < size; ++i) sum += gradient[i] * gradient[i];
-  return sum / static_cast<float>(size);
-}
 
 RowOptimizer::RowOptimizer(const Options& options) noexcept
     : kind_(options.optimizer),

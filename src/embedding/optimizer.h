@@ -8,9 +8,6 @@
 
 namespace taut::embedding {
 
-/// Mean of the squares.
-[[nodiscard]] float mean_square(const float* gradient, int size) noexcept;
-
 /// One optimizer with its numbers. State is fp32: row-wise Adagrad 1 value a row, Adagrad `size`,
 /// SGD none, Adam 1 + size (second moment of the row, momentum of each value).
 /// Threads: const members may be called at once.

@@ -167,6 +167,33 @@ void read_values(Storage storage, const std::uint8_t* source, float scale, int s
   });
 }
 
+// Adds those 8, 4, 2 and 1 apart.
+HWY_INLINE float sum_of_sixteen(float* sums) {
+  for (int apart = 8; apart > 0; apart /= 2) {
+    for (int i = 0; i < apart; ++i) sums[i] += sums[i + apart];
+  }
+  return sums[0];
+}
+
+float sum_of_squares(const float* values, int size) {
+  const hn::CappedTag<float, 16> d;
+  constexpr int kLanes = static_cast<int>(hn::MaxLanes(d));
+  constexpr int kVectors = 16 / kLanes;
+  HWY_ALIGN float sums[16];
+  hn::Vec<decltype(d)> parts[kVectors];
+  for (auto& part : parts) part = hn::Zero(d);
+  int i = 0;
+  for (; i + 16 <= size; i += 16) {
+    for (int k = 0; k < kVectors; ++k) {
+      const auto x = hn::LoadU(d, values + i + k * kLanes);
+      parts[k] = hn::Add(parts[k], hn::Mul(x, x));
+    }
+  }
+  for (int k = 0; k < kVectors; ++k) hn::Store(parts[k], d, sums + k * kLanes);
+  for (int k = 0; i < size; ++i, ++k) sums[k] += values[i] * values[i];
+  return sum_of_sixteen(sums);
+}
+
 float largest_magnitude(const float* values, int size) {
   float most = 0;
   for_vectors(size, [&](auto d, auto lanes, int i) HWY_ATTR {
@@ -257,6 +284,7 @@ constexpr std::size_t kLongestRow = 512;
 
 HWY_EXPORT(add_parts);
 HWY_EXPORT(add_gradients);
+HWY_EXPORT(sum_of_squares);
 HWY_EXPORT(largest_magnitude);
 HWY_EXPORT(read_values);
 HWY_EXPORT(write_values);
@@ -268,6 +296,21 @@ void add_parts(std::span<const RowPart> parts) noexcept {
 void add_gradients(std::span<const GradientPart> parts, int dim, const float* gradient,
                    float* sums) noexcept {
   HWY_DYNAMIC_DISPATCH(add_gradients)(parts, dim, gradient, sums);
+}
+
+float mean_square(const float* gradient, int size) noexcept {
+  return HWY_DYNAMIC_DISPATCH(sum_of_squares)(gradient, size) / static_cast<float>(size);
+}
+
+float mean_square_reference(const float* gradient, int size) noexcept {
+  std::array<float, 16> sums{};
+  for (int i = 0; i < size; ++i) {
+    sums[static_cast<std::size_t>(i % 16)] += gradient[i] * gradient[i];
+  }
+  for (std::size_t apart = 8; apart > 0; apart /= 2) {
+    for (std::size_t i = 0; i < apart; ++i) sums[i] += sums[i + apart];
+  }
+  return sums[0] / static_cast<float>(size);
 }
 
 float largest_magnitude(const float* values, int size) noexcept {

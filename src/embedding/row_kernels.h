@@ -34,6 +34,11 @@ struct GradientPart {
 void add_gradients(std::span<const GradientPart> parts, int dim, const float* gradient,
                    float* sums) noexcept;
 
+/// Mean of the squares. Sixteen sums, each of every sixteenth square, then those 8, 4, 2 and 1
+/// apart added: mean_square_reference() to the bit.
+[[nodiscard]] float mean_square(const float* gradient, int size) noexcept;
+[[nodiscard]] float mean_square_reference(const float* gradient, int size) noexcept;
+
 /// The largest |value|, 0 if there is none.
 [[nodiscard]] float largest_magnitude(const float* values, int size) noexcept;
 

@@ -19,10 +19,24 @@ WidthRule::WidthRule(const PageLayout& layout, double beta, double precision_rat
     chunk_worth_[i] = 1.0f / width_ratio_[i];
   }
   chunk_worth_[1] = 1.0f / entry_factor_;
+  set_threshold_code(0);
 }
 
 void WidthRule::set_threshold_code(int code) noexcept {
   threshold_code_ = code;
+  free_ = ideals(1.0f);
+  kept_ = ideals(hold_factor_);
+}
+
+WidthRule::Ideals WidthRule::ideals(float factor) const noexcept {
+  Ideals all;
+  for (int code = 0; code < ImportanceCode::kCodes; ++code) {
+    const RowState state = ideal(ImportanceCode::value(code) * factor, threshold());
+    const auto i = static_cast<std::size_t>(code);
+    all.width[i] = static_cast<std::uint8_t>(state.width);
+    all.precise[i] = state.precise;
+  }
+  return all;
 }
 
 int WidthRule::width_for(float ratio) const noexcept {
@@ -40,14 +54,13 @@ RowState WidthRule::ideal(float importance, float threshold) const noexcept {
 }
 
 RowState WidthRule::wanted(int importance_code, const RowState& held) const noexcept {
-  const float importance = ImportanceCode::value(importance_code);
-  RowState state = ideal(importance, threshold());
+  const auto i = static_cast<std::size_t>(importance_code);
+  RowState state{
+      .width = free_.width[i], .precise = free_.precise[i], .importance = importance_code};
   if (held.width > 0) {
-    const RowState kept = ideal(importance * hold_factor_, threshold());
-    if (state.width < held.width) state.width = std::min(held.width, kept.width);
-    if (held.precise) state.precise = kept.precise;
+    if (state.width < held.width) state.width = std::min<int>(held.width, kept_.width[i]);
+    if (held.precise) state.precise = kept_.precise[i];
   }
-  state.importance = importance_code;
   return state;
 }
 

@@ -57,6 +57,12 @@ class WidthRule {
   [[nodiscard]] double bytes_at(const ImportanceHistogram& rows, int threshold_code) const;
 
  private:
+  // What a row of each code should hold, alone and with what is held counting more.
+  struct Ideals {
+    std::array<std::uint8_t, ImportanceCode::kCodes> width{};
+    std::array<bool, ImportanceCode::kCodes> precise{};
+  };
+  [[nodiscard]] Ideals ideals(float factor) const noexcept;
   [[nodiscard]] int width_for(float ratio) const noexcept;
   [[nodiscard]] RowState ideal(float importance, float threshold) const noexcept;
 
@@ -66,6 +72,8 @@ class WidthRule {
   float precision_ratio_;
   float precision_worth_;
   int threshold_code_ = 0;
+  Ideals free_;  // at the threshold
+  Ideals kept_;
   std::array<float, 34> chunk_worth_{};  // k^-beta, and less for k = 1; [0] unused
   std::array<float, 34> width_ratio_{};  // G / threshold from which width k is due: k^beta
 };

@@ -117,6 +117,17 @@ TEST_P(RowKernelsEveryIsa, GradientsGoToTheirRows) {
   }
 }
 
+TEST_P(RowKernelsEveryIsa, MeansOfSquaresAreTheReferencesToTheBit) {
+  for (const int size : kSizes) {
+    const std::vector<float> values = random_floats(size, 9, 3.0f);
+    const float got = mean_square(values.data(), size);
+    ASSERT_EQ(got, mean_square_reference(values.data(), size)) << size;
+    double exact = 0;
+    for (const float value : values) exact += static_cast<double>(value) * value / size;
+    ASSERT_NEAR(got, exact, 1e-6 * exact) << size;
+  }
+}
+
 TEST_P(RowKernelsEveryIsa, TheLargestMagnitudeIsFoundWhereverItIs) {
   EXPECT_EQ(largest_magnitude(nullptr, 0), 0.0f);
   for (const int size : kSizes) {
