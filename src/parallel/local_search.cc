@@ -36,8 +36,10 @@ std::vector<SharedDomain> around(const CostModel& model, const Plan& plan,
 }  // namespace
 
 Plan improve_by_levels(const CostModel& model, const LevelWeights& weights, const NodeExtra& extra,
-                       Plan plan) {
-  constexpr double kMostSteps = 1.5e7;  // steps of edge counters: some tenths of a second
+                       Plan plan, double effort) {
+  const double most_steps = 1.5e7 * effort;  // of edge counters: some tenths of a second
+  constexpr SearchLimits kOneChange{.additions = 1e8, .entries = 4'194'304};
+  constexpr double kOneWalk = 2e7;
   double cost = std::numeric_limits<double>::infinity();
   double steps = 0;
   const auto improve = [&](const std::vector<int>& levels) {
@@ -48,19 +50,20 @@ Plan improve_by_levels(const CostModel& model, const LevelWeights& weights, cons
     }
     ProblemBuilder builder(model, weights);
     const Problem problem = builder.build(std::move(domains), extra);
-    const std::optional<Choice> choice = solve(problem.costs, kWorkLimit);
-    if (!choice || choice->cost >= cost * (1 - 1e-12)) return false;
-    cost = choice->cost;
-    plan = problem.plan(choice->states, model.levels());
+    // The plan at hand is state 0 of every node.
+    const Choice choice = BoundedSolver(kOneChange, kOneWalk).solve(problem.costs).choice;
+    if (choice.cost >= cost * (1 - 1e-12)) return false;
+    cost = choice.cost;
+    plan = problem.plan(choice.states, model.levels());
     return true;
   };
   bool improved = true;
-  while (improved && steps < kMostSteps) {
+  while (improved && steps < most_steps) {
     improved = false;
     for (int level = 0; level < model.levels(); ++level) improved |= improve({level});
     if (improved) continue;
     for (int a = 0; a < model.levels(); ++a) {
-      for (int b = a + 1; b < model.levels() && steps < kMostSteps; ++b) {
+      for (int b = a + 1; b < model.levels() && steps < most_steps; ++b) {
         improved |= improve({a, b});
       }
     }
