@@ -12,11 +12,11 @@
 namespace taut::parallel {
 namespace {
 
-constexpr double kRounding = 1e-10;  // of sums in another order
+constexpr double kRounding = 1e-9;  // of sums in another order
 constexpr int kPassesOfAStep = 4;
 constexpr int kMostIdleSteps = 8;
-constexpr double kLeastGain = 1e-3;     // of the gap, in a step that is not idle
-constexpr double kWorthwhile = 0.9;     // states left, for the tables to be made anew
+constexpr double kLeastGain = 1e-3;  // of the gap, in a step that is not idle
+constexpr double kWorthwhile = 0.9;  // states left, for the tables to be made anew
 
 double add_slack(double cost) {
   return cost + kRounding * std::abs(cost);
@@ -58,8 +58,7 @@ class Shrinking {
       entries += static_cast<double>(kept[edge.a].size() * kept[edge.b].size());
     }
     if (entries > kWorthwhile * oriented_->entries()) return false;
-    MessagePassing::Messages messages =
-        restricted(messages_->messages(), oriented_->graph(), kept);
+    MessagePassing::Messages messages = restricted(messages_->messages(), oriented_->graph(), kept);
     oriented_ = std::make_unique<OrientedGraph>(restricted(oriented_->graph(), kept));
     messages_ = std::make_unique<MessagePassing>(*oriented_);
     messages_->start_from(std::move(messages));
@@ -102,8 +101,11 @@ BoundedChoice BoundedSolver::solve(const ChoiceGraph& graph,
 
   const OrientedGraph whole(graph);
   BoundedChoice best;
-  best.choice = improve_by_stars(
-      whole, start ? *start : again ? last_states_ : std::vector<int>(graph.nodes.size(), 0), left);
+  best.choice = improve_by_stars(whole,
+                                 start   ? *start
+                                 : again ? last_states_
+                                         : std::vector<int>(graph.nodes.size(), 0),
+                                 left);
   best.lower_bound = -std::numeric_limits<double>::infinity();
   const auto offer = [&](Choice choice) {
     if (choice.cost < best.choice.cost) best.choice = std::move(choice);

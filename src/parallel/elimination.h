@@ -6,6 +6,8 @@
 #include <optional>
 #include <vector>
 
+#include "taut/parallel/planner.h"
+
 namespace taut::parallel {
 
 using Costs = std::vector<double>;
@@ -29,11 +31,11 @@ struct Choice {
   std::vector<int> states;
 };
 
-/// What a search may spend: additions (about a nanosecond each) and entries of the tables that it
-/// keeps (8 bytes each).
+/// What an elimination may spend: additions (about a nanosecond each) and entries of the tables
+/// that it keeps (8 bytes each).
 struct SearchLimits {
-  double additions = 1e9;
-  double entries = 33'554'432;  ///< 256 MiB
+  double additions = kSearchAdditions;
+  double entries = kSearchTableBytes / 8;
 };
 
 /// Whether solve() stays within the limits, from the structure and the numbers of states alone.

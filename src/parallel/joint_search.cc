@@ -10,8 +10,9 @@ namespace taut::parallel {
 namespace {
 
 constexpr double kMostTableStates = 1024;
-constexpr double kMostMessageEntries = 2e7;
-constexpr double kFewTableStates = 81;  // below, tables cost less than the deep search
+constexpr double kMostMessageEntries = 2e7;  // of all boundaries together
+constexpr double kMostTableEntries = 1e8;    // where there is no deep search
+constexpr double kFewTableStates = 81;       // below, tables cost less than the deep search
 
 /// Whether all states of all nodes may be listed and their tables eliminated.
 double most_states(const CostModel& model) {
@@ -32,14 +33,16 @@ bool affords_tables(const CostModel& model, const std::vector<SharedDomain>& dom
     entries += static_cast<double>(domains[edge.from]->size() * domains[edge.to]->size());
     sizes.edges.push_back({edge.from, edge.to, nullptr});
   }
-  return entries <= kMostMessageEntries || can_solve(sizes, {});
+  const bool only_tables = model.options().table != CostTable::kVolume;
+  return entries <= (only_tables ? kMostTableEntries : kMostMessageEntries) || can_solve(sizes, {});
 }
 
 }  // namespace
 
 JointSearch::JointSearch(const CostModel& model, LevelWeights weights,
-                         const std::function<bool(int, const LayerState&)>& keep)
-    : model_(model), weights_(std::move(weights)), builder_(model, weights_) {
+                         const std::function<bool(int, const LayerState&)>& keep,
+                         const SearchLimits& limits)
+    : model_(model), weights_(std::move(weights)), builder_(model, weights_), solver_(limits) {
   const bool few = most_states(model) <= kMostTableStates;
   if (keep) {
     domains_ = filtered_domains(model, keep);
@@ -72,9 +75,8 @@ std::optional<Found> JointSearch::run(const NodeExtra& extra, double effort) {
     if (domain->empty()) return std::nullopt;
   }
   const Problem tables = problem(extra);
-  const BoundedChoice best =
-      deep ? solver_.solve(tables.costs, tables.states(deep->plan), effort)
-           : solver_.solve(tables.costs, std::nullopt, effort);
+  const BoundedChoice best = deep ? solver_.solve(tables.costs, tables.states(deep->plan), effort)
+                                  : solver_.solve(tables.costs, std::nullopt, effort);
   const double bound = deep ? std::max(deep->lower_bound, best.lower_bound) : best.lower_bound;
   return Found{tables.plan(best.choice.states, model_.levels()), best.choice.cost, bound,
                best.optimal};

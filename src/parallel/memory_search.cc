@@ -261,7 +261,7 @@ class ChainLabels {
 /// Changes of one node, the best one each time around, as long as they make a plan that fits
 /// cheaper and leave it so.
 Plan improve_within(const CostModel& model, const LevelWeights& weights, double cap, Plan plan) {
-  constexpr double kMostSteps = 1e6;  // counted edges
+  constexpr double kMostSteps = 5e5;  // counted edges
   double memory = memory_of(model, plan);
   double steps = 0;
   for (bool improved = true; improved && steps < kMostSteps;) {
@@ -273,8 +273,8 @@ Plan improve_within(const CostModel& model, const LevelWeights& weights, double 
       for (const LayerState& state : states_around(model, v, plan.states[v])) {
         if (memory - held + model.memory_words(v, state) > cap) continue;
         const double cost = cost_around(model, weights, plan, v, state);
-        steps += static_cast<double>(model.graph().inputs(v).size() +
-                                     model.graph().outputs(v).size());
+        steps +=
+            static_cast<double>(model.graph().inputs(v).size() + model.graph().outputs(v).size());
         if (cost >= least) continue;
         least = cost;
         best = state;
@@ -301,7 +301,9 @@ std::optional<Found> search_within(JointSearch& search, const NodeExtra& ties, d
     if (std::optional<Plan> better = labels.run(complete)) hull->best.plan = std::move(*better);
     optimal = complete;
   }
-  if (!optimal) hull->best.plan = improve_within(model, search.weights(), cap_words, std::move(hull->best.plan));
+  if (!optimal)
+    hull->best.plan =
+        improve_within(model, search.weights(), cap_words, std::move(hull->best.plan));
   Found found;
   found.plan = hull->best.plan;
   found.cost = plan_cost(model, search.weights(), found.plan);

@@ -1,7 +1,10 @@
 #include "taut/parallel/planner.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdio>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -89,7 +92,9 @@ std::string guarantee_text(const Planned& planned) {
   if (planned.optimal) return "optimal: no plan has less";
   if (planned.lower_bound <= 0) return "no bound: the search ended at its cap of work";
   const double gap = planned.objective / planned.lower_bound - 1;
-  return concat("within ", 100 * gap, "% of the least possible");
+  std::array<char, 32> percent{};
+  std::snprintf(percent.data(), percent.size(), "%.3g", 100 * gap);
+  return concat("within ", percent.data(), "% of the least possible");
 }
 
 PlanOutcome exact_plan(const CostModel& model, const Cluster& cluster, const PlanOptions& options,

@@ -21,21 +21,23 @@ struct Found {
 
 /// Joint search over all levels at once (docs/parallel.md, "Searches"). Up to some hundred states a
 /// layer, all of them are in the tables and the answer is exact for any graph that elimination can
-/// afford; others get BoundedSolver's plan and bound. Deeper arrays: neighbouring levels of equal cost are interchangeable, so a layer's state
-/// is how many levels of each such group have each type, and a boundary costs what its cheapest
-/// alignment costs. On a chain every boundary can have its cheapest alignment, so that is exact
-/// too; on other graphs it is a lower bound, and local search improves the plan that it suggests.
+/// afford; others get BoundedSolver's plan and bound. Deeper arrays: neighbouring levels of equal
+/// cost are interchangeable, so a layer's state is how many levels of each such group have each
+/// type, and a boundary costs what its cheapest alignment costs. On a chain every boundary can have
+/// its cheapest alignment, so that is exact too; on other graphs it is a lower bound, and local
+/// search improves the plan that it suggests.
 class JointSearch {
  public:
   /// keep: which states a node may take; empty: all feasible ones. The deep search ignores it, so
   /// it may be given only where all states fit the tables. Errors: kUnsupported for HyPar's tables
-  /// on arrays that are too deep for all states.
+  /// on arrays that are too deep for all states. limits: of elimination.
   JointSearch(const CostModel& model, LevelWeights weights,
-              const std::function<bool(int, const LayerState&)>& keep = {});
+              const std::function<bool(int, const LayerState&)>& keep = {},
+              const SearchLimits& limits = {});
 
-  /// The cheapest plan; extra is added to the nodes' costs. effort: the share of what one search may
-  /// spend where it is not exact; later calls go on where earlier ones ended. Nothing when keep left
-  /// a node no state.
+  /// The cheapest plan; extra is added to the nodes' costs. effort: the share of what one search
+  /// may spend where it is not exact; later calls go on where earlier ones ended. Nothing when keep
+  /// left a node no state.
   [[nodiscard]] std::optional<Found> run(const NodeExtra& extra = {}, double effort = 1);
 
   /// All states fit the tables.
