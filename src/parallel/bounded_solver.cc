@@ -16,6 +16,7 @@ constexpr double kRounding = 1e-9;  // of sums in another order
 constexpr int kPassesOfAStep = 4;
 constexpr int kMostIdleSteps = 8;
 constexpr double kLeastGain = 1e-3;  // of the gap, in a step that is not idle
+constexpr double kStarShare = 0.2;   // of the additions, for one local search
 constexpr double kWorthwhile = 0.9;  // states left, for the tables to be made anew
 
 double add_slack(double cost) {
@@ -25,9 +26,8 @@ double add_slack(double cost) {
 /// A graph whose states become fewer, with the numbers that they had at first.
 class Shrinking {
  public:
-  explicit Shrinking(const ChoiceGraph& graph)
-      : oriented_(std::make_unique<OrientedGraph>(graph)),
-        messages_(std::make_unique<MessagePassing>(*oriented_)) {
+  explicit Shrinking(std::shared_ptr<const OrientedGraph> graph)
+      : oriented_(std::move(graph)), messages_(std::make_unique<MessagePassing>(*oriented_)) {
     for (int v = 0; v < oriented_->size(); ++v) {
       first_.emplace_back(oriented_->states(v));
       std::iota(first_.back().begin(), first_.back().end(), 0);
@@ -59,7 +59,7 @@ class Shrinking {
     }
     if (entries > kWorthwhile * oriented_->entries()) return false;
     MessagePassing::Messages messages = restricted(messages_->messages(), oriented_->graph(), kept);
-    oriented_ = std::make_unique<OrientedGraph>(restricted(oriented_->graph(), kept));
+    oriented_ = std::make_shared<const OrientedGraph>(restricted(oriented_->graph(), kept));
     messages_ = std::make_unique<MessagePassing>(*oriented_);
     messages_->start_from(std::move(messages));
     for (std::size_t v = 0; v < kept.size(); ++v) {
@@ -71,7 +71,7 @@ class Shrinking {
   }
 
  private:
-  std::unique_ptr<OrientedGraph> oriented_;
+  std::shared_ptr<const OrientedGraph> oriented_;
   std::unique_ptr<MessagePassing> messages_;
   std::vector<std::vector<int>> first_;  ///< by node and state: its number at first
 };
@@ -89,39 +89,46 @@ bool BoundedSolver::has_shape_of_last(const ChoiceGraph& graph) const {
 
 BoundedChoice BoundedSolver::solve(const ChoiceGraph& graph,
                                    const std::optional<std::vector<int>>& start, double effort) {
-  if (std::optional<Choice> exact = parallel::solve(graph, limits_)) {
-    const double cost = exact->cost;
-    return {std::move(*exact), cost, true};
+  const bool again = has_shape_of_last(graph);  // which was too large
+  if (!again) {
+    if (std::optional<Choice> exact = parallel::solve(graph, limits_, &additions_)) {
+      const double cost = exact->cost;
+      return {std::move(*exact), cost, true};
+    }
   }
   const double budget = effort * walk_additions_;
   double left = budget;
-  Shrinking shrinking(graph);
-  const bool again = has_shape_of_last(graph);
+  const auto whole = std::make_shared<const OrientedGraph>(graph);
+  Shrinking shrinking(whole);
   if (again) shrinking.messages().start_from(last_messages_);
 
-  const OrientedGraph whole(graph);
+  const auto improved = [&](const std::vector<int>& states) {
+    const double before = std::min(std::max(left, 0.0), kStarShare * budget);
+    double allowed = before;
+    Choice choice = improve_by_stars(*whole, states, allowed);
+    left -= before - allowed;
+    return choice;
+  };
   BoundedChoice best;
-  best.choice = improve_by_stars(whole,
-                                 start   ? *start
-                                 : again ? last_states_
-                                         : std::vector<int>(graph.nodes.size(), 0),
-                                 left);
   best.lower_bound = -std::numeric_limits<double>::infinity();
+  best.choice = improved(start   ? *start
+                         : again ? last_states_
+                                 : std::vector<int>(graph.nodes.size(), 0));
   const auto offer = [&](Choice choice) {
     if (choice.cost < best.choice.cost) best.choice = std::move(choice);
   };
-  if (again) offer(improve_by_stars(whole, last_states_, left));
+  if (again && start) offer(improved(last_states_));
 
   int idle = 0;
   bool unrestricted = true;
-  while (left > 0 && idle < kMostIdleSteps) {
+  do {  // once at least, for a bound
     std::vector<int> suggested;
     for (int i = 0; i < kPassesOfAStep; ++i) {
       suggested = shrinking.messages().pass();
       left -= 2 * shrinking.graph().entries();
     }
     if (unrestricted) last_messages_ = shrinking.messages().messages();
-    offer(improve_by_stars(whole, shrinking.at_first(suggested), left));
+    offer(improved(shrinking.at_first(suggested)));
     const MessagePassing::Bound bound = shrinking.messages().bound();
     left -= 2 * shrinking.graph().entries();
     const double before = best.lower_bound;
@@ -133,7 +140,7 @@ BoundedChoice BoundedSolver::solve(const ChoiceGraph& graph,
     if (shrinking.drop(bound.extra, add_slack(best.choice.cost) - bound.cost)) {
       unrestricted = false;
       idle = 0;
-      if (const auto rest = parallel::solve(shrinking.graph().graph(), limits_)) {
+      if (const auto rest = parallel::solve(shrinking.graph().graph(), limits_, &additions_)) {
         std::vector<int> states = shrinking.at_first(rest->states);
         const double cost = cost_of(graph, states);
         offer({cost, std::move(states)});
@@ -141,9 +148,8 @@ BoundedChoice BoundedSolver::solve(const ChoiceGraph& graph,
         best.optimal = true;
       }
     }
-    if (best.optimal) break;
-  }
-  walked_ += budget - left;
+  } while (!best.optimal && left > 0 && idle < kMostIdleSteps);
+  additions_ += budget - left;
   last_edges_ = graph.edges;
   last_states_ = best.choice.states;
   return best;

@@ -33,15 +33,15 @@ class BoundedSolver {
                                     const std::optional<std::vector<int>>& start = std::nullopt,
                                     double effort = 1);
 
-  /// Additions that all walks took.
-  [[nodiscard]] double walked() const noexcept { return walked_; }
+  /// Additions that all calls took, eliminations included.
+  [[nodiscard]] double additions() const noexcept { return additions_; }
 
  private:
   [[nodiscard]] bool has_shape_of_last(const ChoiceGraph& graph) const;
 
   SearchLimits limits_;
   double walk_additions_;
-  double walked_ = 0;
+  double additions_ = 0;
   std::vector<ChoiceGraph::Edge> last_edges_;
   MessagePassing::Messages last_messages_;
   std::vector<int> last_states_;

@@ -241,9 +241,12 @@ Found deep_search(const CostModel& model, const LevelWeights& weights, const Nod
   found.cost = total(found.plan);
   const auto close = [&] { return found.cost <= found.lower_bound * (1 + 1e-12); };
   if (!close()) {
-    const Plan greedy = greedy_plan(model, weights);
-    const Plan& start = total(greedy) < found.cost ? greedy : found.plan;
-    found.plan = improve_by_levels(model, weights, extra, start, effort);
+    Plan start = found.plan;
+    if (effort >= 1) {  // it is the same for all extra costs: a repeated search has met it before
+      Plan greedy = greedy_plan(model, weights);
+      if (total(greedy) < found.cost) start = std::move(greedy);
+    }
+    found.plan = improve_by_levels(model, weights, extra, std::move(start), effort);
     found.cost = total(found.plan);
   }
   found.optimal = close();

@@ -37,6 +37,7 @@ class EliminationOrder {
   }
 
   [[nodiscard]] bool within() const { return within_; }
+  [[nodiscard]] double additions() const { return additions_; }
   [[nodiscard]] const std::vector<int>& order() const { return order_; }
 
  private:
@@ -324,9 +325,11 @@ bool can_solve(const ChoiceGraph& graph, const SearchLimits& limits) {
   return EliminationOrder(graph, limits).within();
 }
 
-std::optional<Choice> solve(const ChoiceGraph& graph, const SearchLimits& limits) {
+std::optional<Choice> solve(const ChoiceGraph& graph, const SearchLimits& limits,
+                            double* additions) {
   const EliminationOrder order(graph, limits);
   if (!order.within()) return std::nullopt;
+  if (additions != nullptr) *additions += order.additions();
   return Eliminator(graph, order.order()).run();
 }
 

@@ -45,8 +45,10 @@ struct SearchLimits {
 /// (min over its states), one with two becomes a table between them (min-plus product), others a
 /// table over all neighbours (bucket elimination, as in OptCNN and PaSE). Exact for every graph.
 /// Nodes of at most one neighbour go first, the lowest index first; then the cheapest. Ties go to
-/// the lowest state. Nothing when that would pass the limits.
-[[nodiscard]] std::optional<Choice> solve(const ChoiceGraph& graph, const SearchLimits& limits);
+/// the lowest state. Nothing when that would pass the limits. additions, where asked for: grows by
+/// what was spent.
+[[nodiscard]] std::optional<Choice> solve(const ChoiceGraph& graph, const SearchLimits& limits,
+                                          double* additions = nullptr);
 
 /// The cost of given states.
 [[nodiscard]] double cost_of(const ChoiceGraph& graph, const std::vector<int>& states);

@@ -1,6 +1,7 @@
 #include "parallel/memory_search.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -44,16 +45,16 @@ class PriceSweep {
     if (!above) return std::nullopt;
     if (above->memory <= cap_) return Hull{*above, bound_, 0, exact_};
     Point below = least_memory();
+    if (!exact_) return bisect(*above, below);
     double best_price = 0;
     constexpr int kMostSteps = 60;
-    constexpr int kMostBoundedSteps = 16;  // where searches are not exact
-    for (int step = 0; step < (exact_ ? kMostSteps : kMostBoundedSteps); ++step) {
-      if (below.cost <= above->cost || above->memory <= below.memory) break;
-      const double price = (below.cost - above->cost) / (above->memory - below.memory);
+    for (int step = 0; step < kMostSteps && below.cost > above->cost; ++step) {
+      const double price = slope(*above, below);
       const double line = above->cost + price * above->memory;
       const double before = bound_;
       const std::optional<Point> next = at_price(price);
       TAUT_ASSERT(next.has_value());
+      if (!exact_) return bisect(*above, next->memory <= cap_ ? *next : below);
       if (bound_ > before) best_price = price;
       if (next->cost + price * next->memory >= line * (1 - 1e-12)) break;  // the hull has no more
       (next->memory <= cap_ ? below : *above) = *next;
@@ -64,6 +65,33 @@ class PriceSweep {
  private:
   double priced(int v, const LayerState& state, double price) const {
     return (ties_ ? ties_(v, state) : 0) + price * search_.model().memory_words(v, state);
+  }
+
+  /// The price of a word at which two plans cost the same.
+  static double slope(const Point& above, const Point& below) {
+    return (below.cost - above.cost) / (above.memory - below.memory);
+  }
+
+  /// Where searches are not exact, points need not lie on the hull: the price is narrowed down
+  /// between plans that fit and plans that do not.
+  Hull bisect(const Point& above, Point below) {
+    constexpr int kMostSteps = 16;
+    constexpr double kFirstFactor = 8;
+    constexpr double kClose = 1.02;
+    double low = 0;
+    double high = kInfinity;
+    double price = slope(above, below);
+    for (int step = 0; step < kMostSteps && high > kClose * low && price > 0; ++step) {
+      const std::optional<Point> next = at_price(price);
+      TAUT_ASSERT(next.has_value());
+      const bool fits = next->memory <= cap_;
+      if (fits && next->cost < below.cost) below = *next;
+      (fits ? high : low) = price;
+      price = high == kInfinity ? price * kFirstFactor
+              : low == 0        ? price / kFirstFactor
+                                : std::sqrt(low * high);
+    }
+    return Hull{below, bound_, 0, below.cost <= bound_ * (1 + 1e-12)};
   }
 
   std::optional<Point> at_price(double price) {

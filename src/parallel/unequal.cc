@@ -128,9 +128,8 @@ UnequalPlan plan_unequal(const graph::Graph& graph, const Cluster& slow,
     const BoundedChoice choice = solver.solve(problem.costs, std::nullopt, effort);
     const Plan plan = problem.plan(choice.choice.states, slow.depth());
     const double seconds = unequal_seconds(model, slow, unequal, plan, share);
-    const double bound = choice.optimal ? seconds
-                                        : choice.lower_bound +
-                                              compute_part(model, slow, unequal, share);
+    const double bound =
+        choice.optimal ? seconds : choice.lower_bound + compute_part(model, slow, unequal, share);
     least = std::min(least, bound);
     if (seconds < best.seconds) best = {plan, share, seconds, 0};
   }
