@@ -16,9 +16,10 @@
 #include <vector>
 
 #include "parallel/search.h"
-#include "parallel/svg.h"
+#include "taut/core/chart.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
+#include "taut/core/page.h"
 #include "taut/core/text.h"
 #include "taut/graph/model_builder.h"
 #include "taut/graph/zoo.h"
@@ -174,7 +175,8 @@ void deep_speed(Report& report) {
 
 /// Seconds over layers and over levels, as a page of two charts.
 void growth(const std::string& path) {
-  Chart by_layers{{}, {{"16 accelerators", {}}, {"1024 accelerators", {}}}, "ms", true, true};
+  Chart by_layers{.series = {{"16 accelerators", {}}, {"1024 accelerators", {}}}, .y_title = "ms"};
+  by_layers.y_scale = ChartScale::kLogarithmic;
   for (const int layers : {10, 30, 100, 300, 1000}) {
     const graph::Graph graph = deep_network(layers);
     by_layers.labels.push_back(concat(layers, " layers"));
@@ -182,13 +184,14 @@ void growth(const std::string& path) {
       const Cluster cluster = hypar_cluster(series == 0 ? 16 : 1024);
       const Timing timing =
           time_of([&] { (void)plan(graph, cluster, words(Method::kExact, 4096)); }, 3);
-      by_layers.series[series].values.push_back(1e3 * timing.median_seconds);
+      by_layers.series[series].y.push_back(1e3 * timing.median_seconds);
       std::printf("    %5d layers, %5d accelerators: %9.3f ms\n", layers, cluster.accelerators(),
                   1e3 * timing.median_seconds);
     }
   }
   const std::vector<std::string> names = {"vgg-e", "resnet-50", "bert-base"};
-  Chart by_levels{{}, {}, "ms", true, true};
+  Chart by_levels{.x_title = "accelerators", .y_title = "ms"};
+  by_levels.y_scale = ChartScale::kLogarithmic;
   for (const std::string& name : names) by_levels.series.push_back({name, {}});
   for (int levels = 1; levels <= 10; ++levels) {
     by_levels.labels.push_back(concat(1 << levels));
@@ -198,17 +201,16 @@ void growth(const std::string& path) {
       Planned found;
       const Timing timing =
           time_of([&] { found = plan(graph, cluster, words(Method::kExact, 4096)); }, 3);
-      by_levels.series[n].values.push_back(1e3 * timing.median_seconds);
+      by_levels.series[n].y.push_back(1e3 * timing.median_seconds);
       std::printf("    %-10s %5d accelerators: %9.3f ms, %s\n", names[n].c_str(),
                   cluster.accelerators(), 1e3 * timing.median_seconds, found.guarantee.c_str());
     }
   }
   if (path.empty()) return;
-  write_file(path,
-             "<!doctype html><meta charset=\"utf-8\"><title>Growth of planning time</title>\n"
-             "<h1>Planning time over layers</h1>\n" +
-                 svg_chart(by_layers) + "<h1>Planning time over accelerators</h1>\n" +
-                 svg_chart(by_levels));
+  write_file(path, html_page("Growth of planning time",
+                             "<h2>Over layers</h2>\n<div class=\"card\">" + svg_chart(by_layers) +
+                                 "</div>\n<h2>Over accelerators</h2>\n<div class=\"card\">" +
+                                 svg_chart(by_levels) + "</div>\n"));
 }
 
 /// What a layer may have at each level in a plan of the Megatron kind: the top `data_levels` by the

@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 import embedding_tables as tables
 from embedding_plan import Outcomes, Plan
 from engine import Outcome, Record, write_text
-from taut import plots, report
+from taut import plots, report, style
 
 CSV_COLUMNS = (
     "table",
@@ -162,7 +162,7 @@ def ablation_figure(plan: Plan, outcomes: Outcomes) -> go.Figure | None:
         known = [(label, found.mean - start.mean) for label, found in pairs if found]
         labels, changes = [label for label, _ in known], [change for _, change in known]
         figure.add_bar(
-            y=labels, x=changes, orientation="h", name=f"{data.name} {budget}", marker_color=plots.colour(index)
+            y=labels, x=changes, orientation="h", name=f"{data.name} {budget}", marker_color=style.colour(index)
         )
     if not figure.data:
         return None
@@ -179,7 +179,7 @@ def drift_figure(plan: Plan, outcomes: Outcomes) -> go.Figure | None:
         return None
     figure = go.Figure()
     labels, means = zip(*known, strict=True)
-    figure.add_scatter(x=means, y=labels, mode="markers", marker={"size": 11, "color": plots.colour(0)})
+    figure.add_scatter(x=means, y=labels, mode="markers", marker={"size": 11, "color": style.colour(0)})
     figure.update_yaxes(autorange="reversed")
     title = f"{plan.drift_set.name} in time order at {plan.drift_budget}"
     return plots.styled(figure, title, "prequential AUC", "", height=160 + 32 * len(known))
@@ -193,7 +193,7 @@ def page(plan: Plan, outcomes: Outcomes, facts: Record) -> str:
     head = f"{facts['command']}, {facts['machine']['time']}, {facts['machine']['cpu']}"
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>taut: study of embeddings</title><style>{report.STYLE}</style>"
+        f"<title>taut: study of embeddings</title><style>{style.STYLE}</style>"
         f"<script>{get_plotlyjs()}</script></head><body><main><h1>Study of embeddings</h1>"
         f'<p>{html.escape(head)}</p><div class="plots">{cards}</div></main></body></html>\n'
     )

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import plotly.graph_objects as go
 
-from taut.plots import colour, lines, mean, styled, thin, throughput
+from taut.plots import lines, mean, styled, thin, throughput
 from taut.runs import Record, Run
+from taut.style import colour
 
 # A group of bars: its name and what it takes from a layer or site.
 Bars = tuple[str, Callable[[Record], float]]

@@ -8,28 +8,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from taut.runs import Record, Run
+from taut.style import FONT, GRID, TEXT, colour
 
-# Okabe and Ito's colours, distinct for all kinds of colour vision, then darker ones.
-PALETTE = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#7A5195",
-    "#8C564B",
-    "#3D3D3D",
-    "#B8A500",
-)
 MOST_POINTS = 2000
 MIB = 1 << 20
 UNITS = (("GiB", 1 << 30), ("MiB", MIB), ("KiB", 1 << 10))
-
-
-def colour(index: int) -> str:
-    """The colour of the index-th run, method or part."""
-    return PALETTE[index % len(PALETTE)]
 
 
 def thin(values: Sequence[float]) -> list[float]:
@@ -46,14 +29,14 @@ def styled(figure: go.Figure, title: str, x_title: str, y_title: str, height: in
     figure.update_layout(
         title={"text": title, "x": 0, "xanchor": "left", "font": {"size": 15}},
         template="plotly_white",
-        font={"family": "system-ui, -apple-system, 'Segoe UI', sans-serif", "size": 12, "color": "#24292f"},
+        font={"family": FONT, "size": 12, "color": TEXT},
         margin={"l": 64, "r": 16, "t": 44, "b": 44},
         height=height,
         hovermode="closest",
-        legend={"orientation": "h", "yanchor": "top", "y": -0.18, "x": 0},
+        legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0.01, "x": 0},
     )
-    figure.update_xaxes(title_text=x_title, gridcolor="#eaeef2")
-    figure.update_yaxes(title_text=y_title, gridcolor="#eaeef2", zeroline=False)
+    figure.update_xaxes(title_text=x_title, gridcolor=GRID)
+    figure.update_yaxes(title_text=y_title, gridcolor=GRID, zeroline=False)
     return figure
 
 

@@ -8,6 +8,7 @@ works without a network.
 import argparse
 import contextlib
 import html
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,9 +18,7 @@ from plotly.offline import get_plotlyjs
 
 from taut import __version__, image_plots, plots
 from taut.runs import Record, ReportError, Run, Sweep, finite, group_runs, label_runs, read_folder, sweep_row
-
-# The style of all pages; CMake puts the same file into the pages that the commands write.
-STYLE = Path(__file__).with_name("page.css").read_text("utf-8")
+from taut.style import STYLE
 
 # A column: its title, the text of a number, and what is best (max, min, or neither).
 Column = tuple[str, str, Callable[[float], str], Callable[..., float] | None]
@@ -88,13 +87,22 @@ def table_html(
     records: Sequence[Record],
     columns: Sequence[Column] = COLUMNS,
 ) -> str:
-    """A table: text columns (their titles and cells), then every one of the columns that a record has."""
-    shown = [column for column in columns if any(finite(record.get(column[1])) is not None for record in records)]
+    """A table: text columns (their titles and cells), then every one of the columns that a record has.
+
+    What is the same for all of several records stands below, so that the table stays inside its frame.
+    """
+    shown, same = [], []
+    for column in columns:
+        values = [finite(record.get(column[1])) for record in records]
+        if all(value is None for value in values):
+            continue
+        alike = len(records) > 1 and column[3] is None and len(set(values)) == 1
+        (same if alike else shown).append(column)
     head = "".join(f'<th class="name">{html.escape(name)}</th>' for name in names)
     head += "".join(f"<th>{html.escape(title)}</th>" for title, *_ in shown)
     rows = []
     for texts, record in zip(labels, records, strict=True):
-        row = "".join(f'<td class="name">{html.escape(text)}</td>' for text in texts)
+        row = "".join(f'<td class="name">{breakable(text)}</td>' for text in texts)
         for _, key, spell, better in shown:
             value = finite(record.get(key))
             known = [number for other in records if (number := finite(other.get(key))) is not None]
@@ -102,7 +110,16 @@ def table_html(
             text = "&ndash;" if value is None else html.escape(spell(value))
             row += f'<td class="best">{text}</td>' if best else f"<td>{text}</td>"
         rows.append(f"<tr>{row}</tr>")
-    return f'<div class="card"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    if same:
+        alike = ", ".join(f"{title} {spell(finite(records[0].get(key)))}" for title, key, spell, _ in same)
+        table += f'<p class="same">The same for all: {html.escape(alike)}</p>'
+    return f'<div class="card">{table}</div>'
+
+
+def breakable(text: str) -> str:
+    """Text as markup whose lines may break behind the signs that join words."""
+    return re.sub(r"([/_-])(?=.)", r"\1<wbr>", html.escape(text))
 
 
 def with_share(record: Record) -> Record:

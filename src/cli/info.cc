@@ -16,6 +16,7 @@
 #include "taut/core/thread_pool.h"
 #include "taut/embedding/embedding.h"
 #include "taut/embedding/option_list.h"
+#include "taut/graph/zoo.h"
 #include "taut/infer/engine.h"
 #include "taut/infer/package.h"
 #if TAUT_CLI_DATA
@@ -101,6 +102,11 @@ bool is_model(Source source) {
          source == Source::kOnnx;
 }
 
+[[noreturn]] void throw_unknown(const std::string& source) {
+  throw Error(ErrorKind::kNotFound, "no file, run or network of this name", source,
+              suggest(source, graph::network_names()));
+}
+
 void print_info(const Json& info) {
   for (const auto& [key, value] : info.items()) {
     if (key == "network") continue;  // a table of its own
@@ -143,6 +149,8 @@ Command add_info(CLI::App& root, const Globals& globals) {
 #if TAUT_CLI_DATA
             if (data::holds_images(*source)) return image_info(*source, globals);
 #endif
+            std::error_code ignored;
+            if (!fs::exists(*source, ignored)) throw_unknown(*source);
             const bool is_run = fs::is_directory(*source);
             if (is_run && !fs::exists(*source + "/config.toml")) {
               throw Error(ErrorKind::kNotFound, "not a run: config.toml is missing", *source);

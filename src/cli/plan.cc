@@ -7,6 +7,7 @@
 
 #include "cli/planning.h"
 #include "taut/core/text.h"
+#include "taut/core/units.h"
 #include "taut/parallel/step_time.h"
 #include "taut/parallel/unequal.h"
 
@@ -49,6 +50,11 @@ double table_bytes(const Planning& planning) {
   return 4 * words;
 }
 
+/// By how much of the bound a plan may be off at most; null without a bound.
+json gap(double objective, double lower_bound) {
+  return lower_bound > 0 ? json(objective / lower_bound - 1) : json(nullptr);
+}
+
 json summary(const Planning& planning, const Planned& one) {
   return {
       {"method", to_string(one.method)},
@@ -61,6 +67,7 @@ json summary(const Planning& planning, const Planned& one) {
       {"memory_bytes", one.report.memory_bytes + planning.tables.largest_bytes},
       {"objective", one.plan.objective},
       {"lower_bound", one.plan.lower_bound},
+      {"gap", gap(one.plan.objective, one.plan.lower_bound)},
       {"optimal", one.plan.optimal},
       {"guarantee", one.plan.guarantee}};
 }
@@ -168,6 +175,11 @@ void print_layers(const Planning& planning, const Planned& one) {
   std::cout << aligned_table(rows);
 }
 
+/// An exact search that gave a bound.
+bool ended_early(const Planned& one) {
+  return one.method == parallel::Method::kExact && !one.plan.optimal;
+}
+
 void print_methods(const Planning& planning, const std::vector<Planned>& plans) {
   std::vector<std::vector<std::string>> rows = {
       {"method", "guarantee", "bytes/step", "seconds/step", "overlapped", "joules", "memory"}};
@@ -180,6 +192,11 @@ void print_methods(const Planning& planning, const std::vector<Planned>& plans) 
                     bytes_text(one.report.memory_bytes + planning.tables.largest_bytes)});
   }
   std::cout << aligned_table(rows);
+  if (std::any_of(plans.begin(), plans.end(), ended_early)) {
+    std::cout << "\na search ends at " << parallel::kSearchAdditions << " additions and "
+              << format_bytes({static_cast<std::int64_t>(parallel::kSearchTableBytes)})
+              << " of tables; what it has not proven by then is said as a bound\n";
+  }
 }
 
 void print(const Planning& planning, const std::vector<Planned>& plans) {
@@ -206,6 +223,8 @@ Outcome plan_unequal(const Planning& planning, const PlanCommandOptions& options
   json result = {{"model", planning.graph.name()},
                  {"slow_share", best.slow_share},
                  {"seconds_per_step", best.seconds},
+                 {"lower_bound", best.lower_bound},
+                 {"gap", gap(best.seconds, best.lower_bound)},
                  {"layers", json::array()}};
   std::vector<std::vector<std::string>> rows = {{"layer", "split"}};
   for (int v = 0; v < planning.graph.size(); ++v) {
@@ -215,7 +234,8 @@ Outcome plan_unequal(const Planning& planning, const PlanCommandOptions& options
   }
   if (!quiet) {
     std::cout << aligned_table(rows) << "\nslow half takes " << best.slow_share << " of the work, "
-              << seconds_text(best.seconds) << " a step" << std::endl;
+              << seconds_text(best.seconds) << " a step (no share tried can take less than "
+              << seconds_text(best.lower_bound) << ")" << std::endl;
   }
   return {result, 0};
 }
@@ -247,6 +267,8 @@ Outcome run(const PlanCommandOptions& options, const Globals& globals) {
   result["cluster"] = planning.cluster.name;
   result["cost"] = to_string(planning.options.cost.table);
   result["objective_name"] = to_string(planning.options.objective);
+  result["search_limits"] = {{"additions", parallel::kSearchAdditions},
+                             {"table_bytes", parallel::kSearchTableBytes}};
   result["levels"] = levels_json(planning, plans.front());
   result["layers"] = layers_json(planning, plans.front());
   for (const Planned& one : plans) result["methods"].push_back(summary(planning, one));

@@ -55,6 +55,7 @@ const std::vector<Entry>& entries() {
       {"resnet-18", ImageEntry{kLarge, 1000, true, resnet_18}},
       {"resnet-20", ImageEntry{kSmall, 10, true, resnet_20}},
       {"resnet-50", ImageEntry{kLarge, 1000, true, resnet_50}},
+      {"densenet-121", ImageEntry{kLarge, 1000, true, densenet_121}},
       {"mobilenet-v1", ImageEntry{kLarge, 1000, true, mobilenet_v1}},
       {"mobilenet-v2", ImageEntry{kLarge, 1000, true, mobilenet_v2}},
       {"bert-base", bert_base},

@@ -34,6 +34,10 @@ int ImageParts::relu(const std::string& name, int from) {
   return net_.activation(name + "_relu", from);
 }
 
+int ImageParts::norm_relu(const std::string& name, int from) {
+  return relu(name, normalised_ ? net_.batch_norm(name + "_norm", from) : from);
+}
+
 int ImageParts::pool(int from, const Window& window) {
   return net_.max_pool(concat("pool", ++pools_), from, window);
 }

@@ -18,6 +18,7 @@ class ImageParts {
   /// Channels times the width.
   [[nodiscard]] std::int64_t scaled(std::int64_t channels) const;
   [[nodiscard]] std::int64_t classes() const { return classes_; }
+  [[nodiscard]] bool normalised() const { return normalised_; }
   [[nodiscard]] const Shape& shape(int layer) const { return net_.shape(layer); }
   [[nodiscard]] NetworkBuilder& net() { return net_; }
 
@@ -28,6 +29,8 @@ class ImageParts {
   int conv_relu(const std::string& name, int from, std::int64_t channels, const Window& window,
                 std::int64_t groups = 1, Op activation = Op::kRelu);
   int relu(const std::string& name, int from);
+  /// In front of a convolution: normalisation, where the network has it, and an activation.
+  int norm_relu(const std::string& name, int from);
   /// Max pool, numbered.
   int pool(int from, const Window& window);
   int add(const std::string& name, int a, int b);
@@ -64,10 +67,11 @@ void vgg_c(ImageParts& parts);
 void vgg_d(ImageParts& parts);
 void vgg_e(ImageParts& parts);
 
-// Residual and depthwise-separable networks.
+// Residual, densely connected and depthwise-separable networks.
 void resnet_18(ImageParts& parts);
 void resnet_20(ImageParts& parts);
 void resnet_50(ImageParts& parts);
+void densenet_121(ImageParts& parts);
 void mobilenet_v1(ImageParts& parts);
 void mobilenet_v2(ImageParts& parts);
 

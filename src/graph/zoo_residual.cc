@@ -1,6 +1,7 @@
-// Residual and depthwise-separable networks. ResNet: He et al. 2015 (stride in the 3x3 convolution
-// of a bottleneck, in the first of a basic block); MobileNet: Howard et al. 2017, Sandler et al.
-// 2018.
+// Residual, densely connected and depthwise-separable networks. ResNet: He et al. 2015 (stride in the 3x3 convolution
+// of a bottleneck, in the first of a basic block); DenseNet: Huang et al. 2017 (max pools between its
+// blocks in place of average pools, which the layers do not have); MobileNet: Howard et al. 2017,
+// Sandler et al. 2018.
 #include <string>
 #include <vector>
 
@@ -58,6 +59,26 @@ int imagenet_stem(ImageParts& parts) {
   return parts.pool(x, {3, 2, 1});
 }
 
+constexpr std::int64_t kGrowth = 32;
+
+// A narrow and a wide convolution, which read all maps of the block that were made before.
+int dense_layer(ImageParts& parts, const std::string& name, int from) {
+  int x = parts.conv(name + "_conv1", parts.norm_relu(name, from), parts.scaled(4 * kGrowth), {1});
+  x = parts.relu(name + "_conv1", x);
+  return parts.net().conv(name + "_conv2", x, parts.scaled(kGrowth), {3, 1, 1}, 1,
+                          /*bias=*/!parts.normalised());
+}
+
+int dense_block(ImageParts& parts, const std::string& name, int from, int layers) {
+  std::vector<int> maps = {from};
+  int x = from;
+  for (int i = 1; i <= layers; ++i) {
+    maps.push_back(dense_layer(parts, concat(name, "_", i), x));
+    x = parts.net().concat(concat(name, "_", i, "_concat"), maps);
+  }
+  return x;
+}
+
 int inverted_residual(ImageParts& parts, const std::string& name, int from, const Stage& stage,
                       std::int64_t stride, std::int64_t expansion) {
   const std::int64_t wide = parts.shape(from).channels * expansion;
@@ -83,6 +104,21 @@ void resnet_20(ImageParts& parts) {
 void resnet_50(ImageParts& parts) {
   residual(parts, imagenet_stem(parts), {{64, 3, 1}, {128, 4, 2}, {256, 6, 2}, {512, 3, 2}},
            bottleneck);
+}
+
+void densenet_121(ImageParts& parts) {
+  const std::vector<int> blocks = {6, 12, 24, 16};
+  int x = imagenet_stem(parts);
+  for (std::size_t b = 0; b < blocks.size(); ++b) {
+    x = dense_block(parts, concat("block", b + 1), x, blocks[b]);
+    if (b + 1 == blocks.size()) break;
+    const std::string name = concat("transition", b + 1);
+    x = parts.norm_relu(name, x);
+    x = parts.net().conv(name, x, parts.shape(x).channels / 2, {1}, 1,
+                         /*bias=*/!parts.normalised());
+    x = parts.pool(x, kHalving);
+  }
+  parts.classify("fc", parts.global_mean(parts.norm_relu("last", x)));
 }
 
 void mobilenet_v1(ImageParts& parts) {

@@ -64,10 +64,12 @@ class GroupProblem {
     for (int e = 0; e < static_cast<int>(model.graph().edges().size()); ++e) add_edge(e);
   }
 
-  /// The least choice. Nothing when the graph is too entangled.
-  [[nodiscard]] std::optional<Choice> solve() const {
-    if (model_.graph().is_chain()) return solve_chain();
-    return solve_graph();
+  /// The least choice, or one with a bound where the graph is too entangled.
+  [[nodiscard]] BoundedChoice solve(double effort) const {
+    if (!model_.graph().is_chain()) return solve_graph(effort);
+    Choice choice = solve_chain();
+    const double cost = choice.cost;
+    return {std::move(choice), cost, true};
   }
 
   /// A real plan: each node's levels in the order that suits the first node it reads.
@@ -192,8 +194,8 @@ class GroupProblem {
     for (int i = 0; i < count; ++i) least[i] = std::min(least[i], base + scale * costs[i]);
   }
 
-  /// Other graphs: the tables scaled, then eliminated. Nothing when that is too much work.
-  [[nodiscard]] std::optional<Choice> solve_graph() const {
+  /// Other graphs: the tables scaled.
+  [[nodiscard]] BoundedChoice solve_graph(double effort) const {
     ChoiceGraph scaled = problem_.costs;
     std::map<std::pair<SharedCosts, double>, SharedCosts> known;
     for (std::size_t e = 0; e < scaled.edges.size(); ++e) {
@@ -205,7 +207,7 @@ class GroupProblem {
       }
       scaled.edges[e].table = table;
     }
-    return parallel::solve(scaled, 4 * kWorkLimit);
+    return BoundedSolver().solve(scaled, std::nullopt, effort);
   }
 
   const CostModel& model_;
@@ -224,7 +226,8 @@ class GroupProblem {
 
 }  // namespace
 
-Found deep_search(const CostModel& model, const LevelWeights& weights, const NodeExtra& extra) {
+Found deep_search(const CostModel& model, const LevelWeights& weights, const NodeExtra& extra,
+                  double effort) {
   const auto total = [&](const Plan& plan) {
     double cost = plan_cost(model, weights, plan);
     for (int v = 0; extra && v < model.graph().size(); ++v) cost += extra(v, plan.states[v]);
@@ -232,18 +235,18 @@ Found deep_search(const CostModel& model, const LevelWeights& weights, const Nod
   };
   Found found;
   const GroupProblem relaxed(model, weights, extra);
-  if (const std::optional<Choice> choice = relaxed.solve()) {
-    found.plan = relaxed.realise(choice->states);
-    found.lower_bound = choice->cost;
-  } else {
-    found.plan = greedy_plan(model, weights);
-  }
+  const BoundedChoice choice = relaxed.solve(effort);
+  found.plan = relaxed.realise(choice.choice.states);
+  found.lower_bound = choice.lower_bound;
   found.cost = total(found.plan);
   const auto close = [&] { return found.cost <= found.lower_bound * (1 + 1e-12); };
   if (!close()) {
-    const Plan greedy = greedy_plan(model, weights);
-    const Plan& start = total(greedy) < found.cost ? greedy : found.plan;
-    found.plan = improve_by_levels(model, weights, extra, start);
+    Plan start = found.plan;
+    if (effort >= 1) {  // it is the same for all extra costs: a repeated search has met it before
+      Plan greedy = greedy_plan(model, weights);
+      if (total(greedy) < found.cost) start = std::move(greedy);
+    }
+    found.plan = improve_by_levels(model, weights, extra, std::move(start), effort);
     found.cost = total(found.plan);
   }
   found.optimal = close();

@@ -13,12 +13,11 @@ namespace taut::parallel {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kLargestTable = 2147483648.0;
 
-/// The order of removal, from the structure alone.
+/// The order of removal, from the structure alone. Ends where a limit is passed.
 class EliminationOrder {
  public:
-  explicit EliminationOrder(const ChoiceGraph& graph)
+  EliminationOrder(const ChoiceGraph& graph, const SearchLimits& limits)
       : graph_(graph), neighbours_(graph.nodes.size()) {
     for (const ChoiceGraph::Edge& edge : graph.edges) {
       neighbours_[edge.a].insert(edge.b);
@@ -26,17 +25,19 @@ class EliminationOrder {
     }
     std::set<int> left;
     for (std::size_t v = 0; v < graph.nodes.size(); ++v) left.insert(static_cast<int>(v));
-    while (!left.empty()) {
+    while (!left.empty() && within_) {
       const int v = next(left);
       left.erase(v);
-      work_ += work(v);
-      if (table_size(v) > kLargestTable) work_ = kInfinity;
-      remove(v);
+      additions_ += additions(v);
+      if (neighbours_[v].size() > 1) entries_ += table_size(v);
+      within_ = additions_ <= limits.additions && entries_ <= limits.entries;
+      if (within_) remove(v);
       order_.push_back(v);
     }
   }
 
-  [[nodiscard]] double work() const { return work_; }
+  [[nodiscard]] bool within() const { return within_; }
+  [[nodiscard]] double additions() const { return additions_; }
   [[nodiscard]] const std::vector<int>& order() const { return order_; }
 
  private:
@@ -45,16 +46,21 @@ class EliminationOrder {
     for (const int u : neighbours_[v]) size *= graph_.states(u);
     return size;
   }
-  double work(int v) const { return table_size(v) * graph_.states(v); }
+  /// A table over more than two nodes reads one factor or so of each at every entry.
+  double additions(int v) const {
+    const double factors =
+        neighbours_[v].size() > 2 ? static_cast<double>(neighbours_[v].size()) : 1;
+    return table_size(v) * graph_.states(v) * factors;
+  }
 
   int next(const std::set<int>& left) const {
     int best = *left.begin();
-    double best_work = kInfinity;
+    double least = kInfinity;
     for (const int v : left) {
       if (neighbours_[v].size() <= 1) return v;
-      if (const double cost = work(v); cost < best_work) {
+      if (const double cost = table_size(v) * graph_.states(v); cost < least) {
         best = v;
-        best_work = cost;
+        least = cost;
       }
     }
     return best;
@@ -72,7 +78,9 @@ class EliminationOrder {
   const ChoiceGraph& graph_;
   std::vector<std::set<int>> neighbours_;
   std::vector<int> order_;
-  double work_ = 0;
+  double additions_ = 0;
+  double entries_ = 0;
+  bool within_ = true;
 };
 
 /// A table over several nodes, in ascending order of their indices, the last one's states adjacent.
@@ -223,19 +231,41 @@ class Eliminator {
     return 0;
   }
 
+  /// Where the factors around a removed node are read: by how much each one's index moves when the
+  /// state of the node, or of one of its neighbours, grows by one.
+  struct Strides {
+    std::vector<std::size_t> own;                  ///< by factor
+    std::vector<std::vector<std::size_t>> around;  ///< by neighbour, factor
+  };
+
+  Strides strides(const Removed& removed, const std::vector<int>& around) const {
+    Strides strides;
+    for (const Factor& factor : removed.factors) {
+      strides.own.push_back(stride(factor, removed.node));
+    }
+    for (const int u : around) {
+      strides.around.emplace_back();
+      for (const Factor& factor : removed.factors) {
+        strides.around.back().push_back(stride(factor, u));
+      }
+    }
+    return strides;
+  }
+
   void bucket(const Removed& removed, const std::vector<int>& around) {
     std::size_t size = 1;
     for (const int u : around) size *= static_cast<std::size_t>(states(u));
+    const Strides steps = strides(removed, around);
     std::vector<std::size_t> offsets(removed.factors.size(), 0);
     std::vector<int> counter(around.size(), 0);
     Costs least(size);
     for (double& value : least) {
-      value = least_state(removed, offsets).first;
+      value = least_state(removed, offsets, steps.own).first;
       for (std::size_t i = around.size(); i-- > 0;) {
         const bool wraps = ++counter[i] == states(around[i]);
         if (wraps) counter[i] = 0;
         for (std::size_t f = 0; f < offsets.size(); ++f) {
-          const std::size_t step = stride(removed.factors[f], around[i]);
+          const std::size_t step = steps.around[i][f];
           if (wraps) {
             offsets[f] -= step * static_cast<std::size_t>(states(around[i]) - 1);
           } else {
@@ -251,13 +281,14 @@ class Eliminator {
   /// The least cost of the removed node's states, and the lowest state that has it; offsets: where
   /// its factors stand for the states of the nodes around it.
   std::pair<double, int> least_state(const Removed& removed,
-                                     const std::vector<std::size_t>& offsets) const {
+                                     const std::vector<std::size_t>& offsets,
+                                     const std::vector<std::size_t>& own) const {
     std::pair<double, int> best{kInfinity, 0};
+    const std::size_t factors = offsets.size();
     for (int s = 0; s < states(removed.node); ++s) {
       double cost = (*removed.costs)[s];
-      for (std::size_t f = 0; f < offsets.size(); ++f) {
-        const Factor& factor = removed.factors[f];
-        cost += (*factor.values)[offsets[f] + stride(factor, removed.node) * s];
+      for (std::size_t f = 0; f < factors; ++f) {
+        cost += (*removed.factors[f].values)[offsets[f] + own[f] * s];
       }
       if (cost < best.first) best = {cost, s};
     }
@@ -265,13 +296,15 @@ class Eliminator {
   }
 
   void recover(const Removed& removed, std::vector<int>& chosen) const {
-    std::vector<std::size_t> offsets(removed.factors.size(), 0);
-    for (std::size_t f = 0; f < offsets.size(); ++f) {
-      for (const int u : removed.factors[f].scope) {
-        if (u != removed.node) offsets[f] += stride(removed.factors[f], u) * chosen[u];
+    std::vector<std::size_t> offsets;
+    for (const Factor& factor : removed.factors) {
+      std::size_t offset = 0;
+      for (const int u : factor.scope) {
+        if (u != removed.node) offset += stride(factor, u) * chosen[u];
       }
+      offsets.push_back(offset);
     }
-    chosen[removed.node] = least_state(removed, offsets).second;
+    chosen[removed.node] = least_state(removed, offsets, strides(removed, {}).own).second;
   }
 
   static constexpr char kTransposed = 0;
@@ -288,13 +321,15 @@ class Eliminator {
 
 }  // namespace
 
-double elimination_work(const ChoiceGraph& graph) {
-  return EliminationOrder(graph).work();
+bool can_solve(const ChoiceGraph& graph, const SearchLimits& limits) {
+  return EliminationOrder(graph, limits).within();
 }
 
-std::optional<Choice> solve(const ChoiceGraph& graph, double work_limit) {
-  const EliminationOrder order(graph);
-  if (order.work() > work_limit) return std::nullopt;
+std::optional<Choice> solve(const ChoiceGraph& graph, const SearchLimits& limits,
+                            double* additions) {
+  const EliminationOrder order(graph, limits);
+  if (!order.within()) return std::nullopt;
+  if (additions != nullptr) *additions += order.additions();
   return Eliminator(graph, order.order()).run();
 }
 

@@ -6,6 +6,8 @@
 #include <optional>
 #include <vector>
 
+#include "taut/parallel/planner.h"
+
 namespace taut::parallel {
 
 using Costs = std::vector<double>;
@@ -29,15 +31,24 @@ struct Choice {
   std::vector<int> states;
 };
 
-/// Additions that solve() would need; infinite when a table would pass 2^31 entries.
-[[nodiscard]] double elimination_work(const ChoiceGraph& graph);
+/// What an elimination may spend: additions (about a nanosecond each) and entries of the tables
+/// that it keeps (8 bytes each).
+struct SearchLimits {
+  double additions = kSearchAdditions;
+  double entries = kSearchTableBytes / 8;
+};
+
+/// Whether solve() stays within the limits, from the structure and the numbers of states alone.
+[[nodiscard]] bool can_solve(const ChoiceGraph& graph, const SearchLimits& limits);
 
 /// The least choice, by removing node after node: one with a single neighbour is folded into it
 /// (min over its states), one with two becomes a table between them (min-plus product), others a
 /// table over all neighbours (bucket elimination, as in OptCNN and PaSE). Exact for every graph.
 /// Nodes of at most one neighbour go first, the lowest index first; then the cheapest. Ties go to
-/// the lowest state. Nothing when more than work_limit additions would be needed.
-[[nodiscard]] std::optional<Choice> solve(const ChoiceGraph& graph, double work_limit);
+/// the lowest state. Nothing when that would pass the limits. additions, where asked for: grows by
+/// what was spent.
+[[nodiscard]] std::optional<Choice> solve(const ChoiceGraph& graph, const SearchLimits& limits,
+                                          double* additions = nullptr);
 
 /// The cost of given states.
 [[nodiscard]] double cost_of(const ChoiceGraph& graph, const std::vector<int>& states);

@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "parallel/svg.h"
+#include "taut/core/chart.h"
 #include "taut/core/page.h"
 #include "taut/core/text.h"
 #include "taut/parallel/figures.h"
@@ -51,7 +51,9 @@ std::string number_table(const Figure& figure) {
 }
 
 std::string chart(const Figure& figure) {
-  Chart chart{figure.labels, {}, figure.unit, figure.lines, !figure.lines};
+  Chart chart{.labels = figure.labels, .y_title = figure.unit};
+  chart.bars = !figure.lines;
+  if (chart.bars) chart.y_scale = ChartScale::kLogarithmic;
   for (const FigureSeries& series : figure.series) {
     chart.series.push_back({series.name, series.ours});
     bool any = false;

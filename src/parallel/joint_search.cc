@@ -10,7 +10,9 @@ namespace taut::parallel {
 namespace {
 
 constexpr double kMostTableStates = 1024;
-constexpr double kFewTableStates = 81;  // below, tables cost less than the deep search
+constexpr double kMostMessageEntries = 2e7;  // of all boundaries together
+constexpr double kMostTableEntries = 1e8;    // where there is no deep search
+constexpr double kFewTableStates = 81;       // below, tables cost less than the deep search
 
 /// Whether all states of all nodes may be listed and their tables eliminated.
 double most_states(const CostModel& model) {
@@ -19,29 +21,35 @@ double most_states(const CostModel& model) {
   return std::pow(static_cast<double>(most), model.levels());
 }
 
-double work_of(const CostModel& model, const std::vector<SharedDomain>& domains) {
+/// Whether a search can afford the tables of these states: their elimination, or messages along
+/// them.
+bool affords_tables(const CostModel& model, const std::vector<SharedDomain>& domains) {
   ChoiceGraph sizes;
   for (const SharedDomain& domain : domains) {
     sizes.nodes.push_back(std::make_shared<const Costs>(domain->size()));
   }
+  double entries = 0;
   for (const graph::Edge& edge : model.graph().edges()) {
+    entries += static_cast<double>(domains[edge.from]->size() * domains[edge.to]->size());
     sizes.edges.push_back({edge.from, edge.to, nullptr});
   }
-  return elimination_work(sizes);
+  const bool only_tables = model.options().table != CostTable::kVolume;
+  return entries <= (only_tables ? kMostTableEntries : kMostMessageEntries) || can_solve(sizes, {});
 }
 
 }  // namespace
 
 JointSearch::JointSearch(const CostModel& model, LevelWeights weights,
-                         const std::function<bool(int, const LayerState&)>& keep)
-    : model_(model), weights_(std::move(weights)), builder_(model, weights_) {
+                         const std::function<bool(int, const LayerState&)>& keep,
+                         const SearchLimits& limits)
+    : model_(model), weights_(std::move(weights)), builder_(model, weights_), solver_(limits) {
   const bool few = most_states(model) <= kMostTableStates;
   if (keep) {
     domains_ = filtered_domains(model, keep);
   } else if (few) {
     domains_ = full_domains(model);
   }
-  tables_ = keep || (few && work_of(model, domains_) <= kWorkLimit);
+  tables_ = keep || (few && affords_tables(model, domains_));
   deep_first_ =
       !keep && model.options().table == CostTable::kVolume && most_states(model) > kFewTableStates;
   if (!tables_ && model.options().table != CostTable::kVolume) {
@@ -57,21 +65,27 @@ Problem JointSearch::problem(const NodeExtra& extra) {
   return builder_.build(domains_, extra);
 }
 
-std::optional<Found> JointSearch::run(const NodeExtra& extra) {
-  if (deep_first_) {
-    Found deep = deep_search(model_, weights_, extra);
-    if (deep.optimal || !tables_) return deep;
+std::optional<Found> JointSearch::run(const NodeExtra& extra, double effort) {
+  std::optional<Found> deep;
+  if (deep_first_ || !tables_) {
+    deep = deep_search(model_, weights_, extra, effort);
+    if (deep->optimal || !tables_) return deep;
   }
   for (const SharedDomain& domain : domains_) {
     if (domain->empty()) return std::nullopt;
   }
   const Problem tables = problem(extra);
-  const std::optional<Choice> choice = solve(tables.costs, 4 * kWorkLimit);
-  if (!choice) return std::nullopt;
-  return Found{tables.plan(choice->states, model_.levels()), choice->cost, choice->cost, true};
+  const BoundedChoice best = deep ? solver_.solve(tables.costs, tables.states(deep->plan), effort)
+                                  : solver_.solve(tables.costs, std::nullopt, effort);
+  const double bound = deep ? std::max(deep->lower_bound, best.lower_bound) : best.lower_bound;
+  return Found{tables.plan(best.choice.states, model_.levels()), best.choice.cost, bound,
+               best.optimal};
 }
 
-Plan greedy_plan(const CostModel& model, const LevelWeights& weights) {
+Plan greedy_plan(const CostModel& model, const LevelWeights& weights, bool* exact) {
+  constexpr SearchLimits kOneLevel{.additions = 1e8, .entries = 4'194'304};
+  constexpr double kOneLevelWalk = 2e7;
+  if (exact != nullptr) *exact = true;
   const graph::Graph& graph = model.graph();
   std::vector<NodeCounter> nodes;
   for (int v = 0; v < graph.size(); ++v) nodes.emplace_back(model, v);
@@ -111,13 +125,10 @@ Plan greedy_plan(const CostModel& model, const LevelWeights& weights) {
       }
       costs.edges.push_back({edge.from, edge.to, std::make_shared<const Costs>(std::move(table))});
     }
-    const std::optional<Choice> best = solve(costs, kWorkLimit);
-    if (!best) {
-      throw Error(ErrorKind::kUnsupported, "the graph is too entangled for one level's search",
-                  "model " + graph.name());
-    }
+    const BoundedChoice best = BoundedSolver(kOneLevel, kOneLevelWalk).solve(costs);
+    if (exact != nullptr) *exact = *exact && best.optimal;
     for (int v = 0; v < graph.size(); ++v) {
-      const Split chosen = choices[v][best->states[v]];
+      const Split chosen = choices[v][best.choice.states[v]];
       LayerState longer(level + 1, chosen);
       for (int above = 0; above < level; ++above) longer.set(above, states[v].at(above));
       states[v] = longer;

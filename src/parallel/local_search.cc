@@ -36,33 +36,39 @@ std::vector<SharedDomain> around(const CostModel& model, const Plan& plan,
 }  // namespace
 
 Plan improve_by_levels(const CostModel& model, const LevelWeights& weights, const NodeExtra& extra,
-                       Plan plan) {
-  constexpr double kMostSteps = 1.5e7;  // steps of edge counters: some tenths of a second
+                       Plan plan, double effort) {
+  const double most_additions = 3e8 * effort;  // some tenths of a second
+  constexpr double kAdditionsOfAStep = 20;     // of an edge counter
+  constexpr SearchLimits kOneChange{.additions = 1e7, .entries = 4'194'304};
+  constexpr double kOneWalk = 5e6;
   double cost = std::numeric_limits<double>::infinity();
-  double steps = 0;
+  double additions = 0;
   const auto improve = [&](const std::vector<int>& levels) {
     std::vector<SharedDomain> domains = around(model, plan, levels);
     for (const graph::Edge& edge : model.graph().edges()) {
-      steps += static_cast<double>(domains[edge.from]->size() * domains[edge.to]->size()) *
-               model.levels();
+      additions += static_cast<double>(domains[edge.from]->size() * domains[edge.to]->size()) *
+                   model.levels() * kAdditionsOfAStep;
     }
     ProblemBuilder builder(model, weights);
     const Problem problem = builder.build(std::move(domains), extra);
-    const std::optional<Choice> choice = solve(problem.costs, kWorkLimit);
-    if (!choice || choice->cost >= cost * (1 - 1e-12)) return false;
-    cost = choice->cost;
-    plan = problem.plan(choice->states, model.levels());
+    // The plan at hand is state 0 of every node.
+    BoundedSolver solver(kOneChange, kOneWalk);
+    const Choice choice = solver.solve(problem.costs).choice;
+    additions += solver.additions();
+    if (choice.cost >= cost * (1 - 1e-12)) return false;
+    cost = choice.cost;
+    plan = problem.plan(choice.states, model.levels());
     return true;
   };
+  const auto may_go_on = [&] { return additions < most_additions; };
   bool improved = true;
-  while (improved && steps < kMostSteps) {
+  while (improved && may_go_on()) {
     improved = false;
-    for (int level = 0; level < model.levels(); ++level) improved |= improve({level});
+    for (int level = 0; level < model.levels() && may_go_on(); ++level)
+      improved |= improve({level});
     if (improved) continue;
     for (int a = 0; a < model.levels(); ++a) {
-      for (int b = a + 1; b < model.levels() && steps < kMostSteps; ++b) {
-        improved |= improve({a, b});
-      }
+      for (int b = a + 1; b < model.levels() && may_go_on(); ++b) improved |= improve({a, b});
     }
   }
   return plan;

@@ -1,6 +1,7 @@
 #include "parallel/memory_search.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -10,6 +11,7 @@ namespace taut::parallel {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kLaterEffort = 1.0 / 16;  // of a search that is not exact, behind the first
 constexpr std::size_t kMostLabels = 3'000'000;
 
 double memory_of(const CostModel& model, const Plan& plan) {
@@ -43,14 +45,16 @@ class PriceSweep {
     if (!above) return std::nullopt;
     if (above->memory <= cap_) return Hull{*above, bound_, 0, exact_};
     Point below = least_memory();
+    if (!exact_) return bisect(*above, below);
     double best_price = 0;
     constexpr int kMostSteps = 60;
     for (int step = 0; step < kMostSteps && below.cost > above->cost; ++step) {
-      const double price = (below.cost - above->cost) / (above->memory - below.memory);
+      const double price = slope(*above, below);
       const double line = above->cost + price * above->memory;
       const double before = bound_;
       const std::optional<Point> next = at_price(price);
       TAUT_ASSERT(next.has_value());
+      if (!exact_) return bisect(*above, next->memory <= cap_ ? *next : below);
       if (bound_ > before) best_price = price;
       if (next->cost + price * next->memory >= line * (1 - 1e-12)) break;  // the hull has no more
       (next->memory <= cap_ ? below : *above) = *next;
@@ -63,9 +67,38 @@ class PriceSweep {
     return (ties_ ? ties_(v, state) : 0) + price * search_.model().memory_words(v, state);
   }
 
+  /// The price of a word at which two plans cost the same.
+  static double slope(const Point& above, const Point& below) {
+    return (below.cost - above.cost) / (above.memory - below.memory);
+  }
+
+  /// Where searches are not exact, points need not lie on the hull: the price is narrowed down
+  /// between plans that fit and plans that do not.
+  Hull bisect(const Point& above, Point below) {
+    constexpr int kMostSteps = 16;
+    constexpr double kFirstFactor = 8;
+    constexpr double kClose = 1.02;
+    double low = 0;
+    double high = kInfinity;
+    double price = slope(above, below);
+    for (int step = 0; step < kMostSteps && high > kClose * low && price > 0; ++step) {
+      const std::optional<Point> next = at_price(price);
+      TAUT_ASSERT(next.has_value());
+      const bool fits = next->memory <= cap_;
+      if (fits && next->cost < below.cost) below = *next;
+      (fits ? high : low) = price;
+      price = high == kInfinity ? price * kFirstFactor
+              : low == 0        ? price / kFirstFactor
+                                : std::sqrt(low * high);
+    }
+    return Hull{below, bound_, 0, below.cost <= bound_ * (1 + 1e-12)};
+  }
+
   std::optional<Point> at_price(double price) {
-    const std::optional<Found> found =
-        search_.run([&](int v, const LayerState& state) { return priced(v, state, price); });
+    const double effort = searched_ ? kLaterEffort : 1;
+    searched_ = true;
+    const std::optional<Found> found = search_.run(
+        [&](int v, const LayerState& state) { return priced(v, state, price); }, effort);
     if (!found) return std::nullopt;
     exact_ = exact_ && found->optimal;
     bound_ = std::max(bound_, found->lower_bound - price * cap_);
@@ -86,8 +119,30 @@ class PriceSweep {
       const std::optional<Point> point = at_price(price);
       TAUT_ASSERT(point.has_value());
       bound_ = std::max(bound_, before);
-      if (point->memory <= cap_ || price > scale * 1e15) return *point;
+      if (point->memory <= cap_) return *point;
+      if (price > scale * 1e15 || !exact_) break;
     }
+    Point least{smallest_plan(), 0, 0};
+    least.cost = plan_cost(model, search_.weights(), least.plan);
+    for (int v = 0; ties_ && v < model.graph().size(); ++v) {
+      least.cost += ties_(v, least.plan.states[v]);
+    }
+    least.memory = memory_of(model, least.plan);
+    return least;
+  }
+
+  /// Every node by itself in its state of least memory, the lowest one among equals.
+  Plan smallest_plan() {
+    const CostModel& model = search_.model();
+    Plan plan{model.levels(), {}};
+    for (int v = 0; v < model.graph().size(); ++v) {
+      const std::vector<LayerState> states = counted_states(model, v);
+      plan.states.push_back(*std::min_element(
+          states.begin(), states.end(), [&](const LayerState& a, const LayerState& b) {
+            return model.memory_words(v, a) < model.memory_words(v, b);
+          }));
+    }
+    return plan;
   }
 
   JointSearch& search_;
@@ -95,6 +150,7 @@ class PriceSweep {
   double cap_;
   double bound_ = 0;
   bool exact_ = true;
+  bool searched_ = false;
 };
 
 /// Exact on a chain: labels (cost, memory) of partial plans from the first node on, dropped when
@@ -230,6 +286,36 @@ class ChainLabels {
   std::vector<std::vector<Label>> layers_;
 };
 
+/// Changes of one node, the best one each time around, as long as they make a plan that fits
+/// cheaper and leave it so.
+Plan improve_within(const CostModel& model, const LevelWeights& weights, double cap, Plan plan) {
+  constexpr double kMostSteps = 5e5;  // counted edges
+  double memory = memory_of(model, plan);
+  double steps = 0;
+  for (bool improved = true; improved && steps < kMostSteps;) {
+    improved = false;
+    for (int v = 0; v < model.graph().size(); ++v) {
+      const double held = model.memory_words(v, plan.states[v]);
+      LayerState best = plan.states[v];
+      double least = cost_around(model, weights, plan, v, best) * (1 - 1e-12);
+      for (const LayerState& state : states_around(model, v, plan.states[v])) {
+        if (memory - held + model.memory_words(v, state) > cap) continue;
+        const double cost = cost_around(model, weights, plan, v, state);
+        steps +=
+            static_cast<double>(model.graph().inputs(v).size() + model.graph().outputs(v).size());
+        if (cost >= least) continue;
+        least = cost;
+        best = state;
+      }
+      if (best == plan.states[v]) continue;
+      memory += model.memory_words(v, best) - held;
+      plan.states[v] = best;
+      improved = true;
+    }
+  }
+  return plan;
+}
+
 }  // namespace
 
 std::optional<Found> search_within(JointSearch& search, const NodeExtra& ties, double cap_words) {
@@ -243,6 +329,9 @@ std::optional<Found> search_within(JointSearch& search, const NodeExtra& ties, d
     if (std::optional<Plan> better = labels.run(complete)) hull->best.plan = std::move(*better);
     optimal = complete;
   }
+  if (!optimal)
+    hull->best.plan =
+        improve_within(model, search.weights(), cap_words, std::move(hull->best.plan));
   Found found;
   found.plan = hull->best.plan;
   found.cost = plan_cost(model, search.weights(), found.plan);

@@ -113,7 +113,7 @@ Planned sweep(const CostModel& model, const Cluster& cluster, const LevelWeights
   for (int i = 0; i <= kShares; ++i) {
     LevelWeights shared = weights;
     shared.gradient = static_cast<double>(i) / kShares;
-    const std::optional<Found> found = JointSearch(model, shared).run();
+    const std::optional<Found> found = JointSearch(model, shared).run({}, 1.0 / kShares);
     TAUT_ASSERT(found.has_value());
     best.lower_bound = std::max(best.lower_bound, found->lower_bound + compute -
                                                       shared.gradient * kBackwardShare * compute);

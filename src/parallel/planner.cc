@@ -1,7 +1,10 @@
 #include "taut/parallel/planner.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdio>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -87,9 +90,11 @@ NodeExtra tie_break(const CostModel& model, const LevelWeights& weights) {
 
 std::string guarantee_text(const Planned& planned) {
   if (planned.optimal) return "optimal: no plan has less";
-  if (planned.lower_bound <= 0) return "no bound";
+  if (planned.lower_bound <= 0) return "no bound: the search ended at its cap of work";
   const double gap = planned.objective / planned.lower_bound - 1;
-  return concat("within ", 100 * gap, "% of the least possible");
+  std::array<char, 32> percent{};
+  std::snprintf(percent.data(), percent.size(), "%.3g", 100 * gap);
+  return concat("within ", percent.data(), "% of the least possible");
 }
 
 PlanOutcome exact_plan(const CostModel& model, const Cluster& cluster, const PlanOptions& options,
@@ -107,7 +112,7 @@ PlanOutcome exact_plan(const CostModel& model, const Cluster& cluster, const Pla
   const NodeExtra ties = tie_break(model, weights);
   std::optional<Found> found =
       cap_words > 0 ? search_within(search, ties, cap_words) : search.run(ties);
-  if (!found) return NoPlan{"no plan fits", 0};
+  TAUT_ASSERT(found.has_value());  // every node has a state, and a plan that fits was seen to exist
   Planned planned;
   planned.plan = found->plan;
   planned.objective = plan_cost(model, weights, planned.plan);
@@ -124,9 +129,11 @@ PlanOutcome plan_without_cap(const CostModel& model, const Cluster& cluster,
   switch (options.method) {
     case Method::kHypar:
     case Method::kGreedy: {
-      const Plan plan = greedy_plan(model, weights);
+      bool exact = false;
+      const Plan plan = greedy_plan(model, weights, &exact);
       return Planned{plan, plan_cost(model, weights, plan), 0, false,
-                     "best at each level given those above"};
+                     exact ? "best at each level given those above"
+                           : "near the best at each level given those above"};
     }
     case Method::kExact:
       return exact_plan(model, cluster, options, weights, cap_words);
@@ -198,26 +205,11 @@ double memory_bytes(const CostModel& model, const Plan& plan) {
 }
 
 double least_memory_bytes(const CostModel& model) {
-  // Memory depends on how many levels have each type, so uniform counts are tried, not all states.
   double words = 0;
-  const int levels = model.levels();
   for (int v = 0; v < model.graph().size(); ++v) {
-    const std::vector<Split> known = model.splits(v);
     double least = std::numeric_limits<double>::infinity();
-    std::vector<LayerState> states = {LayerState(levels, known[0])};
-    for (int level = 0; level < levels; ++level) {
-      std::vector<LayerState> longer;
-      for (const LayerState& state : states) {
-        for (const Split split : known) {
-          if (level > 0 && split < state.at(level - 1)) continue;
-          longer.push_back(state);
-          longer.back().set(level, split);
-        }
-      }
-      states = std::move(longer);
-    }
-    for (const LayerState& state : states) {
-      if (!model.infeasible_reason(v, state)) least = std::min(least, model.memory_words(v, state));
+    for (const LayerState& state : counted_states(model, v)) {
+      least = std::min(least, model.memory_words(v, state));
     }
     words += least;
   }
@@ -229,34 +221,11 @@ std::vector<std::optional<RunnerUp>> runners_up(const CostModel& model, const Cl
   const LevelWeights weights = objective_weights(cluster, objective);
   std::vector<std::optional<RunnerUp>> result(plan.states.size());
   for (int v = 0; v < model.graph().size(); ++v) {
-    const auto around = [&](const LayerState& state) {
-      double cost = node_cost(model, weights, v, state);
-      for (const int e : model.graph().inputs(v)) {
-        cost += edge_cost(model, weights, e, plan.states[model.graph().edges()[e].from], state);
-      }
-      for (const int e : model.graph().outputs(v)) {
-        cost += edge_cost(model, weights, e, state, plan.states[model.graph().edges()[e].to]);
-      }
-      return cost;
-    };
-    const double now = around(plan.states[v]);
-    const auto offer = [&](const LayerState& state) {
-      if (state == plan.states[v] || model.infeasible_reason(v, state)) return;
-      const double extra = around(state) - now;
+    const double now = cost_around(model, weights, plan, v, plan.states[v]);
+    for (const LayerState& state : states_around(model, v, plan.states[v])) {
+      if (state == plan.states[v]) continue;
+      const double extra = cost_around(model, weights, plan, v, state) - now;
       if (!result[v] || extra < result[v]->extra) result[v] = RunnerUp{state, extra};
-    };
-    const std::vector<Split> known = model.splits(v);
-    const bool few = std::pow(known.size(), model.levels()) <= 256;
-    if (few) {
-      for (const LayerState& state : model.states(v)) offer(state);
-      continue;
-    }
-    for (int level = 0; level < model.levels(); ++level) {  // one level changed
-      for (const Split split : known) {
-        LayerState state = plan.states[v];
-        state.set(level, split);
-        offer(state);
-      }
     }
   }
   return result;

@@ -1,6 +1,7 @@
 #include "parallel/problem.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "taut/core/error.h"
 #include "taut/core/hash.h"
@@ -30,6 +31,16 @@ Plan Problem::plan(const std::vector<int>& states, int levels) const {
   plan.states.reserve(states.size());
   for (std::size_t v = 0; v < states.size(); ++v) plan.states.push_back((*domains[v])[states[v]]);
   return plan;
+}
+
+std::vector<int> Problem::states(const Plan& plan) const {
+  std::vector<int> states;
+  for (std::size_t v = 0; v < domains.size(); ++v) {
+    const auto at = std::lower_bound(domains[v]->begin(), domains[v]->end(), plan.states[v]);
+    TAUT_ASSERT(at != domains[v]->end() && *at == plan.states[v]);
+    states.push_back(static_cast<int>(at - domains[v]->begin()));
+  }
+  return states;
 }
 
 std::vector<SharedDomain> full_domains(const CostModel& model) {
@@ -96,6 +107,54 @@ double edge_cost(const CostModel& model, const LevelWeights& weights, int edge,
             traffic.messages[level] * weights.per_message[level];
   }
   return cost;
+}
+
+double cost_around(const CostModel& model, const LevelWeights& weights, const Plan& plan, int node,
+                   const LayerState& state) {
+  const graph::Graph& graph = model.graph();
+  double cost = node_cost(model, weights, node, state);
+  for (const int e : graph.inputs(node)) {
+    cost += edge_cost(model, weights, e, plan.states[graph.edges()[e].from], state);
+  }
+  for (const int e : graph.outputs(node)) {
+    cost += edge_cost(model, weights, e, state, plan.states[graph.edges()[e].to]);
+  }
+  return cost;
+}
+
+std::vector<LayerState> states_around(const CostModel& model, int node, const LayerState& state) {
+  constexpr double kFew = 256;
+  const std::vector<Split> known = model.splits(node);
+  if (std::pow(known.size(), model.levels()) <= kFew) return model.states(node);
+  std::vector<LayerState> states;
+  for (int level = 0; level < model.levels(); ++level) {
+    for (const Split split : known) {
+      LayerState other = state;
+      other.set(level, split);
+      if (!model.infeasible_reason(node, other)) states.push_back(other);
+    }
+  }
+  return states;
+}
+
+std::vector<LayerState> counted_states(const CostModel& model, int node) {
+  const std::vector<Split> known = model.splits(node);
+  std::vector<LayerState> states = {LayerState(model.levels(), known[0])};
+  for (int level = 0; level < model.levels(); ++level) {
+    std::vector<LayerState> longer;
+    for (const LayerState& state : states) {
+      for (const Split split : known) {
+        if (level > 0 && split < state.at(level - 1)) continue;
+        longer.push_back(state);
+        longer.back().set(level, split);
+      }
+    }
+    states = std::move(longer);
+  }
+  std::erase_if(states, [&](const LayerState& state) {
+    return model.infeasible_reason(node, state).has_value();
+  });
+  return states;
 }
 
 double plan_cost(const CostModel& model, const LevelWeights& weights, const Plan& plan) {

@@ -35,6 +35,8 @@ struct Problem {
   ChoiceGraph costs;
 
   [[nodiscard]] Plan plan(const std::vector<int>& states, int levels) const;
+  /// The states of a plan. Requires that the domains, ascending, hold them.
+  [[nodiscard]] std::vector<int> states(const Plan& plan) const;
 };
 
 /// All feasible states of each node; equal domains are one object.
@@ -49,6 +51,16 @@ struct Problem {
                                const LayerState& state);
 [[nodiscard]] double edge_cost(const CostModel& model, const LevelWeights& weights, int edge,
                                const LayerState& from, const LayerState& to);
+/// Cost of a node in a state and of its edges, all other nodes as in the plan.
+[[nodiscard]] double cost_around(const CostModel& model, const LevelWeights& weights,
+                                 const Plan& plan, int node, const LayerState& state);
+/// Feasible states to try in place of one: all where they are few, else those that differ from it
+/// at one level.
+[[nodiscard]] std::vector<LayerState> states_around(const CostModel& model, int node,
+                                                    const LayerState& state);
+/// Feasible states of a node with their levels in ascending order of types: one for each way to
+/// count them, which is what memory depends on.
+[[nodiscard]] std::vector<LayerState> counted_states(const CostModel& model, int node);
 /// Cost of a whole plan.
 [[nodiscard]] double plan_cost(const CostModel& model, const LevelWeights& weights,
                                const Plan& plan);

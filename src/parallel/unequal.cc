@@ -13,6 +13,9 @@
 namespace taut::parallel {
 namespace {
 
+constexpr double kMostStates = 1024;
+constexpr double kLaterEffort = 1.0 / 16;  // of a search that is not exact, behind the first
+
 /// What an unequal array makes of levels' words.
 struct Factors {
   double top_change;
@@ -97,7 +100,14 @@ UnequalPlan plan_unequal(const graph::Graph& graph, const Cluster& slow,
   best.seconds = std::numeric_limits<double>::infinity();
   const int steps = static_cast<int>(
       std::floor((unequal.last_share - unequal.first_share) / unequal.share_step + 1e-9));
+  if (std::pow(model.options().types, slow.depth()) > kMostStates) {
+    throw Error(ErrorKind::kUnsupported,
+                concat("the joint search over an unequal array of ", slow.accelerators()),
+                "model " + graph.name(), "use fewer accelerators");
+  }
   const std::vector<SharedDomain> domains = full_domains(model);
+  BoundedSolver solver;
+  double least = best.seconds;
   for (int i = 0; i <= steps; ++i) {
     const double share = unequal.first_share + i * unequal.share_step;
     const Factors parts = factors(unequal, share);
@@ -114,15 +124,16 @@ UnequalPlan plan_unequal(const graph::Graph& graph, const Cluster& slow,
       }
       edge.table = std::make_shared<const Costs>(std::move(table));
     }
-    const std::optional<Choice> choice = solve(problem.costs, kWorkLimit);
-    if (!choice) {
-      throw Error(ErrorKind::kUnsupported, "the joint search over an unequal array is too large",
-                  "model " + graph.name(), "use fewer accelerators");
-    }
-    const Plan plan = problem.plan(choice->states, slow.depth());
+    const double effort = i == 0 ? 1 : kLaterEffort;
+    const BoundedChoice choice = solver.solve(problem.costs, std::nullopt, effort);
+    const Plan plan = problem.plan(choice.choice.states, slow.depth());
     const double seconds = unequal_seconds(model, slow, unequal, plan, share);
-    if (seconds < best.seconds) best = {plan, share, seconds};
+    const double bound =
+        choice.optimal ? seconds : choice.lower_bound + compute_part(model, slow, unequal, share);
+    least = std::min(least, bound);
+    if (seconds < best.seconds) best = {plan, share, seconds, 0};
   }
+  best.lower_bound = std::min(least, best.seconds);
   return best;
 }
 

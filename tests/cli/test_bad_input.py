@@ -96,6 +96,8 @@ def test_winner_rates_that_are_none(taut, workspace):
 def test_unknown_names_suggest_the_nearest(taut, workspace):
     config = workspace / "ctr.toml"
     assert "did you mean train?" in fails(taut, "trian", config)
+    for command in ("info", "plan", "simulate"):
+        assert "did you mean gpt2-small?" in fails(taut, command, "gpt-2-small")
     assert "--memory-budget" in fails(taut, "train", config, "--out", "x", "--memory-budgt", "1/10")
     assert "did you mean train.epochs?" in train_with(taut, workspace, "train.epoch=3")
     assert "did you mean elastic?" in train_with(taut, workspace, "embedding.method=elastc")

@@ -21,6 +21,19 @@ def test_hypar_with_its_own_table_moves_the_published_bytes(taut):
     assert plan["bytes_per_step"] == 4 * 367180416
 
 
+def test_a_search_that_ends_at_its_cap_says_its_bound_and_the_cap(taut):
+    arguments = ("plan", "densenet-121", "--accelerators", "64", "--batch", "64")
+    plan = taut(*arguments, "--json").json
+    assert not plan["optimal"]
+    assert 0 < plan["gap"] < 0.01
+    assert plan["objective"] == pytest.approx((1 + plan["gap"]) * plan["lower_bound"])
+    assert plan["search_limits"] == {"additions": 1e9, "table_bytes": 256 * 2**20}
+    text = taut(*arguments).out
+    assert "% of the least possible" in text
+    assert "a search ends at 1e+09 additions and 256.0 MiB of tables" in text
+    assert "a search ends" not in taut("plan", "densenet-121", "--accelerators", "16", "--batch", "64").out
+
+
 def test_several_methods_are_compared_and_those_without_a_plan_are_named(taut):
     result = taut("plan", "lenet-c", "--method", "exact,dp,mp", "--json")
     assert [method["method"] for method in result.json["methods"]] == ["exact", "dp"]

@@ -58,6 +58,7 @@ INSTANTIATE_TEST_SUITE_P(Networks, ZooSizes,
                                          Published{"resnet-18", 1000, kImageNet, 11689512},
                                          Published{"resnet-20", 10, kSmall, 272474},
                                          Published{"resnet-50", 1000, kImageNet, 25557032},
+                                         Published{"densenet-121", 1000, kImageNet, 7978856},
                                          Published{"mobilenet-v1", 1000, kImageNet, 4231976},
                                          Published{"mobilenet-v2", 1000, kImageNet, 3504872},
                                          Published{"vgg-d", 1000, kImageNet, 138361768}),
@@ -70,6 +71,7 @@ INSTANTIATE_TEST_SUITE_P(Networks, ZooSizes,
 TEST(Network, MultiplyAddsAreThePublishedOnes) {
   EXPECT_NEAR(work(made("resnet-18", kImageNet, 1000)), 1.814e9, 1e6);
   EXPECT_NEAR(work(made("resnet-50", kImageNet, 1000)), 4.089e9, 1e6);
+  EXPECT_NEAR(work(made("densenet-121", kImageNet, 1000)), 2.834e9, 1e6);
   EXPECT_NEAR(work(made("mobilenet-v2", kImageNet, 1000)), 0.3008e9, 1e6);
 }
 

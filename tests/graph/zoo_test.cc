@@ -44,8 +44,8 @@ TEST(Zoo, NetworksHaveTheirKnownWeightsAndOperations) {
 }
 
 TEST(Zoo, EveryNetworkIsSortedAndEndsInItsLoss) {
-  EXPECT_EQ(network_names().size(), 23u);
-  EXPECT_EQ(image_network_names().size(), 20u);
+  EXPECT_EQ(network_names().size(), 24u);
+  EXPECT_EQ(image_network_names().size(), 21u);
   EXPECT_EQ(hypar_names().size(), 10u);
   for (const std::string& name : network_names()) {
     const Graph graph = load_model(name);

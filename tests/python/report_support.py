@@ -4,7 +4,7 @@ import html.parser
 
 from taut import report
 
-VOID = {"meta", "br", "hr", "img", "input", "link"}
+VOID = {"meta", "br", "hr", "img", "input", "link", "wbr"}
 
 
 def metrics_line(step, **fields):
@@ -58,6 +58,8 @@ class Page(html.parser.HTMLParser):
         self.loads += [value for name, value in attributes if name in ("src", "href", "srcset", "data")]
         if tag not in VOID:
             self.open.append(tag)
+        if tag in ("td", "th"):
+            self.cells.append("")
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -67,7 +69,7 @@ class Page(html.parser.HTMLParser):
             return
         self.words.append(data)
         if self.open[-1] in ("td", "th"):
-            self.cells.append(data)
+            self.cells[-1] += data  # a break inside a word parts it
 
     @property
     def text(self):

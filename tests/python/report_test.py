@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from report_support import metrics_line, page_of, summary_of
 
-from taut import plots, report, runs
+from taut import plots, runs, style
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -15,7 +15,7 @@ def test_a_page_of_one_run_is_whole_and_loads_nothing(make_run):
     text, page = page_of(make_run("run1"))
     assert text.startswith("<!DOCTYPE html>")
     assert page.loads == []
-    assert not re.search(r"@import|url\(\s*['\"]?http", report.STYLE)
+    assert not re.search(r"@import|url\(\s*['\"]?http", style.STYLE)
     assert text.count("Plotly.newPlot(") == len(plots.run_figures([runs.read_run(make_run("run2"))])) + 1
     assert text.count("* plotly.js v") == 1, "plotly's JavaScript is there once"
     assert page.scripts == 1 + text.count("Plotly.newPlot(")
@@ -25,6 +25,26 @@ def test_the_table_shows_the_summary(make_run):
     _, page = page_of(make_run("run1", auc=0.71234))
     for cell in ("run1", "elastic", "0.7123", "0.2877", "123,457", "976.6 KiB", "10.00%", "9.5 MiB"):
         assert cell in page.cells
+
+
+def test_what_is_the_same_for_all_runs_stands_once_below(make_run):
+    full = make_run("flights_full", "full", summary=summary_of("full", 0.7, memory=10_000_000))
+    _, page = page_of(full, make_run("flights_tenth"))
+    same = "The same for all: examples/s 123,457, full table 9.5 MiB, seed 1, threads 2, steps 100"
+    assert same in page.words
+    assert "seed" not in page.cells
+    assert "flights_tenth" in page.cells
+    _, page = page_of(make_run("alone"))
+    assert "seed" in page.cells
+    assert "The same for all" not in page.text
+
+
+def test_plots_have_the_look_of_the_page(make_run):
+    figure = plots.run_figures([runs.read_run(make_run("run"))])[0]
+    assert figure.data[0].line.color == style.PALETTE[0]
+    for value in (*style.PALETTE, style.FONT, style.TEXT, style.GRID):
+        assert f": {value};" in style.STYLE
+    assert (figure.layout.font.family, figure.layout.font.color) == (style.FONT, style.TEXT)
 
 
 def test_the_best_quality_of_several_runs_stands_out(make_run):

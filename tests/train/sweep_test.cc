@@ -60,7 +60,12 @@ TEST_F(Sweeps, RunEveryCellOnceAndTheFullTableOnceASeed) {
   EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 4);
   std::ifstream page(folder_ + "/sweep/sweep.html");
   const std::string html((std::istreambuf_iterator<char>(page)), {});
-  EXPECT_NE(html.find("<svg"), std::string::npos);
+  // A point for each row with a quality; methods in the order of the table.
+  EXPECT_NE(html.find("AUC against bytes of the tables"), std::string::npos);
+  std::size_t points = 0;
+  for (std::size_t at = 0; (at = html.find("<circle", at)) != std::string::npos; ++at) ++points;
+  EXPECT_EQ(points, sweep["rows"].size());
+  EXPECT_NE(html.find("<title>hash, budget "), std::string::npos);
 }
 
 TEST_F(Sweeps, KeepWhatIsDone) {

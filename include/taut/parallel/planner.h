@@ -72,12 +72,18 @@ struct PlanOptions {
   double table_bytes = 0;
 };
 
+/// Caps of an exact search. Where a graph needs more, a search of bounded work gives a plan and a
+/// lower bound (docs/parallel.md, "Searches"). Work is counted, not timed: the same call gives the
+/// same plan on any machine.
+inline constexpr double kSearchAdditions = 1e9;
+inline constexpr double kSearchTableBytes = 256.0 * 1024 * 1024;
+
 /// A plan and what is known of it.
 struct Planned {
   Plan plan;
   double objective = 0;    ///< words or seconds (of communication, or of the step for kOverlap)
   double lower_bound = 0;  ///< no plan of these types within the cap has less; kExact only
-  bool optimal = false;    ///< proven: objective is lower_bound
+  bool optimal = false;    ///< proven, to rounding (1e-9): objective is lower_bound
   std::string guarantee;   ///< the same in words
 };
 
@@ -90,8 +96,9 @@ struct NoPlan {
 
 using PlanOutcome = std::variant<Planned, NoPlan>;
 
-/// Makes a plan. Errors: kInvalidArgument (see CostModel), kUnsupported (an exact search that is
-/// too large with HyPar's tables). Deterministic. Threads: may run beside itself.
+/// Makes a plan; there is one unless a method's fixed splits or a memory cap rule it out. Errors:
+/// kInvalidArgument (see CostModel), kUnsupported (an exact search that is too large with HyPar's
+/// tables). Deterministic. Threads: may run beside itself.
 [[nodiscard]] PlanOutcome make_plan(const graph::Graph& graph, const Cluster& cluster,
                                     const PlanOptions& options);
 

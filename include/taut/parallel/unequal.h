@@ -24,7 +24,8 @@ struct UnequalOptions {
 struct UnequalPlan {
   Plan plan;
   double slow_share = 0.5;
-  double seconds = 0;  ///< of a step, compute then communication
+  double seconds = 0;      ///< of a step, compute then communication
+  double lower_bound = 0;  ///< no plan with one of the shares tried takes less
 };
 
 /// Seconds of a step under a plan with a share: compute ends when the slower group is done; changes
@@ -36,6 +37,7 @@ struct UnequalPlan {
                                      double slow_share);
 
 /// The best plan and share: for each share the joint search over all levels, types as in options.
+/// Errors: as unequal_seconds(), and kUnsupported for arrays too deep for a table of all states.
 [[nodiscard]] UnequalPlan plan_unequal(const graph::Graph& graph, const Cluster& slow,
                                        const UnequalOptions& unequal, const PlanOptions& options);
 
