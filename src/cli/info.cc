@@ -3,6 +3,8 @@
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "cli/command.h"
 #include "cli/image_info.h"
@@ -135,7 +137,9 @@ Command add_info(CLI::App& root, const Globals& globals) {
   auto options = std::make_shared<bool>(false);
   app->add_flag("--options", *options,
                 "The options of embeddings: defaults, ranges, meaning (a table in Markdown)");
-  return {app, [source, options, &globals]() -> Outcome {
+  auto dimensions = std::make_shared<std::vector<std::string>>();
+  add_dimension_option(*app, *dimensions);
+  return {app, [source, options, dimensions, &globals]() -> Outcome {
             if (*options) {
               if (!globals.json) std::cout << embedding::option_table();
               return {options_info()};
@@ -145,7 +149,11 @@ Command add_info(CLI::App& root, const Globals& globals) {
               if (!globals.json) print_info(info);
               return {info};
             }
-            if (is_model(source_of(*source))) return model_info(*source, globals);
+            const graph::DimensionSizes sizes = dimension_sizes(*dimensions);
+            if (is_model(source_of(*source))) return model_info(*source, globals, sizes);
+            if (!sizes.empty()) {
+              throw Error(ErrorKind::kConfig, "--dim is for ONNX files", *source, "leave it out");
+            }
 #if TAUT_CLI_DATA
             if (data::holds_images(*source)) return image_info(*source, globals);
 #endif

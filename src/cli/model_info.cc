@@ -50,8 +50,9 @@ void print(const graph::Graph& graph) {
 
 }  // namespace
 
-Outcome model_info(const std::string& name, const Globals& globals) {
-  const graph::Graph graph = source_graph(name, globals.sets, {});
+Outcome model_info(const std::string& name, const Globals& globals,
+                   const graph::DimensionSizes& sizes) {
+  const graph::Graph graph = source_graph(name, globals.sets, sizes);
   json result = {{"model", graph.name()},
                  {"weights", graph.weights()},
                  {"macs", graph.macs()},

@@ -1,6 +1,8 @@
 #include "cli/network_source.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <utility>
@@ -107,9 +109,39 @@ graph::Network source_network(const std::string& model, std::span<const std::str
   return graph::load_network(model);
 }
 
+void add_dimension_option(CLI::App& app, std::vector<std::string>& dimensions) {
+  app.add_option("--dim", dimensions,
+                 "Size of a dimension that an ONNX file leaves open: NAME=SIZE, or INPUT.INDEX=SIZE");
+}
+
+graph::DimensionSizes dimension_sizes(const std::vector<std::string>& dimensions) {
+  graph::DimensionSizes sizes;
+  for (const std::string& dimension : dimensions) {
+    const std::size_t equals = dimension.rfind('=');
+    const char* digits = dimension.c_str() + (equals == std::string::npos ? 0 : equals + 1);
+    char* end = nullptr;
+    errno = 0;
+    const long long size = std::strtoll(digits, &end, 10);
+    if (equals == std::string::npos || equals == 0 || size < 1 || *end != '\0' || errno != 0) {
+      throw Error(ErrorKind::kConfig, concat("--dim ", dimension, " is not NAME=SIZE"));
+    }
+    const std::string name = dimension.substr(0, equals);
+    const auto [at, added] = sizes.try_emplace(name, size);
+    if (!added && at->second != size) {
+      throw Error(ErrorKind::kConfig,
+                  concat("--dim gives ", name, " two sizes, ", at->second, " and ", size));
+    }
+  }
+  return sizes;
+}
+
 graph::Graph source_graph(const std::string& model, std::span<const std::string> settings,
                           const graph::DimensionSizes& sizes) {
   if (source_of(model) == Source::kOnnx) return graph::read_onnx(model, sizes);
+  if (!sizes.empty()) {
+    throw Error(ErrorKind::kConfig, concat("--dim ", sizes.begin()->first, " is for ONNX files"),
+                model, "leave it out");
+  }
   return graph::cost_graph(source_network(model, settings));
 }
 

@@ -4,6 +4,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "cli/command.h"
 #include "taut/graph/graph.h"
@@ -32,7 +33,14 @@ enum class Source {
 [[nodiscard]] graph::Network source_network(const std::string& model,
                                             std::span<const std::string> settings);
 
-/// The cost graph of any source. sizes: for an ONNX file.
+/// Declares --dim NAME=SIZE, which sizes dimensions of an ONNX file.
+void add_dimension_option(CLI::App& app, std::vector<std::string>& dimensions);
+
+/// What --dim says. Errors: kConfig, naming the text that is not NAME=SIZE with a size from 1 on, or
+/// the name that is given two sizes.
+[[nodiscard]] graph::DimensionSizes dimension_sizes(const std::vector<std::string>& dimensions);
+
+/// The cost graph of any source. sizes: for an ONNX file. Errors: kConfig for sizes of another one.
 [[nodiscard]] graph::Graph source_graph(const std::string& model,
                                         std::span<const std::string> settings,
                                         const graph::DimensionSizes& sizes);

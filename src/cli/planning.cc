@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <iostream>
 
 #include "cli/network_source.h"
@@ -17,21 +16,6 @@
 
 namespace taut::cli {
 namespace {
-
-graph::DimensionSizes dimension_sizes(const std::vector<std::string>& dimensions) {
-  graph::DimensionSizes sizes;
-  for (const std::string& dimension : dimensions) {
-    const std::size_t equals = dimension.find('=');
-    char* end = nullptr;
-    const long long size =
-        equals == std::string::npos ? 0 : std::strtoll(dimension.c_str() + equals + 1, &end, 10);
-    if (size < 1 || *end != '\0') {
-      throw Error(ErrorKind::kConfig, concat("--dim ", dimension, " is not NAME=SIZE"));
-    }
-    sizes[dimension.substr(0, equals)] = size;
-  }
-  return sizes;
-}
 
 parallel::Topology topology_of(const std::string& name) {
   std::vector<std::string> known;
@@ -88,7 +72,7 @@ void add_planning_options(CLI::App& app, PlanningOptions& o) {
          "MODEL", o.model,
          "A name of the zoo, a run folder, a package, a training config, or an .onnx or .toml file")
       ->required();
-  app.add_option("--dim", o.dimensions, "Size of a symbolic dimension of an ONNX file: NAME=SIZE");
+  add_dimension_option(app, o.dimensions);
   app.add_option("--accelerators", o.accelerators, "Accelerators, a power of two (default 16)");
   app.add_option("--batch", o.batch, "Samples of a step over the whole array")
       ->capture_default_str();

@@ -1,21 +1,31 @@
 #pragma once
-// Which ONNX operators the reader knows and what they are to a planner.
+// Which ONNX operators the reader knows: how their shapes follow, and what they are to a planner.
 
-#include <optional>
+#include <string>
 #include <string_view>
+
+#include "graph/onnx_call.h"
 
 namespace taut::graph {
 
 enum class OnnxRole {
-  kProduct,     ///< convolution or matrix product: a layer with weights, or of two activations
+  kFolded,      ///< belongs to the layer before it, or joins layers; a layer if it is a product
   kGather,      ///< rows of a table, or a selection of an activation
   kGlobalPool,  ///< a reduction over positions: an element-wise node
-  kFolded,      ///< belongs to the layer before it, or joins layers
   kSelection,   ///< gives a part of its input
   kConstant,    ///< depends on shapes or attributes only
 };
 
-/// The role of an operator of the default domain; nothing when the reader does not know it.
-[[nodiscard]] std::optional<OnnxRole> onnx_operator_role(std::string_view op_type);
+struct OnnxOperator {
+  OnnxRule rule = nullptr;
+  OnnxRole role = OnnxRole::kFolded;
+};
+
+/// The operator of the default domain; null when the reader does not know it.
+[[nodiscard]] const OnnxOperator* onnx_operator(std::string_view op_type);
+
+/// Why an operator cannot be read and what to do, for errors: control flow, sequences, other
+/// domains, the nearest known name.
+[[nodiscard]] std::string unknown_operator_advice(const OnnxNode& node);
 
 }  // namespace taut::graph
