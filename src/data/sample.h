@@ -15,14 +15,16 @@ inline constexpr std::int64_t kSampleRows = 200000;
 /// What the values of a column look like.
 enum class SampleKind { kInteger, kNumber, kBool, kText, kList, kTime, kOther };
 
-/// One column: a key for each row (equal values have equal keys), and numbers where it has any.
+/// One column: a key for each row (equal values have equal keys: the id; of a time the number), and
+/// numbers where it has any. Of a column of kOther there is nothing.
 struct ColumnSample {
-  std::string name;
-  std::string type;
+  std::string name = {};
+  std::string type = {};
   SampleKind kind = SampleKind::kOther;
-  std::vector<std::uint64_t> keys;  ///< [rows]; of a list: of all its ids together
-  std::vector<double> numbers;      ///< [rows], NaN for missing; empty for texts and lists
+  std::vector<std::uint64_t> keys = {};  ///< [rows]; of a list: of all its ids together
+  std::vector<double> numbers = {};      ///< [rows], NaN for missing; empty for texts and lists
   std::int64_t missing = 0;
+  std::string problem = {};  ///< of kOther: why it is not read, and what to do
 };
 
 struct Sample {
@@ -30,7 +32,9 @@ struct Sample {
   std::vector<ColumnSample> columns;
 };
 
-/// Errors: kFormat, kIo; kData when there are no rows.
+/// Whole floats with missing values among them count as integers, texts as what they spell, the
+/// usual spellings of nothing (is_usual_na) as missing. Errors: kFormat, kIo; kData when there are
+/// no rows, or none has as many fields as the header.
 [[nodiscard]] Sample sample_file(const InputFile& file);
 
 }  // namespace taut::data

@@ -80,7 +80,7 @@ std::vector<std::string> column_names(const std::vector<ColumnRole>& roles) {
 
 std::unique_ptr<RowSource> open_source(const ReaderOptions& options, bool raw_dense) {
   check_options(options);
-  SourceOptions source{options, resolve_files(options.files, options.format), raw_dense};
+  SourceOptions source{options, resolve_files(options), raw_dense};
   if (column_roles(options.schema).empty()) {
     throw Error(ErrorKind::kConfig, "no columns to read", "[data]",
                 "name a label, dense or categorical columns");

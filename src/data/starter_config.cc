@@ -147,7 +147,8 @@ std::string data_section(const SchemaGuess& guess, const std::string& base) {
   const std::string scaling(spelling_of(guess.scaling));
   text += line(concat("scaling = ", quoted(scaling)),
                "of dense columns, learnt on train: standard, log (long tails) or none");
-  text += line("on_bad_row = \"fail\"", "or \"skip\": count them and name the first ten");
+  text += line(concat("on_bad_row = ", quoted(std::string(spelling_of(guess.on_bad_row)))),
+               "fail, or skip: count them and name the first ten");
   text += line("shuffle = 1000000", "rows of the shuffle buffer; 0: file order");
   return text;
 }
