@@ -187,6 +187,27 @@ bool to_dense(const std::shared_ptr<arrow::Array>& given, const CellRules& rules
   return array->null_count() > 0;
 }
 
+void ColumnDecoder::decode(const std::shared_ptr<arrow::Array>& array, const ColumnRole& role,
+                           Rows& rows, BadCells& bad) const {
+  switch (role.role) {
+    case Role::kLabel:
+      to_labels(array, rules_, rows.labels, bad);
+      break;
+    case Role::kTime:
+      to_time(array, rules_, rows.time, bad);
+      break;
+    case Role::kDense: {
+      std::vector<float>& values = rows.dense[role.index];
+      finish_dense(options_, role.index, to_dense(array, rules_, values, bad), values);
+      break;
+    }
+    case Role::kCategorical:
+      to_ids(array, rules_, options_.reader.list_separator.value_or('\0'),
+             rows.categorical[role.index], bad);
+      break;
+  }
+}
+
 void to_numbers(const std::shared_ptr<arrow::Array>& given, std::vector<double>& numbers) {
   constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
   const std::shared_ptr<arrow::Array> array = plain_array(given);

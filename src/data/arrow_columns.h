@@ -32,6 +32,21 @@ bool to_dense(const std::shared_ptr<arrow::Array>& array, const CellRules& rules
 void to_ids(const std::shared_ptr<arrow::Array>& array, const CellRules& rules, char separator,
             IdRows& column, BadCells& bad);
 
+/// Fills the columns of a block by role. Safe to share between threads that fill other columns.
+class ColumnDecoder {
+ public:
+  explicit ColumnDecoder(const SourceOptions& options)
+      : options_(options), rules_(options.reader) {}
+
+  /// Replaces the role's column by an array of a type that fits it. Inside guarded() only.
+  void decode(const std::shared_ptr<arrow::Array>& array, const ColumnRole& role, Rows& rows,
+              BadCells& bad) const;
+
+ private:
+  SourceOptions options_;
+  CellRules rules_;
+};
+
 /// The numbers of a column of bools, integers, floats or times as doubles, NaN where there is none.
 void to_numbers(const std::shared_ptr<arrow::Array>& array, std::vector<double>& numbers);
 

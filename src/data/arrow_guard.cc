@@ -28,43 +28,50 @@ bool mentions(const std::string& text, std::string_view word) {
               "free some; a damaged file may also ask for more than it holds");
 }
 
+[[noreturn]] void throw_broken(const std::string& reason, const ArrowPlace& place) {
+  throw Error(ErrorKind::kFormat,
+              concat("not a whole ", place.kind, " file (", first_line(reason), ")"), place.where,
+              "write or copy it again");
+}
+
 [[noreturn]] void throw_reason(const std::string& text, bool is_unsupported,
-                               const std::string& where) {
+                               const ArrowPlace& place) {
   const std::string reason = first_line(text);
   if (mentions(reason, "crypt")) {
-    throw Error(ErrorKind::kUnsupported, concat("encrypted Parquet is not read (", reason, ")"),
-                where, "write it without encryption, or leave encrypted columns out");
+    throw Error(ErrorKind::kUnsupported,
+                concat("encrypted ", place.kind, " is not read (", reason, ")"), place.where,
+                "write it without encryption, or leave encrypted columns out");
   }
   if (is_unsupported || reason.starts_with("Not yet implemented")) {
-    throw Error(ErrorKind::kUnsupported, concat("this part of Parquet is not read (", reason, ")"),
-                where, "leave the column out, or write it in a plain form");
+    throw Error(ErrorKind::kUnsupported,
+                concat("this part of ", place.kind, " is not read (", reason, ")"), place.where,
+                "leave the column out, or write it in a plain form");
   }
-  throw_broken_parquet(reason, where);
+  throw_broken(reason, place);
 }
 
 }  // namespace
 
 void throw_broken_parquet(const std::string& reason, const std::string& where) {
-  throw Error(ErrorKind::kFormat, concat("not a whole Parquet file (", first_line(reason), ")"),
-              where, "write or copy it again");
+  throw_broken(reason, where);
 }
 
-void throw_arrow_status(const arrow::Status& status, const std::string& where) {
-  if (status.IsOutOfMemory()) throw_out_of_memory(first_line(status.message()), where);
-  throw_reason(status.message(), status.IsNotImplemented(), where);
+void throw_arrow_status(const arrow::Status& status, const ArrowPlace& place) {
+  if (status.IsOutOfMemory()) throw_out_of_memory(first_line(status.message()), place.where);
+  throw_reason(status.message(), status.IsNotImplemented(), place);
 }
 
-void rethrow_from_arrow(const std::string& where) {
+void rethrow_from_arrow(const ArrowPlace& place) {
   try {
     throw;
   } catch (const Error&) {
     throw;
   } catch (const parquet::ParquetStatusException& error) {
-    throw_arrow_status(error.status(), where);
+    throw_arrow_status(error.status(), place);
   } catch (const std::bad_alloc&) {
-    throw_out_of_memory("for what the file holds", where);
+    throw_out_of_memory("for what the file holds", place.where);
   } catch (const std::exception& error) {
-    throw_reason(error.what(), false, where);
+    throw_reason(error.what(), false, place);
   }
 }
 

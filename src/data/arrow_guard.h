@@ -5,10 +5,20 @@
 #include <arrow/result.h>
 
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
 namespace taut::data {
+
+/// Where an error is, and in which kind of file.
+struct ArrowPlace {
+  // NOLINTNEXTLINE(google-explicit-constructor): most places are files of Parquet
+  ArrowPlace(std::string where_, std::string_view kind_ = "Parquet")
+      : where(std::move(where_)), kind(kind_) {}
+  std::string where;      ///< file and column
+  std::string_view kind;  ///< "Parquet", "Arrow"
+};
 
 /// Throws kFormat: the file is broken.
 [[noreturn]] void throw_broken_parquet(const std::string& reason, const std::string& where);
@@ -16,10 +26,10 @@ namespace taut::data {
 /// Throws what the exception being handled means: an Error as it is; kIo for memory that is not
 /// there; kUnsupported for encryption and for parts of the format that are not read; else kFormat,
 /// the file is broken.
-[[noreturn]] void rethrow_from_arrow(const std::string& where);
+[[noreturn]] void rethrow_from_arrow(const ArrowPlace& place);
 
 /// The same for a status.
-[[noreturn]] void throw_arrow_status(const arrow::Status& status, const std::string& where);
+[[noreturn]] void throw_arrow_status(const arrow::Status& status, const ArrowPlace& place);
 
 template <typename T>
 struct IsResult : std::false_type {};
@@ -27,23 +37,23 @@ template <typename T>
 struct IsResult<arrow::Result<T>> : std::true_type {};
 
 /// What fn returns; of an arrow::Result what it holds, of an arrow::Status nothing.
-/// where: file and column, for messages. Errors: as rethrow_from_arrow.
+/// place: for messages. Errors: as rethrow_from_arrow.
 template <typename Fn>
-auto guarded(const std::string& where, Fn&& fn) {
+auto guarded(const ArrowPlace& place, Fn&& fn) {
   using Returned = std::invoke_result_t<Fn>;
   try {
     if constexpr (IsResult<Returned>::value) {
       auto result = fn();
-      if (!result.ok()) throw_arrow_status(result.status(), where);
+      if (!result.ok()) throw_arrow_status(result.status(), place);
       return std::move(result).ValueUnsafe();
     } else if constexpr (std::is_same_v<Returned, arrow::Status>) {
       const arrow::Status status = fn();
-      if (!status.ok()) throw_arrow_status(status, where);
+      if (!status.ok()) throw_arrow_status(status, place);
     } else {
       return fn();
     }
   } catch (...) {
-    rethrow_from_arrow(where);
+    rethrow_from_arrow(place);
   }
 }
 

@@ -32,14 +32,15 @@ class CellRules {
   [[nodiscard]] std::uint64_t id(std::string_view cell) const {
     return !na_values_.empty() && is_named_na(cell) ? kMissingId : id_of_text(cell);
   }
+  /// True for a text that stands for a missing number, bool or time.
+  [[nodiscard]] bool is_missing_number(std::string_view text) const noexcept {
+    return text.empty() || is_named_na(text) || is_usual_na(text);
+  }
   /// Appends the ids of a cell's parts; kMissingId alone for a cell that is missing as a whole.
   void append_ids(std::string_view cell, char separator, std::vector<std::uint64_t>& ids) const;
 
  private:
   [[nodiscard]] bool is_named_na(std::string_view text) const noexcept;
-  [[nodiscard]] bool is_missing_number(std::string_view text) const noexcept {
-    return text.empty() || is_named_na(text) || is_usual_na(text);
-  }
 
   std::vector<std::string> na_values_;
 };

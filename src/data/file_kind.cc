@@ -14,9 +14,7 @@ struct Magic {
 };
 
 constexpr Magic kMagics[] = {
-    {"ARROW1"sv,
-     {"an Arrow file (IPC, Feather)",
-      "write it as Parquet: pyarrow.parquet.write_table(pyarrow.feather.read_table(FILE), NAME)"}},
+    {"ARROW1"sv, {kArrowKind, "name it .arrow, or set format to arrow"}},
     {"\xFF\xFF\xFF\xFF"sv,
      {"a stream of Arrow record batches", "write the batches as one Parquet file"}},
     {"FEA1"sv, {"a Feather file of version 1", "write it as Parquet"}},

@@ -16,6 +16,8 @@ struct FileKind {
 
 /// How a Parquet file that may well be read is called.
 inline constexpr std::string_view kParquetKind = "a Parquet file";
+/// The same of an Arrow file.
+inline constexpr std::string_view kArrowKind = "an Arrow file (IPC, Feather)";
 
 /// head: the first bytes (64 are enough), tail: the last four. Nothing for other files.
 [[nodiscard]] std::optional<FileKind> known_kind(std::string_view head, std::string_view tail = {});

@@ -25,13 +25,13 @@ struct NamedFormat {
 
 // What a config may name, and how paths end.
 constexpr NamedFormat kNames[] = {{"parquet", Format::kParquet},
+                                  {"arrow", Format::kArrow},
                                   {"csv", Format::kCsv},
                                   {"tsv", Format::kTsv},
                                   {"criteo", Format::kCriteo}};
-constexpr NamedFormat kEndings[] = {{".parquet", Format::kParquet},
-                                    {".csv", Format::kCsv},
-                                    {".tsv", Format::kTsv},
-                                    {".txt", Format::kText},
+constexpr NamedFormat kEndings[] = {{".parquet", Format::kParquet}, {".arrow", Format::kArrow},
+                                    {".feather", Format::kArrow},   {".csv", Format::kCsv},
+                                    {".tsv", Format::kTsv},         {".txt", Format::kText},
                                     {".inter", Format::kText}};
 
 const NamedFormat* ending_of(std::string_view path) noexcept {
@@ -61,8 +61,8 @@ Format format_of(const std::string& path, const std::string& format) {
   const std::optional<FileKind> kind = kind_of_file(path);
   throw Error(ErrorKind::kConfig, "the format does not follow from the file's ending", path,
               concat(kind ? concat("it is ", kind->what, ": ", kind->mend, "; or ") : "",
-                     "name it .parquet, .csv, .tsv or .txt, or set format to parquet, csv, tsv or "
-                     "criteo"));
+                     "name it .parquet, .csv, .tsv or .txt, or set format to parquet, "
+                     "arrow, csv, tsv or criteo"));
 }
 
 void check_readable(const std::string& path) {

@@ -11,7 +11,7 @@
 namespace taut::data {
 
 /// kText: .txt and .inter, whose separator is told by looking.
-enum class Format { kParquet, kCsv, kTsv, kText, kCriteo };
+enum class Format { kParquet, kArrow, kCsv, kTsv, kText, kCriteo };
 
 struct InputFile {
   std::string path;
@@ -27,16 +27,17 @@ struct InputFile {
 /// that is there, stands for itself. kNotFound for a glob without match.
 [[nodiscard]] std::vector<std::string> expand_glob(const std::string& pattern);
 
-/// Expands globs and finds out formats. format: "auto" (by ending), "parquet", "csv", "tsv" or
-/// "criteo". Errors: kConfig (no files, unknown format or ending), kNotFound (no such file, glob
-/// without match), kIo (a directory, not readable), kFormat (an empty file).
+/// Expands globs and finds out formats. format: "auto" (by ending), "parquet",
+/// "arrow", "csv", "tsv" or "criteo". Errors: kConfig (no files, unknown format or ending),
+/// kNotFound (no such file, glob without match), kIo (a directory, not readable), kFormat (an empty
+/// file).
 [[nodiscard]] std::vector<InputFile> resolve_files(std::span<const std::string> patterns,
                                                    const std::string& format);
 
 /// The same with what the reader's options say of text.
 [[nodiscard]] std::vector<InputFile> resolve_files(const ReaderOptions& options);
 
-/// True if a path ends as tables do (.parquet, .csv, .tsv, .txt, .inter).
+/// True if a path ends as tables do (.parquet, .arrow, .feather, .csv, .tsv, .txt, .inter).
 [[nodiscard]] bool ends_like_table(const std::string& path) noexcept;
 
 /// Where a named column is in the columns that a file has. Throws kNotFound with the nearest name.

@@ -245,7 +245,7 @@ void add_to_schema(const ColumnGuess& column, Schema& schema) {
 
 SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
   const InputFile file = resolve_files({&path, 1}, hints.format).front();
-  const Sample sample = sample_file(file);
+  const Sample sample = sample_file(file, hints.text);
   check_hints(hints, sample, path);
   std::vector<Facts> columns;
   for (const ColumnSample& column : sample.columns) columns.push_back(look_at(column));
@@ -253,6 +253,8 @@ SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
   guess.path = file.path;
   guess.format = format_name(file.format);
   guess.sampled_rows = sample.rows;
+  guess.text = hints.text;
+  if (sample.list_separator != 0) guess.text.list_separator = sample.list_separator;
   const std::string label = hints.label.empty() ? find_label(columns, path) : hints.label;
   const auto labels = std::find_if(columns.begin(), columns.end(),
                                    [&](const Facts& facts) { return facts.sample->name == label; });

@@ -32,15 +32,6 @@ void check_kind(const std::string& path) {
               path, kind->mend);
 }
 
-void check_names(const std::vector<std::string>& names, const std::string& path) {
-  for (std::size_t c = 0; c < names.size(); ++c) {
-    if (first_not_utf8(names[c]) == std::string::npos) continue;
-    throw Error(ErrorKind::kFormat,
-                concat("the name of column ", c + 1, " is not UTF-8: ", shown(names[c])), path,
-                "rename the column");
-  }
-}
-
 parquet::ReaderProperties reader_properties() {
   parquet::ReaderProperties properties(arrow::default_memory_pool());
   properties.enable_buffered_stream();
@@ -64,6 +55,15 @@ bool has_small_dictionary(const parquet::ColumnChunkMetaData& chunk) {
 }
 
 }  // namespace
+
+void check_column_names(const std::vector<std::string>& names, const std::string& path) {
+  for (std::size_t c = 0; c < names.size(); ++c) {
+    if (first_not_utf8(names[c]) == std::string::npos) continue;
+    throw Error(ErrorKind::kFormat,
+                concat("the name of column ", c + 1, " is not UTF-8: ", shown(names[c])), path,
+                "rename the column");
+  }
+}
 
 void collect_leaves(const parquet::arrow::SchemaField& field, std::vector<int>& leaves) {
   if (field.is_leaf()) leaves.push_back(field.column_index);
@@ -103,7 +103,7 @@ std::vector<std::string> field_names(const parquet::arrow::FileReader& reader,
                                      const std::string& path) {
   std::vector<std::string> names;
   for (const auto& field : reader.manifest().schema_fields) names.push_back(field.field->name());
-  check_names(names, path);
+  check_column_names(names, path);
   return names;
 }
 

@@ -39,6 +39,9 @@ void collect_leaves(const parquet::arrow::SchemaField& field, std::vector<int>& 
 /// which is named.
 [[nodiscard]] std::unique_ptr<parquet::arrow::FileReader> open_reader(const ParquetFile& file);
 
+/// Throws kFormat for a name that is not UTF-8.
+void check_column_names(const std::vector<std::string>& names, const std::string& path);
+
 /// The names of the columns. Errors: kFormat for one that is not UTF-8.
 [[nodiscard]] std::vector<std::string> field_names(const parquet::arrow::FileReader& reader,
                                                    const std::string& path);

@@ -22,7 +22,7 @@ class ParquetSource : public RowSource {
         roles_(column_roles(options.reader.schema)),
         names_(column_names(roles_)),
         bad_(roles_.size()),
-        rules_(options.reader),
+        decoder_(options),
         policy_(options.reader.on_bad_row),
         pool_(decode_threads(options.reader)) {
     for (const InputFile& input : options.files) {
@@ -101,22 +101,7 @@ class ParquetSource : public RowSource {
     const std::shared_ptr<arrow::RecordBatch> batch = value_of(streams_[c]->Next());
     if (batch == nullptr) return 0;
     const std::shared_ptr<arrow::Array> array = batch->column(0);
-    switch (role.role) {
-      case Role::kLabel:
-        to_labels(array, rules_, rows.labels, bad);
-        break;
-      case Role::kTime:
-        to_time(array, rules_, rows.time, bad);
-        break;
-      case Role::kDense:
-        finish_dense(options_, role.index, to_dense(array, rules_, rows.dense[role.index], bad),
-                     rows.dense[role.index]);
-        break;
-      case Role::kCategorical:
-        to_ids(array, rules_, options_.reader.list_separator.value_or('\0'),
-               rows.categorical[role.index], bad);
-        break;
-    }
+    decoder_.decode(array, role, rows, bad);
     return array->length();
   }
 
@@ -139,7 +124,7 @@ class ParquetSource : public RowSource {
   std::int64_t row_ = 1;                                            // number of the next row
   std::int64_t rows_left_ = 0;                                      // in the open row group
   std::vector<BadCells> bad_;                                       // one per column
-  CellRules rules_;
+  ColumnDecoder decoder_;
   BadRowPolicy policy_;
   ThreadPool pool_;
 };

@@ -5,12 +5,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <utility>
 
 #include "arrow_columns.h"
+#include "arrow_file.h"
 #include "cell_rules.h"
 #include "datetime.h"
 #include "parquet_file.h"
@@ -18,6 +21,7 @@
 #include "taut/core/hash.h"
 #include "taut/core/text.h"
 #include "text_cells.h"
+#include "text_encoding.h"
 #include "text_file.h"
 
 namespace taut::data {
@@ -44,13 +48,13 @@ struct TextTraits {
   bool numbers = true;
   bool labels = true;
   bool times = true;
-  bool lists = false;
 };
 
 // Sets the column's next number and what its cells can be. Its key is set by others.
-void add_cell(std::string_view cell, ColumnSample& column, TextTraits& traits) {
+void add_cell(std::string_view cell, const CellRules& rules, ColumnSample& column,
+              TextTraits& traits) {
   const std::string_view text = trim(cell);
-  if (text.empty() || is_usual_na(text)) {
+  if (rules.is_missing_number(text)) {
     column.numbers.push_back(kMissing);
     ++column.missing;
     return;
@@ -67,7 +71,7 @@ void add_cell(std::string_view cell, ColumnSample& column, TextTraits& traits) {
   traits.integers = traits.integers && (parse_integer(text) || parse_unsigned(text));
   traits.labels = traits.labels && label.has_value();
   traits.times = traits.times && time.has_value();
-  traits.lists = traits.lists || text.find('|') != std::string_view::npos;
+  if (!number) column.lists.add(text);
 }
 
 // Whole floats beside missing values are what pandas makes of integers with nulls.
@@ -95,8 +99,33 @@ std::string settle(const TextTraits& traits, ColumnSample& column) {
     return "times";
   }
   column.numbers.clear();
-  column.kind = traits.lists ? SampleKind::kList : SampleKind::kText;
-  return traits.lists ? "lists" : "";
+  column.kind = SampleKind::kText;
+  return "";
+}
+
+// Makes lists of the texts that will be cut: at what the options say; else at what cuts half of the
+// texts of a column, which must then be set unless it is what is taken by default; else at that.
+// by_default: 0 for none.
+void find_lists(const std::optional<char>& told, char by_default, Sample& sample) {
+  std::map<char, int> found;
+  for (const ColumnSample& column : sample.columns) {
+    if (column.kind == SampleKind::kText && column.lists.separator() != 0) {
+      ++found[column.lists.separator()];
+    }
+  }
+  const auto most = std::max_element(
+      found.begin(), found.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  const char separator = told ? *told : most != found.end() ? most->first : by_default;
+  if (!told && separator != by_default) sample.list_separator = separator;
+  if (separator == 0) return;
+  for (ColumnSample& column : sample.columns) {
+    if (column.kind != SampleKind::kText) continue;
+    const bool cut = sample.list_separator != 0 ? column.lists.separator() == separator
+                                                : column.lists.holds(separator);
+    if (!cut) continue;
+    column.kind = SampleKind::kList;
+    column.type += ", lists";
+  }
 }
 
 SampleKind kind_of(ValueKind kind) {
@@ -121,11 +150,11 @@ SampleKind kind_of(ValueKind kind) {
   return SampleKind::kOther;
 }
 
-// One column of a Parquet file on its way to a sample.
-class ParquetColumnSampler {
+// One column of a Parquet or Arrow file on its way to a sample.
+class ColumnSampler {
  public:
-  ParquetColumnSampler(const arrow::DataType& type, ColumnSample& column)
-      : kind_(value_kind(type)), column_(column) {
+  ColumnSampler(const arrow::DataType& type, const CellRules& rules, ColumnSample& column)
+      : kind_(value_kind(type)), rules_(rules), column_(column) {
     column.kind = kind_of(kind_);
     column.problem = unread_reason(type);
   }
@@ -133,7 +162,7 @@ class ParquetColumnSampler {
   void add(const std::shared_ptr<arrow::Array>& array) {
     if (kind_ != ValueKind::kTime) {
       IdRows ids;
-      to_ids(array, CellRules(), '\0', ids, ignored_);
+      to_ids(array, rules_, '\0', ids, ignored_);
       append_keys(ids, array->length(), column_.keys);
     }
     if (kind_ == ValueKind::kList) {
@@ -147,7 +176,6 @@ class ParquetColumnSampler {
 
   void finish() {
     if (column_.kind == SampleKind::kText) {
-      traits_.lists = false;  // texts are not cut in Parquet unless the config says so
       const std::string looks = settle(traits_, column_);
       if (!looks.empty() && kind_ == ValueKind::kText) column_.type += ", " + looks;
     } else if (kind_ == ValueKind::kFloat && are_integers(wholes_, column_)) {
@@ -159,11 +187,11 @@ class ParquetColumnSampler {
   void add_texts(const std::shared_ptr<arrow::Array>& array) {
     std::int64_t next = 0;
     const auto fill_to = [&](std::int64_t row) {
-      for (; next < row; ++next) add_cell({}, column_, traits_);
+      for (; next < row; ++next) add_cell({}, rules_, column_, traits_);
     };
     each_text(array, [&](std::int64_t row, std::string_view cell) {
       fill_to(row);
-      add_cell(cell, column_, traits_);
+      add_cell(cell, rules_, column_, traits_);
       ++next;
     });
     fill_to(array->length());
@@ -181,37 +209,41 @@ class ParquetColumnSampler {
   }
 
   ValueKind kind_;
+  const CellRules& rules_;
   ColumnSample& column_;
   TextTraits traits_;
   bool wholes_ = true;
   BadCells ignored_;
 };
 
-// Reads the first rows of one column. What cannot be read of it leaves it out with a reason.
-std::int64_t sample_column(parquet::arrow::FileReader& reader, const std::vector<int>& groups,
-                           const parquet::arrow::SchemaField& field, const std::string& path,
+// The arrays of a column, one after another; null at the end.
+using ArrayStream = std::function<std::shared_ptr<arrow::Array>()>;
+
+// Reads the first rows of one column; their number, or -1 where it is not read. What cannot be read
+// of it leaves it out with a reason.
+std::int64_t sample_column(const arrow::Field& field, const ArrowPlace& place,
+                           const CellRules& rules, const std::function<ArrayStream()>& open,
                            ColumnSample& column) {
-  column.name = field.field->name();
-  column.type = field.field->type()->ToString();
-  ParquetColumnSampler sampler(*field.field->type(), column);
+  column.name = field.name();
+  column.type = as_utf8(field.type()->ToString());
+  ColumnSampler sampler(*field.type(), rules, column);
   if (column.kind == SampleKind::kOther) return -1;
-  std::vector<int> leaves;
-  collect_leaves(field, leaves);
   std::int64_t rows = 0;
   try {
-    guarded(concat(path, ", column ", column.name), [&] {
-      const auto batches = value_of(reader.GetRecordBatchReader(groups, leaves));
+    guarded(place, [&] {
+      const ArrayStream next = open();
       while (rows < kSampleRows) {
-        const std::shared_ptr<arrow::RecordBatch> read = value_of(batches->Next());
+        const std::shared_ptr<arrow::Array> read = next();
         if (read == nullptr) break;
-        const auto batch = read->Slice(0, kSampleRows - rows);
-        sampler.add(batch->column(0));
-        rows += batch->num_rows();
+        const auto array = read->Slice(0, kSampleRows - rows);
+        sampler.add(array);
+        rows += array->length();
       }
     });
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kUnsupported) throw;
-    const ColumnSample left{.name = column.name, .type = column.type, .problem = error.what()};
+    const ColumnSample left{
+        .name = column.name, .type = column.type, .problem = as_utf8(error.what())};
     column = left;
     return -1;
   }
@@ -219,9 +251,10 @@ std::int64_t sample_column(parquet::arrow::FileReader& reader, const std::vector
   return rows;
 }
 
-Sample sample_parquet(const InputFile& file) {
+Sample sample_parquet(const InputFile& file, const ReaderOptions& options) {
   const ParquetFile opened = inspect_parquet(file.path, {});
   const auto reader = open_reader(opened);
+  const CellRules rules(options);
   Sample sample;
   std::int64_t known = 0;
   for (const std::int64_t rows : group_rows(opened)) known += rows;
@@ -229,13 +262,60 @@ Sample sample_parquet(const InputFile& file) {
   std::vector<int> groups(static_cast<std::size_t>(opened.metadata->num_row_groups()));
   std::iota(groups.begin(), groups.end(), 0);
   for (const auto& field : reader->manifest().schema_fields) {
+    const ArrowPlace place(concat(file.path, ", column ", field.field->name()));
+    const auto open = [&]() -> ArrayStream {
+      std::vector<int> leaves;
+      collect_leaves(field, leaves);
+      const std::shared_ptr<arrow::RecordBatchReader> batches =
+          value_of(reader->GetRecordBatchReader(groups, leaves));
+      return [batches] {
+        const std::shared_ptr<arrow::RecordBatch> batch = value_of(batches->Next());
+        return batch == nullptr ? nullptr : batch->column(0);
+      };
+    };
     ColumnSample& column = sample.columns.emplace_back();
-    const std::int64_t rows = sample_column(*reader, groups, field, file.path, column);
+    const std::int64_t rows = sample_column(*field.field, place, rules, open, column);
     if (rows < 0 || rows == sample.rows) continue;
     throw_broken_parquet(concat("column ends after ", rows, " of ", sample.rows, " rows"),
-                         concat(file.path, ", column ", column.name));
+                         place.where);
   }
+  find_lists(options.list_separator, '\0', sample);
   return sample;
+}
+
+Sample sample_arrow(const InputFile& input, const ReaderOptions& options) {
+  const ArrowFile file(input.path);
+  const CellRules rules(options);
+  Sample sample;
+  std::vector<std::shared_ptr<arrow::RecordBatch>> batches;
+  while (sample.rows < kSampleRows && static_cast<int>(batches.size()) < file.batches()) {
+    batches.push_back(file.read(static_cast<int>(batches.size())));
+    sample.rows += batches.back()->num_rows();
+  }
+  sample.rows = std::min(sample.rows, kSampleRows);
+  for (std::size_t c = 0; c < file.names().size(); ++c) {
+    const auto open = [&]() -> ArrayStream {
+      return [&file, &batches, c, next = std::size_t{0}]() mutable {
+        return next == batches.size() ? nullptr
+                                      : file.column(*batches[next++], static_cast<int>(c));
+      };
+    };
+    (void)sample_column(*file.schema().field(static_cast<int>(c)),
+                        arrow_place(input.path, file.names()[c]), rules, open,
+                        sample.columns.emplace_back());
+  }
+  find_lists(options.list_separator, '\0', sample);
+  return sample;
+}
+
+// What a header says of a column goes before what its cells look like: whole numbers that measure
+// are numbers. Those that are all as large as times since 1970 may be times.
+void apply_declared(DeclaredType declared, ColumnSample& column) {
+  constexpr double kLeastTime = 1e8;
+  if (declared != DeclaredType::kFloat || column.kind != SampleKind::kInteger) return;
+  const bool times = std::all_of(column.numbers.begin(), column.numbers.end(),
+                                 [](double number) { return number >= kLeastTime; });
+  if (!times) column.kind = SampleKind::kNumber;
 }
 
 // A file none of whose rows has as many fields as the header.
@@ -247,8 +327,9 @@ Sample sample_parquet(const InputFile& file) {
               file.path(), "mend the header, or set data.separator");
 }
 
-Sample sample_text(const InputFile& input) {
+Sample sample_text(const InputFile& input, const ReaderOptions& options) {
   TextFile file(input);
+  const CellRules rules(options);
   Sample sample;
   for (const std::string& name : file.columns()) sample.columns.emplace_back().name = name;
   const auto width = static_cast<std::int64_t>(sample.columns.size());
@@ -270,7 +351,7 @@ Sample sample_text(const InputFile& input) {
         for (std::int64_t c = 0; c < width; ++c) {
           const std::string_view cell = index.value(row, c, scratch);
           sample.columns[c].keys.push_back(id_of_text(cell));
-          add_cell(cell, sample.columns[c], traits[c]);
+          add_cell(cell, rules, sample.columns[c], traits[c]);
         }
       }
     }
@@ -278,16 +359,33 @@ Sample sample_text(const InputFile& input) {
   if (sample.rows == 0 && any) throw_no_whole_row(file, first_fields);
   for (std::size_t c = 0; c < sample.columns.size(); ++c) {
     const std::string looks = settle(traits[c], sample.columns[c]);
+    apply_declared(file.declared()[c], sample.columns[c]);
     sample.columns[c].type = looks.empty() ? "text" : "text, " + looks;
   }
+  find_lists(options.list_separator, '|', sample);
   return sample;
 }
 
 }  // namespace
 
-Sample sample_file(const InputFile& file) {
-  Sample sample = file.format == Format::kParquet ? sample_parquet(file) : sample_text(file);
+Sample sample_file(const InputFile& given, const TextOptions& text) {
+  ReaderOptions options;
+  set_text_options(text, "", options);
+  InputFile file = given;
+  file.separator = options.separator;
+  file.encoding = options.encoding;
+  Sample sample = file.format == Format::kParquet ? sample_parquet(file, options)
+                  : file.format == Format::kArrow ? sample_arrow(file, options)
+                                                  : sample_text(file, options);
   if (sample.rows == 0) throw Error(ErrorKind::kData, "no rows", file.path);
+  for (ColumnSample& column : sample.columns) {
+    const auto same =
+        std::count_if(sample.columns.begin(), sample.columns.end(),
+                      [&](const ColumnSample& other) { return other.name == column.name; });
+    if (same < 2) continue;
+    column.kind = SampleKind::kOther;
+    column.problem = "not read: two columns have this name; rename one of them";
+  }
   return sample;
 }
 

@@ -1,5 +1,6 @@
 #include "taut/data/table_info.h"
 
+#include "arrow_file.h"
 #include "file_kind.h"
 #include "files.h"
 #include "parquet_file.h"
@@ -38,16 +39,19 @@ void count_text_rows(const InputFile& input, TableInfo& info) {
 
 bool is_table(const std::string& path) {
   if (ends_like_table(path)) return true;
-  const std::optional<FileKind> kind = kind_of_file(path);
-  return kind && kind->what == kParquetKind;
+  return kind_of_file(path).has_value();
 }
 
 TableInfo describe_table(const std::string& path) {
-  const std::string format = ends_like_table(path) ? "auto" : "parquet";
+  const std::optional<FileKind> kind = kind_of_file(path);
+  const bool arrow = kind && kind->what == kArrowKind;
+  const std::string format = ends_like_table(path) ? "auto" : arrow ? "arrow" : "parquet";
   const InputFile file = resolve_files({&path, 1}, format).front();
   TableInfo info{.path = path, .format = std::string(format_name(file.format))};
   if (file.format == Format::kParquet) {
     for (const std::int64_t rows : group_rows(inspect_parquet(path, {}))) info.rows += rows;
+  } else if (file.format == Format::kArrow) {
+    info.rows = ArrowFile(path).count_rows();
   } else {
     count_text_rows(file, info);
   }

@@ -78,6 +78,20 @@ std::size_t first_not_utf8(std::string_view text) noexcept {
   return std::string_view::npos;
 }
 
+std::string as_utf8(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t size = utf8_size(text);
+    if (size == 0) {
+      append_utf8(kReplacement, out);
+    } else {
+      out += text.substr(0, size);
+    }
+    text.remove_prefix(std::max<std::size_t>(size, 1));
+  }
+  return out;
+}
+
 TextDecoder::TextDecoder(std::string_view first_bytes, Encoding told, const std::string& path) {
   const auto starts = [&](std::string_view mark) { return first_bytes.starts_with(mark); };
   if (starts("\xFF\xFE\0\0"sv) || starts("\0\0\xFE\xFF"sv)) {

@@ -15,6 +15,9 @@ namespace taut::data {
 /// Where the first byte is that is not UTF-8; npos where all are.
 [[nodiscard]] std::size_t first_not_utf8(std::string_view text) noexcept;
 
+/// The text with U+FFFD for each byte that is not UTF-8, for names and messages that files bring.
+[[nodiscard]] std::string as_utf8(std::string_view text);
+
 /// Turns the bytes of a file, chunk by chunk, into UTF-8 with lines that end in '\n'.
 class TextDecoder {
  public:

@@ -21,8 +21,6 @@ std::optional<char> one_character(const std::string& text) {
   return text[0];
 }
 
-}  // namespace
-
 char parse_separator(const std::string& text, const std::string& key) {
   if (text == "auto") return 0;
   if (const std::optional<char> character = one_character(text)) return *character;
@@ -38,6 +36,17 @@ std::optional<char> parse_list_separator(const std::string& text, const std::str
   throw Error(ErrorKind::kConfig,
               concat("must be \"auto\", \"\" (none) or one character of ASCII, got \"", text, "\""),
               key);
+}
+
+}  // namespace
+
+void set_text_options(const TextOptions& text, const std::string& where, ReaderOptions& options) {
+  const std::string before = where.empty() ? "" : where + ", ";
+  options.separator = parse_separator(text.separator, before + "data.separator");
+  options.list_separator =
+      parse_list_separator(text.list_separator, before + "data.list_separator");
+  options.na_values = text.na_values;
+  options.encoding = text.encoding;
 }
 
 }  // namespace taut::data

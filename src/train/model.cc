@@ -45,11 +45,7 @@ data::ReaderOptions reader_options(const RecommenderConfig& config,
   options.batch_size = config.train.batch_size;
   options.seed = config.train.seed;
   options.on_bad_row = config.data.on_bad_row;
-  options.separator = data::parse_separator(config.text.separator, "data.separator");
-  options.list_separator =
-      data::parse_list_separator(config.text.list_separator, "data.list_separator");
-  options.na_values = config.text.na_values;
-  options.encoding = config.text.encoding;
+  data::set_text_options(config.text, "", options);
   return options;
 }
 

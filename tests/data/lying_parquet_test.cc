@@ -6,10 +6,13 @@
 
 #include <arrow/io/file.h>
 #include <parquet/arrow/writer.h>
+#include <parquet/exception.h>
 
 #include <algorithm>
+#include <new>
 #include <stdexcept>
 
+#include "data/arrow_guard.h"
 #include "taut/core/hash.h"
 #include "taut/core/text.h"
 #include "taut/data/images.h"
@@ -123,6 +126,7 @@ TEST_F(LyingParquetTest, OtherKindsOfFilesAreCalledWhatTheyAre) {
     EXPECT_THAT(message, ::testing::Not(HasSubstr("write or copy it again")));
   };
   refused("ARROW1\0\0"sv, "an Arrow file");
+  refused("\xFF\xFF\xFF\xFF", "a stream of Arrow record batches");
   refused("\x1F\x8B\x08\0\0"sv, "a gzip file");
   refused("PK\x03\x04", "a zip file");
   refused("ORC", "an ORC file");
@@ -131,6 +135,62 @@ TEST_F(LyingParquetTest, OtherKindsOfFilesAreCalledWhatTheyAre) {
   refused("\x15\x80\x40\x1C\x1C\0\0\x1C\x1C\0\0\x1C\x1C\0\0\0"sv, "a Parquet Bloom filter alone");
   refused("PARE", "encrypted");
   refused("PAR1" + std::string(200, ' ') + "PARE", "encrypted");
+}
+
+// Flips every byte of a small Arrow file in turn: rows or an error that names the file, nothing
+// else.
+TEST_F(LyingParquetTest, ArrowFilesWithAWrongByteAreReadOrRefused) {
+  path_ = dir_.file("x.arrow");
+  write_arrow(
+      path_,
+      *make_table({{"y", arrow::int8(), "[1, 0, 1]"},
+                   {"x", arrow::dictionary(arrow::int8(), arrow::utf8()), R"(["a", "b", null])"},
+                   {"l", arrow::list(arrow::utf8()), R"([["a"], [], ["b", "c"]])"}}));
+  const std::string file = read_text(path_);
+  ReaderOptions options = reading({.label = "y", .categorical = {"x", "l"}});
+  options.prefetch = false;
+  options.threads = 1;
+  ASSERT_EQ(read_all(options).size, 3);
+  for (std::size_t at = 0; at < file.size(); ++at) {
+    std::string forged = file;
+    forged[at] = static_cast<char>(forged[at] ^ 0x7F);
+    write_text(path_, forged);
+    try {
+      (void)read_all(options);
+      (void)guess_schema(path_, {.label = "y"});
+    } catch (const Error& error) {
+      EXPECT_NE(error.kind(), ErrorKind::kInternal) << at << ": " << error.what();
+      EXPECT_THAT(error.what(), HasSubstr("x.arrow")) << at;
+    }
+  }
+}
+
+TEST(ArrowGuard, SaysWhatArrowMeans) {
+  const auto message_of = [](auto&& fn, ErrorKind wanted) {
+    const auto [kind, message] = error_of([&] { guarded(std::string("x.parquet"), fn); });
+    EXPECT_EQ(kind, wanted) << message;
+    EXPECT_THAT(message, HasSubstr("x.parquet"));
+    return message;
+  };
+  using arrow::Status;
+  EXPECT_THAT(
+      message_of([] { return Status::OutOfMemory("malloc of size 5 failed"); }, ErrorKind::kIo),
+      HasSubstr("out of memory (malloc of size 5 failed)"));
+  EXPECT_THAT(message_of([]() -> int { throw std::bad_alloc(); }, ErrorKind::kIo),
+              HasSubstr("out of memory"));
+  EXPECT_THAT(
+      message_of([]() -> int { throw parquet::ParquetStatusException(Status::OutOfMemory("m")); },
+                 ErrorKind::kIo),
+      HasSubstr("out of memory (m)"));
+  EXPECT_THAT(message_of([]() -> int { throw parquet::ParquetException("cannot decrypt it"); },
+                         ErrorKind::kUnsupported),
+              HasSubstr("encrypted Parquet is not read"));
+  EXPECT_THAT(
+      message_of([] { return Status::NotImplemented("codec lzo"); }, ErrorKind::kUnsupported),
+      HasSubstr("not read (codec lzo)"));
+  EXPECT_THAT(message_of([]() -> int { throw std::length_error("vector"); }, ErrorKind::kFormat),
+              HasSubstr("not a whole Parquet file (vector)"));
+  EXPECT_EQ(guarded(std::string("x"), [] { return arrow::Result<int>(7); }), 7);
 }
 
 TEST_F(LyingParquetTest, AColumnNameThatIsNotUtf8IsNamed) {

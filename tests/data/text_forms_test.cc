@@ -78,15 +78,22 @@ TEST_F(TextFormsTest, ASeparatorCanBeSet) {
   ReaderOptions options = reading("x.csv", "y^d^c,c\n1^2^a,b\n", {"y", {"d"}, {"c,c"}, ""});
   options.separator = '^';
   EXPECT_EQ(bags(read_all(options), 0), (Bags{{hash_string("a,b")}}));
-  EXPECT_EQ(parse_separator("auto", "k"), 0);
-  EXPECT_EQ(parse_separator("tab", "k"), '\t');
-  EXPECT_EQ(parse_separator(";", "k"), ';');
-  EXPECT_EQ(parse_list_separator("auto", "k"), std::nullopt);
-  EXPECT_EQ(parse_list_separator("", "k"), '\0');
-  for (const char* wrong : {"", "::", "\n", "\"", "\xC3\xA9"}) {
-    const auto [kind, message] = error_of([&] { (void)parse_separator(wrong, "data.separator"); });
-    EXPECT_EQ(kind, ErrorKind::kConfig);
-    EXPECT_THAT(message, HasSubstr("data.separator"));
+  set_text_options({}, "", options);
+  EXPECT_EQ(options.separator, 0);
+  EXPECT_EQ(options.list_separator, std::nullopt);
+  set_text_options({.separator = "tab", .list_separator = ""}, "", options);
+  EXPECT_EQ(options.separator, '\t');
+  EXPECT_EQ(options.list_separator, '\0');
+  set_text_options({.separator = ";", .list_separator = "^"}, "", options);
+  EXPECT_EQ(options.separator, ';');
+  EXPECT_EQ(options.list_separator, '^');
+  for (const char* wrong : {"::", "\n", "\"", "\xC3\xA9"}) {
+    for (const TextOptions& text :
+         {TextOptions{.separator = wrong}, TextOptions{.list_separator = wrong}}) {
+      const auto [kind, message] = error_of([&] { set_text_options(text, "a.toml", options); });
+      EXPECT_EQ(kind, ErrorKind::kConfig);
+      EXPECT_THAT(message, AllOf(HasSubstr("a.toml, data."), HasSubstr("separator")));
+    }
   }
 }
 
@@ -221,6 +228,21 @@ TEST_F(TextFormsTest, HeadersWithTypesAreReadAsTheNames) {
       1);
 }
 
+TEST_F(TextFormsTest, InitBelievesTheTypesOfAHeader) {
+  std::string text = "user_id:token\tage:float\ttimestamp:float\tlabel:float\n";
+  for (int row = 0; row < 50; ++row) {
+    text +=
+        concat(row % 7, "\t", row % 9, "\t", 880000000 + row * row % 50, "\t", row % 5 % 2, "\n");
+  }
+  write_text(dir_.file("x.inter"), text);
+  const SchemaGuess guess = guess_schema(dir_.file("x.inter"));
+  EXPECT_EQ(guess.format, "auto");
+  EXPECT_EQ(guess.schema.label, "label");
+  EXPECT_EQ(guess.schema.time, "timestamp");
+  EXPECT_THAT(guess.schema.dense, ElementsAre("age"));
+  EXPECT_THAT(guess.schema.categorical, ElementsAre("user_id"));
+}
+
 TEST_F(TextFormsTest, AnInputSpecKeepsHowTextIsRead) {
   ReaderOptions options;
   options.separator = ';';
@@ -249,6 +271,51 @@ TEST_F(TextFormsTest, InitReadsUnsignedIdsNaAndTimes) {
   EXPECT_THAT(guess.schema.categorical, ElementsAre("user", "pandas"));
   EXPECT_THAT(guess.schema.dense, ElementsAre("price"));
   EXPECT_EQ(guess.schema.time, "when");
+}
+
+TEST_F(TextFormsTest, InitFindsWhatSeparatesLists) {
+  const auto separator_of = [&](const std::string& cut, const std::string& stray) {
+    std::string text = "label,hist,name\n";
+    for (int row = 0; row < 100; ++row) {
+      text += concat(row % 7 % 2, ",\"", row % 9, cut, row % 11, "\",", row == 3 ? stray : "n",
+                     row % 5, "\n");
+    }
+    write_text(dir_.file("x.csv"), text);
+    return guess_schema(dir_.file("x.csv"), {.label = "label"}).text.list_separator;
+  };
+  EXPECT_EQ(separator_of("^", "n"), "^");
+  EXPECT_EQ(separator_of(";", "x|y"), ";");
+  EXPECT_EQ(separator_of(",", "n"), ",");
+  EXPECT_EQ(separator_of(" ", "n"), " ");
+  EXPECT_EQ(separator_of("|", "n"), "auto");
+  EXPECT_EQ(separator_of("-", "n"), "auto");
+  EXPECT_EQ(separator_of("a,b", "n"), "auto");
+  write_parquet(dir_.file("x.parquet"),
+                *make_table({{"label", arrow::int8(), "[0, 1, 1]"},
+                             {"c", arrow::utf8(), R"(["a|b", "c", "d|e"])"}}));
+  const SchemaGuess guess = guess_schema(dir_.file("x.parquet"));
+  EXPECT_EQ(guess.text.list_separator, "|");
+  EXPECT_THAT(starter_config(guess), HasSubstr("list_separator = \"|\""));
+}
+
+TEST_F(TextFormsTest, InitIsToldHowTextIsRead) {
+  write_text(dir_.file("x.csv"),
+             "label,stra\xDF"
+             "e,d\n1,a,?\n0,b,2.5\n1,a,3.5\n");
+  const GuessHints hints{.text = {.na_values = {"?"}, .encoding = Encoding::kLatin1}};
+  const SchemaGuess guess = guess_schema(dir_.file("x.csv"), hints);
+  EXPECT_THAT(guess.schema.categorical, ElementsAre("stra\xC3\x9F"
+                                                    "e"));
+  EXPECT_THAT(guess.schema.dense, ElementsAre("d"));
+  EXPECT_THAT(starter_config(guess),
+              AllOf(HasSubstr("encoding = \"latin-1\""), HasSubstr("na_values = [\"?\"]")));
+}
+
+TEST_F(TextFormsTest, ColumnsOfOneNameAreLeftOut) {
+  write_text(dir_.file("x.csv"), "label,a,a\n1,2,3\n0,3,4\n");
+  const SchemaGuess guess = guess_schema(dir_.file("x.csv"));
+  EXPECT_TRUE(guess.schema.categorical.empty());
+  EXPECT_THAT(guess.columns[1].reason, HasSubstr("two columns have this name"));
 }
 
 TEST_F(TextFormsTest, ATableIsDescribed) {

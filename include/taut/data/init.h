@@ -33,6 +33,7 @@ struct SchemaGuess {
   Schema schema;
   ScalingKind scaling = ScalingKind::kStandard;
   OnBadRow on_bad_row = OnBadRow::kFail;  ///< kSkip where labels are missing
+  TextOptions text = {};  ///< as hinted; list_separator where lists were found that need it
 };
 
 /// What the user knows better.
@@ -40,6 +41,7 @@ struct GuessHints {
   std::string format = "auto";
   std::string label = {};              ///< "" to guess
   std::vector<std::string> skip = {};  ///< columns to leave out
+  TextOptions text = {};
 };
 
 /// Looks at the first rows (at most 200,000).

@@ -1,5 +1,5 @@
 #pragma once
-// Streams Parquet, CSV and Criteo TSV files into batches, in bounded memory.
+// Streams Parquet, Arrow, CSV and Criteo TSV files into batches, in bounded memory.
 
 #include <cstdint>
 #include <memory>
@@ -66,22 +66,25 @@ constexpr auto spellings(std::type_identity<Encoding>) {
                                             {"windows-1252", Encoding::kWindows1252}});
 }
 
-/// A separator of fields as configs spell it: "auto" (0: by looking), one character of ASCII, or
-/// "tab", "space". key: for messages. Errors: kConfig.
-[[nodiscard]] char parse_separator(const std::string& text, const std::string& key);
-/// A separator inside cells: "auto" (nothing), "" (0: none), or as above. Errors: kConfig.
-[[nodiscard]] std::optional<char> parse_list_separator(const std::string& text,
-                                                       const std::string& key);
+/// How texts are read, as configs spell it: the keys data.separator, list_separator, na_values and
+/// encoding. What they mean stands at the members of ReaderOptions of these names.
+struct TextOptions {
+  std::string separator = "auto";       ///< or one character of ASCII, "tab", "space"
+  std::string list_separator = "auto";  ///< or "" (none), or as above
+  std::vector<std::string> na_values = {};
+  Encoding encoding = Encoding::kAuto;
+};
 
 /// What to read and how.
 struct ReaderOptions {
   /// Files or globs ("part-*.parquet"); a glob's matches are taken in name order. Format by ending:
-  /// .parquet, .csv, .tsv, .txt, .inter (text with a header), or by name: format = "parquet",
-  /// "csv", "tsv" or "criteo" (no header, no quotes: label, I1..I13, C1..C26). In CSV and TSV a
-  /// field may be quoted; lines may end in \n, \r\n or \r; blank lines are no rows; rows may
-  /// end in one empty field too much where the first does. Headers of the form name:type, as
-  /// RecBole writes them (token, token_seq, float, float_seq), are read as the names; lists of
-  /// such columns are cut at spaces. Parquet and text files do not mix in one reader.
+  /// .parquet, .arrow, .feather, .csv, .tsv, .txt, .inter (text with a header), or by name: format
+  /// = "parquet", "arrow", "csv", "tsv" or "criteo" (no header, no quotes: label, I1..I13,
+  /// C1..C26). In CSV and TSV a field may be quoted; lines may end in \n, \r\n or \r; blank lines
+  /// are no rows; rows may end in one empty field too much where the first does. Headers of the
+  /// form name:type, as RecBole writes them (token, token_seq, float, float_seq), are read as the
+  /// names; lists of such columns are cut at spaces. Parquet, Arrow and text files do not mix in
+  /// one reader.
   std::vector<std::string> files;
   std::string format = "auto";
   Schema schema;
@@ -114,6 +117,9 @@ struct ReaderOptions {
   std::vector<std::string> na_values;
 };
 
+/// Sets the options that they spell. where: before the keys in messages. Errors: kConfig.
+void set_text_options(const TextOptions& text, const std::string& where, ReaderOptions& options);
+
 /// Rows that were left out with on_bad_row = skip: how many, and the first ten met, as messages
 /// that name reason, file, row and column.
 struct BadRows {
@@ -122,7 +128,7 @@ struct BadRows {
 };
 
 /// A stream of batches over all files. Memory: the shuffle buffer, a few decoded blocks of 32768
-/// rows and a few batches, whatever the size of the files.
+/// rows and a few batches, whatever the size of the files (of Arrow files also a record batch).
 /// Errors (from the constructor: files and columns; from next(): rows): kNotFound (file, glob,
 /// column), kFormat (not of the format, cut short, damaged), kData (bad row, wrong column type, no
 /// rows at all), kConfig (options), kIo, naming file, row (from 1, the header not counted) and

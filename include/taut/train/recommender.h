@@ -12,14 +12,6 @@ namespace taut::train {
 class Model;
 struct OpenedRun;
 
-/// How texts are read, as data::ReaderOptions has it.
-struct TextConfig {
-  std::string separator = "auto";                   ///< key data.separator: "auto" or one character
-  std::string list_separator = "auto";              ///< key data.list_separator: also "": none
-  std::vector<std::string> na_values = {};          ///< key data.na_values
-  data::Encoding encoding = data::Encoding::kAuto;  ///< key data.encoding
-};
-
 /// A whole config. embedding.tables, embedding.budget in bytes, and the sizes in model are filled
 /// in from the data when the run starts.
 struct RecommenderConfig final : Config {
@@ -27,7 +19,7 @@ struct RecommenderConfig final : Config {
   data::Schema schema;          ///< keys data.label, dense, categorical, time
   data::ScalingKind scaling = data::ScalingKind::kStandard;  ///< key data.scaling
   std::int64_t shuffle_rows = 1 << 20;  ///< key data.shuffle: rows of the buffer, 0: file order
-  TextConfig text;
+  data::TextOptions text;  ///< keys data.separator, list_separator, na_values, encoding
   nn::RecommenderOptions model;
   embedding::Options embedding;
   Budget budget = Ratio{1.0};  ///< key embedding.budget
