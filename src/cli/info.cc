@@ -10,6 +10,7 @@
 #include "cli/image_info.h"
 #include "cli/model_info.h"
 #include "cli/network_source.h"
+#include "cli/table_info.h"
 #include "cli/version.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
@@ -23,6 +24,7 @@
 #include "taut/infer/package.h"
 #if TAUT_CLI_DATA
 #include "taut/data/images.h"
+#include "taut/data/table_info.h"
 #endif
 
 namespace taut::cli {
@@ -132,8 +134,8 @@ Command add_info(CLI::App& root, const Globals& globals) {
   auto source = std::make_shared<std::string>();
   app->add_option(
       "FILE", *source,
-      "A run folder, a file of ours, a training config, an .onnx file, a zoo model or a set "
-      "of images");
+      "A run folder, a file of ours, a training config, an .onnx file, a zoo model, a set "
+      "of images or a table");
   auto options = std::make_shared<bool>(false);
   app->add_flag("--options", *options,
                 "The options of embeddings: defaults, ranges, meaning (a table in Markdown)");
@@ -159,6 +161,11 @@ Command add_info(CLI::App& root, const Globals& globals) {
 #endif
             std::error_code ignored;
             if (!fs::exists(*source, ignored)) throw_unknown(*source);
+#if TAUT_CLI_DATA
+            if (fs::is_regular_file(*source) && data::is_table(*source)) {
+              return table_info(*source, globals);
+            }
+#endif
             const bool is_run = fs::is_directory(*source);
             if (is_run && !fs::exists(*source + "/config.toml")) {
               throw Error(ErrorKind::kNotFound, "not a run: config.toml is missing", *source);

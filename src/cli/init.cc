@@ -53,6 +53,7 @@ Command add_init(CLI::App& root, const Globals& globals) {
   struct Options {
     std::string file;
     std::string out;
+    std::string encoding = "auto";
     data::GuessHints hints;
   };
   CLI::App* app =
@@ -65,9 +66,20 @@ Command add_init(CLI::App& root, const Globals& globals) {
                   "The config to write, with paths relative to it; stdout when left out");
   app->add_option("--label", o->hints.label, "The label column; guessed when left out");
   app->add_option("--skip", o->hints.skip, "Columns to leave out (A,B,...)")->delimiter(',');
+  app->add_option(
+      "--separator", o->hints.text.separator,
+      "Between fields of text: one character, or tab; told from the file when left out");
+  app->add_option("--list-separator", o->hints.text.list_separator,
+                  "What cuts texts into lists of ids; told from the file when left out");
+  app->add_option("--na", o->hints.text.na_values, "Texts that mean a missing value (A,B,...)")
+      ->delimiter(',');
+  app->add_option("--encoding", o->encoding,
+                  "utf-8, utf-16, latin-1 or windows-1252; told from the file when left out");
   app->add_option("--format", o->hints.format,
                   "parquet, csv, tsv or criteo; by the file's ending when left out");
   return {app, [o, &globals] {
+            o->hints.text.encoding = parse_spelling<data::Encoding>(o->encoding, ErrorKind::kConfig,
+                                                                    "encoding", "--encoding");
             const data::SchemaGuess guess = data::guess_schema(o->file, o->hints);
             const fs::path out(o->out);
             const std::string base =

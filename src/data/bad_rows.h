@@ -20,19 +20,23 @@ inline constexpr std::size_t kNamedBadRows = 10;
 /// Why one cell makes its row bad.
 struct BadCell {
   std::int64_t row;    ///< position in the block
-  std::string reason;  ///< "label is 2, must be 0 or 1"; kept for the first ten cells of a column
+  std::string reason;  ///< "label is 2, must be 0 or 1"; kept for the first cells of a column
 };
 
 /// Bad cells of one column of one block, in row order. One task writes one of these.
 class BadCells {
  public:
+  /// named: how many cells keep their reason.
+  explicit BadCells(std::size_t named = kNamedBadRows) : named_(named) {}
+
   void add(std::int64_t row, const std::function<std::string()>& reason) {
-    cells_.push_back({row, cells_.size() < kNamedBadRows ? reason() : std::string()});
+    cells_.push_back({row, cells_.size() < named_ ? reason() : std::string()});
   }
   void clear() noexcept { cells_.clear(); }
   [[nodiscard]] std::span<const BadCell> cells() const noexcept { return cells_; }
 
  private:
+  std::size_t named_;
   std::vector<BadCell> cells_;
 };
 

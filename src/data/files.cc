@@ -7,20 +7,38 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
+#include <optional>
 #include <utility>
 
+#include "file_kind.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
 namespace taut::data {
 namespace {
 
-const std::vector<std::pair<std::string, Format>>& named_formats() {
-  static const std::vector<std::pair<std::string, Format>> formats = {{"parquet", Format::kParquet},
-                                                                      {"csv", Format::kCsv},
-                                                                      {"tsv", Format::kTsv},
-                                                                      {"criteo", Format::kCriteo}};
-  return formats;
+struct NamedFormat {
+  std::string_view name;
+  Format format;
+};
+
+// What a config may name, and how paths end.
+constexpr NamedFormat kNames[] = {{"parquet", Format::kParquet},
+                                  {"arrow", Format::kArrow},
+                                  {"csv", Format::kCsv},
+                                  {"tsv", Format::kTsv},
+                                  {"criteo", Format::kCriteo}};
+constexpr NamedFormat kEndings[] = {{".parquet", Format::kParquet}, {".arrow", Format::kArrow},
+                                    {".feather", Format::kArrow},   {".csv", Format::kCsv},
+                                    {".tsv", Format::kTsv},         {".txt", Format::kText},
+                                    {".inter", Format::kText}};
+
+const NamedFormat* ending_of(std::string_view path) noexcept {
+  const auto found =
+      std::find_if(std::begin(kEndings), std::end(kEndings),
+                   [&](const NamedFormat& ending) { return path.ends_with(ending.name); });
+  return found == std::end(kEndings) ? nullptr : found;
 }
 
 bool exists(const std::string& path) {
@@ -30,20 +48,21 @@ bool exists(const std::string& path) {
 
 Format format_of(const std::string& path, const std::string& format) {
   std::vector<std::string> names;
-  for (const auto& [name, value] : named_formats()) {
-    if (format == name) return value;
-    names.push_back(name);
+  for (const NamedFormat& known : kNames) {
+    if (format == known.name) return known.format;
+    names.emplace_back(known.name);
   }
   if (format != "auto") {
     names.emplace_back("auto");
     throw Error(ErrorKind::kConfig, concat("unknown format \"", format, "\""), {},
                 suggest(format, names));
   }
-  for (const auto& [name, value] : named_formats()) {
-    if (path.ends_with("." + name) && value != Format::kCriteo) return value;
-  }
+  if (const NamedFormat* ending = ending_of(path)) return ending->format;
+  const std::optional<FileKind> kind = kind_of_file(path);
   throw Error(ErrorKind::kConfig, "the format does not follow from the file's ending", path,
-              "name it .parquet, .csv or .tsv, or set format to parquet, csv, tsv or criteo");
+              concat(kind ? concat("it is ", kind->what, ": ", kind->mend, "; or ") : "",
+                     "name it .parquet, .csv, .tsv or .txt, or set format to parquet, "
+                     "arrow, csv, tsv or criteo"));
 }
 
 void check_readable(const std::string& path) {
@@ -81,6 +100,26 @@ std::vector<std::string> expand_glob(const std::string& pattern) {
   return paths;
 }
 
+std::string_view format_name(Format format) noexcept {
+  for (const NamedFormat& known : kNames) {
+    if (known.format == format) return known.name;
+  }
+  return "auto";
+}
+
+bool ends_like_table(const std::string& path) noexcept {
+  return ending_of(path) != nullptr;
+}
+
+std::vector<InputFile> resolve_files(const ReaderOptions& options) {
+  std::vector<InputFile> files = resolve_files(options.files, options.format);
+  for (InputFile& file : files) {
+    file.separator = options.separator;
+    file.encoding = options.encoding;
+  }
+  return files;
+}
+
 std::vector<InputFile> resolve_files(std::span<const std::string> patterns,
                                      const std::string& format) {
   if (patterns.empty()) throw Error(ErrorKind::kConfig, "no files to read");
@@ -89,7 +128,7 @@ std::vector<InputFile> resolve_files(std::span<const std::string> patterns,
     for (std::string& path : expand_glob(pattern)) {
       check_readable(path);
       const Format found = format_of(path, format);
-      files.push_back({std::move(path), found});
+      files.push_back({.path = std::move(path), .format = found});
     }
   }
   return files;

@@ -3,26 +3,42 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "taut/data/reader.h"
 
 namespace taut::data {
 
-enum class Format { kParquet, kCsv, kTsv, kCriteo };
+/// kText: .txt and .inter, whose separator is told by looking.
+enum class Format { kParquet, kArrow, kCsv, kTsv, kText, kCriteo };
 
 struct InputFile {
   std::string path;
   Format format;
+  char separator = 0;                   ///< of fields of text; 0: by looking
+  Encoding encoding = Encoding::kAuto;  ///< of text
 };
+
+/// The format's name in configs; "auto" for kText.
+[[nodiscard]] std::string_view format_name(Format format) noexcept;
 
 /// The paths that a glob stands for, in name order; a path without glob characters, or of a file
 /// that is there, stands for itself. kNotFound for a glob without match.
 [[nodiscard]] std::vector<std::string> expand_glob(const std::string& pattern);
 
-/// Expands globs and finds out formats. format: "auto" (by ending), "parquet", "csv", "tsv" or
-/// "criteo". Errors: kConfig (no files, unknown format or ending), kNotFound (no such file, glob
-/// without match), kIo (a directory, not readable), kFormat (an empty file).
+/// Expands globs and finds out formats. format: "auto" (by ending), "parquet",
+/// "arrow", "csv", "tsv" or "criteo". Errors: kConfig (no files, unknown format or ending),
+/// kNotFound (no such file, glob without match), kIo (a directory, not readable), kFormat (an empty
+/// file).
 [[nodiscard]] std::vector<InputFile> resolve_files(std::span<const std::string> patterns,
                                                    const std::string& format);
+
+/// The same with what the reader's options say of text.
+[[nodiscard]] std::vector<InputFile> resolve_files(const ReaderOptions& options);
+
+/// True if a path ends as tables do (.parquet, .arrow, .feather, .csv, .tsv, .txt, .inter).
+[[nodiscard]] bool ends_like_table(const std::string& path) noexcept;
 
 /// Where a named column is in the columns that a file has. Throws kNotFound with the nearest name.
 [[nodiscard]] std::size_t find_column(const std::string& name, std::span<const std::string> columns,

@@ -5,6 +5,7 @@
 #include <arrow/record_batch.h>
 #include <arrow/table.h>
 #include <parquet/arrow/schema.h>
+#include <parquet/column_reader.h>
 #include <parquet/file_reader.h>
 
 #include <algorithm>
@@ -80,11 +81,11 @@ std::size_t choose_column(const arrow::Schema& schema, const std::string& name,
 
 std::shared_ptr<arrow::Schema> read_schema(parquet::arrow::FileReader& reader,
                                            const std::string& path) {
+  (void)field_names(reader, path);
   return guarded(path, [&] {
     std::shared_ptr<arrow::Schema> schema;
-    const arrow::Status status = reader.GetSchema(&schema);
-    using Result = arrow::Result<std::shared_ptr<arrow::Schema>>;
-    return status.ok() ? Result(std::move(schema)) : Result(status);
+    check_status(reader.GetSchema(&schema));
+    return schema;
   });
 }
 
@@ -115,6 +116,10 @@ std::int64_t integer_at(const arrow::Array& array, std::int64_t row) {
 }
 
 void take_label(const arrow::Array& array, std::int64_t row, ImageRecord& record) {
+  if (array.IsNull(row)) {
+    record.problem = "the label is missing";
+    return;
+  }
   switch (array.type_id()) {
     case Type::BOOL:
       record.label = integer_at<arrow::BooleanArray>(array, row);
@@ -151,7 +156,11 @@ void take_label(const arrow::Array& array, std::int64_t row, ImageRecord& record
       return;
     case Type::DICTIONARY: {
       const auto& encoded = static_cast<const arrow::DictionaryArray&>(array);
-      take_label(*encoded.dictionary(), encoded.GetValueIndex(row), record);
+      const std::int64_t index = encoded.GetValueIndex(row);
+      const std::int64_t size = encoded.dictionary()->length();
+      if (index >= 0 && index < size) return take_label(*encoded.dictionary(), index, record);
+      record.problem = concat("the label's dictionary index is ", index,
+                              ", but the dictionary has ", size, " values");
       return;
     }
     default:
@@ -171,6 +180,30 @@ Cell cell_at(const arrow::ChunkedArray& column, std::int64_t row) {
   return {column.chunk(chunk).get(), row};
 }
 
+// True if the first values of a column of bytes begin as JPEG or PNG files do: many tables hold
+// texts as bytes.
+bool begins_with_image(parquet::arrow::FileReader& reader, const parquet::arrow::SchemaField& field,
+                       const std::string& path) {
+  constexpr std::int64_t kLooked = 64;
+  return guarded(path, [&] {
+    if (reader.parquet_reader()->metadata()->num_row_groups() == 0) return false;
+    const auto column = std::dynamic_pointer_cast<parquet::ByteArrayReader>(
+        reader.parquet_reader()->RowGroup(0)->Column(field.column_index));
+    if (column == nullptr) return false;
+    std::int16_t definition = 0;
+    std::int16_t repetition = 0;
+    parquet::ByteArray value;
+    for (std::int64_t row = 0; row < kLooked; ++row) {
+      std::int64_t values = 0;
+      if (column->ReadBatch(1, &definition, &repetition, &value, &values) == 0) return false;
+      if (values == 0) continue;
+      const std::string_view bytes(reinterpret_cast<const char*>(value.ptr), value.len);
+      return bytes.starts_with("\xFF\xD8\xFF") || bytes.starts_with("\x89PNG");
+    }
+    return false;
+  });
+}
+
 class ParquetImages final : public ImageSource {
  public:
   ParquetImages(const std::string& path, const ImageSourceOptions& options)
@@ -187,11 +220,10 @@ class ParquetImages final : public ImageSource {
     collect_leaves(fields[image], leaves_);
     collect_leaves(fields[label], leaves_);
     std::sort(leaves_.begin(), leaves_.end());
-    const auto metadata = reader_->parquet_reader()->metadata();
+    ParquetFile file{path_, nullptr, {}, {}};
+    file.metadata = guarded(path_, [&] { return reader_->parquet_reader()->metadata(); });
     first_.push_back(0);
-    for (int group = 0; group < metadata->num_row_groups(); ++group) {
-      first_.push_back(first_.back() + metadata->RowGroup(group)->num_rows());
-    }
+    for (const std::int64_t rows : group_rows(file)) first_.push_back(first_.back() + rows);
   }
 
   [[nodiscard]] std::int64_t count() const override { return first_.back(); }
@@ -237,11 +269,8 @@ class ParquetImages final : public ImageSource {
     const std::int64_t row = index - first_[static_cast<std::size_t>(group_)];
     const Cell label = cell_at(*table_->column(label_first_ ? 0 : 1), row);
     const Cell image = cell_at(*table_->column(label_first_ ? 1 : 0), row);
-    if (label.array->IsNull(label.row)) {
-      record.problem = "the label is missing";
-      return;
-    }
     take_label(*label.array, label.row, record);
+    if (!record.problem.empty()) return;
     const auto file = file_at(*image.array, image.row);
     record.problem = file ? decode_image(*file, size_, record.image) : "the image is missing";
   }
@@ -260,9 +289,11 @@ class ParquetImages final : public ImageSource {
 
 bool parquet_holds_images(const std::string& path) {
   const auto reader = open_reader({path, nullptr, {}, {}});
-  const arrow::FieldVector fields = read_schema(*reader, path)->fields();
-  return std::any_of(fields.begin(), fields.end(),
-                     [](const auto& field) { return can_be_image(*field->type()); });
+  const auto& fields = reader->manifest().schema_fields;
+  return std::any_of(fields.begin(), fields.end(), [&](const auto& field) {
+    const arrow::DataType& type = *field.field->type();
+    return bytes_field(type) >= 0 || (is_bytes(type) && begins_with_image(*reader, field, path));
+  });
 }
 
 std::unique_ptr<ImageSource> open_image_parquet(const std::string& path,

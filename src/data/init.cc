@@ -24,7 +24,7 @@ constexpr double kHeavyTail = 10;  // deviations from the mean to the largest va
 struct Facts {
   const ColumnSample* sample;
   std::int64_t distinct = 0;
-  bool zero_one = false;   // no value but 0 and 1, none missing
+  bool zero_one = false;   // no value but 0 and 1; some may be missing
   bool fractions = false;  // a number that is not whole
   bool ascending = false;  // never falls, none missing
   double lowest = 0;
@@ -67,7 +67,7 @@ Facts look_at(const ColumnSample& sample) {
   facts.distinct = static_cast<std::int64_t>(
       std::unordered_set<std::uint64_t>(sample.keys.begin(), sample.keys.end()).size());
   if (sample.numbers.empty()) return facts;
-  facts.zero_one = sample.missing == 0;
+  facts.zero_one = sample.missing < static_cast<std::int64_t>(sample.numbers.size());
   facts.ascending = sample.missing == 0;
   facts.lowest = std::numeric_limits<double>::infinity();
   facts.highest = -facts.lowest;
@@ -86,12 +86,14 @@ Facts look_at(const ColumnSample& sample) {
 
 // True if nearly every row has the usual label of the value it has in this column.
 bool gives_label_away(const Facts& facts, const ColumnSample& label) {
-  const auto rows = static_cast<double>(label.keys.size());
+  const auto rows =
+      static_cast<double>(label.numbers.size() - static_cast<std::size_t>(label.missing));
   if (facts.sample->keys.size() < static_cast<std::size_t>(kLeastRowsToJudge)) return false;
   if (static_cast<double>(facts.distinct) * kRowsOfAValue > rows) return false;
   std::unordered_map<std::uint64_t, std::pair<std::int64_t, std::int64_t>> counts;
   std::int64_t positives = 0;
   for (std::size_t row = 0; row < label.numbers.size(); ++row) {
+    if (std::isnan(label.numbers[row])) continue;
     auto& [zeros, ones] = counts[facts.sample->keys[row]];
     const bool positive = label.numbers[row] == 1;
     positives += positive ? 1 : 0;
@@ -136,8 +138,7 @@ class Guesser {
     };
     const auto rows = static_cast<std::int64_t>(sample_.keys.size());
     const std::string different = concat(facts_.distinct, " different values in the sample");
-    if (sample_.kind == SampleKind::kOther)
-      return is(GuessedRole::kSkipped, "values of this type are not read");
+    if (sample_.kind == SampleKind::kOther) return is(GuessedRole::kSkipped, sample_.problem);
     if (!has_time_ && is_time()) return is(GuessedRole::kTime, time_reason());
     if (sample_.kind == SampleKind::kTime) return is(GuessedRole::kSkipped, "another time");
     if (facts_.distinct <= 1) return is(GuessedRole::kSkipped, "the same value in every row");
@@ -214,20 +215,6 @@ ScalingKind guess_scaling(const std::vector<Facts>& columns, const Schema& schem
                                                                 : ScalingKind::kStandard;
 }
 
-std::string format_name(Format format) {
-  switch (format) {
-    case Format::kParquet:
-      return "parquet";
-    case Format::kCsv:
-      return "csv";
-    case Format::kTsv:
-      return "tsv";
-    case Format::kCriteo:
-      return "criteo";
-  }
-  return "auto";
-}
-
 void check_hints(const GuessHints& hints, const Sample& sample, const std::string& path) {
   std::vector<std::string> names;
   for (const ColumnSample& column : sample.columns) names.push_back(column.name);
@@ -258,7 +245,7 @@ void add_to_schema(const ColumnGuess& column, Schema& schema) {
 
 SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
   const InputFile file = resolve_files({&path, 1}, hints.format).front();
-  const Sample sample = sample_file(file);
+  const Sample sample = sample_file(file, hints.text);
   check_hints(hints, sample, path);
   std::vector<Facts> columns;
   for (const ColumnSample& column : sample.columns) columns.push_back(look_at(column));
@@ -266,6 +253,8 @@ SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
   guess.path = file.path;
   guess.format = format_name(file.format);
   guess.sampled_rows = sample.rows;
+  guess.text = hints.text;
+  if (sample.list_separator != 0) guess.text.list_separator = sample.list_separator;
   const std::string label = hints.label.empty() ? find_label(columns, path) : hints.label;
   const auto labels = std::find_if(columns.begin(), columns.end(),
                                    [&](const Facts& facts) { return facts.sample->name == label; });
@@ -274,6 +263,7 @@ SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
                 concat("column \"", label, "\" cannot be the label: not all values are 0 or 1"),
                 path, "name another column with --label");
   }
+  if (labels->sample->missing > 0) guess.on_bad_row = OnBadRow::kSkip;
   // A column named as a time goes before one that only looks like one.
   const bool named_time = std::any_of(columns.begin(), columns.end(), [&](const Facts& facts) {
     return is_time_name(facts.sample->name) && Guesser(facts, *labels->sample, false).is_time();
@@ -286,6 +276,10 @@ SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
     if (column.name == label) {
       column.role = GuessedRole::kLabel;
       column.reason = hints.label.empty() ? "only the values 0 and 1" : "as told";
+      if (labels->sample->missing > 0) {
+        column.reason +=
+            concat("; missing in ", labels->sample->missing, " rows, which are left out");
+      }
     } else if (std::find(hints.skip.begin(), hints.skip.end(), column.name) != hints.skip.end()) {
       column.reason = "as told";
     } else {

@@ -1,33 +1,18 @@
 #pragma once
-// Opening Parquet files, and its errors as ours.
+// Opening Parquet files.
 
 #include <parquet/arrow/reader.h>
 #include <parquet/arrow/schema.h>
-#include <parquet/exception.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "arrow_guard.h"
 #include "source.h"
 
 namespace taut::data {
-
-/// Throws kFormat: the file is broken.
-[[noreturn]] void throw_broken_parquet(const std::string& reason, const std::string& where);
-
-/// What fn's arrow::Result holds. Parquet reports by status and by exception; both become kFormat.
-template <typename Fn>
-auto guarded(const std::string& where, Fn&& fn) {
-  try {
-    auto result = fn();
-    if (!result.ok()) throw_broken_parquet(result.status().message(), where);
-    return std::move(result).ValueUnsafe();
-  } catch (const parquet::ParquetException& error) {
-    throw_broken_parquet(error.what(), where);
-  }
-}
 
 /// A column of the schema and the leaves of the file that hold it.
 struct ParquetColumn {
@@ -46,10 +31,23 @@ struct ParquetFile {
 /// Adds the leaves of the file that hold a field.
 void collect_leaves(const parquet::arrow::SchemaField& field, std::vector<int>& leaves);
 
-/// Opens the file; with metadata already there the footer is not read again.
+/// Rows of each row group.
+[[nodiscard]] std::vector<std::int64_t> group_rows(const ParquetFile& file);
+
+/// Opens the file; with metadata already there the footer is not read again. Checksums of pages are
+/// verified where they have one. Errors: those of guarded(); kFormat for another kind of file,
+/// which is named.
 [[nodiscard]] std::unique_ptr<parquet::arrow::FileReader> open_reader(const ParquetFile& file);
 
-/// Reads the footer and finds the columns. Errors: kFormat, kIo, kNotFound, kData (column type).
+/// Throws kFormat for a name that is not UTF-8.
+void check_column_names(const std::vector<std::string>& names, const std::string& path);
+
+/// The names of the columns. Errors: kFormat for one that is not UTF-8.
+[[nodiscard]] std::vector<std::string> field_names(const parquet::arrow::FileReader& reader,
+                                                   const std::string& path);
+
+/// Reads the footer and finds the columns. Errors: those of open_reader(); kNotFound, kData (column
+/// type); kFormat for column names that are not UTF-8.
 [[nodiscard]] ParquetFile inspect_parquet(const std::string& path,
                                           const std::vector<ColumnRole>& roles);
 

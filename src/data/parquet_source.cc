@@ -22,17 +22,18 @@ class ParquetSource : public RowSource {
         roles_(column_roles(options.reader.schema)),
         names_(column_names(roles_)),
         bad_(roles_.size()),
+        decoder_(options),
         policy_(options.reader.on_bad_row),
         pool_(decode_threads(options.reader)) {
     for (const InputFile& input : options.files) {
       files_.push_back(inspect_parquet(input.path, roles_));
       std::int64_t first_row = 1;
-      const parquet::FileMetaData& metadata = *files_.back().metadata;
-      for (int group = 0; group < metadata.num_row_groups(); ++group) {
-        units_.push_back({files_.size() - 1, group, first_row});
-        first_row += metadata.RowGroup(group)->num_rows();
+      int group = 0;
+      for (const std::int64_t rows : group_rows(files_.back())) {
+        units_.push_back({files_.size() - 1, group++, first_row, rows});
+        first_row += rows;
       }
-      known_rows_ += metadata.num_rows();
+      known_rows_ += first_row - 1;
     }
     order_ = unit_order(options.reader, units_.size());
   }
@@ -52,6 +53,7 @@ class ParquetSource : public RowSource {
     std::size_t file;
     int group;
     std::int64_t first_row;
+    std::int64_t rows;
   };
 
   void open_unit(const Unit& unit) {
@@ -68,7 +70,7 @@ class ParquetSource : public RowSource {
       }));
     }
     row_ = unit.first_row;
-    rows_left_ = file.metadata->RowGroup(unit.group)->num_rows();
+    rows_left_ = unit.rows;
   }
 
   // The next rows of the open row group; false when there are none.
@@ -77,7 +79,8 @@ class ParquetSource : public RowSource {
     rows.reuse(options_.reader.schema);
     const std::int64_t wanted = std::min(rows_left_, kBlockRows);
     pool_.run(static_cast<std::int64_t>(roles_.size()), [&](std::int64_t c) {
-      const std::int64_t got = decode(static_cast<std::size_t>(c), rows);
+      const std::int64_t got =
+          guarded(where(names_[c]), [&] { return decode(static_cast<std::size_t>(c), rows); });
       if (got != wanted) {
         throw_broken_parquet(concat("column ends after ", got, " of ", wanted, " rows"),
                              where(names_[c]));
@@ -95,26 +98,11 @@ class ParquetSource : public RowSource {
     const ColumnRole& role = roles_[c];
     BadCells& bad = bad_[c];
     bad.clear();
-    const std::shared_ptr<arrow::RecordBatch> batch =
-        guarded(where(role.name), [&] { return streams_[c]->Next(); });
+    const std::shared_ptr<arrow::RecordBatch> batch = value_of(streams_[c]->Next());
     if (batch == nullptr) return 0;
-    const arrow::Array& array = *batch->column(0);
-    switch (role.role) {
-      case Role::kLabel:
-        to_labels(array, rows.labels, bad);
-        break;
-      case Role::kTime:
-        to_time(array, rows.time, bad);
-        break;
-      case Role::kDense:
-        finish_dense(options_, role.index, to_dense(array, rows.dense[role.index], bad),
-                     rows.dense[role.index]);
-        break;
-      case Role::kCategorical:
-        to_ids(batch->column(0), rows.categorical[role.index]);
-        break;
-    }
-    return array.length();
+    const std::shared_ptr<arrow::Array> array = batch->column(0);
+    decoder_.decode(array, role, rows, bad);
+    return array->length();
   }
 
   [[nodiscard]] std::string where(const std::string& column) const {
@@ -136,6 +124,7 @@ class ParquetSource : public RowSource {
   std::int64_t row_ = 1;                                            // number of the next row
   std::int64_t rows_left_ = 0;                                      // in the open row group
   std::vector<BadCells> bad_;                                       // one per column
+  ColumnDecoder decoder_;
   BadRowPolicy policy_;
   ThreadPool pool_;
 };

@@ -212,9 +212,8 @@ RowTable read_row_table(const std::string& path, int dim) {
       open_reader({.path = path, .metadata = nullptr, .columns = {}, .dictionary_leaves = {}});
   const std::shared_ptr<arrow::Table> file = guarded(path, [&] {
     std::shared_ptr<arrow::Table> table;
-    const arrow::Status status = reader->ReadTable(&table);
-    return status.ok() ? arrow::Result<std::shared_ptr<arrow::Table>>(table)
-                       : arrow::Result<std::shared_ptr<arrow::Table>>(status);
+    check_status(reader->ReadTable(&table));
+    return table;
   });
   const auto column = [&](const char* name) { return file->GetColumnByName(name); };
   for (const char* name : {"id", "vector"}) {

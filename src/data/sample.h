@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "files.h"
+#include "list_look.h"
 
 namespace taut::data {
 
@@ -15,22 +16,28 @@ inline constexpr std::int64_t kSampleRows = 200000;
 /// What the values of a column look like.
 enum class SampleKind { kInteger, kNumber, kBool, kText, kList, kTime, kOther };
 
-/// One column: a key for each row (equal values have equal keys), and numbers where it has any.
+/// One column: a key for each row (equal values have equal keys: the id; of a time the number), and
+/// numbers where it has any. Of a column of kOther there is nothing.
 struct ColumnSample {
-  std::string name;
-  std::string type;
+  std::string name = {};
+  std::string type = {};
   SampleKind kind = SampleKind::kOther;
-  std::vector<std::uint64_t> keys;  ///< [rows]; of a list: of all its ids together
-  std::vector<double> numbers;      ///< [rows], NaN for missing; empty for texts and lists
+  std::vector<std::uint64_t> keys = {};  ///< [rows]; of a list: of all its ids together
+  std::vector<double> numbers = {};      ///< [rows], NaN for missing; empty for texts and lists
   std::int64_t missing = 0;
+  ListLook lists = {};       ///< of texts that are no numbers
+  std::string problem = {};  ///< of kOther: why it is not read, and what to do
 };
 
 struct Sample {
   std::int64_t rows = 0;
   std::vector<ColumnSample> columns;
+  char list_separator = 0;  ///< what cuts the columns of lists, where it must be set; else 0
 };
 
-/// Errors: kFormat, kIo; kData when there are no rows.
-[[nodiscard]] Sample sample_file(const InputFile& file);
+/// Whole floats with missing values among them count as integers, texts as what they spell, the
+/// usual spellings of nothing (is_usual_na) as missing. text: how they are read. Errors: kFormat,
+/// kIo; kData when there are no rows, or none has as many fields as the header.
+[[nodiscard]] Sample sample_file(const InputFile& file, const TextOptions& text = {});
 
 }  // namespace taut::data

@@ -80,19 +80,22 @@ std::vector<std::string> column_names(const std::vector<ColumnRole>& roles) {
 
 std::unique_ptr<RowSource> open_source(const ReaderOptions& options, bool raw_dense) {
   check_options(options);
-  SourceOptions source{options, resolve_files(options.files, options.format), raw_dense};
+  SourceOptions source{options, resolve_files(options), raw_dense};
   if (column_roles(options.schema).empty()) {
     throw Error(ErrorKind::kConfig, "no columns to read", "[data]",
                 "name a label, dense or categorical columns");
   }
-  const auto is_parquet = [](const InputFile& file) { return file.format == Format::kParquet; };
-  const auto parquet_files = std::count_if(source.files.begin(), source.files.end(), is_parquet);
-  if (parquet_files == 0) return open_text(source);
-  if (parquet_files == static_cast<std::ptrdiff_t>(source.files.size()))
-    return open_parquet(source);
-  throw Error(ErrorKind::kUnsupported, "Parquet and text files in one list",
-              concat(source.files.front().path, " ... ", source.files.back().path),
-              "convert one kind to the other");
+  const auto kind = [](const InputFile& file) {
+    return file.format == Format::kParquet ? 0 : file.format == Format::kArrow ? 1 : 2;
+  };
+  const int first = kind(source.files.front());
+  if (std::any_of(source.files.begin(), source.files.end(),
+                  [&](const InputFile& file) { return kind(file) != first; })) {
+    throw Error(ErrorKind::kUnsupported, "Parquet and text files (or Arrow files) in one list",
+                concat(source.files.front().path, " ... ", source.files.back().path),
+                "convert one kind to the other");
+  }
+  return first == 0 ? open_parquet(source) : first == 1 ? open_arrow(source) : open_text(source);
 }
 
 int decode_threads(const ReaderOptions& options) {

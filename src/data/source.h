@@ -1,5 +1,5 @@
 #pragma once
-// A stream of decoded blocks, and the two kinds of files that make one.
+// A stream of decoded blocks, and the kinds of files that make one.
 
 #include <cstdint>
 #include <memory>
@@ -57,6 +57,7 @@ struct SourceOptions {
 [[nodiscard]] std::unique_ptr<RowSource> open_source(const ReaderOptions& options, bool raw_dense);
 
 [[nodiscard]] std::unique_ptr<RowSource> open_parquet(const SourceOptions& options);
+[[nodiscard]] std::unique_ptr<RowSource> open_arrow(const SourceOptions& options);
 [[nodiscard]] std::unique_ptr<RowSource> open_text(const SourceOptions& options);
 
 /// The threads that a reader's options ask for.

@@ -131,6 +131,26 @@ std::string file_line(const std::string& key, const fs::path& path, const std::s
   return concat(key, " = ", quoted((shown.empty() ? path : shown).string()), "\n");
 }
 
+// How texts are read, where that is not by default.
+std::string text_lines(const TextOptions& options) {
+  const TextOptions usual;
+  std::string text;
+  if (options.separator != usual.separator) {
+    text += line(concat("separator = ", quoted(options.separator)), "between fields");
+  }
+  if (options.list_separator != usual.list_separator) {
+    text += line(concat("list_separator = ", quoted(options.list_separator)),
+                 "cuts texts into lists of ids; \"\": none");
+  }
+  if (!options.na_values.empty()) {
+    text += line(concat("na_values = ", list_of(options.na_values, 12)), "missing, beside empty");
+  }
+  if (options.encoding != usual.encoding) {
+    text += concat("encoding = ", quoted(std::string(spelling_of(options.encoding))), "\n");
+  }
+  return text;
+}
+
 std::string data_section(const SchemaGuess& guess, const std::string& base) {
   const Schema& schema = guess.schema;
   const Files files = files_beside(guess.path);
@@ -147,7 +167,9 @@ std::string data_section(const SchemaGuess& guess, const std::string& base) {
   const std::string scaling(spelling_of(guess.scaling));
   text += line(concat("scaling = ", quoted(scaling)),
                "of dense columns, learnt on train: standard, log (long tails) or none");
-  text += line("on_bad_row = \"fail\"", "or \"skip\": count them and name the first ten");
+  text += line(concat("on_bad_row = ", quoted(std::string(spelling_of(guess.on_bad_row)))),
+               "fail, or skip: count them and name the first ten");
+  text += text_lines(guess.text);
   text += line("shuffle = 1000000", "rows of the shuffle buffer; 0: file order");
   return text;
 }

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "text_encoding.h"
+
 namespace taut::data {
 namespace {
 
@@ -51,6 +53,12 @@ bool equals_ignoring_case(std::string_view text, std::string_view lower) noexcep
   });
 }
 
+std::size_t count_digits(std::string_view text) noexcept {
+  std::size_t count = 0;
+  while (count < text.size() && text[count] >= '0' && text[count] <= '9') ++count;
+  return count;
+}
+
 std::string_view without_plus(std::string_view text) noexcept {
   return text.size() > 1 && text[0] == '+' && text[1] != '-' ? text.substr(1) : text;
 }
@@ -89,6 +97,38 @@ std::optional<std::int64_t> parse_integer(std::string_view cell) noexcept {
   return value;
 }
 
+std::optional<std::uint64_t> parse_unsigned(std::string_view cell) noexcept {
+  const std::string_view text = without_plus(cell);
+  std::uint64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (text.empty() || stop != end || error != std::errc()) return std::nullopt;
+  return value;
+}
+
+bool has_thousands(std::string_view cell) noexcept {
+  std::string_view text = cell;
+  if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
+  std::size_t at = count_digits(text);
+  if (at == 0 || at > 3 || text[0] == '0' || at == text.size()) return false;
+  const char mark = text[at];
+  if (mark != ',' && mark != '\'' && mark != ' ' && mark != '_') return false;
+  while (at < text.size() && text[at] == mark) {
+    if (count_digits(text.substr(at + 1)) != 3) return false;
+    at += 4;
+  }
+  if (at < text.size() && text[at] == '.') at += 1 + count_digits(text.substr(at + 1));
+  return at == text.size();
+}
+
+bool has_decimal_comma(std::string_view cell) noexcept {
+  const std::size_t comma = cell.find(',');
+  if (comma == std::string_view::npos) return false;
+  const std::string_view whole = cell.substr(0, comma);
+  const std::string_view part = cell.substr(comma + 1);
+  return parse_integer(whole) && !part.empty() && count_digits(part) == part.size();
+}
+
 std::optional<float> parse_label(std::string_view cell) noexcept {
   if (cell.size() == 1) {
     if (cell[0] == '0') return 0.0F;
@@ -102,11 +142,22 @@ std::optional<float> parse_label(std::string_view cell) noexcept {
 }
 
 std::string shown(std::string_view cell) {
-  std::string text(cell.substr(0, kShownCharacters));
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
+  constexpr const char* kDigits = "0123456789ABCDEF";
+  std::string text = "\"";
+  std::string_view rest = cell;
+  while (!rest.empty() && cell.size() - rest.size() < kShownCharacters) {
+    const auto byte = static_cast<unsigned char>(rest.front());
+    const std::size_t size = utf8_size(rest);
+    if (size == 0) {
+      text += {'\\', 'x', kDigits[byte >> 4], kDigits[byte & 15]};
+    } else if (byte < 0x20 || byte == 0x7F) {
+      text += '?';
+    } else {
+      text += rest.substr(0, size);
+    }
+    rest.remove_prefix(std::max<std::size_t>(size, 1));
   }
-  return "\"" + text + (cell.size() > kShownCharacters ? "...\"" : "\"");
+  return text + (rest.empty() ? "\"" : "...\"");
 }
 
 }  // namespace taut::data

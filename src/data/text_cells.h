@@ -21,7 +21,18 @@ namespace taut::data {
 /// 0 or 1 from "0", "1", "0.0", "1.0", "false", "true" (any case); nothing for anything else.
 [[nodiscard]] std::optional<float> parse_label(std::string_view cell) noexcept;
 
-/// A cell as messages show it: in quotes, cut to 40 characters, control characters as '?'.
+/// A whole number of 64 bits without a sign, for what parse_integer() does not hold.
+[[nodiscard]] std::optional<std::uint64_t> parse_unsigned(std::string_view cell) noexcept;
+
+/// True for digits in groups of three: "1,234", "-12,345,678.9", "1'234", "1 234". Not for one
+/// group alone behind a zero ("0,123").
+[[nodiscard]] bool has_thousands(std::string_view cell) noexcept;
+
+/// True for a number whose only mark is a comma: "3,14".
+[[nodiscard]] bool has_decimal_comma(std::string_view cell) noexcept;
+
+/// A cell as messages show it: in quotes, cut to about 40 bytes; control characters are '?', bytes
+/// that are not UTF-8 stand as \xE9.
 [[nodiscard]] std::string shown(std::string_view cell);
 
 }  // namespace taut::data

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "bad_rows.h"
+#include "cell_rules.h"
 #include "rows.h"
 #include "text_index.h"
 
@@ -15,12 +16,13 @@ namespace taut::data {
 /// piece.
 class TextColumn {
  public:
-  TextColumn(const TextIndex& index, std::int64_t field, std::int64_t fields)
-      : index_(index), field_(field), fields_(fields) {}
+  TextColumn(const TextIndex& index, const CellRules& rules, std::int64_t field,
+             std::int64_t fields)
+      : index_(index), rules_(rules), field_(field), fields_(fields) {}
 
   void labels(std::vector<float>& values, BadCells& bad) const;
   void time(std::vector<std::int64_t>& values, BadCells& bad) const;
-  /// An empty cell becomes NaN; NaN and infinity are bad cells.
+  /// A missing cell becomes NaN; NaN and infinity are bad cells.
   void dense(std::vector<float>& values, BadCells& bad) const;
   /// separator: cuts a cell into several ids, empty parts left out; 0: never.
   void ids(char separator, IdRows& column) const;
@@ -36,6 +38,7 @@ class TextColumn {
   }
 
   const TextIndex& index_;
+  const CellRules& rules_;
   std::int64_t field_;
   std::int64_t fields_;
 };

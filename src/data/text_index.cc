@@ -118,6 +118,12 @@ void TextIndex::find_rows() {
   }
 }
 
+void TextIndex::drop_empty_tails(std::int64_t fields) {
+  for (std::int64_t row = 0; row < rows(); ++row) {
+    if (this->fields(row) == fields + 1 && raw(row, fields).empty()) --rows_[row].fields;
+  }
+}
+
 std::string_view TextIndex::unquote(std::string_view text, std::string& scratch) {
   const std::string_view inside = text.substr(1, text.size() - (text.ends_with('"') ? 2 : 1));
   if (text.size() > 1 && inside.find('"') == std::string_view::npos) return inside;

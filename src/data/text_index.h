@@ -39,6 +39,8 @@ class TextIndex {
     const std::string_view text = raw(row, field);
     return has_quotes_ && !text.empty() && text.front() == '"' ? unquote(text, scratch) : text;
   }
+  /// Leaves the last field out of the rows that have one more than `fields` and hold nothing there.
+  void drop_empty_tails(std::int64_t fields);
   /// True if the last record's quote is never closed.
   [[nodiscard]] bool open_quote() const noexcept { return open_quote_; }
 

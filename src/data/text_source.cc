@@ -16,6 +16,7 @@ namespace {
 struct Field {
   ColumnRole role;
   std::int64_t field;
+  char list_separator;
 };
 
 // One piece of text on its way to a block.
@@ -33,6 +34,7 @@ class TextSource : public RowSource {
         roles_(column_roles(options.reader.schema)),
         names_(column_names(roles_)),
         order_(unit_order(options.reader, options.files.size())),
+        rules_(options.reader),
         policy_(options.reader.on_bad_row),
         pool_(decode_threads(options.reader)) {
     names_.insert(names_.begin(), std::string());
@@ -61,7 +63,10 @@ class TextSource : public RowSource {
     std::vector<Field> fields;
     for (const ColumnRole& role : roles_) {
       const std::size_t column = find_column(role.name, file.columns(), file.path());
-      fields.push_back({role, static_cast<std::int64_t>(column)});
+      const bool spaced = file.declared()[column] == DeclaredType::kTokenList ||
+                          file.declared()[column] == DeclaredType::kFloatList;
+      fields.push_back({role, static_cast<std::int64_t>(column),
+                        options_.reader.list_separator.value_or(spaced ? ' ' : '|')});
     }
     return fields;
   }
@@ -89,7 +94,7 @@ class TextSource : public RowSource {
 
   void parse(Piece& piece) const {
     const auto wanted = static_cast<std::int64_t>(file_->columns().size());
-    piece.index.build(piece.text, file_->dialect());
+    file_->index(piece.text, piece.index);
     piece.rows.reset(options_.reader.schema);
     piece.rows.size = piece.index.rows();
     piece.bad.resize(fields_.size() + 1);
@@ -97,7 +102,7 @@ class TextSource : public RowSource {
     check_shape(piece, wanted);
     for (std::size_t c = 0; c < fields_.size(); ++c) {
       const ColumnRole& role = fields_[c].role;
-      const TextColumn column(piece.index, fields_[c].field, wanted);
+      const TextColumn column(piece.index, rules_, fields_[c].field, wanted);
       BadCells& bad = piece.bad[c + 1];
       switch (role.role) {
         case Role::kLabel:
@@ -111,7 +116,7 @@ class TextSource : public RowSource {
           finish_dense(options_, role.index, true, piece.rows.dense[role.index]);
           break;
         case Role::kCategorical:
-          column.ids(options_.reader.list_separator, piece.rows.categorical[role.index]);
+          column.ids(fields_[c].list_separator, piece.rows.categorical[role.index]);
           break;
       }
     }
@@ -141,6 +146,7 @@ class TextSource : public RowSource {
   std::size_t next_piece_ = 0;
   std::size_t used_pieces_ = 0;
   std::int64_t row_ = 1;  // number of the next row
+  CellRules rules_;
   BadRowPolicy policy_;
   ThreadPool pool_;
 };

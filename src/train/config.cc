@@ -11,6 +11,8 @@ void check_ranges(const RecommenderConfig& c, const std::string& name) {
   require(!c.schema.label.empty(), "data.label", "the name of a column", "none");
   require(!c.schema.dense.empty() || !c.schema.categorical.empty(),
           "data.dense or data.categorical", "a list of columns", "none");
+  data::ReaderOptions unused;
+  data::set_text_options(c.text, name, unused);
   require(c.shuffle_rows >= 0, "data.shuffle", "0 or more rows", c.shuffle_rows);
   require(c.model.winner_rate > 0 && c.model.winner_rate <= 1, "model.winner_rate", "in (0, 1]",
           c.model.winner_rate);

@@ -25,6 +25,10 @@ void visit_fields(RecommenderConfig& c, Visit&& visit) {
   visit("data", "time", c.schema.time);
   visit("data", "scaling", c.scaling);
   visit("data", "on_bad_row", c.data.on_bad_row);
+  visit("data", "separator", c.text.separator);
+  visit("data", "list_separator", c.text.list_separator);
+  visit("data", "na_values", c.text.na_values);
+  visit("data", "encoding", c.text.encoding);
   visit("data", "shuffle", c.shuffle_rows);
   visit("model", "kind", c.model.kind);
   visit("model", "interaction", c.model.interaction);

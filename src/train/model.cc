@@ -45,6 +45,7 @@ data::ReaderOptions reader_options(const RecommenderConfig& config,
   options.batch_size = config.train.batch_size;
   options.seed = config.train.seed;
   options.on_bad_row = config.data.on_bad_row;
+  data::set_text_options(config.text, "", options);
   return options;
 }
 

@@ -20,7 +20,9 @@ std::string profile_key(const RecommenderConfig& config) {
   std::string key =
       concat(config.format, '|', join(config.schema.dense, ","), '|',
              join(config.schema.categorical, ","), '|', config.schema.label, '|',
-             static_cast<int>(config.scaling), '|', static_cast<int>(config.data.on_bad_row));
+             static_cast<int>(config.scaling), '|', static_cast<int>(config.data.on_bad_row), '|',
+             config.text.separator, '|', config.text.list_separator, '|',
+             join(config.text.na_values, ","), '|', spelling_of(config.text.encoding));
   for (const std::string& file : config.data.train) {
     const fs::path path(file);
     const fs::path stamped = fs::exists(path) ? path : path.parent_path();

@@ -3,6 +3,7 @@
 #include <arrow/array/builder_nested.h>
 #include <arrow/array/builder_primitive.h>
 #include <arrow/io/file.h>
+#include <arrow/ipc/writer.h>
 #include <arrow/json/from_string.h>
 #include <parquet/arrow/writer.h>
 
@@ -60,6 +61,14 @@ void write_parquet(const std::string& path, const arrow::Table& table, std::int6
   const auto sink = value(arrow::io::FileOutputStream::Open(path));
   check(parquet::arrow::WriteTable(table, arrow::default_memory_pool(), sink, row_group_rows,
                                    properties.build(), arrow_properties));
+  check(sink->Close());
+}
+
+void write_arrow(const std::string& path, const arrow::Table& table, std::int64_t batch_rows) {
+  const auto sink = value(arrow::io::FileOutputStream::Open(path));
+  const auto writer = value(arrow::ipc::MakeFileWriter(sink, table.schema()));
+  check(writer->WriteTable(table, batch_rows));
+  check(writer->Close());
   check(sink->Close());
 }
 

@@ -29,6 +29,10 @@ struct JsonColumn {
 void write_parquet(const std::string& path, const arrow::Table& table,
                    std::int64_t row_group_rows = 1 << 20, bool dictionary = true);
 
+/// Writes a table as an Arrow file with record batches of at most that many rows.
+void write_arrow(const std::string& path, const arrow::Table& table,
+                 std::int64_t batch_rows = 1 << 20);
+
 void write_text(const std::string& path, std::string_view text);
 [[nodiscard]] std::string read_text(const std::string& path);
 

@@ -157,7 +157,7 @@ TEST(Ids, ATextThatIsAnIntegerIsThatInteger) {
   EXPECT_EQ(id_of_text("18446744073709551615"), ~std::uint64_t{0});
   EXPECT_EQ(id_of_text("-9223372036854775808"), std::uint64_t{1} << 63);
   EXPECT_EQ(id_of_text(""), kMissingId);
-  for (const char* text : {"007", "-0", "+1", "1.0", " 1", "1e3", "-", "18446744073709551616",
+  for (const char* text : {"007", "-0", "+1", "1.5", " 1", "1e3", "-", "18446744073709551616",
                            "68fd1e64", "-9223372036854775809", "123456789012345678901"}) {
     EXPECT_EQ(id_of_text(text), hash_string(text)) << text;
   }

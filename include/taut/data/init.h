@@ -10,6 +10,13 @@ namespace taut::data {
 
 /// What a column is taken for, and why.
 enum class GuessedRole { kLabel, kTime, kDense, kCategorical, kSkipped };
+constexpr auto spellings(std::type_identity<GuessedRole>) {
+  return std::to_array<Spelling<GuessedRole>>({{"label", GuessedRole::kLabel},
+                                               {"time", GuessedRole::kTime},
+                                               {"dense", GuessedRole::kDense},
+                                               {"categorical", GuessedRole::kCategorical},
+                                               {"skipped", GuessedRole::kSkipped}});
+}
 
 struct ColumnGuess {
   std::string name;
@@ -25,6 +32,8 @@ struct SchemaGuess {
   std::vector<ColumnGuess> columns;  ///< in the file's order
   Schema schema;
   ScalingKind scaling = ScalingKind::kStandard;
+  OnBadRow on_bad_row = OnBadRow::kFail;  ///< kSkip where labels are missing
+  TextOptions text = {};  ///< as hinted; list_separator where lists were found that need it
 };
 
 /// What the user knows better.
@@ -32,11 +41,12 @@ struct GuessHints {
   std::string format = "auto";
   std::string label = {};              ///< "" to guess
   std::vector<std::string> skip = {};  ///< columns to leave out
+  TextOptions text = {};
 };
 
 /// Looks at the first rows (at most 200,000).
-/// Label: values 0 and 1 only, by name (label, click, target, y ...) or the only such column.
-/// Time: by name (time, timestamp, ts ...), or whole numbers in ascending order.
+/// Label: values 0 and 1 only (missing ones aside), by name (label, click, target, y ...) or the
+/// only such column. Time: by name (time, timestamp, ts ...), or whole numbers in ascending order.
 /// Dense: d_* and numbers with fractions, and whole numbers whose name says that they count or
 /// measure. Categorical: c_*, texts, lists, bools, other whole numbers.
 /// Skipped: one value only; another value in every row; types that cannot be read; and what gives

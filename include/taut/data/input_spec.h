@@ -9,7 +9,8 @@
 
 namespace taut::data {
 
-/// The fields of options that belong to a model: format, schema, scaling, on_bad_row.
+/// The fields of options that belong to a model: format, schema, scaling, on_bad_row, and
+/// how text is read.
 [[nodiscard]] nlohmann::json input_spec(const ReaderOptions& options);
 
 /// Options with those fields set. where: for messages. kFormat when a field is missing or wrong.

@@ -1,8 +1,9 @@
 #pragma once
-// Streams Parquet, CSV and Criteo TSV files into batches, in bounded memory.
+// Streams Parquet, Arrow, CSV and Criteo TSV files into batches, in bounded memory.
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,9 +13,12 @@
 namespace taut::data {
 
 /// Which columns are what. No column may be in a list twice, and the label may not be an input.
-/// Types (Parquet): label bool or number; dense bool or number; categorical bool, integer, string
-/// or a list of them (multi-valued), dictionary-encoded or not; time integer, date or timestamp (as
-/// stored, in the column's own unit).
+/// Types (Parquet; all of them dictionary-encoded or not, and a column may be all null):
+/// label, dense: bool, integer, float (half too), decimal, or text that a text file could hold;
+/// categorical: those, bytes (a UUID is its text), or a list of them other than floats;
+/// time: integer, date or timestamp (as stored, in the column's own unit), or text.
+/// Text: a number; time a whole number or ISO 8601 ("2017-05-06 00:00:00", with fractions and zone
+/// or without: then UTC), which becomes microseconds since 1970.
 struct Schema {
   std::string label = {};  ///< "" for none (data to predict): batches then have no labels
   std::vector<std::string> dense = {};
@@ -42,19 +46,45 @@ struct DenseScaling {
 };
 
 /// What to do with a row that cannot be an example: label missing or neither 0 nor 1; time missing;
-/// NaN or infinity in a dense column; in text files also the wrong number of fields, or a cell that
-/// is not the number it should be. A missing dense or categorical value is fine.
+/// NaN or infinity in a dense column; a text that is not the number it should be; a dictionary
+/// index that has no value; in text files also the wrong number of fields. A missing dense or
+/// categorical value is fine.
 enum class OnBadRow { kFail, kSkip };
 constexpr auto spellings(std::type_identity<OnBadRow>) {
   return std::to_array<Spelling<OnBadRow>>({{"fail", OnBadRow::kFail}, {"skip", OnBadRow::kSkip}});
 }
 
+/// How bytes of a text file stand for characters. kAuto: UTF-8, or UTF-16 where the file says so by
+/// its byte order mark or by its zero bytes.
+enum class Encoding { kAuto, kUtf8, kUtf16, kLatin1, kWindows1252 };
+constexpr auto spellings(std::type_identity<Encoding>) {
+  return std::to_array<Spelling<Encoding>>({{"auto", Encoding::kAuto},
+                                            {"utf-8", Encoding::kUtf8},
+                                            {"utf-16", Encoding::kUtf16},
+                                            {"latin-1", Encoding::kLatin1},
+                                            {"iso-8859-1", Encoding::kLatin1},
+                                            {"windows-1252", Encoding::kWindows1252}});
+}
+
+/// How texts are read, as configs spell it: the keys data.separator, list_separator, na_values and
+/// encoding. What they mean stands at the members of ReaderOptions of these names.
+struct TextOptions {
+  std::string separator = "auto";       ///< or one character of ASCII, "tab", "space"
+  std::string list_separator = "auto";  ///< or "" (none), or as above
+  std::vector<std::string> na_values = {};
+  Encoding encoding = Encoding::kAuto;
+};
+
 /// What to read and how.
 struct ReaderOptions {
   /// Files or globs ("part-*.parquet"); a glob's matches are taken in name order. Format by ending:
-  /// .parquet, .csv, .tsv (with a header), or by name: format = "parquet", "csv", "tsv" or "criteo"
-  /// (no header, no quotes: label, I1..I13, C1..C26). In CSV and TSV a field may be quoted; lines
-  /// may end in \r\n; blank lines are no rows. Parquet and text files do not mix in one reader.
+  /// .parquet, .arrow, .feather, .csv, .tsv, .txt, .inter (text with a header), or by name: format
+  /// = "parquet", "arrow", "csv", "tsv" or "criteo" (no header, no quotes: label, I1..I13,
+  /// C1..C26). In CSV and TSV a field may be quoted; lines may end in \n, \r\n or \r; blank lines
+  /// are no rows; rows may end in one empty field too much where the first does. Headers of the
+  /// form name:type, as RecBole writes them (token, token_seq, float, float_seq), are read as the
+  /// names; lists of such columns are cut at spaces. Parquet, Arrow and text files do not mix in
+  /// one reader.
   std::vector<std::string> files;
   std::string format = "auto";
   Schema schema;
@@ -73,10 +103,22 @@ struct ReaderOptions {
   /// Threads that decode columns side by side; 0: one per processor, at most 8. No effect on what
   /// comes out.
   int threads = 0;
-  /// In text files a categorical cell is cut at this character into several ids ("a|b"), empty
-  /// parts left out (so "|" is an empty bag, while an empty cell is a missing value); 0: never.
-  char list_separator = '|';
+  /// Between the fields of CSV and TSV; 0: told from the first rows of each file (comma, tab,
+  /// semicolon, bar; in .txt and .inter also space).
+  char separator = 0;
+  Encoding encoding = Encoding::kAuto;  ///< of text files
+  /// A text in a categorical column is cut at this character into several ids ("a|b"), empty parts
+  /// left out (so "|" is an empty bag, while an empty cell is a missing value); 0: never.
+  /// Not set: at '|' in text files, never in Parquet.
+  std::optional<char> list_separator;
+  /// Texts that stand for a missing value in every column, beside the empty one. Where a number is
+  /// wanted (label, dense, time) the usual ones do so without being named: NA, N/A, n/a, #N/A,
+  /// <NA>, NULL, null, None, \N.
+  std::vector<std::string> na_values;
 };
+
+/// Sets the options that they spell. where: before the keys in messages. Errors: kConfig.
+void set_text_options(const TextOptions& text, const std::string& where, ReaderOptions& options);
 
 /// Rows that were left out with on_bad_row = skip: how many, and the first ten met, as messages
 /// that name reason, file, row and column.
@@ -86,7 +128,7 @@ struct BadRows {
 };
 
 /// A stream of batches over all files. Memory: the shuffle buffer, a few decoded blocks of 32768
-/// rows and a few batches, whatever the size of the files.
+/// rows and a few batches, whatever the size of the files (of Arrow files also a record batch).
 /// Errors (from the constructor: files and columns; from next(): rows): kNotFound (file, glob,
 /// column), kFormat (not of the format, cut short, damaged), kData (bad row, wrong column type, no
 /// rows at all), kConfig (options), kIo, naming file, row (from 1, the header not counted) and

@@ -1,0 +1,28 @@
+#pragma once
+// What a file is, told by its first and last bytes: for messages about files that are not what
+// their names say.
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace taut::data {
+
+/// A kind of file that is known but not read.
+struct FileKind {
+  std::string_view what;  ///< "a gzip file"
+  std::string_view mend;  ///< "unpack it"
+};
+
+/// How a Parquet file that may well be read is called.
+inline constexpr std::string_view kParquetKind = "a Parquet file";
+/// The same of an Arrow file.
+inline constexpr std::string_view kArrowKind = "an Arrow file (IPC, Feather)";
+
+/// head: the first bytes (64 are enough), tail: the last four. Nothing for other files.
+[[nodiscard]] std::optional<FileKind> known_kind(std::string_view head, std::string_view tail = {});
+
+/// The same of the file at a path; nothing also where it cannot be read.
+[[nodiscard]] std::optional<FileKind> kind_of_file(const std::string& path);
+
+}  // namespace taut::data
