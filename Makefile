@@ -4,14 +4,15 @@ SHELL := bash
 PYTHON := .venv/bin/python
 JOBS ?= $(shell nproc)
 SANITIZERS := asan-ubsan tsan
+TORCH_SANITIZED := data nn train fuzz
 # A change of any of these, a new one included, makes CMake configure again.
 CMAKE_FILES := CMakeLists.txt CMakePresets.json $(wildcard cmake/* src/*.txt src/*/CMakeLists.txt \
                tests/*.txt tests/*/CMakeLists.txt bench/*.txt bench/*/CMakeLists.txt examples/CMakeLists.txt)
 
-.PHONY: help setup build programs test check format lint sanitize demo bench study clean
+.PHONY: help setup build programs test check format lint sanitize sanitize-torch demo bench study clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what is missing: Debian packages, .venv, Python packages
 	@scripts/setup.sh
@@ -39,6 +40,13 @@ lint: build/asan-ubsan/configured.stamp ## format, lint and clang-tidy alone
 sanitize: $(SANITIZERS:%=build/%/configured.stamp) ## the LibTorch-free areas' tests under address, UB and thread sanitizers
 	@for preset in $(SANITIZERS); do cmake --build --preset $$preset -j $(JOBS) || exit 1; done
 	@$(PYTHON) scripts/run_tests.py --jobs $(JOBS) $(SANITIZERS:%=ctest:%)
+
+# LibTorch and Arrow are not instrumented: their vectors must not be checked, nor what they keep to the end.
+sanitize-torch: export ASAN_OPTIONS := detect_leaks=0:detect_container_overflow=0
+sanitize-torch: build/asan-torch/configured.stamp ## tests of data, nn, train and of all fuzz targets under the address sanitizer (long)
+	cmake --build --preset asan-torch -j $(JOBS) --target $(TORCH_SANITIZED:%=tests/%/all)
+	@for area in $(TORCH_SANITIZED); do \
+	  ctest --test-dir build/asan-torch/tests/$$area --output-on-failure --no-tests=error -j $(JOBS) || exit 1; done
 
 format: setup ## rewrite all C++ and Python files in the project's format
 	@$(PYTHON) scripts/lint.py --fix

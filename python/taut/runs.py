@@ -135,14 +135,22 @@ def read_text(path: Path) -> str:
         raise ReportError(f"cannot read the file: {problem}", path) from problem
 
 
+def parse_json(text: str, where: object, mend: str) -> object:
+    """JSON text that may be anything."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as problem:
+        line = f", line {problem.lineno}" if problem.lineno > 1 else ""
+        raise ReportError(f"not JSON: {problem.msg} at column {problem.colno}", f"{where}{line}", mend) from problem
+    except (RecursionError, ValueError) as problem:  # too deep, or a number of too many digits
+        raise ReportError(f"not JSON of ours: {problem}", where, mend) from problem
+
+
 def parse_line(text: str, path: Path, number: int) -> Record:
     """One line of metrics.jsonl, its numbers checked."""
     where = f"{path}, line {number}"
     mend = "mend or remove the line"
-    try:
-        line = json.loads(text)
-    except json.JSONDecodeError as problem:
-        raise ReportError(f"not JSON: {problem.msg} at column {problem.colno}", where, mend) from problem
+    line = parse_json(text, where, mend)
     if not isinstance(line, dict):
         raise ReportError("wanted a JSON object", where, mend)
     for name in NUMBERS:
@@ -207,10 +215,7 @@ def read_summary(path: Path) -> Record:
     """summary.json, or nothing while a run has not ended."""
     if not path.exists():
         return {}
-    try:
-        summary = json.loads(read_text(path))
-    except json.JSONDecodeError as problem:
-        raise ReportError(f"not JSON: {problem.msg}", f"{path}, line {problem.lineno}", "run again") from problem
+    summary = parse_json(read_text(path), path, "run again")
     if not isinstance(summary, dict):
         raise ReportError("wanted a JSON object", path, "run again")
     if summary.get("task") == "image":
@@ -224,7 +229,7 @@ def read_config(path: Path) -> Record:
         return {}
     try:
         return tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as problem:
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:
         raise ReportError(f"not TOML: {problem}", path, "mend the config") from problem
 
 

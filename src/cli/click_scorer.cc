@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "cli/scorers.h"
+#include "core/json_text.h"
 #include "taut/core/error.h"
 #include "taut/core/jagged.h"
 #include "taut/core/text.h"
@@ -54,7 +55,7 @@ class ClickScorer final : public Scorer {
  public:
   explicit ClickScorer(std::unique_ptr<const infer::Package> package)
       : Scorer(std::move(package)),
-        options_(data::parse_input_spec(Json::parse(model().input), path())) {
+        options_(data::parse_input_spec(parse_json(model().input, path()), path())) {
     const auto dense = static_cast<std::int64_t>(options_.schema.dense.size());
     const std::size_t categorical = options_.schema.categorical.size();
     if (dense != model().network.input.channels ||

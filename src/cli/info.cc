@@ -12,6 +12,7 @@
 #include "cli/network_source.h"
 #include "cli/table_info.h"
 #include "cli/version.h"
+#include "core/json_text.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/snapshot.h"
@@ -56,7 +57,7 @@ Json options_info() {
 Json run_info(const std::string& run) {
   Json info = {{"kind", "run"}, {"config", read_file(run + "/config.toml")}};
   if (fs::exists(run + "/summary.json")) {
-    info["summary"] = Json::parse(read_file(run + "/summary.json"));
+    info["summary"] = read_json_object(run + "/summary.json");
   }
   Json checkpoints = Json::array();
   std::error_code ignored;
@@ -75,8 +76,8 @@ Json sections_info(const Reader& file, const std::string& kind) {
     sections[name] = file.section(name).size();
   }
   Json info = {{"kind", kind}, {"sections", sections}};
-  if (file.has("metadata")) info["metadata"] = Json::parse(file.text("metadata"));
-  if (file.has("state")) info["state"] = Json::parse(file.text("state"));
+  if (file.has("metadata")) info["metadata"] = parse_json_section(file, "metadata");
+  if (file.has("state")) info["state"] = parse_json_section(file, "state");
   return info;
 }
 
@@ -117,11 +118,11 @@ void print_info(const Json& info) {
     if (value.is_object()) {
       std::cout << key << ":\n";
       for (const auto& [name, inner] : value.items())
-        std::cout << "  " << name << ": " << inner << "\n";
+        std::cout << "  " << one_line(name) << ": " << json_text(inner) << "\n";
     } else if (value.is_string()) {
       std::cout << key << ": " << value.get<std::string>() << "\n";
     } else {
-      std::cout << key << ": " << value << "\n";
+      std::cout << key << ": " << json_text(value) << "\n";
     }
   }
 }

@@ -18,6 +18,8 @@ void on_signal(int signal) {
 const std::atomic<bool>* stop_on_signals() {
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
+  // Under nohup the end of the terminal is ignored, and stays so.
+  if (std::signal(SIGHUP, on_signal) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);
   return &stop_asked;
 }
 

@@ -5,17 +5,24 @@
 
 #include <algorithm>
 #include <array>
-#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <iostream>
 #include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
 
 #include "cli/command.h"
 #include "cli/network_source.h"
+#include "cli/process.h"
 #include "cli/version.h"
+#include "core/json_text.h"
 #include "taut/core/error.h"
+#include "taut/core/memory.h"
 #include "taut/core/text.h"
 #if defined(TAUT_CLI_TORCH)
 #include "taut/train/config.h"
@@ -158,28 +165,63 @@ int run(int argc, char** argv) {
   for (const Command& command : commands) {
     if (!command.app->parsed()) continue;
     const Outcome outcome = command.action();
-    if (globals.json) std::cout << outcome.result.dump(2) << std::endl;
+    if (globals.json) std::cout << json_text(outcome.result, 2) << std::endl;
     return outcome.exit_code;
   }
   return 0;
+}
+
+// One line of an error, whatever its text holds.
+int fail(std::string_view message, int code) {
+  std::fprintf(stderr, "error: %s\n", one_line(message).c_str());
+  return code;
+}
+
+int out_of_memory() {
+  return fail(concat("out of memory, there are ", format_bytes(memory_there()),
+                     " for this process, make the model, the batch or the files smaller"),
+              1);
+}
+
+// What LibTorch and others throw: the first line, without the stack that follows it.
+int foreign_failure(std::string_view message) {
+  const std::string_view line = message.substr(0, message.find('\n'));
+  constexpr std::string_view kAsked = "you tried to allocate ";
+  const std::size_t at = line.find(kAsked);
+  if (at == std::string_view::npos) return fail(concat("internal: ", line), 1);
+  const std::string number(line.substr(at + kAsked.size()));
+  return fail(concat("out of memory: ", format_bytes(Bytes{std::atoll(number.c_str())}),
+                     " more were asked for, there are ", format_bytes(memory_there()),
+                     " for this process, make the model or the batch smaller"),
+              2);
+}
+
+int guarded(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const Error& failed) {
+    // Results that cannot be written are not the user's to mend in what was asked.
+    return fail(failed.what(), std::ferror(stdout) != 0 ? 1 : exit_code(failed.kind()));
+  } catch (const std::bad_alloc&) {
+    return out_of_memory();
+  } catch (const std::filesystem::filesystem_error& failed) {
+    return fail(concat("cannot use the path: ", failed.code().message(), ", ",
+                       failed.path1().string(), ", check it"),
+                2);
+  } catch (const std::system_error& failed) {  // threads that cannot be started and the like
+    return fail(concat("the system refuses: ", failed.what()), 1);
+  } catch (const std::exception& failed) {
+    return foreign_failure(failed.what());
+  }
 }
 
 }  // namespace
 }  // namespace taut::cli
 
 int main(int argc, char** argv) {
-  std::signal(SIGXFSZ,
-              SIG_IGN);  // a file that may not grow is an error of the write, with a message
-  try {
-    return taut::cli::run(argc, argv);
-  } catch (const taut::Error& failed) {
-    std::fprintf(stderr, "error: %s\n", failed.what());
-    return taut::exit_code(failed.kind());
-  } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "error: out of memory\n");
-    return 1;
-  } catch (const std::exception& failed) {
-    std::fprintf(stderr, "error: internal: %s\n", failed.what());
-    return 1;
-  }
+  taut::cli::prepare_process();
+  const int code = taut::cli::guarded(argc, argv);
+  const std::optional<std::string> failed = taut::cli::flush_output();
+  if (!failed || code != 0) return code;
+  return taut::cli::fail("cannot write the result: " + *failed + ", standard output", 1);
 }

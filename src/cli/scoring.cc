@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cli/scorers.h"
+#include "core/json_text.h"
 #include "taut/core/error.h"
 #include "taut/core/progress.h"
 #include "taut/core/text.h"
@@ -89,7 +90,7 @@ Json Scorer::evaluate(ScoringOptions options) const {
   const std::unique_ptr<ScoringPass> pass = open(options, pool);
   score(engine_, *pass, *pool, [&](std::int64_t, std::span<float> logits) { pass->judge(logits); });
   Json result = pass->quality();
-  const Json facts = Json::parse(model().facts);
+  const Json facts = parse_json(model().facts, path());
   if (facts.contains("full_bytes")) result["full_bytes"] = facts["full_bytes"];
   result["source"] = path();
   return result;

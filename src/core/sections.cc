@@ -222,14 +222,24 @@ SectionReader::SectionReader(const std::string& path, std::string_view kind, std
   const Header header = read_header(bytes, path, kind, version);
   const std::span<const TableEntry> table = read_table(bytes, path, header);
   for (const TableEntry& entry : table) {
-    entries_.push_back({plain_text(entry.name), entry.offset, entry.size, entry.checksum});
+    entries_.push_back(
+        {plain_text(entry.name), entry.offset, entry.size, entry.checksum, entries_.size()});
+  }
+  std::sort(entries_.begin(), entries_.end(),
+            [](const Entry& a, const Entry& b) { return a.name < b.name; });
+  const auto twice =
+      std::adjacent_find(entries_.begin(), entries_.end(),
+                         [](const Entry& a, const Entry& b) { return a.name == b.name; });
+  if (twice != entries_.end()) {
+    throw_format(concat("the file is damaged: two sections \"", twice->name, "\""), path);
   }
 }
 
 const SectionReader::Entry* SectionReader::find(std::string_view name) const noexcept {
-  const auto found = std::find_if(entries_.begin(), entries_.end(),
-                                  [&](const Entry& entry) { return entry.name == name; });
-  return found == entries_.end() ? nullptr : &*found;
+  const auto found = std::lower_bound(
+      entries_.begin(), entries_.end(), name,
+      [](const Entry& entry, std::string_view wanted) { return entry.name < wanted; });
+  return found == entries_.end() || found->name != name ? nullptr : &*found;
 }
 
 const SectionReader::Entry& SectionReader::require(std::string_view name) const {
@@ -264,9 +274,14 @@ std::string_view SectionSource::text(std::string_view name) const {
 }
 
 std::vector<std::string> SectionReader::names() const {
+  std::vector<const Entry*> placed;
+  placed.reserve(entries_.size());
+  for (const Entry& entry : entries_) placed.push_back(&entry);
+  std::sort(placed.begin(), placed.end(),
+            [](const Entry* a, const Entry* b) { return a->number < b->number; });
   std::vector<std::string> names;
-  names.reserve(entries_.size());
-  for (const Entry& entry : entries_) names.push_back(entry.name);
+  names.reserve(placed.size());
+  for (const Entry* entry : placed) names.push_back(entry->name);
   return names;
 }
 

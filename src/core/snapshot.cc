@@ -1,13 +1,7 @@
 #include "taut/core/snapshot.h"
 
-#include <dirent.h>
-#include <unistd.h>
-
-#include <csignal>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -16,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/folder.h"
 #include "taut/core/error.h"
 #include "taut/core/hash.h"
 #include "taut/core/text.h"
@@ -27,7 +22,8 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kPieceBytes = 4096;
 constexpr std::uint64_t kPlaceUnit = 64;  // pieces begin at multiples of it
-constexpr std::size_t kMostFiles = 32;    // of one snapshot
+constexpr std::size_t kMostFiles = 32;    // of one snapshot that a new one goes on from
+constexpr std::size_t kMostSections = 1 << 20;
 constexpr std::string_view kPiecesKind = "pieces";
 constexpr std::uint32_t kPiecesVersion = 1;
 constexpr std::string_view kPieces = "pieces";
@@ -48,7 +44,7 @@ struct Section {
 };
 
 std::size_t piece_count(std::uint64_t size) {
-  return (size + kPieceBytes - 1) / kPieceBytes;
+  return size / kPieceBytes + (size % kPieceBytes == 0 ? 0 : 1);
 }
 
 // The bytes of piece `index` of a section.
@@ -61,48 +57,81 @@ struct Manifest {
   std::vector<Section> sections;
 };
 
-std::string folder_of(const std::string& path) {
-  const fs::path parent = fs::path(path).parent_path();
-  return parent.empty() ? "." : parent.string();
-}
-
 bool is_pieces_name(const std::string& name) {
   return name.starts_with("pieces-") && name.ends_with(".taut");
 }
 
-[[noreturn]] void throw_manifest(const SectionReader& file, std::string_view section) {
-  throw Error(ErrorKind::kFormat, concat("section \"", section, "\" holds impossible values"),
-              file.path(), "restore it from a copy or an earlier checkpoint");
+[[noreturn]] void throw_manifest(const SectionReader& file, std::string_view section,
+                                 const std::string& what) {
+  throw Error(ErrorKind::kFormat, concat("section \"", section, "\" ", what), file.path(),
+              "restore it from a copy or an earlier checkpoint");
+}
+
+// Calls take(line) for every line of a text that is not empty.
+template <typename Take>
+void for_lines(std::string_view text, Take&& take) {
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    if (end > 0) take(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
+std::vector<std::string> read_files(const SectionReader& file) {
+  std::vector<std::string> files;
+  for_lines(file.text(kFiles), [&](std::string_view line) {
+    const std::string name(line);
+    if (!is_pieces_name(name) || name.find('/') != std::string::npos ||
+        std::find(files.begin(), files.end(), name) != files.end()) {
+      throw_manifest(file, kFiles, concat("names a file that cannot be: \"", name, "\""));
+    }
+    if (files.size() > kMostFiles) {
+      throw_manifest(file, kFiles, concat("names more than ", kMostFiles + 1, " files"));
+    }
+    files.push_back(name);
+  });
+  return files;
+}
+
+// "SIZE NAME" of a section whose pieces are the first of those that are left; takes them.
+Section read_section(const SectionReader& file, std::string_view line,
+                     std::span<const Piece>& left) {
+  const std::size_t space = line.find(' ');
+  Section section;
+  const char* end = line.data() + std::min(space, line.size());
+  const auto number = std::from_chars(line.data(), end, section.size);
+  if (space == std::string_view::npos || number.ec != std::errc{} || number.ptr != end ||
+      piece_count(section.size) > left.size()) {
+    throw_manifest(file, kSections, concat("does not fit the pieces: \"", line, "\""));
+  }
+  section.name = line.substr(space + 1);
+  const auto taken = left.first(piece_count(section.size));
+  left = left.subspan(taken.size());
+  section.pieces.assign(taken.begin(), taken.end());
+  return section;
 }
 
 Manifest read_manifest(const SectionReader& file) {
   Manifest manifest;
-  for (const std::string& name : split(file.text(kFiles), '\n')) {
-    if (name.empty()) continue;
-    if (!is_pieces_name(name) || name.find('/') != std::string::npos) throw_manifest(file, kFiles);
-    manifest.files.push_back(name);
-  }
-  const auto pieces = file.array<Piece>(kPieces);
-  std::size_t next = 0;
-  for (const std::string& line : split(file.text(kSections), '\n')) {
-    if (line.empty()) continue;
-    const std::size_t space = line.find(' ');
-    Section section;
-    const char* end = line.data() + std::min(space, line.size());
-    const auto number = std::from_chars(line.data(), end, section.size);
-    if (space == std::string::npos || number.ec != std::errc{} || number.ptr != end ||
-        piece_count(section.size) > pieces.size() - next) {
-      throw_manifest(file, kSections);
+  manifest.files = read_files(file);
+  const std::span<const Piece> pieces = file.array<Piece>(kPieces);
+  std::span<const Piece> left = pieces;
+  std::set<std::string_view> names;
+  for_lines(file.text(kSections), [&](std::string_view line) {
+    if (manifest.sections.size() == kMostSections) {
+      throw_manifest(file, kSections, concat("names more than ", kMostSections, " sections"));
     }
-    section.name = line.substr(space + 1);
-    const auto taken = pieces.subspan(next, piece_count(section.size));
-    next += taken.size();
-    section.pieces.assign(taken.begin(), taken.end());
-    manifest.sections.push_back(std::move(section));
+    manifest.sections.push_back(read_section(file, line, left));
+    if (!names.insert(line.substr(line.find(' ') + 1)).second) {
+      throw_manifest(file, kSections, concat("names a section twice: \"", line, "\""));
+    }
+  });
+  if (!left.empty()) {
+    throw_manifest(file, kPieces, concat("holds ", left.size(), " pieces of no section"));
   }
-  if (next != pieces.size()) throw_manifest(file, kPieces);
   for (const Piece& piece : pieces) {
-    if (piece.file >= manifest.files.size()) throw_manifest(file, kPieces);
+    if (piece.file < manifest.files.size()) continue;
+    throw_manifest(file, kPieces, concat("names file ", piece.file, " of ", manifest.files.size()));
   }
   return manifest;
 }
@@ -115,19 +144,6 @@ Manifest readable_manifest(const std::string& path, const SnapshotKind& kind) {
     if (failed.kind() != ErrorKind::kFormat) throw;
     return {};
   }
-}
-
-// What lies in a folder; nothing where it cannot be read. (std::filesystem's iterator ends the
-// process where memory runs out.)
-std::vector<std::string> names_in(const std::string& folder) {
-  struct Close {
-    void operator()(DIR* open) const { ::closedir(open); }
-  };
-  std::vector<std::string> names;
-  const std::unique_ptr<DIR, Close> open(::opendir(folder.c_str()));
-  if (open == nullptr) return names;
-  while (const dirent* entry = ::readdir(open.get())) names.emplace_back(entry->d_name);
-  return names;
 }
 
 // The name of a file of pieces that is not there yet.
@@ -278,17 +294,6 @@ class SnapshotSink final : public SectionSink {
   std::uint32_t next_place_ = 0;
 };
 
-// The process that wrote NAME.tmp.PID, or nothing for another name.
-std::optional<pid_t> writer_of(const std::string& name) {
-  const std::size_t at = name.rfind(".tmp.");
-  if (at == std::string::npos) return std::nullopt;
-  pid_t pid = 0;
-  const char* end = name.data() + name.size();
-  const auto parsed = std::from_chars(name.data() + at + 5, end, pid);
-  if (parsed.ec != std::errc{} || parsed.ptr != end || pid <= 0) return std::nullopt;
-  return pid;
-}
-
 }  // namespace
 
 SnapshotCost write_snapshot(const std::string& path, const SnapshotKind& kind,
@@ -300,16 +305,6 @@ SnapshotCost write_snapshot(const std::string& path, const SnapshotKind& kind,
   SnapshotSink sink(folder, before);
   save(sink);
   return sink.commit(path, kind);
-}
-
-void remove_abandoned_files(const std::string& folder) {
-  std::error_code ignored;
-  for (const std::string& name : names_in(folder)) {
-    const std::optional<pid_t> writer = writer_of(name);
-    if (!writer) continue;
-    const bool alive = *writer != ::getpid() && (::kill(*writer, 0) == 0 || errno == EPERM);
-    if (!alive) fs::remove(fs::path(folder) / name, ignored);
-  }
 }
 
 void clean_snapshots(const std::string& folder) {
@@ -350,12 +345,12 @@ struct SnapshotReader::Impl {
     for (const std::string& name : manifest.files) {
       files.emplace_back(folder_of(path) + "/" + name, kPiecesKind, kPiecesVersion);
     }
+    for (const Section& section : manifest.sections) by_name.emplace(section.name, &section);
   }
 
   [[nodiscard]] const Section* find(std::string_view name) const noexcept {
-    const auto found = std::find_if(manifest.sections.begin(), manifest.sections.end(),
-                                    [&](const Section& section) { return section.name == name; });
-    return found == manifest.sections.end() ? nullptr : &*found;
+    const auto found = by_name.find(name);
+    return found == by_name.end() ? nullptr : found->second;
   }
 
   [[noreturn]] void throw_damaged(const Section& section, const Piece& piece) const {
@@ -377,6 +372,7 @@ struct SnapshotReader::Impl {
 
   std::string path;
   Manifest manifest;
+  std::map<std::string_view, const Section*> by_name;
   std::vector<SectionReader> files;
   std::map<std::string, AlignedBuffer<std::byte>, std::less<>> gathered;
 };

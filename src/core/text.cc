@@ -64,4 +64,56 @@ std::string suggest(std::string_view name, std::span<const std::string> candidat
   return "known: " + join(candidates, ", ");
 }
 
+namespace {
+
+// Bytes of the character that a text begins with; 0 where that is no UTF-8.
+std::size_t character_bytes(std::string_view text) noexcept {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(0);
+  if (first < 0x80) return 1;
+  const std::size_t size = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+  if (first < 0xC2 || first > 0xF4 || text.size() < size) return 0;
+  for (std::size_t i = 1; i < size; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  const unsigned char second = byte(1);
+  const bool longer = (first == 0xE0 && second < 0xA0) || (first == 0xF0 && second < 0x90);
+  const bool surrogate = first == 0xED && second > 0x9F;
+  const bool beyond = first == 0xF4 && second > 0x8F;
+  return longer || surrogate || beyond ? 0 : size;
+}
+
+}  // namespace
+
+bool is_utf8(std::string_view text) noexcept {
+  while (!text.empty()) {
+    const std::size_t size = character_bytes(text);
+    if (size == 0) return false;
+    text.remove_prefix(size);
+  }
+  return true;
+}
+
+std::string one_line(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string line;
+  while (!text.empty()) {
+    const std::size_t size = character_bytes(text);
+    const auto first = static_cast<unsigned char>(text[0]);
+    if (size > 1 || (size == 1 && first >= 0x20 && first != 0x7F)) {
+      line += text.substr(0, size);
+      text.remove_prefix(size);
+      continue;
+    }
+    const std::size_t known = std::string_view("\n\t\r").find(text[0]);
+    if (known != std::string_view::npos) {
+      line += {'\\', "ntr"[known]};
+    } else {
+      line += {'\\', 'x', kDigits[first >> 4], kDigits[first & 15]};
+    }
+    text.remove_prefix(1);
+  }
+  return line;
+}
+
 }  // namespace taut

@@ -1,6 +1,11 @@
 #include "taut/data/input_spec.h"
 
+#include <cmath>
+#include <cstdint>
+
+#include "core/json_text.h"
 #include "taut/core/error.h"
+#include "taut/core/spelling.h"
 #include "taut/core/text.h"
 
 namespace taut::data {
@@ -16,12 +21,21 @@ Json scaling_json(const std::vector<DenseScaling>& scaling) {
   return list;
 }
 
-std::vector<DenseScaling> parse_scaling(const Json& list) {
+std::vector<DenseScaling> parse_scaling(const Json& list, const std::string& where) {
+  if (!list.is_array()) throw Error(ErrorKind::kFormat, "\"scaling\" must be a list", where);
   std::vector<DenseScaling> scaling;
   for (const Json& s : list) {
-    scaling.push_back({.kind = static_cast<ScalingKind>(s.at("kind").get<int>()),
-                       .mean = s.at("mean").get<double>(),
-                       .deviation = s.at("deviation").get<double>()});
+    const auto kind = json_member<std::int64_t>(s, "kind", where);
+    if (kind < 0 || kind >= static_cast<std::int64_t>(kSpellings<ScalingKind>.size())) {
+      throw Error(ErrorKind::kFormat,
+                  concat("\"kind\" of a scaling must be in 0..", kSpellings<ScalingKind>.size() - 1,
+                         ", got ", kind),
+                  where);
+    }
+    scaling.push_back({.kind = static_cast<ScalingKind>(kind),
+                       .mean = json_member<double>(s, "mean", where),
+                       .deviation = json_member<double>(s, "deviation", where)});
+    check_scaling(scaling.back(), where);
   }
   return scaling;
 }
@@ -37,18 +51,29 @@ Json text_json(const ReaderOptions& options) {
   return text;
 }
 
-void parse_text(const Json& text, ReaderOptions& options) {
-  const auto character = [](const Json& code) { return static_cast<char>(code.get<int>()); };
-  options.separator = character(text.at("separator"));
-  options.encoding =
-      parse_spelling<Encoding>(text.at("encoding").get<std::string>(), ErrorKind::kFormat);
-  options.na_values = text.at("na_values").get<std::vector<std::string>>();
-  if (text.contains("list_separator")) {
-    options.list_separator = character(text.at("list_separator"));
-  }
+void parse_text(const Json& text, const std::string& where, ReaderOptions& options) {
+  const auto character = [&](const char* key) {
+    return static_cast<char>(json_member<int>(text, key, where));
+  };
+  options.separator = character("separator");
+  options.encoding = parse_spelling<Encoding>(json_member<std::string>(text, "encoding", where),
+                                              ErrorKind::kFormat, where);
+  options.na_values = json_member<std::vector<std::string>>(text, "na_values", where);
+  if (text.contains("list_separator")) options.list_separator = character("list_separator");
 }
 
 }  // namespace
+
+void check_scaling(const DenseScaling& scaling, const std::string& where) {
+  const auto require = [&](bool holds, const char* name, const char* wanted, double got) {
+    if (holds) return;
+    throw Error(ErrorKind::kFormat,
+                concat("\"", name, "\" of a scaling must be ", wanted, ", got ", got), where);
+  };
+  require(std::isfinite(scaling.mean), "mean", "a number", scaling.mean);
+  require(std::isfinite(scaling.deviation) && scaling.deviation > 0, "deviation",
+          "a number above 0", scaling.deviation);
+}
 
 Json input_spec(const ReaderOptions& options) {
   return {{"format", options.format},
@@ -62,18 +87,16 @@ Json input_spec(const ReaderOptions& options) {
 
 ReaderOptions parse_input_spec(const Json& spec, const std::string& where) {
   ReaderOptions options;
-  try {
-    options.format = spec.at("format").get<std::string>();
-    options.schema.label = spec.at("label").get<std::string>();
-    options.schema.dense = spec.at("dense").get<std::vector<std::string>>();
-    options.schema.categorical = spec.at("categorical").get<std::vector<std::string>>();
-    options.scaling = parse_scaling(spec.at("scaling"));
-    if (spec.contains("text")) parse_text(spec.at("text"), options);  // else as by default
-    const bool skip = spec.at("skip_bad_rows").get<bool>();
-    options.on_bad_row = skip ? OnBadRow::kSkip : OnBadRow::kFail;
-  } catch (const Json::exception& failed) {
-    throw Error(ErrorKind::kFormat, concat("the input spec is wrong: ", failed.what()), where);
+  options.format = json_member<std::string>(spec, "format", where);
+  options.schema.label = json_member<std::string>(spec, "label", where);
+  options.schema.dense = json_member<std::vector<std::string>>(spec, "dense", where);
+  options.schema.categorical = json_member<std::vector<std::string>>(spec, "categorical", where);
+  options.scaling = parse_scaling(json_at(spec, "scaling", where), where);
+  if (spec.contains("text")) {  // else as by default
+    parse_text(json_at(spec, "text", where), where, options);
   }
+  const bool skip = json_member<bool>(spec, "skip_bad_rows", where);
+  options.on_bad_row = skip ? OnBadRow::kSkip : OnBadRow::kFail;
   return options;
 }
 

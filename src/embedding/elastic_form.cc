@@ -84,16 +84,21 @@ class FrozenElastic final : public FrozenForm<ElasticReader> {
   FrozenElastic(const SectionSource& file, const std::string& prefix)
       : FrozenForm(file, prefix, {}) {
     const auto header = load_value<FrozenHeader>(file, prefix + "header");
-    const auto storage = [](std::int32_t value) {
-      return value >= 0 && value <= static_cast<std::int32_t>(Storage::kInt16);
+    const auto check = [&](const char* field, std::int64_t value, std::int64_t low,
+                           std::int64_t high) {
+      check_number(file, prefix + "header", field, value, low, high);
     };
-    if (header.tables < 1 || header.shards < 1 || header.shards > 4096 ||
-        (header.shards & (header.shards - 1)) != 0 || header.chunk < 2 || header.chunk > 512 ||
-        header.chunks < 1 || header.chunks > 32 || header.chunk * header.chunks > 512 ||
-        header.chunk * header.chunks % 4 != 0 || !storage(header.low) || !storage(header.high) ||
-        header.page_bytes < 1 || header.page_bytes > 65535) {
-      throw_damaged(file, prefix + "header", "holds impossible values");
+    constexpr auto kLastStorage = static_cast<std::int64_t>(Storage::kInt16);
+    check("chunk", header.chunk, 2, 512);
+    check("chunks", header.chunks, 1, 32);
+    check_frozen_shape(file, prefix, header.tables, header.chunk * header.chunks, 0);
+    check("shards", header.shards, 1, 4096);
+    if ((header.shards & (header.shards - 1)) != 0) {
+      throw_damaged(file, prefix + "header",
+                    concat("says shards = ", header.shards, ", no power of 2"));
     }
+    check("low", header.low, 0, kLastStorage);
+    check("high", header.high, 0, kLastStorage);
     layout_ = {.page_bytes = header.page_bytes,
                .chunk = header.chunk,
                .chunks = header.chunks,
@@ -101,9 +106,7 @@ class FrozenElastic final : public FrozenForm<ElasticReader> {
                .high = static_cast<Storage>(header.high),
                .mixed = header.mixed != 0,
                .exact = header.exact != 0};
-    if (layout_.page_bytes < layout_.least_page_bytes()) {
-      throw_damaged(file, prefix + "header", "holds impossible values");
-    }
+    check("page_bytes", header.page_bytes, layout_.least_page_bytes(), 65535);
     reader_.layout = &layout_;
     if (header.inflation >= 1) reader_.inflation = header.inflation;
     set_shape(header.tables, layout_.dim());
@@ -135,7 +138,11 @@ void check_shard(const SectionSource& file, const std::string& name, const Shard
       !within(sizes.sketch_counters) || !within(sizes.registers) || sizes.granule_bits < 15 ||
       sizes.granule_bits > ShardSizes::bits_for(sizes.pages) ||
       ElasticShard::total_bytes(sizes, layout) > static_cast<std::int64_t>(bytes.size())) {
-    throw_damaged(file, name, "has sizes that do not fit its bytes");
+    throw_damaged(file, name,
+                  concat("has sizes that do not fit its ", bytes.size(), " bytes: ", sizes.pages,
+                         " pages of ", layout.page_bytes, ", ", sizes.pool_slots,
+                         " slots of a pool, ", sizes.sketch_counters, " counters, ",
+                         sizes.registers, " registers, ", sizes.granule_bits, " bits of granules"));
   }
   const ShardView shard(bytes.data(), sizes, &layout);
   // A tag that no id of this page has: its row would move out of the shard with the next resize.

@@ -8,6 +8,7 @@
 #include "batch.h"
 #include "registry.h"
 #include "taut/core/error.h"
+#include "taut/core/memory.h"
 #include "taut/core/text.h"
 
 namespace taut::embedding {
@@ -102,6 +103,9 @@ std::unique_ptr<Embedding> make_embedding(const Options& options,
   if (pool == nullptr) throw_invalid_argument("pool", "a thread pool", "null");
   const Method& method = find_method(options.method, ErrorKind::kConfig, "embedding.method");
   check_options(options);
+  if (options.method != "full") {
+    check_memory(options.budget, "a budget", "embedding.budget", "give less");
+  }
   Options resolved = options;
   resolved.chunk = resolved_chunk(options);
   return method.make(resolved, std::move(pool));

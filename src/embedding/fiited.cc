@@ -418,16 +418,19 @@ class FrozenFiited final : public FrozenForm<FiitedReader> {
                        .shards = header.shards,
                        .buckets = header.buckets},
              .head_bytes = kTagBytes}) {
-    if (header.chunk < 2 || header.chunks < 1 || header.chunks > 32 || header.shards < 1 ||
-        header.shards > kMostShards || (header.shards & (header.shards - 1)) != 0 ||
-        header.buckets < 1) {
-      throw_damaged(file, prefix + "header", "holds impossible values");
+    const std::string name = prefix + "header";
+    check_number(file, name, "chunk", header.chunk, 2, 512);
+    check_number(file, name, "chunks", header.chunks, 1, 32);
+    check_number(file, name, "shards", header.shards, 1, kMostShards);
+    if ((header.shards & (header.shards - 1)) != 0) {
+      throw_damaged(file, name, concat("says shards = ", header.shards, ", no power of 2"));
     }
     const auto slots = file.array<std::uint8_t>(prefix + "slots");
-    const auto wanted =
-        checked_product({header.shards, header.buckets, kSlots, reader_.slot_bytes()});
-    if (!wanted) throw_damaged(file, prefix + "header", "holds impossible values");
-    check_section_bytes(file, prefix + "slots", static_cast<std::size_t>(*wanted), slots.size());
+    const std::int64_t bucket = header.shards * kSlots * reader_.slot_bytes();
+    const auto most = static_cast<std::int64_t>(slots.size()) / bucket;
+    check_number(file, name, "buckets", header.buckets, 1, std::max<std::int64_t>(most, 1));
+    check_section_bytes(file, prefix + "slots", static_cast<std::size_t>(header.buckets * bucket),
+                        slots.size());
     reader_.bytes = slots.data();
     set_shape(header.tables, static_cast<int>(header.chunk * header.chunks));
   }

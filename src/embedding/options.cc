@@ -1,9 +1,11 @@
 #include "taut/embedding/options.h"
 
 #include <concepts>
+#include <limits>
 #include <string_view>
 #include <utility>
 
+#include "taut/core/checked.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 #include "taut/embedding/embedding.h"
@@ -11,6 +13,8 @@
 
 namespace taut::embedding {
 namespace {
+
+constexpr std::int64_t kUncounted = std::numeric_limits<std::int64_t>::max();
 
 void require(bool good, std::string_view key, std::string_view wanted, const std::string& got) {
   if (good) return;
@@ -21,12 +25,16 @@ void require(bool good, std::string_view key, std::string_view wanted, const std
 }  // namespace
 
 Bytes full_bytes(std::int64_t rows, std::int64_t dim) noexcept {
-  return Bytes{rows * (std::int64_t{4} * dim + 4)};
+  const std::int64_t row =
+      checked_sum({checked_product({4, dim}).value_or(kUncounted), 4}).value_or(kUncounted);
+  return Bytes{checked_product({rows, row}).value_or(kUncounted)};
 }
 
 Bytes full_bytes(const Options& options) {
   std::int64_t rows = 0;
-  for (const TableOptions& table : options.tables) rows += table.distinct_ids;
+  for (const TableOptions& table : options.tables) {
+    rows = checked_sum({rows, table.distinct_ids}).value_or(kUncounted);
+  }
   return full_bytes(rows, options.dim);
 }
 
@@ -43,7 +51,8 @@ void check_options(const Options& options) {
             option_text(option.value));
     if constexpr (std::same_as<OptionValue<decltype(option)>, std::vector<TableOptions>>) {
       for (const TableOptions& table : option.value) {
-        require(table.distinct_ids >= 0, concat("distinct_ids of ", table.name), "0 or more",
+        require(table.distinct_ids >= 0 && table.distinct_ids <= kMostIds,
+                concat("distinct_ids of ", table.name), concat("in 0..", kMostIds),
                 option_text(table.distinct_ids));
       }
     }

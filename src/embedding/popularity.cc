@@ -383,10 +383,8 @@ class FrozenPopularity final : public FrozenForm<PopularityReader> {
     check_frozen_shape(file, prefix, header.tables,
                        checked_product({header.chunk, header.chunks}).value_or(-1),
                        header.value_type);
-    if (header.chunks > kMostChunks || header.unit < 0 ||
-        header.unit > kMostChunks / header.chunks) {
-      throw_damaged(file, prefix + "header", "holds impossible values");
-    }
+    check_number(file, prefix + "header", "chunks", header.chunks, 1, kMostChunks);
+    check_number(file, prefix + "header", "unit", header.unit, 0, kMostChunks / header.chunks);
     std::vector<DenseRowFormat> formats;
     for (std::int64_t k = 1; k <= header.chunks; ++k) {
       formats.emplace_back(static_cast<ValueType>(header.value_type),

@@ -5,12 +5,18 @@
 #include <string_view>
 #include <vector>
 
-#include "taut/core/checked.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 #include "taut/embedding/option_list.h"
 
 namespace taut::embedding {
+namespace {
+
+constexpr std::int64_t kMostTables = 1 << 24;
+constexpr std::int64_t kLeastDim = 4;  // and of which every dim is a multiple
+constexpr std::int64_t kLargestDim = 512;
+
+}  // namespace
 
 std::string describe(const Options& options) {
   constexpr int kAllDigits = 17;
@@ -56,18 +62,29 @@ void check_section_bytes(const SectionSource& file, const std::string& name, std
 
 void check_row_count(const SectionSource& file, const std::string& prefix, std::int64_t rows,
                      std::int64_t row_bytes, std::size_t bytes) {
-  const auto wanted = checked_product({rows, row_bytes});
-  if (rows < 1 || !wanted) throw_damaged(file, prefix + "header", "holds impossible values");
-  check_section_bytes(file, prefix + "rows", static_cast<std::size_t>(*wanted), bytes);
+  const auto most = static_cast<std::int64_t>(bytes) / row_bytes;
+  check_number(file, prefix + "header", "rows", rows, 1, std::max<std::int64_t>(most, 1));
+  check_section_bytes(file, prefix + "rows", static_cast<std::size_t>(rows * row_bytes), bytes);
+}
+
+void check_number(const SectionSource& file, const std::string& section, std::string_view field,
+                  std::int64_t value, std::int64_t low, std::int64_t high) {
+  if (value >= low && value <= high) return;
+  throw_damaged(file, section,
+                concat("says ", field, " = ", value, ", which must be in ", low, "..", high));
 }
 
 void check_frozen_shape(const SectionSource& file, const std::string& prefix, std::int64_t tables,
                         std::int64_t dim, std::int64_t value_type) {
-  if (tables >= 1 && dim >= 4 && dim <= 512 && dim % 4 == 0 && value_type >= 0 &&
-      value_type <= static_cast<std::int64_t>(ValueType::kMixed)) {
-    return;
+  const std::string header = prefix + "header";
+  check_number(file, header, "tables", tables, 1, kMostTables);
+  check_number(file, header, "dim", dim, kLeastDim, kLargestDim);
+  if (dim % kLeastDim != 0) {
+    throw_damaged(file, header,
+                  concat("says dim = ", dim, ", which must be a multiple of ", kLeastDim));
   }
-  throw_damaged(file, prefix + "header", "holds impossible values");
+  check_number(file, header, "value type", value_type, 0,
+               static_cast<std::int64_t>(ValueType::kMixed));
 }
 
 void throw_damaged(const SectionSource& file, const std::string& name, const std::string& what) {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "taut/core/file.h"
 #include "taut/embedding/options.h"
@@ -29,6 +30,9 @@ void check_row_count(const SectionSource& file, const std::string& prefix, std::
 [[noreturn]] void throw_damaged(const SectionSource& file, const std::string& name,
                                 const std::string& what);
 
+/// Throws kFormat, naming file, section, field and value, unless low <= value <= high.
+void check_number(const SectionSource& file, const std::string& section, std::string_view field,
+                  std::int64_t value, std::int64_t low, std::int64_t high);
 /// Throws kFormat: what a frozen file's header says cannot be.
 void check_frozen_shape(const SectionSource& file, const std::string& prefix, std::int64_t tables,
                         std::int64_t dim, std::int64_t value_type);

@@ -1,5 +1,4 @@
 // The TOML form of a model: layers by name, in any order.
-#include <toml++/toml.h>
 #include <algorithm>
 #include <array>
 #include <map>
@@ -9,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/toml_text.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 #include "taut/graph/model_file.h"
@@ -55,12 +55,7 @@ const std::vector<Operator>& operators() {
 class TomlModel {
  public:
   TomlModel(std::string_view text, const std::string& source) : source_(source) {
-    try {
-      root_ = toml::parse(text, source);
-    } catch (const toml::parse_error& error) {
-      throw Error(ErrorKind::kConfig, error.description(),
-                  concat(source, " line ", error.source().begin.line));
-    }
+    root_ = parse_toml(text, source);
   }
 
   Network build() {

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/json_text.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
@@ -137,7 +138,7 @@ void check_shares(const Network& network, const std::vector<double>& shares, std
 Network parse_network_json(std::string_view text, const std::string& source) {
   Network network;
   try {
-    network = network_from(Json::parse(text));
+    network = network_from(parse_json(text));
   } catch (const Json::exception& failed) {
     throw Error(ErrorKind::kFormat, concat("not the description of a network: ", failed.what()),
                 source);

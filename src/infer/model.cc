@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "infer/json_text.h"
+#include "core/json_text.h"
 #include "taut/core/text.h"
 
 namespace taut::infer {
@@ -136,7 +136,9 @@ class Checker {
     const auto classes = static_cast<std::size_t>(network_.layers.back().out.size());
     require(input.class_names.empty() || input.class_names.size() == classes,
             concat(input.class_names.size(), " names for ", classes, " classes"));
-    require(input.size >= 0, "a size of images below 0");
+    const std::int64_t longest = std::max(network_.input.height, network_.input.width);
+    require(input.size >= 0 && input.size <= longest,
+            concat("a size of images of ", input.size, ", which must be in 0..", longest));
   }
 
   const Model& model_;

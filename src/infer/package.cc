@@ -3,7 +3,7 @@
 #include <array>
 #include <utility>
 
-#include "infer/json_text.h"
+#include "core/json_text.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 #include "taut/graph/network_json.h"

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/json_text.h"
 #include "taut/core/file.h"
 
 namespace taut::nn {
@@ -47,11 +48,7 @@ class TensorReader {
   [[nodiscard]] torch::Tensor read_like(const std::string& name, const torch::Tensor& like) const;
   template <typename Value>
   [[nodiscard]] Value fact(const std::string& name) const {
-    try {
-      return facts_.at(name).get<Value>();
-    } catch (const nlohmann::json::exception& failed) {
-      throw_wrong(name, failed.what());
-    }
+    return json_member<Value>(facts_, name, concat(file_.path(), ", section \"", prefix_, "\""));
   }
   /// Throws kFormat: "section ..." is wrong, because of what.
   [[noreturn]] void throw_wrong(std::string_view name, std::string_view what) const;

@@ -1,11 +1,11 @@
 // The cluster file: an array as TOML.
-#include <toml++/toml.h>
 #include <algorithm>
 #include <cstdlib>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "core/toml_text.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 #include "taut/core/units.h"
@@ -17,11 +17,7 @@ namespace {
 class ClusterFile {
  public:
   ClusterFile(std::string_view text, const std::string& source) : source_(source) {
-    try {
-      root_ = toml::parse(text, source);
-    } catch (const toml::parse_error& error) {
-      fail(std::string(error.description()), static_cast<int>(error.source().begin.line));
-    }
+    root_ = parse_toml(text, source);
   }
 
   /// Puts "key=value", "accelerator.key=value" or "level.N.key=value" over the file.
@@ -44,13 +40,8 @@ class ClusterFile {
       throw Error(ErrorKind::kConfig, "cannot set " + setting, source_,
                   "write key=value, accelerator.key=value or level.N.key=value");
     }
-    const std::string value = setting.substr(equals + 1);
-    try {
-      const toml::table parsed = toml::parse("value = " + value);
-      table->insert_or_assign(path.back(), *parsed.get("value"));
-    } catch (const toml::parse_error&) {
-      table->insert_or_assign(path.back(), value);  // text without quotes
-    }
+    const toml::table parsed = parse_toml_value(setting.substr(equals + 1), source_);
+    table->insert_or_assign(path.back(), *parsed.get("value"));
   }
 
   Cluster read() {

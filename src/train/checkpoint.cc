@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 
@@ -17,6 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::int64_t kMostSteps = std::int64_t{1} << 38;  // times the largest batch: below 2^63
+
 void visit_loop(LoopState& s, StateFields& visit) {
   visit("epoch", s.epoch);
   visit("batches", s.batches);
@@ -31,6 +34,21 @@ void visit_loop(LoopState& s, StateFields& visit) {
   visit("valid", s.valid.measures);
   visit("window_loss", s.window_loss);
   visit("window_examples", s.window_examples);
+}
+
+// A checkpoint says where training goes on, and these are places where it can be.
+void check_loop(const LoopState& s, const std::string& where) {
+  require_field("epoch", s.epoch, 0, kMostEpochs, where);
+  require_field("steps", s.steps, 0, kMostSteps, where);
+  require_field("batches", s.batches, 0, s.steps, where);
+  require_field("examples", s.examples, 0, kMostCounted, where);
+  require_field("metrics_bytes", s.metrics_bytes, 0, kMostCounted, where);
+  require_field("best_epoch", s.best_epoch, -1, s.epoch, where);
+  require_field("valid_examples", s.valid.examples, 0, kMostCounted, where);
+  require_field("window_examples", s.window_examples, 0, kMostCounted, where);
+  if (s.train_seconds >= 0 && std::isfinite(s.train_seconds)) return;
+  throw Error(ErrorKind::kFormat,
+              concat("\"train_seconds\" must be 0 or more, got ", s.train_seconds), where);
 }
 
 // Says what a file is before its sections are asked for, so that what an earlier version wrote is
@@ -78,6 +96,7 @@ LoopState read_checkpoint(const std::string& path, Task& task) {
     visit_loop(state, fields);
     task.visit_state(fields);
   });
+  check_loop(state, section_of(file, "state"));
   return state;
 }
 

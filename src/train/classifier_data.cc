@@ -1,18 +1,47 @@
 #include "train/classifier_data.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "taut/core/error.h"
 #include "taut/core/log.h"
 #include "taut/core/text.h"
 #include "taut/infer/quality.h"
+#include "train/state.h"
 
 namespace taut::train {
 namespace {
 
 constexpr std::int64_t kEvaluated = 512;  // images a batch
 
+constexpr std::int64_t kLargestSide = 1 << 16;
+constexpr std::int64_t kMostClasses = 1 << 24;
+
 }  // namespace
+
+void check_format(const ImageFormat& format, const std::string& where) {
+  require_field("channels", format.shape.channels, 1, kLargestSide, where);
+  require_field("height", format.shape.height, 1, kLargestSide, where);
+  require_field("width", format.shape.width, 1, kLargestSide, where);
+  require_field("classes", format.classes, 1, kMostClasses, where);
+  const auto names = static_cast<std::int64_t>(format.class_names.size());
+  if (names > 0) require_field("class_names", names, format.classes, format.classes, where);
+  const data::Normalization& scaling = format.normalization;
+  const auto means = static_cast<std::int64_t>(scaling.mean.size());
+  const std::int64_t wanted = means == 0 ? 0 : format.shape.channels;
+  require_field("mean", means, wanted, wanted, where);
+  require_field("deviation", static_cast<std::int64_t>(scaling.deviation.size()), wanted, wanted,
+                where);
+  for (std::size_t c = 0; c < scaling.mean.size(); ++c) {
+    const bool good = std::isfinite(scaling.mean[c]) && std::isfinite(scaling.deviation[c]) &&
+                      scaling.deviation[c] > 0;
+    if (good) continue;
+    throw Error(ErrorKind::kFormat,
+                concat("\"mean\" and \"deviation\" of channel ", c, " cannot be ", scaling.mean[c],
+                       " and ", scaling.deviation[c]),
+                where);
+  }
+}
 
 data::ImageSet read_set(const ImageConfig& config, const std::vector<std::string>& files,
                         const ImageFormat* format, int threads, std::int64_t limit) {

@@ -15,6 +15,9 @@ namespace taut::train {
                                       const std::vector<std::string>& files,
                                       const ImageFormat* format, int threads, std::int64_t limit);
 
+/// Throws kFormat, naming where and the field, for a format that no set of images has.
+void check_format(const ImageFormat& format, const std::string& where);
+
 [[nodiscard]] nn::ImageInput view_of(const data::ImageBatch& batch);
 
 /// The first images of a set, as the network reads them.

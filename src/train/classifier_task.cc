@@ -9,6 +9,7 @@
 #include "train/checkpoint.h"
 #include "train/classifier_data.h"
 #include "train/classifier_schedule.h"
+#include "train/network_memory.h"
 #include "train/state.h"
 
 namespace taut::train {
@@ -57,6 +58,7 @@ class ImageTask final : public Task {
 
   void load(const SectionSource& file) override {
     load_fields(file, "format", [&](StateFields& fields) { visit_format(format_, fields); });
+    check_format(format_, section_of(file, "format"));
     if (network_ == nullptr) make_network();
     network_->load(file, kNetworkSections);
   }
@@ -203,6 +205,10 @@ class ImageTask final : public Task {
     options.input = format_.shape;
     options.classes = format_.classes;
     options.seed = config_.train.seed;
+    check_network_memory(graph::make_network(options.kind, {.input = options.input,
+                                                            .classes = options.classes,
+                                                            .width = options.width}),
+                         "model.width");
     network_ = std::make_shared<nn::ImageNetwork>(options, pool_);
   }
 

@@ -32,7 +32,10 @@ std::string absolute_path(const std::string& path, const Origin& origin) {
   const std::filesystem::path expanded = expand_variables(path, origin);
   const std::filesystem::path full =
       expanded.is_absolute() ? expanded : std::filesystem::path(origin.base) / expanded;
-  return std::filesystem::absolute(full).lexically_normal().string();
+  const std::string absolute = std::filesystem::absolute(full).lexically_normal().string();
+  if (is_utf8(absolute)) return absolute;
+  throw Error(ErrorKind::kConfig, concat("a path that is no UTF-8: \"", absolute, "\""),
+              origin.where, "rename the folder or file");
 }
 
 }  // namespace
@@ -181,16 +184,10 @@ Setting parse_setting(const std::string& setting) {
     throw Error(ErrorKind::kConfig, concat("not a setting: \"", setting, "\""), {},
                 "write --set section.key=value");
   }
-  const std::string text = setting.substr(equals + 1);
-  toml::table parsed;
-  try {
-    parsed = toml::parse("value = " + text);
-  } catch (const toml::parse_error&) {
-    parsed = toml::table{{"value", text}};  // a bare word: a string
-  }
   return {.section = setting.substr(0, dot),
           .key = setting.substr(dot + 1, equals - dot - 1),
-          .parsed = std::move(parsed)};
+          .parsed = parse_toml_value(setting.substr(equals + 1),
+                                     concat("--set ", setting.substr(0, equals)))};
 }
 
 void check_common(const std::string& name, const Config& c, std::int64_t largest_batch) {
@@ -198,6 +195,8 @@ void check_common(const std::string& name, const Config& c, std::int64_t largest
                            const auto& got) { require_value(name, holds, key, wanted, got); };
   require(!c.data.train.empty(), "data.train", "at least one file", "none");
   require(c.train.epochs >= 1, "train.epochs", "at least 1", c.train.epochs);
+  require(c.train.epochs <= kMostEpochs, "train.epochs", concat("at most ", kMostEpochs),
+          c.train.epochs);
   require(c.train.batch_size >= 1 && c.train.batch_size <= largest_batch, "train.batch_size",
           concat("in 1..", largest_batch), c.train.batch_size);
   require(c.train.log_every >= 1, "train.log_every", "at least 1", c.train.log_every);

@@ -2,8 +2,6 @@
 // Configs as TOML: what reads, writes and checks the keys of any struct that has a visit_fields
 // (config_fields.h, classifier_fields.h).
 
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -17,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/toml_text.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/spelling.h"
@@ -203,12 +202,7 @@ template <typename AnyConfig>
                                     const std::string& name,
                                     std::span<const std::string> settings) {
   AnyConfig config;
-  try {
-    apply_file(config, toml::parse(text), Origin{name, base});
-  } catch (const toml::parse_error& failed) {
-    throw Error(ErrorKind::kConfig, std::string(failed.description()),
-                concat(name, ", line ", failed.source().begin.line));
-  }
+  apply_file(config, parse_toml(text, name), Origin{name, base});
   for (const std::string& setting : settings) apply_setting(config, setting);
   return config;
 }

@@ -1,10 +1,9 @@
 // The tasks that there are, and configs of any of them.
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <array>
 #include <filesystem>
 
+#include "core/toml_text.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/text.h"
@@ -29,13 +28,7 @@ constexpr std::array<TaskEntry, 2> kTasks = {{
 }};
 
 const TaskEntry& task_of_text(std::string_view text, const std::string& name) {
-  toml::table file;
-  try {
-    file = toml::parse(text);
-  } catch (const toml::parse_error& failed) {
-    throw Error(ErrorKind::kConfig, std::string(failed.description()),
-                concat(name, ", line ", failed.source().begin.line));
-  }
+  const toml::table file = parse_toml(text, name);
   const toml::node* key = file.get("task");
   if (key == nullptr) return kTasks.back();
   const std::string task = key->value_or(std::string());

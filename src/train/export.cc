@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "core/json_text.h"
 #include "taut/core/file.h"
 #include "taut/data/input_spec.h"
 #include "taut/graph/network_json.h"
@@ -52,8 +53,12 @@ Json image_facts(const std::string& run, const ImageRun& opened) {
                 {"quality", nullptr}};
   const std::string summary = run + "/summary.json";
   if (std::filesystem::exists(summary)) {
-    const Json known = Json::parse(read_file(summary));
-    facts["quality"] = {{"top1", known.at("top1")}, {"log_loss", known.at("log_loss")}};
+    const Json known = read_json_object(summary);
+    for (const char* name : {"top1", "log_loss"}) {
+      const Json& value = json_at(known, name, summary);
+      facts["quality"][name] =
+          value.is_null() ? value : Json(json_value<double>(value, name, summary));
+    }
   }
   return facts;
 }

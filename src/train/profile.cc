@@ -1,12 +1,16 @@
 // What the first pass over the training files learnt, remembered beside the run; package metadata.
 #include <filesystem>
 
+#include "core/json_text.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/hash.h"
 #include "taut/core/text.h"
 #include "taut/data/input_spec.h"
+#include "taut/embedding/options.h"
 #include "taut/train/model.h"
+#include "train/profile.h"
+#include "train/state.h"
 
 namespace taut::train {
 namespace {
@@ -42,21 +46,54 @@ Json profile_json(const data::DataProfile& profile, const std::string& key) {
           {"scaling", data::scaling_json(profile.scaling)}};
 }
 
-data::DataProfile profile_from(const Json& json) {
-  return {.rows = json.at("rows").get<std::int64_t>(),
-          .positive_rows = json.at("positive_rows").get<std::int64_t>(),
-          .distinct_ids = json.at("distinct_ids").get<std::vector<std::int64_t>>(),
-          .scaling = data::parse_scaling(json.at("scaling")),
+data::DataProfile profile_from(const Json& json, const std::string& path) {
+  return {.rows = json_member<std::int64_t>(json, "rows", path),
+          .positive_rows = json_member<std::int64_t>(json, "positive_rows", path),
+          .distinct_ids = json_member<std::vector<std::int64_t>>(json, "distinct_ids", path),
+          .scaling = data::parse_scaling(json_at(json, "scaling", path), path),
           .bad_rows = {}};
+}
+
+// Throws kFormat unless a list has an entry for each column.
+void require_columns(std::string_view name, std::size_t got, std::size_t wanted,
+                     const std::string& where) {
+  if (got == wanted) return;
+  throw Error(ErrorKind::kFormat,
+              concat("\"", name, "\" must have ", wanted, " entries, one a column, got ", got),
+              where);
 }
 
 }  // namespace
 
+void check_profile(const data::DataProfile& profile, const RecommenderConfig& config,
+                   const std::string& where) {
+  require_field("rows", profile.rows, 1, kMostCounted, where);
+  require_field("positive_rows", profile.positive_rows, 0, profile.rows, where);
+  require_columns("distinct_ids", profile.distinct_ids.size(), config.schema.categorical.size(),
+                  where);
+  for (const std::int64_t ids : profile.distinct_ids) {
+    require_field("distinct_ids", ids, 0, embedding::kMostIds, where);
+  }
+  require_columns("scaling", profile.scaling.size(), config.schema.dense.size(), where);
+  for (const data::DenseScaling& one : profile.scaling) {
+    data::check_scaling(one, where);
+    if (one.kind == config.scaling) continue;
+    throw Error(ErrorKind::kFormat,
+                concat("\"scaling\" must be of kind ", spelling_of(config.scaling), ", got ",
+                       spelling_of(one.kind)),
+                where);
+  }
+}
+
 data::DataProfile load_profile(const RecommenderConfig& config, const std::string& path) {
   const std::string key = profile_key(config);
   if (!path.empty() && fs::exists(path)) {
-    const Json known = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
-    if (known.is_object() && known.value("key", "") == key) return profile_from(known);
+    const Json known = read_json_object(path);
+    if (json_member<std::string>(known, "key", path) == key) {
+      data::DataProfile profile = profile_from(known, path);
+      check_profile(profile, config, path);
+      return profile;
+    }
   }
   data::ReaderOptions options = reader_options(config, config.data.train, data::DataProfile{});
   options.batch_size = 1 << 14;

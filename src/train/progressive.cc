@@ -6,6 +6,7 @@
 
 #include "taut/core/error.h"
 #include "taut/core/text.h"
+#include "train/state.h"
 
 namespace taut::train {
 namespace {
@@ -65,7 +66,10 @@ void ProgressiveQuality::load(const SectionSource& file) {
     throw Error(ErrorKind::kFormat,
                 concat("wanted 0 or ", 2 * kBins, " counts and 1 loss, got ", counts.size(),
                        " and ", loss.size()),
-                "progressive");
+                section_of(file, "progressive/counts"));
+  }
+  for (const std::int64_t count : counts) {
+    require_field("count", count, 0, kMostCounted, section_of(file, "progressive/counts"));
   }
   counts_.assign(counts.begin(), counts.end());
   loss_ = loss.front();

@@ -8,6 +8,8 @@
 #include "taut/train/metrics.h"
 #include "taut/train/model.h"
 #include "taut/train/task.h"
+#include "train/network_memory.h"
+#include "train/profile.h"
 #include "train/progressive.h"
 #include "train/state.h"
 
@@ -31,7 +33,8 @@ graph::Network describe(const RecommenderConfig& config, const data::DataProfile
   std::int64_t given = 0;
   for (std::size_t t = 0; t < config.schema.categorical.size(); ++t) {
     before += static_cast<double>(profile.distinct_ids[t]);
-    const auto until = static_cast<std::int64_t>(static_cast<double>(bytes) * (before / all));
+    const double share = all > 0 ? before / all : 0;
+    const auto until = static_cast<std::int64_t>(static_cast<double>(bytes) * share);
     shape.tables.push_back({.name = config.schema.categorical[t],
                             .rows = profile.distinct_ids[t],
                             .dim = config.embedding.dim,
@@ -62,7 +65,8 @@ class RecommenderTask final : public Task {
 
   void load(const SectionSource& file) override {
     load_fields(file, "format", [&](StateFields& fields) { visit_profile(profile_, fields); });
-    if (model_ == nullptr) model_ = std::make_unique<Model>(config_, profile_, pool_);
+    check_profile(profile_, config_, section_of(file, "format"));
+    if (model_ == nullptr) make_model();
     const auto read = [&](const char* name, std::vector<float>& values) {
       const std::span<const float> stored = file.array<float>(name);
       values.assign(stored.begin(), stored.end());
@@ -96,7 +100,7 @@ class RecommenderTask final : public Task {
   void prepare(bool fresh, const std::string& cache) override {
     if (!fresh) return;
     profile_ = load_profile(config_, cache);
-    model_ = std::make_unique<Model>(config_, profile_, pool_);
+    make_model();
     model_->count_ids(reader_options(config_, config_.data.train, profile_));
     model_->load_initial_rows(config_);
   }
@@ -172,6 +176,11 @@ class RecommenderTask final : public Task {
   }
 
  private:
+  void make_model() {
+    check_network_memory(describe(config_, profile_, 0), "model.top and model.bottom");
+    model_ = std::make_unique<Model>(config_, profile_, pool_);
+  }
+
   void visit_profile(data::DataProfile& profile, StateFields& fields) const {
     fields("rows", profile.rows);
     fields("positive_rows", profile.positive_rows);

@@ -6,6 +6,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "core/json_text.h"
 #include "taut/core/error.h"
 #include "taut/core/progress.h"
 #include "taut/core/text.h"
@@ -128,7 +129,7 @@ DumpedRows dump_package(const std::string& source, const std::string& path,
   const infer::Package package(source);
   if (package.tables() == nullptr) throw_no_tables(source);
   data::ReaderOptions options =
-      data::parse_input_spec(nlohmann::json::parse(package.model().input), source);
+      data::parse_input_spec(parse_json(package.model().input, source), source);
   options.files = files.empty() ? infer::test_files(package.model()) : files;
   if (options.files.empty()) {
     throw Error(ErrorKind::kConfig, "the package names no files to take ids from", source,

@@ -12,6 +12,7 @@
 namespace taut::train {
 
 nlohmann::json train_run(const RunOptions& options) {
+  const FolderLock lock = hold_run_folder(options.run);
   prepare_folder(options.run, options.config->to_toml(), options.resume,
                  CheckpointFolder(options.run));
   return Trainer(options).run();

@@ -1,5 +1,6 @@
 #include "train/run_folder.h"
 
+#include <climits>
 #include <filesystem>
 #include <vector>
 
@@ -24,6 +25,22 @@ std::string first_difference(const std::string& old_text, const std::string& new
 }
 
 }  // namespace
+
+FolderLock hold_run_folder(const std::string& run) {
+  constexpr std::size_t kLongestName = 100;  // of what lies below it
+  if (!is_utf8(run)) {
+    throw Error(ErrorKind::kConfig, "the folder's name is no UTF-8, as configs are", run,
+                "choose another --out");
+  }
+  if (run.size() + kLongestName > PATH_MAX) {
+    throw Error(ErrorKind::kConfig,
+                concat("the folder's name has ", run.size(), " bytes, at most ",
+                       PATH_MAX - kLongestName, " leave room for its files"),
+                run, "choose another --out");
+  }
+  make_directories(run);
+  return FolderLock(run);
+}
 
 std::string config_path(const std::string& run) {
   return run + "/config.toml";

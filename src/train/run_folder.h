@@ -3,11 +3,17 @@
 
 #include <string>
 
+#include "taut/core/file.h"
 #include "train/checkpoint.h"
 
 namespace taut::train {
 
 [[nodiscard]] std::string config_path(const std::string& run);
+
+/// Makes the folder and holds it, so that nobody else trains in it meanwhile. Errors: kConfig for a
+/// path that is too long for the files of a run or no UTF-8, as configs and summaries are; kIo when
+/// it is held or cannot be made.
+[[nodiscard]] FolderLock hold_run_folder(const std::string& run);
 
 /// Makes the folder and writes its config, or checks that a resumed run was made from the same one.
 /// A folder without a checkpoint holds nothing that could be lost: the run starts anew in it.

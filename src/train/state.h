@@ -4,7 +4,12 @@
 #include <bit>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
+#include "core/json_text.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/text.h"
@@ -18,14 +23,17 @@ class StateFields {
  public:
   enum class Direction { kWrite, kRead };
 
-  StateFields(nlohmann::json& json, Direction direction) : json_(json), direction_(direction) {}
+  /// where: what messages name.
+  StateFields(nlohmann::json& json, Direction direction, std::string where = {})
+      : json_(json), direction_(direction), where_(std::move(where)) {}
 
+  /// Errors: kFormat, naming where and name, for what is missing or of another kind.
   template <typename Value>
   void operator()(const char* name, Value& value) {
     if (direction_ == Direction::kWrite) {
       json_[name] = encoded(value);
     } else {
-      decode(json_.at(name), value);
+      decode(json_at(json_, name, where_), name, value);
     }
   }
 
@@ -47,27 +55,32 @@ class StateFields {
   }
 
   template <typename Value>
-  static void decode(const nlohmann::json& json, Value& value) {
-    json.get_to(value);
+  void decode(const nlohmann::json& json, const char* name, Value& value) const {
+    value = json_value<Value>(json, name, where_);
   }
-  static void decode(const nlohmann::json& json, double& value) {
-    value = std::bit_cast<double>(json.get<std::uint64_t>());
+  void decode(const nlohmann::json& json, const char* name, double& value) const {
+    value = std::bit_cast<double>(json_value<std::uint64_t>(json, name, where_));
   }
-  static void decode(const nlohmann::json& json, float& value) {
-    value = std::bit_cast<float>(json.get<std::uint32_t>());
+  void decode(const nlohmann::json& json, const char* name, float& value) const {
+    value = std::bit_cast<float>(json_value<std::uint32_t>(json, name, where_));
   }
-  static void decode(const nlohmann::json& json, Measure& value) {
-    json.at(0).get_to(value.first);
-    decode(json.at(1), value.second);
+  void decode(const nlohmann::json& json, const char* name, Measure& value) const {
+    if (!json.is_array() || json.size() != 2) {
+      detail::throw_json_value(name, "a name and a number", json, where_);
+    }
+    decode(json[0], name, value.first);
+    decode(json[1], name, value.second);
   }
   template <typename Value>
-  static void decode(const nlohmann::json& json, std::vector<Value>& values) {
+  void decode(const nlohmann::json& json, const char* name, std::vector<Value>& values) const {
+    if (!json.is_array()) detail::throw_json_value(name, "a list", json, where_);
     values.clear();
-    for (const nlohmann::json& one : json) decode(one, values.emplace_back());
+    for (const nlohmann::json& one : json) decode(one, name, values.emplace_back());
   }
 
   nlohmann::json& json_;
   Direction direction_;
+  std::string where_;
 };
 
 /// Adds a section of the numbers that visit passes.
@@ -79,17 +92,28 @@ void save_fields(SectionSink& file, const char* section, Visit&& visit) {
   file.add(section, json.dump());
 }
 
-/// Reads it back. Errors: kFormat naming file and section.
+/// What messages about a section of a file name.
+[[nodiscard]] inline std::string section_of(const SectionSource& file, std::string_view section) {
+  return concat(file.path(), ", section \"", section, "\"");
+}
+
+/// Reads it back. Errors: kFormat naming file, section and field.
 template <typename Visit>
 void load_fields(const SectionSource& file, const char* section, Visit&& visit) {
-  try {
-    nlohmann::json json = nlohmann::json::parse(file.text(section));
-    StateFields fields(json, StateFields::Direction::kRead);
-    visit(fields);
-  } catch (const nlohmann::json::exception& failed) {
-    throw Error(ErrorKind::kFormat, concat("section \"", section, "\" is wrong: ", failed.what()),
-                file.path());
-  }
+  nlohmann::json json = parse_json_section(file, section);
+  StateFields fields(json, StateFields::Direction::kRead, section_of(file, section));
+  visit(fields);
 }
+
+/// Throws kFormat, naming where and the field, unless low <= value <= high.
+inline void require_field(std::string_view name, std::int64_t value, std::int64_t low,
+                          std::int64_t high, const std::string& where) {
+  if (value >= low && value <= high) return;
+  throw Error(ErrorKind::kFormat,
+              concat("\"", name, "\" must be in ", low, "..", high, ", got ", value), where);
+}
+
+/// More steps, examples or bytes than any run has.
+inline constexpr std::int64_t kMostCounted = std::int64_t{1} << 53;
 
 }  // namespace taut::train

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <limits>
 
+#include "core/json_text.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/log.h"
@@ -12,6 +13,7 @@
 #include "taut/core/text.h"
 #include "taut/embedding/embedding.h"
 #include "taut/train/run.h"
+#include "train/run_folder.h"
 
 namespace taut::train {
 namespace {
@@ -43,6 +45,19 @@ std::string folder_of(const SweepOptions& options, const Cell& cell) {
   return concat(options.folder, "/", cell.method, "_", budget, "_seed", cell.seed);
 }
 
+// The summary of a run that has ended, with the fields that the table needs.
+Json read_summary(const std::string& path) {
+  Json summary = read_json_object(path);
+  static_cast<void>(json_member<std::string>(summary, "method", path));
+  static_cast<void>(json_member<std::uint64_t>(summary, "seed", path));
+  for (const char* field : {"auc", "log_loss", "normalized_entropy", "memory_bytes", "full_bytes",
+                            "examples_per_second"}) {
+    const Json& value = json_at(summary, field, path);
+    if (!value.is_null()) static_cast<void>(json_value<double>(value, field, path));
+  }
+  return summary;
+}
+
 Json run_cell(const SweepOptions& options, const Cell& cell) {
   const std::string folder = folder_of(options, cell);
   const std::vector<std::string> settings = {concat("embedding.method=\"", cell.method, "\""),
@@ -57,9 +72,8 @@ Json run_cell(const SweepOptions& options, const Cell& cell) {
   const std::string summary_path = folder + "/summary.json";
   const bool same_config = std::filesystem::exists(folder + "/config.toml") &&
                            read_file(folder + "/config.toml") == run.config->to_toml();
-  Json summary = same_config && std::filesystem::exists(summary_path)
-                     ? Json::parse(read_file(summary_path))
-                     : train_run(run);
+  Json summary = same_config && std::filesystem::exists(summary_path) ? read_summary(summary_path)
+                                                                      : train_run(run);
   summary["budget"] = cell.budget;
   return summary;
 }
@@ -138,7 +152,7 @@ MeanSpread mean_spread(const std::vector<double>& values) {
 
 nlohmann::json run_sweep(const SweepOptions& options) {
   check_options(options);
-  make_directories(options.folder);
+  const FolderLock lock = hold_run_folder(options.folder);
   const std::vector<Cell> cells = grid(options);
   std::vector<Json> runs;
   std::vector<Json> rows;

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "core/json_text.h"
 #include "taut/core/file.h"
 #include "taut/core/log.h"
 #include "taut/core/progress.h"
@@ -151,7 +152,7 @@ Json Trainer::summarize() {
     summary[name] = summary.contains(measured) ? summary[measured][name] : Json(nullptr);
   }
   write_network();
-  write_file(options_.run + "/summary.json", summary.dump(2) + "\n");
+  write_file(options_.run + "/summary.json", json_text(summary, 2) + "\n");
   return summary;
 }
 

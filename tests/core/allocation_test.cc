@@ -13,6 +13,7 @@
 #include "taut/core/aligned_buffer.h"
 #include "taut/core/file.h"
 #include "taut/core/snapshot.h"
+#include "taut/core/text.h"
 #include "taut/core/thread_pool.h"
 
 namespace taut {
@@ -55,6 +56,21 @@ TEST(FailingAllocations, ReachAlignedBuffersBigAndSmall) {
     const AlignedBuffer<char> second(size, &counter);
     EXPECT_GE(counter.bytes(), static_cast<std::int64_t>(size));
   }
+}
+
+// A stream without memory would give the beginning of the text: of a file beside another, the name
+// of somebody else's.
+TEST(Allocation, TextIsWholeOrNotThere) {
+  const std::string path(300, 'p');
+  struct Joining {
+    const std::string& path;
+    std::string text;
+    void run() { text = concat(path, ".tmp.", 12345, ' ', 0.5, path); }
+    void check(bool ended) const {
+      EXPECT_EQ(text, ended ? path + ".tmp.12345 0.5" + path : std::string());
+    }
+  };
+  EXPECT_GT(fail_each_allocation([&] { return Joining{path, {}}; }), 1);
 }
 
 TEST(Allocation, AThreadPoolThatCannotStartEndsItsThreads) {

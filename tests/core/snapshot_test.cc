@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -243,6 +244,48 @@ TEST_F(SnapshotTest, CleaningRemovesWhatNoneNeedsAndNothingElse) {
   fs::remove(path(2));
   clean_snapshots(directory_.path());
   EXPECT_TRUE(fs::exists(directory_.file("pieces-000002.taut")));
+}
+
+// A manifest of names and sections that are given as they are, without pieces.
+void write_manifest(const std::string& path, const SnapshotKind& kind, const std::string& files,
+                    const std::string& sections) {
+  SectionWriter file(path, kind.kind, kind.version);
+  file.add("files", files);
+  file.add("sections", sections);
+  file.begin("pieces");
+  file.commit();
+}
+
+TEST_F(SnapshotTest, AManifestOfMoreThanASnapshotHasIsRefused) {
+  const auto refused = [&](const std::string& files, const std::string& sections) {
+    write_manifest(path(1), kKind, files, sections);
+    EXPECT_THAT(error_of([&] { const SnapshotReader never(path(1), kKind); }),
+                IsError(ErrorKind::kFormat, path(1)));
+  };
+  std::string names;
+  for (int i = 0; i < 200000; ++i) names += "pieces-" + std::to_string(i) + ".taut\n";
+  refused(names, "");
+  refused("pieces-1.taut\npieces-1.taut\n", "");
+  refused("../pieces-1.taut\n", "");
+  refused("pieces-/../x.taut\n", "");
+  refused("", "4096 big\n");
+  refused("", "18446744073709551615 big\n");
+  refused("", "0 twice\n0 twice\n");
+  refused("", "big\n");
+  std::string many;
+  for (int i = 0; i < (1 << 20) + 1; ++i) many += "0 " + std::to_string(i) + "\n";
+  refused("", many);
+}
+
+TEST_F(SnapshotTest, ManySectionsAreFoundInTimeThatGrowsWithThem) {
+  std::string sections;
+  for (int i = 0; i < 100000; ++i) sections += "0 section " + std::to_string(i) + "\n";
+  write_manifest(path(1), kKind, "", sections);
+  const auto start = std::chrono::steady_clock::now();
+  const SnapshotReader reader(path(1), kKind);
+  for (const std::string& name : reader.names()) ASSERT_EQ(reader.section(name).size(), 0u);
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+  EXPECT_LT(taken.count(), 10.0);  // far below a second, where a look-up does not walk them all
 }
 
 }  // namespace

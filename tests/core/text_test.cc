@@ -69,5 +69,23 @@ TEST(Suggest, NamesTheNearestOrListsAll) {
   EXPECT_EQ(suggest("embedding", Names{"full", "hash"}), "known: full, hash");
 }
 
+TEST(Text, IsUtf8WhereEveryCharacterIsWholeAndShort) {
+  for (const char* good :
+       {"", "plain", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf"}) {
+    EXPECT_TRUE(is_utf8(good)) << good;
+  }
+  for (const char* bad : {"\xff", "\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80",
+                          "\xf4\x90\x80\x80", "\xf0\x80\x80\x80", "a\x80", "\xe2\x82"}) {
+    EXPECT_FALSE(is_utf8(bad)) << one_line(bad);
+  }
+}
+
+TEST(Text, OnOneLineHoldsNoControlsAndOnlyUtf8) {
+  EXPECT_EQ(one_line("a\nb\tc\rd"), "a\\nb\\tc\\rd");
+  EXPECT_EQ(one_line("\xc3\xa9 \xff\x1b[0m\x7f"), "\xc3\xa9 \\xff\\x1b[0m\\x7f");
+  EXPECT_EQ(one_line(""), "");
+  EXPECT_EQ(one_line(std::string("\0", 1)), "\\x00");
+}
+
 }  // namespace
 }  // namespace taut

@@ -36,6 +36,11 @@ def broken(folder, name, text):
         ("metrics.jsonl", '{"step": 1, "memory_parts": {"pool": -1}}\n', '"memory_parts" must hold whole numbers'),
         ("summary.json", '{\n"auc": \n}', "summary.json, line 3"),
         ("summary.json", "[]", "wanted a JSON object"),
+        ("summary.json", "", "not JSON"),
+        ("summary.json", "[" * 200_000 + "]" * 200_000, "not JSON of ours"),
+        ("summary.json", '{"auc": ' + "1" * 10_000 + "}", "not JSON of ours"),
+        ("metrics.jsonl", '{"a":' * 200_000 + "1" + "}" * 200_000 + "\n", "not JSON of ours"),
+        ("config.toml", "a = " + "[" * 200_000 + "]" * 200_000 + "\n", "not TOML"),
         ("config.toml", "[data\n", "not TOML"),
     ],
 )

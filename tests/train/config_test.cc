@@ -145,6 +145,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"Fraction", "", "train.epochs=1.5",
                   "wanted a whole number, got 1.5, --set train.epochs"},
         BadConfig{"ZeroEpochs", "", "train.epochs=0", "train.epochs must be at least 1, got 0"},
+        BadConfig{"EpochsWithoutEnd", "", "train.epochs=9223372036854775807",
+                  "train.epochs must be at most 16777216, got 9223372036854775807"},
         BadConfig{"NegativeBatch", "", "train.batch_size=-1",
                   "train.batch_size must be in 1..16777216"},
         BadConfig{"ZeroWinnerRate", "", "model.winner_rate=0",

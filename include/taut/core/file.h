@@ -15,8 +15,11 @@ namespace taut {
 
 /// Writes a file beside its path, flushes it to the disk and renames it into place on commit().
 /// Without commit() the path is left as it was and what was written is removed.
-/// Errors: kIo, naming the path (disk full, no permission, not a directory). Not for sharing
-/// between threads.
+/// The file beside it is NAME.taut.tmp.PID, made anew and locked while it is written; those that
+/// processes which are gone left in the folder are removed. Of a path that is a symbolic link the
+/// file that it leads to is replaced. A device, pipe or socket is written into as it is.
+/// Errors: kIo, naming the path (disk full, no permission, a directory). Not for sharing between
+/// threads.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
@@ -38,15 +41,32 @@ class AtomicFile {
 /// Replaces a file by the text, atomically.
 void write_file(const std::string& path, std::string_view text);
 
-/// The whole file. Errors: kNotFound, kIo (a directory, not readable).
+/// The whole file, or all that comes out of a pipe or device (kIo above 1 GiB). Errors: kNotFound,
+/// kIo (a directory, not readable).
 [[nodiscard]] std::string read_file(const std::string& path);
 
 /// Makes the directory and its parents; fine if it is there. Errors: kIo.
 void make_directories(const std::string& path);
 
-/// A read-only mapping of a file. Errors: kNotFound, kIo.
+/// Holds a folder for one piece of work: while the object lives, a second lock of the folder is
+/// refused, also in the same process. Nothing is written; the system drops the lock when the
+/// process ends, however that is. Where a file system knows no locks nothing is held.
+/// Errors: kIo (the folder is held by another, or cannot be opened), kNotFound.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::string& folder);
+  ~FolderLock();
+  FolderLock(FolderLock&& other) noexcept;
+  FolderLock& operator=(FolderLock&&) = delete;
+
+ private:
+  int fd_;
+};
+
+/// A read-only mapping of a file. Errors: kNotFound, kIo (a directory, a pipe, not readable).
 /// Threads: reading is free. Valid while the object lives, also when the path is replaced
-/// meanwhile.
+/// meanwhile. Reading what lies behind a file's end that somebody cuts is SIGBUS: mapped_path()
+/// tells a handler which file it was.
 class MappedFile {
  public:
   explicit MappedFile(const std::string& path);
@@ -59,6 +79,10 @@ class MappedFile {
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
 };
+
+/// The path of the mapping that an address lies in; null where it lies in none (or more than 256
+/// files are mapped). May be called in a signal handler; valid while the mapping lives.
+[[nodiscard]] const char* mapped_path(const void* address) noexcept;
 
 /// Where named sections of bytes are written: one file, or a snapshot of several.
 class SectionSink {
@@ -147,6 +171,7 @@ class SectionReader final : public SectionSource {
   [[nodiscard]] std::span<const std::byte> section(std::string_view name) const override;
   /// The bytes as they are, for callers that keep checksums of their own. Throws kFormat if absent.
   [[nodiscard]] std::span<const std::byte> unverified_section(std::string_view name) const;
+  /// In the order of the file.
   [[nodiscard]] std::vector<std::string> names() const;
   [[nodiscard]] Bytes section_bytes(std::string_view name) const;
   [[nodiscard]] const std::string& path() const noexcept override { return path_; }
@@ -157,13 +182,14 @@ class SectionReader final : public SectionSource {
     std::uint64_t offset;
     std::uint64_t size;
     std::uint64_t checksum;
+    std::size_t number;  // in the file
   };
   [[nodiscard]] const Entry* find(std::string_view name) const noexcept;
   [[nodiscard]] const Entry& require(std::string_view name) const;
 
   std::string path_;
   MappedFile file_;
-  std::vector<Entry> entries_;
+  std::vector<Entry> entries_;  // by name
 };
 
 }  // namespace taut

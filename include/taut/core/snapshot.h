@@ -47,7 +47,7 @@ SnapshotCost write_snapshot(const std::string& path, const SnapshotKind& kind,
 /// be read. Not while a snapshot is being written there.
 void clean_snapshots(const std::string& folder);
 
-/// Removes what processes that are gone left half written in the folder (NAME.tmp.PID).
+/// Removes what processes that are gone left half written in a folder of ours (NAME.tmp.PID).
 void remove_abandoned_files(const std::string& folder);
 
 /// Whether a container is the manifest of a snapshot.
@@ -55,7 +55,8 @@ void remove_abandoned_files(const std::string& folder);
 
 /// Reads a snapshot. Every piece is verified when its section is asked for; messages name the file
 /// that is damaged. Not for sharing between threads.
-/// Errors: kFormat (naming file and section; another version: both numbers), kNotFound, kIo.
+/// Errors: kFormat (naming file and section; another version: both numbers; more files than a
+/// snapshot has), kNotFound, kIo.
 class SnapshotReader final : public SectionSource {
  public:
   SnapshotReader(const std::string& path, const SnapshotKind& kind);

@@ -1,5 +1,6 @@
 #pragma once
-// Small helpers for text: joining values, finding the nearest known name.
+// Small helpers for text: joining values, finding the nearest known name, showing what may be
+// anything.
 
 #include <span>
 #include <sstream>
@@ -10,9 +11,11 @@
 namespace taut {
 
 /// The values written one after another, as operator<< writes them (floats with 6 digits).
+/// std::bad_alloc where there is no memory for all of it.
 template <typename... Values>
 [[nodiscard]] std::string concat(const Values&... values) {
   std::ostringstream stream;
+  stream.exceptions(std::ios::badbit);  // else a stream without memory gives a shorter text
   (stream << ... << values);
   return std::move(stream).str();
 }
@@ -30,5 +33,12 @@ template <typename... Values>
 
 /// "did you mean X?" for the nearest candidate, else "known: a, b, c". For the mend part of errors.
 [[nodiscard]] std::string suggest(std::string_view name, std::span<const std::string> candidates);
+
+/// Whether the bytes are UTF-8: whole characters in their shortest form, no halves of surrogates.
+[[nodiscard]] bool is_utf8(std::string_view text) noexcept;
+
+/// The text as one line that any terminal shows: control characters and bytes that are no UTF-8
+/// become \n, \t, \r or \xNN.
+[[nodiscard]] std::string one_line(std::string_view text);
 
 }  // namespace taut

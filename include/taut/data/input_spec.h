@@ -18,6 +18,12 @@ namespace taut::data {
 
 /// Scaling alone, as it stands in an input spec.
 [[nodiscard]] nlohmann::json scaling_json(const std::vector<DenseScaling>& scaling);
-[[nodiscard]] std::vector<DenseScaling> parse_scaling(const nlohmann::json& list);
+/// where: for messages. kFormat naming it and the field that is missing or wrong.
+[[nodiscard]] std::vector<DenseScaling> parse_scaling(const nlohmann::json& list,
+                                                      const std::string& where);
+
+/// Throws kFormat, naming where and the field: a scaling has a mean that is a number, and a
+/// deviation above 0.
+void check_scaling(const DenseScaling& scaling, const std::string& where);
 
 }  // namespace taut::data

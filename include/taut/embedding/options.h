@@ -64,11 +64,14 @@ constexpr auto spellings(std::type_identity<OnNan>) {
   return std::to_array<Spelling<OnNan>>({{"fail", OnNan::kFail}, {"skip", OnNan::kSkip}});
 }
 
+/// More distinct ids than any table has: sizes of what is below it can be counted.
+inline constexpr std::int64_t kMostIds = std::int64_t{1} << 40;
+
 /// One categorical feature. Ids are 64 bits wide; no array is sized by them.
 struct TableOptions {
   std::string name;
-  /// Distinct ids of the training data, 0 if not known. Methods that must know them (full, qr, md)
-  /// say so in an error when they are 0; full grows instead.
+  /// Distinct ids of the training data, at most kMostIds, 0 if not known. Methods that must know
+  /// them (full, qr, md) say so in an error when they are 0; full grows instead.
   std::int64_t distinct_ids = 0;
 };
 
@@ -133,7 +136,8 @@ void check_options(const Options& options);
 [[nodiscard]] int resolved_chunk(const Options& options) noexcept;
 
 /// What full tables of so many rows take while they train: rows of dim values and an optimizer's
-/// value each. The whole of which budgets written as a ratio are a share.
+/// value each. The whole of which budgets written as a ratio are a share. 2^63 - 1 for more than
+/// can be counted.
 [[nodiscard]] Bytes full_bytes(std::int64_t rows, std::int64_t dim) noexcept;
 
 /// What the full model takes: distinct ids * (4 * dim + 4) over all tables.

@@ -32,6 +32,9 @@ struct CheckpointInterval {
   double seconds = 300;
 };
 
+/// More epochs than any run has: steps of all of them can be counted.
+inline constexpr std::int64_t kMostEpochs = 1 << 24;
+
 /// [train] of every task; defaults that differ are the task's.
 struct LoopConfig {
   std::int64_t epochs = 1;
