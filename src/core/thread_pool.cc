@@ -1,5 +1,6 @@
 #include "taut/core/thread_pool.h"
 
+#include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -20,6 +21,16 @@ namespace {
 
 constexpr int kMostThreads = 1024;
 thread_local bool inside_loop = false;
+
+// How many forks lie between this process and the first: a child has none of its parent's threads.
+std::atomic<std::uint64_t> forks{0};
+
+std::uint64_t forks_so_far() {
+  static const int counted =
+      ::pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1, std::memory_order_relaxed); });
+  static_cast<void>(counted);
+  return forks.load(std::memory_order_relaxed);
+}
 
 int usable_processors() {
   cpu_set_t set;
@@ -62,6 +73,10 @@ struct ThreadPool::Impl {
   }
 
   ~Impl() { stop(); }
+
+  // Whether this is a forked child's copy, whose workers, and whoever held a mutex, are the
+  // parent's.
+  [[nodiscard]] bool orphaned() const { return forks_so_far() != made_after_forks; }
 
   void stop() {
     {
@@ -114,6 +129,7 @@ struct ThreadPool::Impl {
   std::uint64_t generation = 0;
   std::size_t active = 0;
   bool stopping = false;
+  const std::uint64_t made_after_forks = forks_so_far();
   std::vector<std::thread> workers;
 };
 
@@ -124,7 +140,10 @@ ThreadPool::ThreadPool(int threads) {
   impl_ = std::make_unique<Impl>(threads == 0 ? usable_processors() : threads);
 }
 
-ThreadPool::~ThreadPool() = default;
+ThreadPool::~ThreadPool() {
+  // There is nobody to wake or to join: what is left of an orphan stays until the process ends.
+  if (impl_ != nullptr && impl_->orphaned()) static_cast<void>(impl_.release());
+}
 
 int ThreadPool::threads() const noexcept {
   return static_cast<int>(impl_->workers.size()) + 1;
@@ -132,7 +151,7 @@ int ThreadPool::threads() const noexcept {
 
 void ThreadPool::run(std::int64_t tasks, const std::function<void(std::int64_t)>& body) {
   if (tasks <= 0) return;
-  if (inside_loop || tasks == 1 || impl_->workers.empty()) {
+  if (inside_loop || tasks == 1 || impl_->workers.empty() || impl_->orphaned()) {
     for (std::int64_t i = 0; i < tasks; ++i) body(i);
     return;
   }

@@ -2,16 +2,19 @@
 #include <torch/library.h>
 #include <torch/torch.h>
 
-#include <algorithm>
-#include <nlohmann/json.hpp>
+#include <limits>
 #include <optional>
 #include <tuple>
+#include <type_traits>
+#include <utility>
 
+#include "nn/bags.h"
+#include "nn/loss_scale.h"
+#include "nn/table_keys.h"
 #include "nn/table_options.h"
-#include "nn/table_registry.h"
+#include "nn/tables.h"
 #include "nn/translated.h"
 #include "taut/core/error.h"
-#include "taut/core/text.h"
 #include "taut/nn/embedding_tables.h"
 
 namespace taut::nn {
@@ -22,197 +25,125 @@ using at::TensorList;
 using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
+using TablesPointer = c10::intrusive_ptr<Tables>;
+using Padding = std::optional<std::int64_t>;
 
-Tensor integers(const Tensor& tensor, const char* name, std::size_t table) {
-  TORCH_CHECK_VALUE(tensor.scalar_type() == at::kInt || tensor.scalar_type() == at::kLong, name,
-                    "[", table, "] must be int32 or int64, got ", tensor.scalar_type());
-  TORCH_CHECK_VALUE(tensor.dim() == 1, name, "[", table, "] must have 1 dimension, got ",
-                    tensor.dim());
-  return tensor.to(at::kLong).contiguous();
+// Operators take tables as an object, which an exported program holds and saves, or by a key, which
+// compiled graphs take as an input. Both do the same.
+const TablesPointer& found(const TablesPointer& tables) {
+  return tables;
 }
 
-// One batch of ids in the form that the tables read; owns converted copies.
-struct Bags {
-  Bags(TensorList ids, TensorList offsets, TensorList weights, std::size_t tables) {
-    TORCH_CHECK_VALUE(ids.size() == tables, "ids must have ", tables, " entries, got ", ids.size());
-    TORCH_CHECK_VALUE(offsets.size() == tables, "offsets must have ", tables, " entries, got ",
-                      offsets.size());
-    TORCH_CHECK_VALUE(weights.empty() || weights.size() == tables, "weights must have 0 or ",
-                      tables, " entries, got ", weights.size());
-    for (std::size_t t = 0; t < tables; ++t) {
-      const Tensor id = keep(integers(ids[t], "ids", t));
-      const Tensor offset = keep(integers(offsets[t], "offsets", t));
-      TORCH_CHECK_VALUE(offset.numel() >= 1, "offsets[", t,
-                        "] must have batch + 1 entries, got none");
-      embedding::JaggedIds jagged{
-          .ids = {reinterpret_cast<const std::uint64_t*>(id.const_data_ptr<std::int64_t>()),
-                  static_cast<std::size_t>(id.numel())},
-          .offsets = {offset.const_data_ptr<std::int64_t>(),
-                      static_cast<std::size_t>(offset.numel())},
-          .weights = {}};
-      if (!weights.empty()) jagged.weights = float_view(weights[t], t);
-      views.push_back(jagged);
-    }
-    batch = offsets[0].numel() - 1;
-  }
-
-  [[nodiscard]] std::span<const float> float_view(const Tensor& weight, std::size_t table) {
-    TORCH_CHECK_VALUE(weight.scalar_type() == at::kFloat, "weights[", table,
-                      "] must be float32, got ", weight.scalar_type());
-    const Tensor kept = keep(weight.contiguous());
-    return {kept.const_data_ptr<float>(), static_cast<std::size_t>(kept.numel())};
-  }
-
-  Tensor keep(Tensor tensor) {
-    owned.push_back(tensor);
-    return tensor;
-  }
-
-  std::vector<Tensor> owned;
-  std::vector<embedding::JaggedIds> views;
-  std::int64_t batch = 0;
-};
-
-std::span<float> values_of(Tensor& tensor) {
-  return {tensor.mutable_data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
+TablesPointer found(const Tensor& key) {
+  return tables_of(key);
 }
 
-Tensor tables_lookup_cpu(const Tensor& /*anchor*/, std::int64_t handle, std::int64_t dim,
-                         double /*scale*/, TensorList ids, TensorList offsets, TensorList weights) {
+template <typename Handle>
+Tensor lookup_cpu(const Tensor& /*anchor*/, const Handle& handle, std::int64_t dim,
+                  double /*scale*/, TensorList ids, TensorList offsets, TensorList weights,
+                  bool mean, Padding padding) {
   return translated([&] {
-    const auto tables = find_tables(handle);
-    const auto count = static_cast<std::int64_t>(tables->options().tables.size());
+    const TablesPointer tables = found(handle);
     TORCH_CHECK_VALUE(dim == tables->options().dim, "dim must be ", tables->options().dim, ", got ",
                       dim);
-    const Bags bags(ids, offsets, weights, static_cast<std::size_t>(count));
-    Tensor out = at::empty({bags.batch, count, dim}, at::kFloat);
-    tables->lookup(bags.views, bags.batch, values_of(out));
-    return out;
+    return tables->lookup(
+        Bags(ids, offsets, weights, tables->options().tables.size(), {mean, padding}));
   });
 }
 
-Tensor tables_update_cpu(std::int64_t handle, double scale, TensorList ids, TensorList offsets,
-                         TensorList weights, const Tensor& gradient) {
+template <typename Handle>
+Tensor update_cpu(const Handle& handle, double scale, TensorList ids, TensorList offsets,
+                  TensorList weights, const Tensor& gradient, bool mean, Padding padding) {
   return translated([&] {
-    const auto tables = find_tables(handle);
-    const Bags bags(ids, offsets, weights, tables->options().tables.size());
-    const double factor = scale > 0 ? scale : static_cast<double>(bags.batch);
-    Tensor scaled = gradient.to(at::kFloat).mul(factor).contiguous();
-    tables->update(bags.views, bags.batch, values_of(scaled));
+    const TablesPointer tables = found(handle);
+    const Bags bags(ids, offsets, weights, tables->options().tables.size(), {mean, padding});
+    tables->update(bags, scale, gradient);
     return at::zeros({}, at::kFloat);
   });
 }
 
-Tensor tables_lookup_meta(const Tensor& anchor, std::int64_t /*handle*/, std::int64_t dim,
-                          double /*scale*/, TensorList ids, TensorList offsets,
-                          TensorList /*weights*/) {
-  TORCH_CHECK_VALUE(!offsets.empty(), "offsets must have an entry for each table, got none");
-  const c10::SymInt batch = offsets[0].sym_size(0) - 1;
-  return at::empty_symint(
-      {batch, c10::SymInt(static_cast<std::int64_t>(ids.size())), c10::SymInt(dim)},
-      anchor.options().dtype(at::kFloat));
+template <typename Handle>
+constexpr bool kKeyed = std::is_same_v<Handle, Tensor>;
+
+template <typename Handle, typename... Rest>
+Tensor call_lookup(const Tensor& anchor, const Handle& handle, const Rest&... rest) {
+  static const auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow(kKeyed<Handle> ? "taut::keyed_lookup" : "taut::tables_lookup", "")
+          .template typed<decltype(lookup_cpu<Handle>)>();
+  return op.call(anchor, handle, rest...);
 }
 
-Tensor tables_update_meta(std::int64_t /*handle*/, double /*scale*/, TensorList /*ids*/,
-                          TensorList /*offsets*/, TensorList /*weights*/, const Tensor& gradient) {
-  return at::empty({}, gradient.options().dtype(at::kFloat));
-}
-
-Tensor call_lookup(const Tensor& anchor, std::int64_t handle, std::int64_t dim, double scale,
-                   TensorList ids, TensorList offsets, TensorList weights) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("taut::tables_lookup", "")
-                             .typed<decltype(tables_lookup_cpu)>();
-  return op.call(anchor, handle, dim, scale, ids, offsets, weights);
-}
-
-Tensor call_update(std::int64_t handle, double scale, TensorList ids, TensorList offsets,
-                   TensorList weights, const Tensor& gradient) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("taut::tables_update", "")
-                             .typed<decltype(tables_update_cpu)>();
-  return op.call(handle, scale, ids, offsets, weights, gradient);
+template <typename Handle, typename... Rest>
+Tensor call_update(const Handle& handle, const Rest&... rest) {
+  static const auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow(kKeyed<Handle> ? "taut::keyed_update" : "taut::tables_update", "")
+          .template typed<decltype(update_cpu<Handle>)>();
+  return op.call(handle, rest...);
 }
 
 // Forward: a lookup. Backward: one optimizer step of the tables.
-class LookupFunction : public torch::autograd::Function<LookupFunction> {
+template <typename Handle>
+class LookupFunction : public torch::autograd::Function<LookupFunction<Handle>> {
  public:
-  static Variable forward(AutogradContext* context, const Variable& anchor, std::int64_t handle,
+  static Variable forward(AutogradContext* context, const Variable& anchor, const Handle& handle,
                           std::int64_t dim, double scale, TensorList ids, TensorList offsets,
-                          TensorList weights) {
+                          TensorList weights, bool mean, Padding padding) {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     variable_list saved;
     for (const TensorList list : {ids, offsets, weights})
       saved.insert(saved.end(), list.begin(), list.end());
+    if constexpr (kKeyed<Handle>) {
+      saved.push_back(handle);
+    } else {
+      context->saved_data["tables"] = handle;
+    }
     context->save_for_backward(saved);
-    context->saved_data["tables"] = static_cast<std::int64_t>(ids.size());
-    context->saved_data["handle"] = handle;
+    context->saved_data["count"] = static_cast<std::int64_t>(ids.size());
+    context->saved_data["weights"] = static_cast<std::int64_t>(weights.size());
     context->saved_data["scale"] = scale;
-    return call_lookup(anchor, handle, dim, scale, ids, offsets, weights);
+    context->saved_data["mean"] = mean;
+    context->saved_data["padding"] = padding;
+    context->saved_data["pass"] = current_pass();
+    return call_lookup(anchor, handle, dim, scale, ids, offsets, weights, mean, padding);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const auto tables = static_cast<std::size_t>(context->saved_data["tables"].toInt());
+    const auto value = [&](const char* name) -> const c10::IValue& {
+      return context->saved_data[name];
+    };
+    const auto count = static_cast<std::size_t>(value("count").toInt());
+    const auto weights = static_cast<std::size_t>(value("weights").toInt());
     const TensorList all(saved);
-    variable_list result(4 + saved.size());  // anchor, three numbers, and every tensor of the lists
-    result[0] = call_update(context->saved_data["handle"].toInt(),
-                            context->saved_data["scale"].toDouble(), all.slice(0, tables),
-                            all.slice(tables, tables), all.slice(2 * tables), gradients[0]);
+    const auto update = [&](const auto& handle) {
+      return call_update(handle, value("scale").toDouble(), all.slice(0, count),
+                         all.slice(count, count), all.slice(2 * count, weights), gradients[0],
+                         value("mean").toBool(),
+                         value("padding").template toOptional<std::int64_t>());
+    };
+    const WithinPass within(value("pass").toInt());
+    variable_list result(6 + 2 * count + weights);  // arguments, and every tensor of the lists
+    if constexpr (kKeyed<Handle>) {
+      result[0] = update(saved.back());
+    } else {
+      result[0] = update(value("tables").template toCustomClass<Tables>());
+    }
     return result;
   }
 };
 
-Tensor tables_lookup_autograd(const Tensor& anchor, std::int64_t handle, std::int64_t dim,
-                              double scale, TensorList ids, TensorList offsets,
-                              TensorList weights) {
+template <typename Handle>
+Tensor lookup_autograd(const Tensor& anchor, const Handle& handle, std::int64_t dim, double scale,
+                       TensorList ids, TensorList offsets, TensorList weights, bool mean,
+                       Padding padding) {
   for (const Tensor& weight : weights) {
     TORCH_CHECK_VALUE(!weight.requires_grad(),
                       "weights must not require a gradient: they get none");
   }
-  return LookupFunction::apply(anchor, handle, dim, scale, ids, offsets, weights);
-}
-
-std::int64_t tables_create(const std::string& options, std::int64_t threads) {
-  return translated([&] {
-    const auto pool = std::make_shared<ThreadPool>(static_cast<int>(threads));
-    return register_tables(embedding::make_embedding(parse_table_options(options), pool));
-  });
-}
-
-std::string tables_statistics(std::int64_t handle) {
-  return translated([&] {
-    const embedding::Statistics statistics = find_tables(handle)->statistics();
-    nlohmann::ordered_json json = {
-        {"memory_bytes", statistics.memory_bytes},   {"budget_bytes", statistics.budget_bytes},
-        {"resident_rows", statistics.resident_rows}, {"rows_by_width", statistics.rows_by_width},
-        {"threshold", statistics.threshold},         {"admitted_rows", statistics.admitted_rows},
-        {"evicted_rows", statistics.evicted_rows}};
-    for (const auto& [part, bytes] : statistics.parts) json["parts"][part] = bytes;
-    return json.dump();
-  });
-}
-
-constexpr std::string_view kTablesKind = "tables";
-constexpr std::uint32_t kTablesVersion = 1;
-
-void tables_save(std::int64_t handle, const std::string& path) {
-  translated([&] {
-    SectionWriter file(path, kTablesKind, kTablesVersion);
-    find_tables(handle)->save(file, "embedding/");
-    file.commit();
-  });
-}
-
-void tables_load(std::int64_t handle, const std::string& path) {
-  translated([&] {
-    find_tables(handle)->load(SectionReader(path, kTablesKind, kTablesVersion), "embedding/");
-  });
-}
-
-std::span<const std::uint64_t> ids_of(const Tensor& ids) {
-  return {reinterpret_cast<const std::uint64_t*>(ids.const_data_ptr<std::int64_t>()),
-          static_cast<std::size_t>(ids.numel())};
+  return LookupFunction<Handle>::apply(anchor, handle, dim, scale, ids, offsets, weights, mean,
+                                       padding);
 }
 
 Tensor floats_of(const std::vector<float>& values) {
@@ -220,11 +151,10 @@ Tensor floats_of(const std::vector<float>& values) {
 }
 
 // ids [n], masks [n] (bit k: chunk k is held), importances [n] (NaN: not known), vectors [n, dim]
-std::tuple<Tensor, Tensor, Tensor, Tensor> tables_read_rows(std::int64_t handle, std::int64_t table,
-                                                            const Tensor& ids) {
+std::tuple<Tensor, Tensor, Tensor, Tensor> read_rows(const TablesPointer& tables,
+                                                     std::int64_t table, const Tensor& ids) {
   return translated([&] {
     TORCH_CHECK_VALUE(table >= 0, "table must be 0 or more, got ", table);
-    const auto tables = find_tables(handle);
     const Tensor wanted = integers(ids, "ids", static_cast<std::size_t>(table));
     embedding::Rows rows;
     tables->read_rows(static_cast<std::size_t>(table), ids_of(wanted), rows);
@@ -237,12 +167,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> tables_read_rows(std::int64_t handle,
 }
 
 // How many rows are held and how many were left out.
-std::tuple<std::int64_t, std::int64_t> tables_load_rows(std::int64_t handle, std::int64_t table,
-                                                        const Tensor& ids, const Tensor& vectors,
-                                                        const std::optional<Tensor>& importances) {
+std::tuple<std::int64_t, std::int64_t> load_rows(const TablesPointer& tables, std::int64_t table,
+                                                 const Tensor& ids, const Tensor& vectors,
+                                                 const std::optional<Tensor>& importances) {
   return translated([&] {
     TORCH_CHECK_VALUE(table >= 0, "table must be 0 or more, got ", table);
-    const auto tables = find_tables(handle);
     const Tensor given = integers(ids, "ids", static_cast<std::size_t>(table));
     const std::int64_t dim = tables->options().dim;
     TORCH_CHECK_VALUE(
@@ -264,61 +193,134 @@ std::tuple<std::int64_t, std::int64_t> tables_load_rows(std::int64_t handle, std
   });
 }
 
+TablesPointer make_tables(const std::string& options, std::int64_t threads) {
+  return translated([&] {
+    if (threads < 0 || threads > std::numeric_limits<int>::max()) {
+      throw_invalid_argument("threads", "0 or more", std::to_string(threads));
+    }
+    return c10::make_intrusive<Tables>(parse_table_options(options), static_cast<int>(threads));
+  });
+}
+
+// What a pickle holds: options, threads, rows with their optimizer state.
+using Pickled = std::tuple<std::string, std::int64_t, Tensor>;
+
+Pickled pickled(const TablesPointer& tables) {
+  return translated([&] {
+    return Pickled(table_options_text(tables->options()), tables->threads(), tables->state());
+  });
+}
+
+TablesPointer unpickled(const Pickled& parts) {
+  const TablesPointer tables = make_tables(std::get<0>(parts), std::get<1>(parts));
+  translated([&] { tables->load(std::get<2>(parts)); });
+  return tables;
+}
+
 }  // namespace
 
 TORCH_LIBRARY(taut, library) {
-  library.def("tables_create(str options, int threads=0) -> int", &tables_create);
+  // Methods of the class would be traced by name, and its fake had to have them all: these are
+  // operators instead.
+  library.class_<Tables>("Tables")
+      .def(torch::init(&make_tables))
+      .def("__obj_flatten__",
+           [](const TablesPointer& self) {
+             return std::make_tuple(
+                 std::make_tuple(std::string("options"), table_options_text(self->options())));
+           })
+      .def_pickle([](const TablesPointer& self) { return pickled(self); },
+                  [](Pickled parts) { return unpickled(parts); });
   library.def("tables_option_list() -> str", &table_option_list);
-  library.def("tables_release(int tables) -> ()",
-              [](std::int64_t tables) { release_tables(tables); });
-  library.def("tables_statistics(int tables) -> str", &tables_statistics);
-  library.def("tables_save(int tables, str path) -> ()", &tables_save);
-  library.def("tables_load(int tables, str path) -> ()", &tables_load);
   library.def(
-      "tables_read_rows(int tables, int table, Tensor ids) -> (Tensor, Tensor, Tensor, Tensor)",
-      &tables_read_rows);
+      "tables_statistics(__torch__.torch.classes.taut.Tables tables) -> str",
+      [](const TablesPointer& tables) { return translated([&] { return tables->statistics(); }); });
   library.def(
-      "tables_load_rows(int tables, int table, Tensor ids, Tensor vectors, Tensor? importances) -> "
-      "(int, int)",
-      &tables_load_rows);
+      "tables_state(__torch__.torch.classes.taut.Tables tables) -> Tensor",
+      [](const TablesPointer& tables) { return translated([&] { return tables->state(); }); });
+  library.def("tables_load(__torch__.torch.classes.taut.Tables tables, Tensor state) -> ()",
+              [](const TablesPointer& tables, const Tensor& state) {
+                translated([&] { tables->load(state); });
+              });
+  library.def("tables_gather(__torch__.torch.classes.taut.Tables tables, int parts) -> ()",
+              [](const TablesPointer& tables, std::int64_t parts) {
+                translated([&] { tables->gather(parts); });
+              });
+  library.def("tables_step(__torch__.torch.classes.taut.Tables tables) -> ()",
+              [](const TablesPointer& tables) { translated([&] { tables->step(); }); });
+  library.def("tables_drop(__torch__.torch.classes.taut.Tables tables) -> ()",
+              [](const TablesPointer& tables) { tables->drop(); });
   library.def(
-      "tables_lookup(Tensor anchor, int tables, int dim, float scale, Tensor[] ids, Tensor[] "
-      "offsets, "
-      "Tensor[] weights) -> Tensor");
+      "tables_read_rows(__torch__.torch.classes.taut.Tables tables, int table, Tensor ids) -> "
+      "(Tensor, Tensor, Tensor, Tensor)",
+      &read_rows);
   library.def(
-      "tables_update(int tables, float scale, Tensor[] ids, Tensor[] offsets, Tensor[] weights, "
-      "Tensor gradient) -> Tensor");
+      "tables_load_rows(__torch__.torch.classes.taut.Tables tables, int table, Tensor ids, Tensor "
+      "vectors, Tensor? importances) -> (int, int)",
+      &load_rows);
+  library.def("loss_scale_begin(float scale) -> int",
+              [](double scale) { return translated([&] { return begin_loss_scale(scale); }); });
+  library.def("loss_scale_end(int backward) -> ()",
+              [](std::int64_t backward) { end_loss_scale(backward); });
+  library.def("tables_key(__torch__.torch.classes.taut.Tables tables) -> Tensor", &key_of);
+  library.def(
+      "tables_lookup(Tensor anchor, __torch__.torch.classes.taut.Tables tables, int dim, float "
+      "scale, Tensor[] ids, Tensor[] offsets, Tensor[] weights, bool mean=False, int? "
+      "padding_idx=None) -> Tensor");
+  library.def(
+      "tables_update(__torch__.torch.classes.taut.Tables tables, float scale, Tensor[] ids, "
+      "Tensor[] offsets, Tensor[] weights, Tensor gradient, bool mean=False, int? "
+      "padding_idx=None) -> Tensor");
+  library.def(
+      "keyed_lookup(Tensor anchor, Tensor key, int dim, float scale, Tensor[] ids, Tensor[] "
+      "offsets, Tensor[] weights, bool mean=False, int? padding_idx=None) -> Tensor");
+  library.def(
+      "keyed_update(Tensor key, float scale, Tensor[] ids, Tensor[] offsets, Tensor[] weights, "
+      "Tensor gradient, bool mean=False, int? padding_idx=None) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(taut, CPU, library) {
-  library.impl("tables_lookup", &tables_lookup_cpu);
-  library.impl("tables_update", &tables_update_cpu);
-}
-
-TORCH_LIBRARY_IMPL(taut, Meta, library) {
-  library.impl("tables_lookup", &tables_lookup_meta);
-  library.impl("tables_update", &tables_update_meta);
+  library.impl("tables_lookup", &lookup_cpu<TablesPointer>);
+  library.impl("tables_update", &update_cpu<TablesPointer>);
+  library.impl("keyed_lookup", &lookup_cpu<Tensor>);
+  library.impl("keyed_update", &update_cpu<Tensor>);
 }
 
 TORCH_LIBRARY_IMPL(taut, Autograd, library) {
-  library.impl("tables_lookup", &tables_lookup_autograd);
+  library.impl("tables_lookup", &lookup_autograd<TablesPointer>);
+  library.impl("keyed_lookup", &lookup_autograd<Tensor>);
 }
 
 EmbeddingTablesImpl::EmbeddingTablesImpl(const embedding::Options& options, LossReduction reduction,
                                          int threads)
-    : tables_(embedding::make_embedding(options, std::make_shared<ThreadPool>(threads))),
-      handle_(register_tables(tables_)),
+    : tables_(c10::make_intrusive<Tables>(options, threads)),
       reduction_(reduction),
       anchor_(register_parameter("anchor", torch::zeros({}))) {}
 
-EmbeddingTablesImpl::~EmbeddingTablesImpl() {
-  release_tables(handle_);
-}
+EmbeddingTablesImpl::~EmbeddingTablesImpl() = default;
 
 torch::Tensor EmbeddingTablesImpl::forward(at::TensorList ids, at::TensorList offsets,
                                            at::TensorList weights) {
   const double scale = reduction_ == LossReduction::kSum ? 1.0 : 0.0;
-  return call_lookup(anchor_, handle_, tables_->options().dim, scale, ids, offsets, weights);
+  return call_lookup(anchor_, tables_, std::int64_t{tables_->options().dim}, scale, ids, offsets,
+                     weights, false, Padding{});
+}
+
+const embedding::Embedding& EmbeddingTablesImpl::tables() const noexcept {
+  return tables_->collection();
+}
+
+void EmbeddingTablesImpl::save(torch::serialize::OutputArchive& archive) const {
+  torch::nn::Module::save(archive);
+  translated([&] { archive.write("rows", tables_->state(), /*is_buffer=*/true); });
+}
+
+void EmbeddingTablesImpl::load(torch::serialize::InputArchive& archive) {
+  torch::nn::Module::load(archive);
+  Tensor rows;
+  TORCH_CHECK_VALUE(archive.try_read("rows", rows, /*is_buffer=*/true),
+                    "the archive has no rows: it was written by another version");
+  translated([&] { tables_->load(rows); });
 }
 
 }  // namespace taut::nn

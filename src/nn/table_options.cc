@@ -53,9 +53,9 @@ void set_option(Options& options, const std::string& key, const Json& value) {
   throw Error(ErrorKind::kConfig, concat("unknown option \"", key, "\""), {}, suggest(key, known));
 }
 
-// A default as Python would write it.
+// A value as Python would write it.
 template <typename T>
-Json default_json(const T& value) {
+Json plain_json(const T& value) {
   if constexpr (std::is_arithmetic_v<T>) {
     return value;
   } else {
@@ -80,6 +80,23 @@ embedding::Options parse_table_options(const std::string& json) {
   return options;
 }
 
+std::string table_options_text(const embedding::Options& options) {
+  Json all = Json::object();
+  embedding::visit_options(options, [&](const auto& option) {
+    using T = embedding::OptionValue<decltype(option)>;
+    if constexpr (std::is_same_v<T, std::vector<embedding::TableOptions>>) {
+      for (const embedding::TableOptions& table : option.value) {
+        all[option.key].push_back({{"name", table.name}, {"distinct_ids", table.distinct_ids}});
+      }
+    } else if constexpr (std::is_same_v<T, Bytes>) {
+      if (option.value.count > 0) all[option.key] = format_budget(option.value);
+    } else {
+      all[option.key] = plain_json(option.value);
+    }
+  });
+  return all.dump();
+}
+
 std::string table_option_list() {
   Json list = Json::array();
   const Options initial;
@@ -87,7 +104,7 @@ std::string table_option_list() {
   embedding::visit_options(initial, [&](const auto& option) {
     const embedding::OptionFacts& fact = facts[list.size()];
     list.push_back({{"key", fact.key},
-                    {"default", default_json(option.value)},
+                    {"default", plain_json(option.value)},
                     {"range", fact.range},
                     {"help", fact.help},
                     {"keyword", fact.in_python}});

@@ -11,6 +11,9 @@ namespace taut::nn {
 /// members of embedding::Options. Errors: kConfig naming the key and the nearest known one.
 [[nodiscard]] embedding::Options parse_table_options(const std::string& json);
 
+/// Options in the form that parse_table_options() reads, every one named.
+[[nodiscard]] std::string table_options_text(const embedding::Options& options);
+
 /// The list of options that Python's keywords, signature and help are made from:
 /// [{"key", "default", "range", "help", "keyword"}], in order; keyword: whether Python takes it.
 [[nodiscard]] std::string table_option_list();

@@ -3,13 +3,11 @@
 
 #include <torch/torch.h>
 
-#include <memory>
-#include <string>
-#include <vector>
-
 #include "taut/embedding/embedding.h"
 
 namespace taut::nn {
+
+class Tables;
 
 /// How the loss was reduced over the batch. The tables' optimizer wants the gradient of the summed
 /// loss; kMean multiplies what arrives by the number of bags.
@@ -17,11 +15,12 @@ enum class LossReduction { kMean, kSum };
 
 /// A collection of tables inside a byte budget. The rows are no parameters: backward() applies the
 /// tables' own optimizer (row-wise Adagrad) at once, exactly, and each backward() is one step of
-/// it. Threads: one call at a time. Errors: c10::ValueError that names the argument and both
-/// values.
+/// it. Threads: calls from several threads are done one after another, each whole; lookups work in
+/// forked children. Errors: c10::ValueError that names the argument and both values.
 class EmbeddingTablesImpl : public torch::nn::Module {
  public:
-  /// threads: 0 means one for each processor. Errors as embedding::make_embedding.
+  /// threads: of the pool that all modules of a process share; 0 means one for each processor.
+  /// Errors as embedding::make_embedding.
   explicit EmbeddingTablesImpl(const embedding::Options& options,
                                LossReduction reduction = LossReduction::kMean, int threads = 0);
   ~EmbeddingTablesImpl() override;
@@ -30,11 +29,16 @@ class EmbeddingTablesImpl : public torch::nn::Module {
   /// n; weights [n], float32, or no weights at all. Returns pooled sums [batch, tables, dim].
   torch::Tensor forward(at::TensorList ids, at::TensorList offsets, at::TensorList weights = {});
 
-  [[nodiscard]] const embedding::Embedding& tables() const noexcept { return *tables_; }
+  /// Not while another thread trains.
+  [[nodiscard]] const embedding::Embedding& tables() const noexcept;
+
+  /// torch::save() and torch::load() hold rows and optimizer state. load() wants the same options
+  /// (c10::ValueError naming the first that differs; the tables are then as they were).
+  void save(torch::serialize::OutputArchive& archive) const override;
+  void load(torch::serialize::InputArchive& archive) override;
 
  private:
-  std::shared_ptr<embedding::Embedding> tables_;
-  std::int64_t handle_;
+  c10::intrusive_ptr<Tables> tables_;
   LossReduction reduction_;
   torch::Tensor anchor_;  // makes autograd come by; its value and gradient are 0
 };

@@ -1,0 +1,58 @@
+#pragma once
+// A batch of ids as Python hands it over, in the form that tables read.
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "taut/core/jagged.h"
+
+namespace taut::nn {
+
+/// How bags become rows, beside their ids.
+struct Pooling {
+  bool mean = false;                         ///< the mean of a bag's rows instead of their sum
+  std::optional<std::int64_t> padding = {};  ///< an id that is left out of its bags
+};
+
+/// A 1-dimensional int32 or int64 tensor as int64, contiguous. Throws c10::ValueError naming
+/// name[table].
+[[nodiscard]] at::Tensor integers(const at::Tensor& tensor, const char* name, std::size_t table);
+
+/// The ids of a tensor that integers() gave.
+[[nodiscard]] std::span<const std::uint64_t> ids_of(const at::Tensor& ids);
+
+/// Views of a batch for each table; owns what had to be converted. Errors: c10::ValueError naming
+/// the argument. Where bags are averaged or padded, the offsets are checked before anything is made
+/// of them.
+class Bags {
+ public:
+  Bags(at::TensorList ids, at::TensorList offsets, at::TensorList weights, std::size_t tables,
+       const Pooling& pooling);
+
+  [[nodiscard]] std::span<const JaggedIds> views() const noexcept { return views_; }
+  [[nodiscard]] std::int64_t batch() const noexcept { return batch_; }
+
+ private:
+  // Ids, offsets and weights that no tensor holds.
+  struct Made {
+    std::vector<std::uint64_t> ids;
+    std::vector<std::int64_t> offsets;
+    std::vector<float> weights;
+  };
+
+  at::Tensor keep(at::Tensor tensor);
+  std::span<const float> float_view(const at::Tensor& weight, std::size_t table);
+  void leave_out(JaggedIds& bags, std::uint64_t padding);
+  void average(JaggedIds& bags);
+
+  std::vector<at::Tensor> owned_;
+  std::vector<Made> made_;
+  std::vector<JaggedIds> views_;
+  std::int64_t batch_ = 0;
+};
+
+}  // namespace taut::nn

@@ -1,0 +1,83 @@
+#pragma once
+// A collection of tables as an object that LibTorch and Python hold, copy and pickle.
+
+#include <torch/custom_class.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nn/bags.h"
+#include "nn/fork_safe_mutex.h"
+#include "taut/embedding/embedding.h"
+
+namespace taut::nn {
+
+/// Owns a collection. A copy has rows, optimizer state and budget of its own.
+/// Threads: calls may come from any number of threads; they are done one after another, each whole.
+/// A fork waits for the call at work. Errors: c10::ValueError for what the caller can mend, naming
+/// the argument; the collection is then as it was.
+class Tables final : public torch::CustomClassHolder {
+ public:
+  /// threads: of the pool, which all tables of a process that ask for as many share; 0 means one
+  /// for each processor.
+  Tables(const embedding::Options& options, int threads);
+
+  [[nodiscard]] const embedding::Options& options() const noexcept { return tables_->options(); }
+  [[nodiscard]] const embedding::Embedding& collection() const noexcept { return *tables_; }
+  [[nodiscard]] int threads() const noexcept { return threads_; }
+
+  /// Pooled rows [batch, tables, dim], float32.
+  [[nodiscard]] at::Tensor lookup(const Bags& bags) const;
+
+  /// One step of the tables' optimizer, or one more batch for the step that is gathered.
+  /// gradient [batch, tables, dim]: of the loss times what loss_scale() says, which is taken out;
+  /// such a gradient is left out, and counted, where it is not finite. scale: what makes it that of
+  /// the summed loss; 0: the number of bags.
+  void update(const Bags& bags, double scale, const at::Tensor& gradient);
+
+  /// From here on update() gathers, and step() does one step with all that was gathered, exactly as
+  /// one batch of all the bags would. parts: how many losses are averaged; gradients whose scale is
+  /// the number of bags are multiplied by it.
+  void gather(std::int64_t parts);
+  void step();
+  /// Forgets what was gathered. Fine where nothing was.
+  void drop();
+
+  /// JSON of embedding::Statistics.
+  [[nodiscard]] std::string statistics() const;
+  /// All rows and optimizer state, uint8 [n]; load() restores the same bits into tables of the same
+  /// options. What was gathered for a step is no part of it.
+  [[nodiscard]] at::Tensor state() const;
+  void load(const at::Tensor& state);
+
+  void read_rows(std::size_t table, std::span<const std::uint64_t> ids,
+                 embedding::Rows& rows) const;
+  embedding::LoadedRows load_rows(const embedding::Rows& rows);
+
+ private:
+  // The ids of one table in the batches that were gathered.
+  struct GatheredIds {
+    std::vector<std::uint64_t> ids;
+    std::vector<std::int64_t> offsets{0};
+    std::vector<float> weights;  // of all ids, or none while no batch had any
+  };
+  struct Gathered {
+    std::int64_t parts = 1;
+    std::int64_t batch = 0;
+    std::vector<GatheredIds> tables;
+    std::vector<float> gradient;
+  };
+
+  void append(const Bags& bags, double factor, std::span<const float> gradient);
+
+  mutable ForkSafeMutex mutex_;
+  std::unique_ptr<embedding::Embedding> tables_;
+  int threads_;
+  std::optional<Gathered> gathered_;
+  std::int64_t skipped_ = 0;  // scaled gradients that were not finite
+};
+
+}  // namespace taut::nn
