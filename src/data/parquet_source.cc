@@ -22,7 +22,7 @@ class ParquetSource : public RowSource {
         roles_(column_roles(options.reader.schema)),
         names_(column_names(roles_)),
         bad_(roles_.size()),
-        policy_(options.reader.on_bad_row),
+        policy_(options),
         pool_(decode_threads(options.reader)) {
     for (const InputFile& input : options.files) {
       files_.push_back(inspect_parquet(input.path, roles_));
@@ -101,7 +101,12 @@ class ParquetSource : public RowSource {
     const arrow::Array& array = *batch->column(0);
     switch (role.role) {
       case Role::kLabel:
-        to_labels(array, rows.labels, bad);
+        if (role.threshold) {
+          (void)to_dense(array, rows.labels, bad);
+          apply_threshold(*role.threshold, rows.labels, bad);
+        } else {
+          to_labels(array, rows.labels, bad);
+        }
         break;
       case Role::kTime:
         to_time(array, rows.time, bad);

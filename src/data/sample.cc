@@ -102,8 +102,7 @@ Sample sample_parquet(const InputFile& file) {
 
 // What a text column could be, until a cell says otherwise.
 struct TextTraits {
-  bool integers = true;
-  bool numbers = true;
+  bool integers = true;  // those that are numbers
   bool labels = true;
   bool lists = false;
 };
@@ -118,17 +117,24 @@ void add_cell(std::string_view cell, ColumnSample& column, TextTraits& traits) {
     ++column.missing;
     return;
   }
-  traits.numbers = traits.numbers && number.has_value();
-  traits.integers = traits.integers && parse_integer(text).has_value();
+  if (!number) {
+    column.strays.add(text, static_cast<std::int64_t>(column.numbers.size()));
+  } else {
+    traits.integers = traits.integers && parse_integer(text).has_value();
+  }
   traits.labels = traits.labels && label.has_value();
   traits.lists = traits.lists || text.find('|') != std::string_view::npos;
 }
 
 void settle(const TextTraits& traits, ColumnSample& column) {
-  if (traits.integers) {
+  const auto cells = static_cast<std::int64_t>(column.numbers.size()) - column.missing;
+  const bool numbers =
+      column.strays.count() == 0 || (!traits.labels && column.strays.leave_numbers(cells));
+  if (!numbers) column.strays = {};
+  if (numbers && traits.integers) {
     column.kind = SampleKind::kInteger;
     column.type = "text, whole numbers";
-  } else if (traits.numbers) {
+  } else if (numbers) {
     column.kind = SampleKind::kNumber;
     column.type = "text, numbers";
   } else if (traits.labels) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "files.h"
+#include "stray_cells.h"
 
 namespace taut::data {
 
@@ -23,6 +24,7 @@ struct ColumnSample {
   std::vector<std::uint64_t> keys;  ///< [rows]; of a list: of all its ids together
   std::vector<double> numbers;      ///< [rows], NaN for missing; empty for texts and lists
   std::int64_t missing = 0;
+  StrayCells strays = {};  ///< cells of text that are no numbers where the others are: NaN there
 };
 
 struct Sample {

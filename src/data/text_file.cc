@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -43,6 +44,11 @@ TextFile::TextFile(const InputFile& file) : file_(file), dialect_(dialect_of(fil
     }
     if (file.format == Format::kCriteo) {
       columns_ = column_names(column_roles(criteo_schema()));
+      const std::string_view line = std::string_view(buffer_).substr(0, buffer_.find('\n'));
+      const auto fields = std::count(line.begin(), line.end(), '\t') + 1;
+      if (fields + 1 == static_cast<std::ptrdiff_t>(columns_.size())) {
+        columns_.erase(columns_.begin());  // lines to predict, without a label
+      }
     } else {
       read_header();
     }

@@ -22,7 +22,8 @@ class TextFile {
   TextFile(TextFile&& other) noexcept;
   TextFile& operator=(TextFile&&) = delete;
 
-  /// Names in the header; for Criteo label, I1 .. I13, C1 .. C26.
+  /// Names in the header; for Criteo label, I1 .. I13, C1 .. C26; without label where the
+  /// first line has one field less.
   [[nodiscard]] const std::vector<std::string>& columns() const noexcept { return columns_; }
   [[nodiscard]] const std::string& path() const noexcept { return file_.path; }
   [[nodiscard]] const TextDialect& dialect() const noexcept { return dialect_; }
