@@ -5,6 +5,7 @@
 #include "taut/core/file.h"
 #include "taut/core/hash.h"
 #include "taut/core/text.h"
+#include "taut/data/file_marks.h"
 #include "taut/data/input_spec.h"
 #include "taut/train/model.h"
 
@@ -22,7 +23,7 @@ std::string profile_key(const RecommenderConfig& config) {
              join(config.schema.categorical, ","), '|', config.schema.label, '|',
              static_cast<int>(config.scaling), '|', static_cast<int>(config.data.on_bad_row));
   for (const std::string& file : config.data.train) {
-    const fs::path path(file);
+    const fs::path path(data::path_of_entry(file));
     const fs::path stamped = fs::exists(path) ? path : path.parent_path();
     key += "|" + file;
     if (!fs::exists(stamped)) continue;
