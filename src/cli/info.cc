@@ -157,6 +157,11 @@ Command add_info(CLI::App& root, const Globals& globals) {
             if (!sizes.empty()) {
               throw Error(ErrorKind::kConfig, "--dim is for ONNX files", *source, "leave it out");
             }
+            if (!globals.sets.empty()) {
+              throw Error(ErrorKind::kConfig,
+                          concat("settings are for models, got \"", globals.sets.front(), "\""),
+                          *source, "leave --set out");
+            }
 #if TAUT_CLI_DATA
             if (data::holds_images(*source)) return image_info(*source, globals);
 #endif

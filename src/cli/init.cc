@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
+#include "taut/core/log.h"
 #include "taut/core/text.h"
 
 namespace taut::cli {
@@ -40,11 +41,26 @@ Json guess_json(const data::SchemaGuess& guess, const std::string& config) {
                        {"role", role_name(column.role)},
                        {"reason", column.reason}});
   }
-  return {{"file", guess.path},
-          {"format", guess.format},
-          {"sampled_rows", guess.sampled_rows},
-          {"columns", columns},
+  return {{"file", guess.path}, {"format", guess.format},     {"sampled_rows", guess.sampled_rows},
+          {"rows", guess.rows}, {"warnings", guess.warnings}, {"columns", columns},
           {"config", config}};
+}
+
+// --set data.format and data.label are what --format and --label are.
+void take_setting(const std::string& setting, data::GuessHints& hints) {
+  const std::size_t equals = setting.find('=');
+  const std::string name = setting.substr(0, equals);
+  std::string* hint = name == "data.format"  ? &hints.format
+                      : name == "data.label" ? &hints.label
+                                             : nullptr;
+  if (hint == nullptr || equals == std::string::npos) {
+    throw Error(ErrorKind::kConfig, concat("unknown key \"", name, "\" for this command"), "--set",
+                suggest(name, std::vector<std::string>{"data.format", "data.label"}));
+  }
+  *hint = setting.substr(equals + 1);
+  if (hint->size() >= 2 && hint->front() == '"' && hint->back() == '"') {
+    *hint = hint->substr(1, hint->size() - 2);
+  }
 }
 
 }  // namespace
@@ -80,7 +96,9 @@ Command add_init(CLI::App& root, const Globals& globals) {
   return {app, [o, &globals] {
             o->hints.text.encoding = parse_spelling<data::Encoding>(o->encoding, ErrorKind::kConfig,
                                                                     "encoding", "--encoding");
+            for (const std::string& setting : globals.sets) take_setting(setting, o->hints);
             const data::SchemaGuess guess = data::guess_schema(o->file, o->hints);
+            for (const std::string& warning : guess.warnings) log_warning(warning);
             const fs::path out(o->out);
             const std::string base =
                 o->out.empty() ? "" : (out.has_parent_path() ? out.parent_path().string() : ".");
