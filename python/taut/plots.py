@@ -143,12 +143,14 @@ def memory_by_part(runs: Sequence[Run]) -> list[go.Figure]:
     for start in range(0, len(shown), 3):
         beside = shown[start : start + 3]
         unit, unit_bytes = unit_of(size for run in beside for size in run.series("memory_bytes")[1])
-        figure = make_subplots(rows=1, cols=len(beside), subplot_titles=[run.label for run in beside])
+        titles = [run.label for run in beside]
+        figure = make_subplots(rows=1, cols=len(beside), subplot_titles=titles, horizontal_spacing=0.1)
         for column, run in enumerate(beside, start=1):
             memory_of(figure, run, parts, column, unit_bytes)
         figure.update_yaxes(rangemode="tozero")
         figure.update_annotations(font_size=12)
-        figures.append(styled(figure, "Memory by part against the budget", "step", unit))
+        styled(figure, "Memory by part against the budget", "step", unit)
+        figures.append(figure.update_layout(margin_t=68))  # the runs' names stand below the title
     return figures
 
 

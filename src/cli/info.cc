@@ -20,6 +20,7 @@
 #include "taut/core/thread_pool.h"
 #include "taut/embedding/embedding.h"
 #include "taut/embedding/option_list.h"
+#include "taut/graph/network_json.h"
 #include "taut/graph/zoo.h"
 #include "taut/infer/engine.h"
 #include "taut/infer/package.h"
@@ -94,10 +95,10 @@ Json file_info(const std::string& path) {
 
 // A network that a run or file describes; nothing for others.
 std::optional<graph::Network> network_in(const std::string& source, bool is_run) {
-  const bool described = is_run ? fs::exists(source + "/network.json")
+  const bool described = is_run ? fs::exists(fs::path(source) / graph::kNetworkFile)
                                 : SectionReader(source, identify_sections(source).kind,
                                                 identify_sections(source).version)
-                                      .has("network");
+                                      .has(graph::kNetworkSection);
   if (!described) return std::nullopt;
   return source_network(source, {});
 }

@@ -12,19 +12,17 @@
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/text.h"
+#include "taut/embedding/options.h"
 #include "taut/graph/cost_graph.h"
 #include "taut/graph/network_json.h"
 #include "taut/graph/zoo.h"
+#include "taut/infer/package.h"
 
 namespace taut::cli {
 namespace {
 
 using nlohmann::json;
 namespace fs = std::filesystem;
-
-constexpr const char* kPackageKind = "package";
-constexpr const char* kNetworkSection = "network";
-constexpr const char* kNetworkFile = "network.json";
 
 ConfigReader& config_reader() {
   static ConfigReader reader;
@@ -42,9 +40,9 @@ bool is_config(const std::string& path) {
 }
 
 graph::Network run_network(const std::string& run) {
-  const std::string path = (fs::path(run) / kNetworkFile).string();
+  const std::string path = (fs::path(run) / graph::kNetworkFile).string();
   if (!fs::exists(path)) {
-    throw Error(ErrorKind::kNotFound, concat("the run has no ", kNetworkFile), run,
+    throw Error(ErrorKind::kNotFound, concat("the run has no ", graph::kNetworkFile), run,
                 "it is written when training begins; or give the run's config.toml");
   }
   return graph::parse_network_json(read_file(path), path);
@@ -52,10 +50,10 @@ graph::Network run_network(const std::string& run) {
 
 graph::Network file_network(const std::string& path) {
   const SectionIdentity identity = identify_sections(path);
-  if (identity.kind == kPackageKind) {
+  if (identity.kind == infer::kPackageKind) {
     const SectionReader file(path, identity.kind, identity.version);
-    if (file.has(kNetworkSection)) {
-      return graph::parse_network_json(file.text(kNetworkSection), path);
+    if (file.has(graph::kNetworkSection)) {
+      return graph::parse_network_json(file.text(graph::kNetworkSection), path);
     }
   }
   throw Error(ErrorKind::kUnsupported,
@@ -71,7 +69,7 @@ double share_behind(const graph::Network& network, const graph::Layer& layer) {
 }
 
 std::int64_t table_bytes(const graph::Table& table) {
-  return table.bytes > 0 ? table.bytes : 4 * table.rows * table.dim;
+  return table.bytes > 0 ? table.bytes : embedding::full_bytes(table.rows, table.dim).count;
 }
 
 }  // namespace
@@ -84,7 +82,7 @@ Source source_of(const std::string& model) {
   if (path.extension() == ".toml") return is_config(model) ? Source::kConfig : Source::kToml;
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
-    const bool run = fs::exists(path / "config.toml") || fs::exists(path / kNetworkFile);
+    const bool run = fs::exists(path / "config.toml") || fs::exists(path / graph::kNetworkFile);
     return run ? Source::kRun : Source::kUnknown;
   }
   return fs::exists(path, ignored) ? Source::kFile : Source::kUnknown;

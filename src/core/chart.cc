@@ -91,11 +91,13 @@ class Scale {
     while (std::ceil(high_ / step) - std::floor(low_ / step) > kMostTicks) {
       step = round_step(2.5 * step);
     }
-    const double first = std::floor(low_ / step);
-    const double last = std::ceil(high_ / step);
-    low_ = first * step;
-    high_ = last * step;
-    for (double i = first; i <= last; ++i) ticks_.push_back({i * step, concat(i * step)});
+    low_ = std::floor(low_ / step) * step;
+    high_ = std::ceil(high_ / step) * step;
+    const auto steps = static_cast<int>(std::lround((high_ - low_) / step));
+    for (int i = 0; i <= steps; ++i) {
+      // As a whole number of steps, so that 0 is 0.
+      tick(std::round(low_ / step + i) * step);
+    }
   }
 
   void close_decades() {

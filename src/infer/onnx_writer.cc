@@ -93,6 +93,11 @@ class Writer {
         return flattened(x.name, layer.name);
       case Op::kAdd:
         return {nodes_.add("Add", {x.name, input(layer, 1).name}, {layer.name}), x.planes};
+      case Op::kConcat: {
+        std::vector<std::string> maps;
+        for (std::size_t i = 0; i < layer.inputs.size(); ++i) maps.push_back(input(layer, i).name);
+        return {nodes_.add("Concat", maps, {layer.name}, {number("axis", 1)}), x.planes};
+      }
       default:
         throw Error(ErrorKind::kUnsupported, concat("layer ", layer.name, ": ", to_string(layer.op),
                                                     " cannot be written as ONNX"));

@@ -14,7 +14,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kMetadata = "metadata";
-constexpr const char* kNetwork = "network";
 constexpr const char* kTables = "embedding/";
 constexpr const char* kMend = "export the run again";
 
@@ -66,11 +65,11 @@ void read_metadata(const SectionReader& file, Model& model) {
 Model read_model(const SectionReader& file) {
   Model model;
   read_metadata(file, model);
-  const std::string_view described = file.text(kNetwork);
+  const std::string_view described = file.text(graph::kNetworkSection);
   try {
     static_cast<void>(parse_json(described));  // also what nobody reads must not lie too deep
   } catch (const Error& failed) {
-    throw_bad_section(file, kNetwork, failed.what());
+    throw_bad_section(file, graph::kNetworkSection, failed.what());
   }
   model.network = graph::parse_network_json(described, file.path());
   graph::Network& network = model.network;
@@ -113,7 +112,7 @@ Bytes write_package(const std::string& path, const Model& model,
                            {"input", parse_json(model.input)},
                            {"facts", parse_json(model.facts)}}
                           .dump());
-  file.add(kNetwork, graph::network_json(model.network));
+  file.add(graph::kNetworkSection, graph::network_json(model.network));
   for (std::size_t i = 0; i < model.network.layers.size(); ++i) {
     visit_arrays(model.network.layers[i].name, model.network.values[i],
                  [&]<typename T>(const std::string& name, const std::span<const T>& array) {

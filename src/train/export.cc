@@ -21,7 +21,7 @@ using graph::Layer;
 
 // What the run measured behind its sites at its end; empty before.
 std::vector<double> measured_densities(const std::string& run) {
-  const std::string path = run + "/network.json";
+  const std::string path = run + "/" + graph::kNetworkFile;
   if (!std::filesystem::exists(path)) return {};
   return graph::parse_network_json(read_file(path), path).densities;
 }

@@ -81,7 +81,7 @@ std::string format_sweep_table(const nlohmann::json& sweep) {
       const std::string pad(widths[i] - line[i].size(), ' ');
       table += concat(i == 0 ? "" : "  ", i < 2 ? line[i] + pad : pad + line[i]);
     }
-    table += "\n";
+    table += '\n';
   }
   return table;
 }

@@ -159,7 +159,7 @@ void Trainer::end_epoch() {
 }
 
 void Trainer::write_network() const {
-  write_file(options_.run + "/network.json", graph::network_json(task_->network()) + "\n");
+  write_file(options_.run + "/" + graph::kNetworkFile, graph::network_json(task_->network()) + "\n");
 }
 
 Json Trainer::summarize() {

@@ -164,6 +164,10 @@ TEST(NetworkInfo, ListsLayersParametersWorkAndTables) {
   EXPECT_EQ(info["parameters"], (3 * 32 + 32) + (32 * 8 + 8) + (11 * 32 + 32) + (32 + 1));
   EXPECT_EQ(info["multiply_adds"], 3 * 32 + 32 * 8 + 11 * 32 + 32);
   EXPECT_EQ(info["table_bytes"], 7000);
+  graph::Network whole = measured();
+  for (graph::Table& table : whole.tables) table.bytes = 0;
+  const Bytes full{embedding::full_bytes(1000, 8).count + embedding::full_bytes(500, 8).count};
+  EXPECT_EQ(network_info(whole)["table_bytes"], full.count) << "as training counts full tables";
   EXPECT_TRUE(info["measured"]);
   EXPECT_EQ(info["layers"][0]["name"], "bottom.0");
   EXPECT_EQ(info["layers"][1]["density"], 0.5);

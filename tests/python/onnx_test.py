@@ -53,7 +53,7 @@ def test_ties_and_zeros_give_the_very_same_winners(cases):
 def test_trained_networks_give_the_same_logits(cases):
     folder, every = cases
     trained = [case for case in every if not case["exact"]]
-    assert len(trained) == 23
+    assert len(trained) == 24
     for case in trained:
         _, _, apart = compare(folder, case)
         print(f"{case['name']}: median {np.median(apart):.1e}, largest {apart.max():.1e}")
@@ -81,14 +81,21 @@ def test_the_files_use_standard_operators_alone(cases):
     _, every = cases
     used = set().union(*(case["operators"] for case in every))
     assert used == set(
-        "Abs Add BatchNormalization Clip Conv DequantizeLinear Flatten Gemm GlobalAveragePool Greater Less MaxPool "
-        "Mul QuantizeLinear ReduceMax ReduceMean Relu Reshape ScatterElements TopK Where".split()
+        "Abs Add BatchNormalization Clip Concat Conv DequantizeLinear Flatten Gemm GlobalAveragePool Greater Less "
+        "MaxPool Mul QuantizeLinear ReduceMax ReduceMean Relu Reshape ScatterElements TopK Where".split()
     )
 
 
 def test_the_planner_reads_what_was_written(cases):
     folder, _ = cases
-    for name in "vgg-small-all", "resnet-20-int8", "vgg-small-block-0.5", "mobilenet-v2-dense", "mlp-int8":
+    for name in (
+        "vgg-small-all",
+        "resnet-20-int8",
+        "vgg-small-block-0.5",
+        "mobilenet-v2-dense",
+        "densenet-121-dense",
+        "mlp-int8",
+    ):
         done = subprocess.run(
             [PROGRAM, "plan", folder / f"{name}.onnx", "--accelerators", "4", "--json"], capture_output=True, text=True
         )

@@ -205,7 +205,8 @@ std::vector<Case> trained_cases() {
        .kind = "mobilenet-v1",
        .width = 0.25,
        .winners = {.unit = Unit::kElement, .rates = {0.5}}},
-      {.name = "mobilenet-v2-dense", .kind = "mobilenet-v2", .width = 0.25}};
+      {.name = "mobilenet-v2-dense", .kind = "mobilenet-v2", .width = 0.25},
+      {.name = "densenet-121-dense", .kind = "densenet-121", .width = 0.25}};
   for (const Unit unit : {Unit::kPosition, Unit::kElement, Unit::kChannel, Unit::kBlock}) {
     for (const double rate : {0.5, 0.1}) {
       cases.push_back({.name = concat("vgg-small-", to_string(unit), "-", rate),

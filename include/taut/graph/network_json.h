@@ -8,6 +8,10 @@
 
 namespace taut::graph {
 
+/// Where runs and packages keep it: a file in a run's folder, a section of a package.
+inline constexpr const char* kNetworkFile = "network.json";
+inline constexpr const char* kNetworkSection = "network";
+
 /// Everything but arrays of values: input, layers (with the scales of 8-bit inputs, where there are
 /// values), tables, winners, densities.
 [[nodiscard]] std::string network_json(const Network& network);
