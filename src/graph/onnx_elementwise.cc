@@ -20,7 +20,6 @@ Number rounded_to_even(Number x) {
 const std::map<std::string_view, Unary>& unary_functions() {
   static const std::map<std::string_view, Unary> functions = {
       {"Identity", [](Number x) { return x; }},
-      {"Dropout", [](Number x) { return x; }},
       {"Abs", [](Number x) { return std::abs(x); }},
       {"Neg", [](Number x) { return -x; }},
       {"Floor", [](Number x) { return std::floor(x); }},
@@ -171,7 +170,7 @@ void quantize_rule(OnnxCall& call) {
   const OnnxValue& in = call.in(0);
   const bool to_reals = call.op() == "DequantizeLinear";
   const std::int32_t type = to_reals ? call.in(1).type : call.has(2) ? call.in(2).type : kOnnxUint8;
-  call.give(0, in.shape, type);
+  call.give(0, in.shape, static_cast<std::int32_t>(call.integer("output_dtype", type)));
 }
 
 void dynamic_quantize_rule(OnnxCall& call) {

@@ -180,7 +180,7 @@ std::vector<OnnxValue> OnnxEvaluator::apply(const OnnxNode& node, const OnnxOper
     inputs.push_back(value);
   }
   const auto set = body.sets->find(std::string_view());
-  if (node.outputs.empty() || node.outputs[0].empty()) {
+  if (node.outputs.empty()) {
     throw node_error(ErrorKind::kFormat, label, node, "it has no output");
   }
   OnnxCall call(node, std::move(attributes), std::move(inputs),

@@ -1,5 +1,7 @@
 #include "graph/onnx_inputs.h"
 
+#include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 #include <vector>
@@ -21,10 +23,11 @@ class InputSizes {
     find_sequences();
     for (const OnnxInfo& input : graph.inputs) {
       for (std::size_t d = 0; d < input.dims.size(); ++d) {
-        if (d != batch_axis(input)) inner_names_.insert(input.dims[d].name);
+        if (d != batch_axis(input)) inner_names_.insert(name_of(input.dims[d]));
       }
     }
     inner_names_.erase(std::string_view());
+    find_batch_name();
   }
 
   OnnxInputs size() {
@@ -56,6 +59,36 @@ class InputSizes {
       }
       if (!batch_first) sequences_.insert(node.inputs[0]);
     }
+  }
+
+  /// The name of the batch: of those that first dimensions have, one that no other dimension of the
+  /// same input has; first those that no inner dimension of any input has, then those that occur
+  /// most often, then the earliest.
+  void find_batch_name() {
+    std::map<std::string_view, int> times;
+    std::vector<std::string_view> candidates;
+    for (const OnnxInfo& input : graph_.inputs) {
+      const std::size_t axis = batch_axis(input);
+      if (axis >= input.dims.size() || input.dims[axis].size >= 1) continue;
+      const std::string_view name = name_of(input.dims[axis]);
+      bool alone = !name.empty() && input.dims.size() <= kMostRank;
+      for (std::size_t d = 0; alone && d < input.dims.size(); ++d) {
+        alone = d == axis || name_of(input.dims[d]) != name;
+      }
+      if (alone && times[name]++ == 0) candidates.push_back(name);
+    }
+    const auto better = [&](std::string_view a, std::string_view b) {
+      const bool outer_a = !inner_names_.contains(a);
+      const bool outer_b = !inner_names_.contains(b);
+      return outer_a != outer_b ? outer_b : times[a] < times[b];
+    };
+    const auto best = std::max_element(candidates.begin(), candidates.end(), better);
+    if (best != candidates.end()) inner_names_.erase(batch_name_ = *best);
+  }
+
+  /// Some exporters call every dimension that they do not know by a question mark.
+  static std::string_view name_of(const OnnxDimension& dim) {
+    return dim.name == "?" ? std::string_view() : dim.name;
   }
 
   std::size_t batch_axis(const OnnxInfo& input) const {
@@ -128,24 +161,26 @@ class InputSizes {
   std::int64_t size_of(const OnnxInfo& input, std::size_t d) {
     const OnnxDimension& dim = input.dims[d];
     const std::string place = place_name(input, d);
-    const bool inner = d != batch_axis(input) || inner_names_.contains(dim.name);
+    const std::string_view dim_name = name_of(dim);
+    const bool is_batch = !dim_name.empty() && dim_name == batch_name_;
+    const bool inner = !is_batch && (d != batch_axis(input) || inner_names_.contains(dim_name));
     std::optional<std::int64_t> size;
     const bool open = dim.size < 1;
     if (!open) {
       size = dim.size;
     } else {
       size = given(place);
-      if (!dim.name.empty()) {
-        const std::optional<std::int64_t> named = given(std::string(dim.name));
+      if (!dim_name.empty()) {
+        const std::optional<std::int64_t> named = given(std::string(dim_name));
         if (!size) size = named;
       }
       if (!size && !inner) size = 1;
     }
     if (!size) {
-      const std::string name = dim.name.empty() ? place : std::string(dim.name);
+      const std::string name = dim_name.empty() ? place : std::string(dim_name);
       throw Error(ErrorKind::kData,
                   concat("input ", input.name, " dimension ", d, " (",
-                         dim.name.empty() ? "no name" : name, ") has no size"),
+                         dim_name.empty() ? "no name" : name, ") has no size"),
                   source_, concat("give it one: --dim ", name, "=SIZE"));
     }
     if (*size < 1 || *size > kLargestSize) {
@@ -165,6 +200,7 @@ class InputSizes {
   std::set<std::string_view> constants_;
   std::set<std::string_view> sequences_;
   std::set<std::string_view> inner_names_;
+  std::string_view batch_name_;
   std::set<std::string> names_;  ///< that sizes could be given by
   std::set<std::string> used_;
   std::optional<std::int64_t> open_batch_;

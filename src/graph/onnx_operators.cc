@@ -54,6 +54,7 @@ Operators make_operators() {
   fold(dynamic_quantize_rule, {"DynamicQuantizeLinear"});
   fold(cumulative_rule, {"CumProd", "CumSum"});
   fold(top_k_rule, {"TopK"});
+  fold(determinant_rule, {"Det"});
   fold(one_hot_rule, {"OneHot"});
   fold(reshape_rule, {"Reshape"});
   fold(flatten_rule, {"Flatten"});

@@ -87,6 +87,11 @@ void top_k_rule(OnnxCall& call) {
   call.give(1, shape, kOnnxInt64);
 }
 
+void determinant_rule(OnnxCall& call) {
+  const Dimensions& shape = call.shape(0, 2);
+  call.give(0, {shape.begin(), shape.end() - 2}, call.in(0).type);
+}
+
 void cumulative_rule(OnnxCall& call) {
   const OnnxValue& in = call.in(0);
   call.give(0, in.shape, in.type);

@@ -18,6 +18,7 @@ void dynamic_quantize_rule(OnnxCall& call);
 void reduce_rule(OnnxCall& call);
 void arg_rule(OnnxCall& call);
 void top_k_rule(OnnxCall& call);
+void determinant_rule(OnnxCall& call);
 void cumulative_rule(OnnxCall& call);
 
 // onnx_create.cc

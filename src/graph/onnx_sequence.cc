@@ -122,9 +122,10 @@ void dft_rule(OnnxCall& call) {
   std::int64_t given = call.integer("axis", 1);
   if (axis_input) given = call.has(2) ? call.whole_one(2, "axis") : -2;
   const std::size_t axis = call.axis(given, shape.size());
-  const std::int64_t length = call.has(1) ? call.whole_one(1, "length") : shape[axis];
   const bool onesided = call.integer("onesided", 0) != 0;
   const bool inverse = call.integer("inverse", 0) != 0;
+  const std::int64_t whole = onesided && inverse ? 2 * (shape[axis] - 1) : shape[axis];
+  const std::int64_t length = call.has(1) ? call.whole_one(1, "length") : whole;
   shape[axis] = onesided && !inverse ? length / 2 + 1 : length;
   shape.back() = onesided && inverse ? 1 : 2;
   call.give(0, std::move(shape), call.in(0).type);

@@ -21,7 +21,7 @@ class OnnxBuilder {
   onnx::GraphProto& graph() { return *model_.mutable_graph(); }
   onnx::ModelProto& model() { return model_; }
 
-  /// Sizes below 1 become a symbolic dimension named "d0", "d1" ...
+  /// Sizes below 1 become a symbolic dimension named "d0", "d1" ...; -1 stays, without a name.
   void input(const std::string& name, const std::vector<std::int64_t>& shape,
              std::int32_t type = onnx::TensorProto::FLOAT) {
     describe(*graph().add_input(), name, shape, type);
@@ -45,6 +45,17 @@ class OnnxBuilder {
     tensor.set_data_type(onnx::TensorProto::INT64);
     tensor.add_dims(static_cast<std::int64_t>(values.size()));
     for (const std::int64_t value : values) tensor.add_int64_data(value);
+  }
+
+  /// A constant of one number, of no dimensions.
+  void scalar(const std::string& name, std::int64_t value) {
+    integers(name, {value});
+    graph().mutable_initializer()->rbegin()->clear_dims();
+  }
+  void reals(const std::string& name, const std::vector<float>& values) {
+    weights(name, {static_cast<std::int64_t>(values.size())});
+    onnx::TensorProto& tensor = *graph().mutable_initializer()->rbegin();
+    for (const float value : values) tensor.add_float_data(value);
   }
 
   using Integers = std::vector<std::pair<std::string, std::vector<std::int64_t>>>;
@@ -71,6 +82,14 @@ class OnnxBuilder {
     return made;
   }
 
+  /// Adds an attribute that is a text.
+  static void text(onnx::NodeProto& node, const std::string& name, const std::string& value) {
+    onnx::AttributeProto& attribute = *node.add_attribute();
+    attribute.set_name(name);
+    attribute.set_type(onnx::AttributeProto::STRING);
+    attribute.set_s(value);
+  }
+
   [[nodiscard]] std::string bytes() const { return model_.SerializeAsString(); }
 
  private:
@@ -81,7 +100,7 @@ class OnnxBuilder {
     tensor.set_elem_type(type);
     for (std::size_t d = 0; d < shape.size(); ++d) {
       auto& dim = *tensor.mutable_shape()->add_dim();
-      if (shape[d] > 0) {
+      if (shape[d] != 0) {
         dim.set_dim_value(shape[d]);
       } else {
         dim.set_dim_param("d" + std::to_string(d));
@@ -188,6 +207,45 @@ inline OnnxBuilder onnx_attention() {
   made.node("MatMul", {"flat", "out.w"}, "out");
   made.node("Add", {"out", "emb"}, "sum");
   made.output("sum");
+  return made;
+}
+
+/// Sizes that flow through Shape, Gather, Concat and Slice into Reshape, Expand, Range and Resize.
+inline OnnxBuilder onnx_flowing_shapes() {
+  OnnxBuilder made(17);
+  made.input("x", {1, 6, 8, 8});
+  made.scalar("zero", 0);
+  made.scalar("one", 1);
+  made.integers("axis", {0});
+  made.integers("two", {2});
+  made.integers("end", {std::int64_t{9223372036854775807}});
+  made.integers("rest", {6, -1});
+  made.node("Shape", {"x"}, "shape");
+  made.node("Gather", {"shape", "zero"}, "batch");
+  made.node("Unsqueeze", {"batch", "axis"}, "batch.list");
+  made.node("Slice", {"shape", "two", "end", "axis"}, "sides");
+  made.node("Mul", {"sides", "two"}, "doubled");
+  made.node("Shape", {"x"}, "front", {{"end", {2}}});
+  made.node("Concat", {"front", "doubled"}, "sizes", {{"axis", {0}}});
+  made.node("Resize", {"x", "", "", "sizes"}, "large");
+  made.weights("w", {4, 6, 3, 3});
+  made.node("Conv", {"large", "w"}, "conv", {{"strides", {2, 2}}});
+  made.node("Reshape", {"x", "flat.shape"}, "flat");
+  made.node("Concat", {"batch.list", "rest"}, "flat.shape", {{"axis", {0}}});
+  made.graph().mutable_node()->SwapElements(9, 10);
+  made.node("Range", {"zero", "batch", "one"}, "places");
+  made.weights("table", {10, 64});
+  made.node("Gather", {"table", "places"}, "rows");
+  made.node("Add", {"flat", "rows"}, "sum");
+  made.weights("v", {64, 4});
+  made.node("MatMul", {"sum", "v"}, "fc");
+  made.node("ReduceMean", {"conv"}, "mean", {{"axes", {2, 3}}, {"keepdims", {0}}});
+  made.node("Unsqueeze", {"mean", "two"}, "column");
+  made.node("Expand", {"column", "square"}, "wide");
+  made.integers("square", {1, 4, 4});
+  made.node("Einsum", {"fc", "wide"}, "y");
+  OnnxBuilder::text(*made.graph().mutable_node()->rbegin(), "equation", "bij,bjk->bik");
+  made.output("y");
   return made;
 }
 

@@ -1,11 +1,16 @@
-// Throws broken ONNX models at the reader: only taut::Error may come out.
-// Usage: onnx_fuzz [SECONDS [SEED]]. Mutates small valid models. With TAUT_FUZZ_KEEP set, each
-// input is left in onnx_fuzz.crash before it is read. LLVMFuzzerTestOneInput is also the entry of
-// libFuzzer.
+// Throws broken ONNX models at the reader: only taut::Error may come out, within five seconds and
+// two gibibytes.
+// Usage: onnx_fuzz [SECONDS [SEED [FOLDER]]]. Mutates small valid models, and those of a folder: their
+// bytes, and their nodes, attributes, shapes and constants. With TAUT_FUZZ_KEEP set, each input is
+// left in onnx_fuzz.crash before it is read. LLVMFuzzerTestOneInput is also the entry of libFuzzer.
+#include <sys/resource.h>
+
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,18 +35,194 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 #if !defined(TAUT_LIBFUZZER)
 namespace {
 
+constexpr double kMostSeconds = 5;
+constexpr long kMostKilobytes = 2 << 20;
+
+/// Operators that a node may be turned into: one of each kind of rule.
+const std::vector<std::string> kOperators = {
+    "Add",        "Attention",   "AveragePool",       "Cast",          "CenterCropPad",
+    "Col2Im",     "Compress",    "Concat",            "Constant",      "ConstantOfShape",
+    "Conv",       "ConvInteger", "ConvTranspose",     "CumSum",        "DFT",
+    "DeformConv", "DepthToSpace", "Div",              "Dropout",       "DynamicQuantizeLinear",
+    "Einsum",     "Expand",      "EyeLike",           "Flatten",       "GRU",
+    "Gather",     "GatherElements", "GatherND",       "Gemm",          "GlobalAveragePool",
+    "GridSample", "If",          "LSTM",              "LayerNormalization", "Loop",
+    "MatMul",     "MatMulInteger", "MaxPool",         "MaxUnpool",     "MelWeightMatrix",
+    "Mod",        "NonZero",     "OneHot",            "Pad",           "Pow",
+    "QLinearConv", "QLinearMatMul", "Range",          "ReduceProd",    "Reshape",
+    "Resize",     "RoiAlign",    "STFT",              "ScatterND",     "Shape",
+    "Slice",      "SpaceToDepth", "Split",            "Squeeze",       "Tile",
+    "TopK",       "Transpose",   "Unsqueeze",         "Upsample",      "Where"};
+
+/// Attributes that rules look at.
+const std::vector<std::string> kAttributes = {
+    "axes",    "axis",   "auto_pad", "batch_dims", "blocksize",   "ceil_mode",  "dilations",
+    "end",     "ends",   "equation", "group",      "hidden_size", "keepdims",   "kernel_shape",
+    "layout",  "onesided", "output_padding", "output_shape", "pads", "perm",    "scales",
+    "shape",   "split",  "start",    "starts",     "strides",     "to",         "transA",
+    "value",   "value_ints", "q_num_heads", "kv_num_heads", "keep_aspect_ratio_policy", "inverse"};
+
+const std::vector<std::string> kTexts = {"SAME_UPPER", "VALID",       "ij,jk->ik", "...i,...i",
+                                         "ii->i",      "bidirectional", "not_larger", "i,j->"};
+
 /// Changes a model in one to eight places.
 class Mutator {
  public:
   explicit Mutator(std::uint64_t seed) : random_(seed) {}
 
   std::string mutate(std::string bytes) {
+    onnx::ModelProto model;
+    if (below(3) != 0 && model.ParseFromString(bytes) && model.graph().node_size() > 0) {
+      for (std::uint64_t n = below(6) + 1; n > 0; --n) change(model);
+      bytes = model.SerializeAsString();
+      if (below(4) != 0) return bytes;
+    }
     for (std::uint64_t n = below(8) + 1; n > 0 && !bytes.empty(); --n) change(bytes);
     return bytes;
   }
   std::uint64_t below(std::uint64_t n) { return random_.below(counter_++, n); }
 
  private:
+  template <typename List>
+  auto& one_of(List& list) {
+    return list[static_cast<int>(below(static_cast<std::uint64_t>(list.size())))];
+  }
+
+  std::int64_t number() {
+    switch (below(8)) {
+      case 0:
+        return std::numeric_limits<std::int64_t>::max() - static_cast<std::int64_t>(below(3));
+      case 1:
+        return std::numeric_limits<std::int64_t>::min() + static_cast<std::int64_t>(below(3));
+      case 2:
+        return std::int64_t{1} << below(63);
+      case 3:
+        return -static_cast<std::int64_t>(below(5));
+      default:
+        return static_cast<std::int64_t>(below(20));
+    }
+  }
+
+  /// The name of some tensor of the model.
+  std::string tensor(const onnx::GraphProto& graph) {
+    if (graph.initializer_size() > 0 && below(2) == 0) return one_of(graph.initializer()).name();
+    if (graph.input_size() > 0 && below(3) == 0) return one_of(graph.input()).name();
+    const onnx::NodeProto& node = one_of(graph.node());
+    return node.output_size() > 0 ? node.output(0) : std::string();
+  }
+
+  void change(onnx::ModelProto& model) {
+    onnx::GraphProto& graph = *model.mutable_graph();
+    auto& nodes = *graph.mutable_node();
+    if (nodes.empty()) return;
+    onnx::NodeProto& node = one_of(nodes);
+    switch (below(10)) {
+      case 0:
+        node.set_op_type(one_of(kOperators));
+        break;
+      case 1:
+        node.add_input(tensor(graph));
+        break;
+      case 2:
+        if (node.input_size() > 0) one_of(*node.mutable_input()) = tensor(graph);
+        break;
+      case 3:
+        add_attribute(node, graph);
+        break;
+      case 4:
+        for (onnx::AttributeProto& attribute : *node.mutable_attribute()) {
+          if (attribute.has_i()) attribute.set_i(number());
+          for (auto& value : *attribute.mutable_ints()) value = number();
+        }
+        break;
+      case 5:
+        if (graph.initializer_size() > 0) change(one_of(*graph.mutable_initializer()));
+        break;
+      case 6:
+        if (graph.input_size() > 0) change(one_of(*graph.mutable_input()));
+        break;
+      case 7:
+        if (model.opset_import_size() > 0) {
+          model.mutable_opset_import(0)->set_version(static_cast<std::int64_t>(below(30)));
+        }
+        break;
+      case 8:
+        nodes.SwapElements(static_cast<int>(below(nodes.size())),
+                           static_cast<int>(below(nodes.size())));
+        break;
+      default:
+        add_node(graph);
+        break;
+    }
+  }
+
+  void add_node(onnx::GraphProto& graph) {
+    if (graph.node_size() > 200) return;
+    const std::string in = tensor(graph);
+    const std::string more = tensor(graph);
+    onnx::NodeProto& node = *graph.add_node();
+    node.set_op_type(one_of(kOperators));
+    node.add_input(in);
+    if (below(2) == 0) node.add_input(more);
+    node.add_output("made" + std::to_string(counter_));
+    // In front of one that may read it.
+    for (int at = graph.node_size() - 1; at > 0 && below(4) != 0; --at) {
+      graph.mutable_node()->SwapElements(at, at - 1);
+    }
+    if (below(2) == 0) graph.add_output()->set_name(graph.node(0).output_size() > 0
+                                                        ? graph.node(0).output(0)
+                                                        : std::string());
+  }
+
+  void add_attribute(onnx::NodeProto& node, const onnx::GraphProto& graph) {
+    onnx::AttributeProto& attribute = *node.add_attribute();
+    attribute.set_name(one_of(kAttributes));
+    switch (below(5)) {
+      case 0:
+        attribute.set_s(one_of(kTexts));
+        break;
+      case 1:
+        if (graph.initializer_size() > 0) *attribute.mutable_t() = one_of(graph.initializer());
+        break;
+      case 2:
+        attribute.set_i(number());
+        break;
+      case 3:
+        attribute.set_name(below(2) == 0 ? "then_branch" : "else_branch");
+        if (graph.ByteSizeLong() < 4096) *attribute.mutable_g() = graph;
+        break;
+      default:
+        for (std::uint64_t n = below(5); n > 0; --n) attribute.add_ints(number());
+        break;
+    }
+  }
+
+  void change(onnx::TensorProto& tensor) {
+    switch (below(4)) {
+      case 0:
+        for (auto& value : *tensor.mutable_int64_data()) value = number();
+        break;
+      case 1:
+        if (tensor.dims_size() > 0) one_of(*tensor.mutable_dims()) = number();
+        break;
+      case 2:
+        tensor.add_dims(number());
+        break;
+      default:
+        tensor.set_data_type(static_cast<std::int32_t>(below(28)));
+        break;
+    }
+  }
+
+  void change(onnx::ValueInfoProto& info) {
+    auto& shape = *info.mutable_type()->mutable_tensor_type()->mutable_shape();
+    if (shape.dim_size() == 0 || below(4) == 0) {
+      shape.add_dim()->set_dim_value(number());
+    } else {
+      one_of(*shape.mutable_dim()).set_dim_value(number());
+    }
+  }
+
   void change(std::string& bytes) {
     const std::size_t at = below(bytes.size());
     switch (below(7)) {
@@ -75,22 +256,49 @@ class Mutator {
   std::uint64_t counter_ = 0;
 };
 
+double since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+long peak_kilobytes() {
+  rusage use{};
+  getrusage(RUSAGE_SELF, &use);
+  return use.ru_maxrss;
+}
+
+std::vector<std::string> seeds(int argc, char** argv) {
+  std::vector<std::string> models = {
+      taut::graph::onnx_lenet_c().bytes(), taut::graph::onnx_residual().bytes(),
+      taut::graph::onnx_winners().bytes(), taut::graph::onnx_attention().bytes(),
+      taut::graph::onnx_flowing_shapes().bytes()};
+  if (argc <= 3) return models;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(argv[3])) {
+    const bool model = entry.path().extension() == ".onnx" && entry.file_size() < (1 << 20);
+    if (model) models.push_back(taut::read_file(entry.path().string()));
+  }
+  return models;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const double seconds = argc > 1 ? std::strtod(argv[1], nullptr) : 5;
   const std::uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
-  const std::vector<std::string> models = {
-      taut::graph::onnx_lenet_c().bytes(), taut::graph::onnx_residual().bytes(),
-      taut::graph::onnx_winners().bytes(), taut::graph::onnx_attention().bytes()};
+  const std::vector<std::string> models = seeds(argc, argv);
   Mutator mutator(seed);
-  const auto now = [] { return std::chrono::steady_clock::now(); };
-  const auto end = now() + std::chrono::duration<double>(seconds);
+  const auto begin = std::chrono::steady_clock::now();
   std::uint64_t inputs = 0;
-  while (now() < end) {
+  while (since(begin) < seconds) {
     const std::string input = mutator.mutate(models[mutator.below(models.size())]);
     if (std::getenv("TAUT_FUZZ_KEEP") != nullptr) taut::write_file("onnx_fuzz.crash", input);
+    const auto start = std::chrono::steady_clock::now();
     LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(input.data()), input.size());
+    if (since(start) > kMostSeconds || peak_kilobytes() > kMostKilobytes) {
+      std::printf("an input of %zu bytes took %.1f s, the process %ld kB\n", input.size(),
+                  since(start), peak_kilobytes());
+      taut::write_file("onnx_fuzz.crash", input);
+      return 1;
+    }
     ++inputs;
   }
   std::printf("%llu inputs, seed %llu, no failure\n", static_cast<unsigned long long>(inputs),
