@@ -110,8 +110,9 @@ graph::Network source_network(const std::string& model, std::span<const std::str
 }
 
 void add_dimension_option(CLI::App& app, std::vector<std::string>& dimensions) {
-  app.add_option("--dim", dimensions,
-                 "Size of a dimension that an ONNX file leaves open: NAME=SIZE, or INPUT.INDEX=SIZE");
+  app.add_option(
+      "--dim", dimensions,
+      "Size of a dimension that an ONNX file leaves open: NAME=SIZE, or INPUT.INDEX=SIZE");
 }
 
 graph::DimensionSizes dimension_sizes(const std::vector<std::string>& dimensions) {

@@ -146,8 +146,8 @@ void where_rule(OnnxCall& call) {
 
 void cast_rule(OnnxCall& call) {
   const OnnxValue& in = call.in(0);
-  const auto type = static_cast<std::int32_t>(call.op() == "CastLike" ? call.in(1).type
-                                                                      : call.integer("to", 0));
+  const auto type =
+      static_cast<std::int32_t>(call.op() == "CastLike" ? call.in(1).type : call.integer("to", 0));
   call.give(0, in.shape, type);
   if (call.op() != "BitCast" && call.can_know(in.shape, {0})) call.give_numbers(0, *in.numbers);
 }

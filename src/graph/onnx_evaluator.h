@@ -87,6 +87,7 @@ class OnnxEvaluator {
   OnnxLayers layers_;
   NumberBudget budget_;
   std::int64_t steps_left_;
+  int unknown_ = 0;  ///< operators that were not known
   std::map<std::tuple<std::string_view, std::string_view, std::string_view>, const OnnxFunction*>
       functions_;
 };

@@ -256,7 +256,8 @@ TEST(OnnxCountsOf, ShapesThatDoNotFitAreNamedWithTheirNode) {
   for (const auto& [op, shape] : cases) {
     OnnxBuilder made(17);
     const bool image = op == "Conv";
-    made.input("x", image ? std::vector<std::int64_t>{1, 3, 8, 8} : std::vector<std::int64_t>{2, 8});
+    made.input("x",
+               image ? std::vector<std::int64_t>{1, 3, 8, 8} : std::vector<std::int64_t>{2, 8});
     made.weights("w", shape);
     made.node(op, {"x", "w"}, "y");
     made.weights("v", {8, 2});
