@@ -253,7 +253,7 @@ std::vector<OnnxValue> OnnxEvaluator::call_function(const OnnxFunction& function
   OnnxScope inner;
   for (std::size_t i = 0; i < node.inputs.size(); ++i) {
     const OnnxValue* value = node.inputs[i].empty() ? nullptr : scope.find(node.inputs[i]);
-    if (value != nullptr) inner.add(function.inputs[i], *value);
+    if (value != nullptr) inner.add(function.inputs[i], OnnxValue(*value));
   }
   run_nodes(function.nodes, inner,
             {function.sets.contains(std::string_view()) ? &function.sets : body.sets, &given,

@@ -29,7 +29,7 @@ class OnnxScope {
     return around_ == nullptr ? nullptr : around_->find(name);
   }
   /// False, if this graph has a value of the name.
-  bool add(std::string_view name, OnnxValue value) {
+  bool add(std::string_view name, OnnxValue&& value) {
     return values_.try_emplace(name, std::move(value)).second;
   }
 

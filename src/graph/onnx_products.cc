@@ -3,6 +3,7 @@
 #include <array>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "graph/onnx_rules.h"
 #include "taut/core/text.h"
@@ -247,12 +248,12 @@ void einsum_rule(OnnxCall& call) {
     const std::set<char> values(other.begin(), other.end());
     const std::set<char> given(equation.output.begin(), equation.output.end());
     const std::set<char> heads = common(common(weights, values), given);
-    product.weights = constant;
+    product.weights = std::move(constant);
     product.groups = std::max<std::int64_t>(1, call.counted(sizes_of(heads, sizes)));
     product.in_channels = call.counted(sizes_of(common(weights, values), sizes));
     product.out_channels = call.counted(sizes_of(common(weights, given), sizes));
     if (product.groups > 1) product.op = "fc-grouped";
-  } else if (!constant.empty()) {
+  } else if (!constant.empty() && static_cast<int>(constant.size()) < call.input_count()) {
     call.fail(ErrorKind::kUnsupported, "an Einsum of several operands, some of them weights",
               "write it as products of two");
   }
