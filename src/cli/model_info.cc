@@ -1,5 +1,6 @@
 #include "cli/model_info.h"
 
+#include <algorithm>
 #include <iostream>
 #include <string>
 
@@ -11,6 +12,8 @@ namespace taut::cli {
 namespace {
 
 using nlohmann::json;
+
+constexpr std::size_t kMostSources = 32;
 
 json layer_json(const graph::Node& node) {
   return {{"name", node.name},
@@ -32,8 +35,14 @@ void print(const graph::Graph& graph) {
       {"layer", "op", "channels", "weights", "input", "output", "before pool", "MACs", "reads"}};
   for (int v = 0; v < graph.size(); ++v) {
     const graph::Node& node = graph.node(v);
+    // The table is as wide as its longest row: of many sources the first ones are named.
     std::vector<std::string> sources;
-    for (const int e : graph.inputs(v)) sources.push_back(graph.node(graph.edges()[e].from).name);
+    for (const int e : graph.inputs(v).first(std::min(graph.inputs(v).size(), kMostSources))) {
+      sources.push_back(graph.node(graph.edges()[e].from).name);
+    }
+    if (graph.inputs(v).size() > kMostSources) {
+      sources.push_back(concat("and ", graph.inputs(v).size() - kMostSources, " more"));
+    }
     rows.push_back({node.name, node.op, concat(node.in_channels, "-", node.out_channels),
                     std::to_string(node.weights), std::to_string(node.in_words),
                     std::to_string(node.out_words), std::to_string(node.raw_words),

@@ -36,8 +36,8 @@ enum class Source {
 /// Declares --dim NAME=SIZE, which sizes dimensions of an ONNX file.
 void add_dimension_option(CLI::App& app, std::vector<std::string>& dimensions);
 
-/// What --dim says. Errors: kConfig, naming the text that is not NAME=SIZE with a size from 1 on, or
-/// the name that is given two sizes.
+/// What --dim says. Errors: kConfig, naming the text that is not NAME=SIZE with a size from 1 on,
+/// or the name that is given two sizes.
 [[nodiscard]] graph::DimensionSizes dimension_sizes(const std::vector<std::string>& dimensions);
 
 /// The cost graph of any source. sizes: for an ONNX file. Errors: kConfig for sizes of another one.

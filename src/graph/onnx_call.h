@@ -19,8 +19,9 @@ namespace taut::graph {
 
 /// What an operator that multiplies and adds is to a planner; counts of the whole tensors.
 struct OnnxProduct {
-  std::string op;             ///< "conv", "fc", "lstm" ...
-  std::vector<int> weights = {};  ///< the operands that are constant weights; none: of activations alone
+  std::string op;  ///< "conv", "fc", "lstm" ...
+  std::vector<int> weights =
+      {};  ///< the operands that are constant weights; none: of activations alone
   std::int64_t macs = 0;
   std::int64_t input_macs = 0;
   std::int64_t in_channels = 1;

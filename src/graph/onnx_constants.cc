@@ -112,8 +112,8 @@ Number number_of(std::uint64_t bits, std::int32_t type) {
 }
 
 bool is_known_type(std::int32_t type) {
-  return is_whole_type(type) || type == kOnnxFloat || type == kOnnxDouble ||
-         type == kOnnxFloat16 || type == kOnnxBfloat16;
+  return is_whole_type(type) || type == kOnnxFloat || type == kOnnxDouble || type == kOnnxFloat16 ||
+         type == kOnnxBfloat16;
 }
 
 [[noreturn]] void broken(const std::string& owner, const std::string& source,

@@ -74,15 +74,14 @@ void constant_of_shape_rule(OnnxCall& call) {
     const std::string owner = concat("node ", call.label(), ": its value");
     check_constant(value->tensors[0], owner, call.source());
     type = value->tensors[0].type;
-    const auto numbers =
-        constant_numbers(value->tensors[0], owner, call.folder(), call.source());
+    const auto numbers = constant_numbers(value->tensors[0], owner, call.folder(), call.source());
     known = numbers && numbers->size() == 1;
     if (known) number = numbers->front();
   }
   call.give(0, shape, type);
   if (!known || !call.can_know(shape, {})) return;
-  call.give_numbers(0, std::vector<Number>(static_cast<std::size_t>(*element_count(shape)),
-                                           number));
+  call.give_numbers(0,
+                    std::vector<Number>(static_cast<std::size_t>(*element_count(shape)), number));
 }
 
 void shape_rule(OnnxCall& call) {
@@ -111,9 +110,9 @@ void range_rule(OnnxCall& call) {
   const auto [start, limit, delta] = bounds;
   const Number count = delta == 0 ? -1 : std::max<Number>(0, std::ceil((limit - start) / delta));
   if (!(count >= 0 && count < 0x1p40L)) {
-    call.fail(ErrorKind::kFormat, concat("from ", static_cast<double>(start), " to ",
-                                         static_cast<double>(limit), " by ",
-                                         static_cast<double>(delta)));
+    call.fail(ErrorKind::kFormat,
+              concat("from ", static_cast<double>(start), " to ", static_cast<double>(limit),
+                     " by ", static_cast<double>(delta)));
   }
   const Dimensions shape = {static_cast<std::int64_t>(count)};
   call.give(0, shape, call.in(0).type);

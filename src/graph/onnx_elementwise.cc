@@ -79,8 +79,6 @@ Number combined(const OnnxCall& call, Number a, Number b) {
 }
 
 Dimensions stretched(const OnnxCall& call) {
-  // Before operator set 7 the second operand was stretched to the first.
-  if (call.operator_set() < 7) return call.shape(0);
   Dimensions shape = call.shape(0);
   for (int i = 1; i < call.input_count(); ++i) {
     std::optional<Dimensions> both = broadcast_shape(shape, call.shape(i));
@@ -113,7 +111,8 @@ void unary_rule(OnnxCall& call) {
 }
 
 void broadcast_rule(OnnxCall& call) {
-  const Dimensions shape = stretched(call);
+  // Before operator set 7 the second operand was stretched to the first.
+  const Dimensions shape = call.operator_set() < 7 ? call.shape(0) : stretched(call);
   call.give(0, shape, gives_bool(call.op()) ? kOnnxBool : call.in(0).type);
   const bool known_operator = call.op() == "Mod" || binary_functions().contains(call.op());
   if (!known_operator || call.operator_set() < 7 || !call.can_know(shape, {0})) return;
@@ -146,8 +145,8 @@ void where_rule(OnnxCall& call) {
 
 void cast_rule(OnnxCall& call) {
   const OnnxValue& in = call.in(0);
-  const auto type = static_cast<std::int32_t>(call.op() == "CastLike" ? call.in(1).type
-                                                                      : call.integer("to", 0));
+  const auto type =
+      static_cast<std::int32_t>(call.op() == "CastLike" ? call.in(1).type : call.integer("to", 0));
   call.give(0, in.shape, type);
   if (call.op() != "BitCast" && call.can_know(in.shape, {0})) call.give_numbers(0, *in.numbers);
 }

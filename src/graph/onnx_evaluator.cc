@@ -13,6 +13,7 @@ namespace {
 constexpr std::int64_t kMostSteps = std::int64_t{1} << 22;
 constexpr int kDeepest = 64;
 constexpr std::size_t kLongestLabel = 512;
+constexpr int kMostAdvice = 1000;  // looking for the nearest name takes time
 /// Constants of reals are looked at up to here: scales of Resize, bounds of Range.
 constexpr std::int64_t kMostReals = 64;
 
@@ -85,8 +86,7 @@ void OnnxEvaluator::load_external(OnnxValue& value) {
   const OnnxTensor& tensor = *value.external;
   value.external = nullptr;
   try {
-    value.numbers =
-        constant_numbers(tensor, concat("constant ", tensor.name), folder_, source_);
+    value.numbers = constant_numbers(tensor, concat("constant ", tensor.name), folder_, source_);
   } catch (const Error& error) {
     const bool absent = folder_.empty() || error.kind() == ErrorKind::kNotFound;
     if (!absent) throw;
@@ -135,13 +135,13 @@ std::vector<OnnxValue> OnnxEvaluator::evaluate(const OnnxNode& node, const std::
     if (input.empty()) continue;
     const OnnxValue* value = scope.find(input);
     if (value == nullptr) {
-      return in_trouble(node, std::make_shared<const Error>(
-                                  ErrorKind::kFormat,
-                                  concat("node ", label, " reads ", input,
-                                         ", which nothing before it makes"),
-                                  source_,
-                                  "nodes must stand in the order in which they run, without "
-                                  "cycles"));
+      return in_trouble(
+          node,
+          std::make_shared<const Error>(
+              ErrorKind::kFormat,
+              concat("node ", label, " reads ", input, ", which nothing before it makes"), source_,
+              "nodes must stand in the order in which they run, without "
+              "cycles"));
     }
     if (value->trouble != nullptr) return in_trouble(node, value->trouble);
   }
@@ -155,10 +155,10 @@ std::vector<OnnxValue> OnnxEvaluator::evaluate(const OnnxNode& node, const std::
     if (node.domain.empty() && node.op == "If") {
       return branch(node, attributes, label, scope, body);
     }
-    throw node_error(ErrorKind::kUnsupported, label, node,
-                     concat("unknown operator ", node.domain, node.domain.empty() ? "" : ".",
-                            node.op),
-                     unknown_operator_advice(node));
+    const std::string advice = ++unknown_ < kMostAdvice ? unknown_operator_advice(node) : "";
+    throw node_error(
+        ErrorKind::kUnsupported, label, node,
+        concat("unknown operator ", node.domain, node.domain.empty() ? "" : ".", node.op), advice);
   } catch (const Error& error) {
     if (steps_left_ < 0) throw;
     return in_trouble(node, std::make_shared<const Error>(error));
@@ -253,7 +253,7 @@ std::vector<OnnxValue> OnnxEvaluator::call_function(const OnnxFunction& function
   OnnxScope inner;
   for (std::size_t i = 0; i < node.inputs.size(); ++i) {
     const OnnxValue* value = node.inputs[i].empty() ? nullptr : scope.find(node.inputs[i]);
-    if (value != nullptr) inner.add(function.inputs[i], *value);
+    if (value != nullptr) inner.add(function.inputs[i], OnnxValue(*value));
   }
   run_nodes(function.nodes, inner,
             {function.sets.contains(std::string_view()) ? &function.sets : body.sets, &given,

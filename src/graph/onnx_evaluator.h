@@ -29,7 +29,7 @@ class OnnxScope {
     return around_ == nullptr ? nullptr : around_->find(name);
   }
   /// False, if this graph has a value of the name.
-  bool add(std::string_view name, OnnxValue value) {
+  bool add(std::string_view name, OnnxValue&& value) {
     return values_.try_emplace(name, std::move(value)).second;
   }
 
@@ -87,6 +87,7 @@ class OnnxEvaluator {
   OnnxLayers layers_;
   NumberBudget budget_;
   std::int64_t steps_left_;
+  int unknown_ = 0;  ///< operators that were not known
   std::map<std::tuple<std::string_view, std::string_view, std::string_view>, const OnnxFunction*>
       functions_;
 };

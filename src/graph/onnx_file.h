@@ -38,8 +38,8 @@ struct OnnxTensor {
   std::string_view name;
   std::vector<std::int64_t> dims;
   std::int32_t type = 0;
-  std::string_view bytes;  ///< the whole message
-  bool external = false;   ///< its values lie in another file
+  std::string_view bytes;       ///< the whole message
+  bool external = false;        ///< its values lie in another file
   std::int64_t values_of = -1;  ///< of a sparse tensor's values: elements; -1: a dense tensor
 };
 

@@ -184,10 +184,10 @@ class InputSizes {
                   source_, concat("give it one: --dim ", name, "=SIZE"));
     }
     if (*size < 1 || *size > kLargestSize) {
-      throw Error(ErrorKind::kData,
-                  concat("input ", input.name, " dimension ", d, " is ", *size,
-                         ", must be from 1 to 2^40"),
-                  source_);
+      throw Error(
+          ErrorKind::kData,
+          concat("input ", input.name, " dimension ", d, " is ", *size, ", must be from 1 to 2^40"),
+          source_);
     }
     note_batch(input, d, *size, open && !inner);
     return *size;

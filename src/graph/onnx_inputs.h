@@ -18,11 +18,11 @@ struct OnnxInputs {
 
 /// Sizes every dimension. One without a size in the file takes it from sizes, by its name or as
 /// INPUT.INDEX. A first one that nobody sizes is the batch, 1, and so are all of its name; not so
-/// where its name is that of an inner dimension and another name is the batch's (a mask [seq, seq]).
-/// The batch is the first dimension of the first input that leaves it open, else of the first input;
-/// the second one of a sequence that a recurrent layer reads as it is.
-/// Errors: kData, naming input and dimension (no size, above 2^40), kConfig for a name in sizes that
-/// no dimension has.
+/// where its name is that of an inner dimension and another name is the batch's (a mask [seq,
+/// seq]). The batch is the first dimension of the first input that leaves it open, else of the
+/// first input; the second one of a sequence that a recurrent layer reads as it is. Errors: kData,
+/// naming input and dimension (no size, above 2^40), kConfig for a name in sizes that no dimension
+/// has.
 [[nodiscard]] OnnxInputs size_inputs(const OnnxGraphBody& graph, const DimensionSizes& sizes,
                                      const std::string& source);
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cctype>
-#include <numeric>
+#include <set>
 
 #include "taut/core/text.h"
 
@@ -85,8 +85,8 @@ void OnnxLayers::pass(OnnxCall& call, const OnnxValue& from, bool selection) {
     output.raw_words = raw;
     if (!selection || from.layer < 0) continue;
     const double share = static_cast<double>(words(output)) / static_cast<double>(before);
-    output.raw_words = std::max<std::int64_t>(
-        1, static_cast<std::int64_t>(share * static_cast<double>(raw)));
+    output.raw_words =
+        std::max<std::int64_t>(1, static_cast<std::int64_t>(share * static_cast<double>(raw)));
   }
 }
 
@@ -98,9 +98,9 @@ void OnnxLayers::weighted(OnnxCall& call, const std::vector<int>& moving) {
   }
   const std::int64_t outputs = *element_count(call.outputs()[0].shape);
   if (node.weights < 1 || product.in_channels < 1 || product.out_channels < 1 || outputs < 1) {
-    call.fail(ErrorKind::kData, concat("weights of ", dimensions_text(call.shape(
-                                                          product.weights[0])),
-                                       " give ", dimensions_text(call.outputs()[0].shape)));
+    call.fail(ErrorKind::kData,
+              concat("weights of ", dimensions_text(call.shape(product.weights[0])), " give ",
+                     dimensions_text(call.outputs()[0].shape)));
   }
   for (const int input : moving) node.in_words += words(call.in(input));
   node.stored_words = node.in_words;
@@ -149,11 +149,10 @@ void OnnxLayers::joined(OnnxCall& call, const std::vector<int>& moving) {
 }
 
 std::string OnnxLayers::unique_name(const std::string& label) {
-  std::string name = label.size() <= kLongestName
-                         ? label
-                         : "..." + label.substr(label.size() - kLongestName);
+  std::string name =
+      label.size() <= kLongestName ? label : "..." + label.substr(label.size() - kLongestName);
   const std::string base = name;
-  for (int again = 2; !names_.insert(name).second; ++again) name = concat(base, " ", again);
+  while (!names_.try_emplace(name, 1).second) name = concat(base, " ", ++names_[base]);
   return name;
 }
 
@@ -197,7 +196,8 @@ void OnnxLayers::drop_unread() {
     kept.push_back(std::move(nodes_[v]));
   }
   nodes_ = std::move(kept);
-  std::erase_if(edges_, [&](const Edge& edge) { return place[static_cast<std::size_t>(edge.to)] < 0; });
+  std::erase_if(edges_,
+                [&](const Edge& edge) { return place[static_cast<std::size_t>(edge.to)] < 0; });
   for (Edge& edge : edges_) {
     edge.from = place[static_cast<std::size_t>(edge.from)];
     edge.to = place[static_cast<std::size_t>(edge.to)];

@@ -3,7 +3,7 @@
 // before it, what is read by whom.
 
 #include <cstdint>
-#include <set>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -44,7 +44,7 @@ class OnnxLayers {
   std::vector<Node> nodes_;
   std::vector<Edge> edges_;
   std::vector<GraphTable> tables_;
-  std::set<std::string> names_;
+  std::map<std::string, int> names_;  ///< how often each was asked for
 };
 
 }  // namespace taut::graph

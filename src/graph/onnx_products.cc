@@ -3,6 +3,7 @@
 #include <array>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "graph/onnx_rules.h"
 #include "taut/core/text.h"
@@ -11,8 +12,8 @@ namespace taut::graph {
 namespace {
 
 [[noreturn]] void disagree(const OnnxCall& call, const Dimensions& a, const Dimensions& b) {
-  call.fail(ErrorKind::kFormat, concat("shapes do not agree: ", dimensions_text(a), " by ",
-                                       dimensions_text(b)));
+  call.fail(ErrorKind::kFormat,
+            concat("shapes do not agree: ", dimensions_text(a), " by ", dimensions_text(b)));
 }
 
 /// The sizes of one product: of `common` sums each, rows x columns, batch times.
@@ -133,8 +134,8 @@ IndexSizes index_sizes(const OnnxCall& call, const Equation& equation) {
   for (int i = 0; i < call.input_count(); ++i) {
     const Dimensions& shape = call.shape(i);
     for (std::size_t d = 0; d < shape.size(); ++d) {
-      std::int64_t& size = sizes.try_emplace(equation.operands[static_cast<std::size_t>(i)][d], 1)
-                               .first->second;
+      std::int64_t& size =
+          sizes.try_emplace(equation.operands[static_cast<std::size_t>(i)][d], 1).first->second;
       if (size != shape[d] && size != 1 && shape[d] != 1) {
         call.fail(ErrorKind::kFormat, concat("shapes do not agree: an index of ", size,
                                              " in another operand is ", shape[d]));
@@ -168,7 +169,9 @@ std::set<char> without(std::set<char> a, const std::set<char>& b) {
 /// be. A join without a sum is an element-wise product.
 std::int64_t joined_macs(const OnnxCall& call, const Equation& equation, const IndexSizes& sizes) {
   std::int64_t macs = 0;
-  const auto set_of = [](const std::string& text) { return std::set<char>(text.begin(), text.end()); };
+  const auto set_of = [](const std::string& text) {
+    return std::set<char>(text.begin(), text.end());
+  };
   std::set<char> left = set_of(equation.operands[0]);
   for (std::size_t i = 1; i < equation.operands.size(); ++i) {
     const std::set<char> right = set_of(equation.operands[i]);
@@ -198,7 +201,8 @@ void matmul_rule(OnnxCall& call) {
   if (row) a.insert(a.begin(), 1);
   if (column) b.push_back(1);
   if (a.back() != b[b.size() - 2]) disagree(call, call.shape(0), call.shape(right));
-  Sizes sizes{a[a.size() - 2], a.back(), b.back(), {a.begin(), a.end() - 2}, {b.begin(), b.end() - 2}};
+  Sizes sizes{
+      a[a.size() - 2], a.back(), b.back(), {a.begin(), a.end() - 2}, {b.begin(), b.end() - 2}};
   std::optional<Dimensions> out = broadcast_shape(sizes.left_batch, sizes.right_batch);
   if (!out) disagree(call, call.shape(0), call.shape(right));
   if (!row) out->push_back(sizes.rows);
@@ -244,12 +248,12 @@ void einsum_rule(OnnxCall& call) {
     const std::set<char> values(other.begin(), other.end());
     const std::set<char> given(equation.output.begin(), equation.output.end());
     const std::set<char> heads = common(common(weights, values), given);
-    product.weights = constant;
+    product.weights = std::move(constant);
     product.groups = std::max<std::int64_t>(1, call.counted(sizes_of(heads, sizes)));
     product.in_channels = call.counted(sizes_of(common(weights, values), sizes));
     product.out_channels = call.counted(sizes_of(common(weights, given), sizes));
     if (product.groups > 1) product.op = "fc-grouped";
-  } else if (!constant.empty()) {
+  } else if (!constant.empty() && static_cast<int>(constant.size()) < call.input_count()) {
     call.fail(ErrorKind::kUnsupported, "an Einsum of several operands, some of them weights",
               "write it as products of two");
   }

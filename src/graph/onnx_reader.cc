@@ -1,6 +1,6 @@
-// ONNX in: the file is read by our own eyes (onnx_wire, onnx_file), shapes are worked out by our own
-// rules (onnx_operators and what it names), so that no newer file and no forged one needs more of
-// a library than it has.
+// ONNX in: the file is read by our own eyes (onnx_wire, onnx_file), shapes are worked out by our
+// own rules (onnx_operators and what it names), so that no newer file and no forged one needs more
+// of a library than it has.
 #include <filesystem>
 #include <string>
 
@@ -23,10 +23,10 @@ void check_operator_set(const OnnxFile& file, const std::string& source) {
     throw Error(ErrorKind::kFormat, "the ONNX model names no operator set", source);
   }
   if (found->second > kNewestOperatorSet) {
-    throw Error(ErrorKind::kUnsupported,
-                concat("operator set ", found->second, ", this build reads up to ",
-                       kNewestOperatorSet),
-                source, concat("export with opset_version=", kNewestOperatorSet));
+    throw Error(
+        ErrorKind::kUnsupported,
+        concat("operator set ", found->second, ", this build reads up to ", kNewestOperatorSet),
+        source, concat("export with opset_version=", kNewestOperatorSet));
   }
   if (found->second < 1) {
     throw Error(ErrorKind::kFormat, concat("operator set ", found->second), source);

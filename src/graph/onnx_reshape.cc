@@ -69,8 +69,8 @@ void flatten_rule(OnnxCall& call) {
   const auto rank = static_cast<std::int64_t>(in.size());
   const std::size_t axis = given == rank ? in.size() : call.axis(given, in.size());
   const std::span<const std::int64_t> all(in);
-  call.give_reshaped({element_count(all.first(axis)).value_or(-1),
-                      element_count(all.subspan(axis)).value_or(-1)});
+  call.give_reshaped(
+      {element_count(all.first(axis)).value_or(-1), element_count(all.subspan(axis)).value_or(-1)});
 }
 
 void squeeze_rule(OnnxCall& call) {

@@ -12,8 +12,8 @@ namespace {
 std::int64_t place(const OnnxCall& call, Number index, std::int64_t size) {
   const Number at = index < 0 ? index + static_cast<Number>(size) : index;
   if (!(at >= 0 && at < static_cast<Number>(size))) {
-    call.fail(ErrorKind::kFormat, concat("index ", static_cast<double>(index),
-                                         " of an axis of ", size));
+    call.fail(ErrorKind::kFormat,
+              concat("index ", static_cast<double>(index), " of an axis of ", size));
   }
   return static_cast<std::int64_t>(at);
 }
@@ -39,8 +39,7 @@ Range sliced(std::int64_t size, std::int64_t start, std::int64_t end, std::int64
   const std::uint64_t stride =
       forward ? static_cast<std::uint64_t>(step) : 0 - static_cast<std::uint64_t>(step);
   if (length > 0) {
-    range.count =
-        static_cast<std::int64_t>((static_cast<std::uint64_t>(length) - 1) / stride + 1);
+    range.count = static_cast<std::int64_t>((static_cast<std::uint64_t>(length) - 1) / stride + 1);
   }
   return range;
 }
@@ -180,13 +179,13 @@ void gather_elements_rule(OnnxCall& call) {
   const OnnxValue& indices = call.in(1);
   const std::size_t axis = call.axis(call.integer("axis", 0), in.size());
   if (indices.shape.size() != in.size()) {
-    call.fail(ErrorKind::kFormat, concat("indices ", dimensions_text(indices.shape), " of ",
-                                         dimensions_text(in)));
+    call.fail(ErrorKind::kFormat,
+              concat("indices ", dimensions_text(indices.shape), " of ", dimensions_text(in)));
   }
   for (std::size_t d = 0; d < in.size(); ++d) {
     if (d == axis || indices.shape[d] <= in[d]) continue;
-    call.fail(ErrorKind::kFormat, concat("indices ", dimensions_text(indices.shape), " of ",
-                                         dimensions_text(in)));
+    call.fail(ErrorKind::kFormat,
+              concat("indices ", dimensions_text(indices.shape), " of ", dimensions_text(in)));
   }
   if (indices.numbers == nullptr || call.in(0).numbers == nullptr) {
     return call.give(0, indices.shape, call.in(0).type);

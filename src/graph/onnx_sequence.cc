@@ -30,8 +30,8 @@ HeadSizes head_sizes(const OnnxCall& call, int input, const char* heads_attribut
   if (shape.size() == 4) return {shape[0], shape[1], shape[2], shape[3]};
   const std::int64_t heads = call.integer(heads_attribute, 0);
   if (shape.size() != 3 || heads < 1 || shape[2] % heads != 0) {
-    call.fail(ErrorKind::kFormat, concat("input ", input, " of ", dimensions_text(shape), " in ",
-                                         heads, " heads"));
+    call.fail(ErrorKind::kFormat,
+              concat("input ", input, " of ", dimensions_text(shape), " in ", heads, " heads"));
   }
   return {shape[0], heads, shape[1], shape[2] / heads};
 }
@@ -109,8 +109,8 @@ void stft_rule(OnnxCall& call) {
                               : call.has(2) ? call.shape(2, 1)[0]
                                             : signal[1];
   if (step < 1 || length < 1 || length > signal[1]) {
-    call.fail(ErrorKind::kFormat, concat("frames of ", length, " every ", step, " of a signal of ",
-                                         signal[1]));
+    call.fail(ErrorKind::kFormat,
+              concat("frames of ", length, " every ", step, " of a signal of ", signal[1]));
   }
   const std::int64_t bins = call.integer("onesided", 1) != 0 ? length / 2 + 1 : length;
   call.give(0, {signal[0], (signal[1] - length) / step + 1, bins, 2}, call.in(0).type);

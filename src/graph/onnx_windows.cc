@@ -16,7 +16,9 @@ struct Windows {
   std::vector<std::int64_t> pads;  ///< begins, then ends
   std::string_view auto_pad;
 
-  [[nodiscard]] std::int64_t reach(std::size_t d) const { return dilations[d] * (kernel[d] - 1) + 1; }
+  [[nodiscard]] std::int64_t reach(std::size_t d) const {
+    return dilations[d] * (kernel[d] - 1) + 1;
+  }
 };
 
 Windows windows_of(const OnnxCall& call, std::vector<std::int64_t> kernel) {
@@ -32,8 +34,8 @@ Windows windows_of(const OnnxCall& call, std::vector<std::int64_t> kernel) {
     if (windows.kernel[d] < 1 ||
         __builtin_mul_overflow(windows.dilations[d], windows.kernel[d] - 1, &reach) ||
         reach >= kLargestWords) {
-      call.fail(ErrorKind::kFormat, concat("a window of ", windows.kernel[d], ", dilated by ",
-                                           windows.dilations[d]));
+      call.fail(ErrorKind::kFormat,
+                concat("a window of ", windows.kernel[d], ", dilated by ", windows.dilations[d]));
     }
   }
   return windows;
@@ -86,11 +88,10 @@ std::int64_t checked_groups(const OnnxCall& call, const Dimensions& in, const Di
                             std::size_t in_axis) {
   const std::int64_t groups = call.integer("group", 1);
   const bool shared = in_axis == 0;  // a transposed convolution counts its input channels whole
-  const bool fits = groups >= 1 && in.size() == weights.size() &&
-                    weights[in_axis] <= kLargestWords &&
-                    (shared ? weights[0] == in[1] && weights[0] % groups == 0
-                            : in[1] % groups == 0 && weights[1] == in[1] / groups &&
-                                  weights[0] % groups == 0);
+  const bool fits =
+      groups >= 1 && in.size() == weights.size() && weights[in_axis] <= kLargestWords &&
+      (shared ? weights[0] == in[1] && weights[0] % groups == 0
+              : in[1] % groups == 0 && weights[1] == in[1] / groups && weights[0] % groups == 0);
   if (!fits) {
     call.fail(ErrorKind::kFormat, concat("shapes do not agree: weights ", dimensions_text(weights),
                                          " on ", dimensions_text(in), " in ", groups, " groups"));
@@ -110,8 +111,7 @@ void conv_rule(OnnxCall& call) {
   for (std::size_t d = 0; d < windows.kernel.size(); ++d) {
     out.push_back(window_count(call, windows, d, in[d + 2]));
   }
-  const std::int64_t positions =
-      call.counted(out) / std::max<std::int64_t>(1, weights[0]);
+  const std::int64_t positions = call.counted(out) / std::max<std::int64_t>(1, weights[0]);
   const std::int32_t type = call.op() == "ConvInteger" ? kOnnxInt32 : call.in(0).type;
   const std::int64_t out_channels = weights[0];
   const std::int64_t in_channels = in[1];
@@ -142,8 +142,7 @@ void conv_transpose_rule(OnnxCall& call) {
     out.push_back(wanted ? (*wanted)[d] : size);
   }
   const std::int64_t out_channels = out[1];
-  const std::int64_t positions =
-      *element_count(in) / std::max<std::int64_t>(1, in[1]);
+  const std::int64_t positions = *element_count(in) / std::max<std::int64_t>(1, in[1]);
   call.give(0, std::move(out), call.in(0).type);
   give_convolution(call, call.shape(0)[1], out_channels, groups, positions);
 }
@@ -165,9 +164,9 @@ void unpool_rule(OnnxCall& call) {
   } else {
     const Windows windows = windows_of(call, call.sizes("kernel_shape", shape.size() - 2, 0, 1));
     for (std::size_t d = 0; d < windows.kernel.size(); ++d) {
-      shape[d + 2] = call.counted({std::max<std::int64_t>(0, shape[d + 2] - 1),
-                                    windows.strides[d]}) +
-                     windows.reach(d) - windows.pads[d] - windows.pads[d + windows.kernel.size()];
+      shape[d + 2] =
+          call.counted({std::max<std::int64_t>(0, shape[d + 2] - 1), windows.strides[d]}) +
+          windows.reach(d) - windows.pads[d] - windows.pads[d + windows.kernel.size()];
     }
   }
   call.give(0, std::move(shape), call.in(0).type);
@@ -194,7 +193,9 @@ void resize_rule(OnnxCall& call) {
   if (auto given = call.integers("axes")) axes = std::move(*given);
   const bool resize = call.op() == "Resize" && call.operator_set() >= 11;
   const int scales_input = resize ? 2 : 1;
-  const auto given = [&](int input) { return call.has(input) && call.shape(input) != Dimensions{0}; };
+  const auto given = [&](int input) {
+    return call.has(input) && call.shape(input) != Dimensions{0};
+  };
   Dimensions out = in;
   const auto set = [&](std::size_t i, Number size) {
     if (!(size >= 0 && size < 0x1p40L)) {
@@ -239,8 +240,8 @@ void grid_sample_rule(OnnxCall& call) {
   const Dimensions& in = call.shape(0, 3);
   const Dimensions& grid = call.shape(1, 3);
   if (grid.size() != in.size()) {
-    call.fail(ErrorKind::kFormat, concat("shapes do not agree: ", dimensions_text(in), " and ",
-                                         dimensions_text(grid)));
+    call.fail(ErrorKind::kFormat,
+              concat("shapes do not agree: ", dimensions_text(in), " and ", dimensions_text(grid)));
   }
   Dimensions out = {in[0], in[1]};
   out.insert(out.end(), grid.begin() + 1, grid.end() - 1);

@@ -210,6 +210,15 @@ const std::vector<Count> kCounts = {
        m.node("Attention", {"q", "k", "k"}, "y", {{"q_num_heads", {4}}, {"kv_num_heads", {2}}});
      },
      0, 4 * 6 * 9 * (8 + 8), "attention"},
+    {"ProductsOfConstantsAreNone",
+     [](OnnxBuilder& m) {
+       m.input("x", {1, 8});
+       m.weights("down", {8, 2});
+       m.weights("up", {2, 3});
+       OnnxBuilder::text(m.node("Einsum", {"down", "up"}, "w"), "equation", "ij,jk->ik");
+       m.node("MatMul", {"x", "w"}, "y");
+     },
+     24, 24, "fc"},
     {"WeightsThatAreComputedFromConstants",
      [](OnnxBuilder& m) {
        m.input("x", {1, 8});
@@ -256,7 +265,8 @@ TEST(OnnxCountsOf, ShapesThatDoNotFitAreNamedWithTheirNode) {
   for (const auto& [op, shape] : cases) {
     OnnxBuilder made(17);
     const bool image = op == "Conv";
-    made.input("x", image ? std::vector<std::int64_t>{1, 3, 8, 8} : std::vector<std::int64_t>{2, 8});
+    made.input("x",
+               image ? std::vector<std::int64_t>{1, 3, 8, 8} : std::vector<std::int64_t>{2, 8});
     made.weights("w", shape);
     made.node(op, {"x", "w"}, "y");
     made.weights("v", {8, 2});

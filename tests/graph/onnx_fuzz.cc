@@ -1,8 +1,9 @@
 // Throws broken ONNX models at the reader: only taut::Error may come out, within five seconds and
 // two gibibytes.
-// Usage: onnx_fuzz [SECONDS [SEED [FOLDER]]]. Mutates small valid models, and those of a folder: their
-// bytes, and their nodes, attributes, shapes and constants. With TAUT_FUZZ_KEEP set, each input is
-// left in onnx_fuzz.crash before it is read. LLVMFuzzerTestOneInput is also the entry of libFuzzer.
+// Usage: onnx_fuzz [SECONDS [SEED [FOLDER]]]. Mutates small valid models, and those of a folder:
+// their bytes, and their nodes, attributes, shapes and constants. With TAUT_FUZZ_KEEP set, each
+// input is left in onnx_fuzz.crash before it is read. LLVMFuzzerTestOneInput is also the entry of
+// libFuzzer.
 #include <sys/resource.h>
 
 #include <chrono>
@@ -39,30 +40,109 @@ constexpr double kMostSeconds = 5;
 constexpr long kMostKilobytes = 2 << 20;
 
 /// Operators that a node may be turned into: one of each kind of rule.
-const std::vector<std::string> kOperators = {
-    "Add",        "Attention",   "AveragePool",       "Cast",          "CenterCropPad",
-    "Col2Im",     "Compress",    "Concat",            "Constant",      "ConstantOfShape",
-    "Conv",       "ConvInteger", "ConvTranspose",     "CumSum",        "DFT",
-    "DeformConv", "DepthToSpace", "Div",              "Dropout",       "DynamicQuantizeLinear",
-    "Einsum",     "Expand",      "EyeLike",           "Flatten",       "GRU",
-    "Gather",     "GatherElements", "GatherND",       "Gemm",          "GlobalAveragePool",
-    "GridSample", "If",          "LSTM",              "LayerNormalization", "Loop",
-    "MatMul",     "MatMulInteger", "MaxPool",         "MaxUnpool",     "MelWeightMatrix",
-    "Mod",        "NonZero",     "OneHot",            "Pad",           "Pow",
-    "QLinearConv", "QLinearMatMul", "Range",          "ReduceProd",    "Reshape",
-    "Resize",     "RoiAlign",    "STFT",              "ScatterND",     "Shape",
-    "Slice",      "SpaceToDepth", "Split",            "Squeeze",       "Tile",
-    "TopK",       "Transpose",   "Unsqueeze",         "Upsample",      "Where"};
+const std::vector<std::string> kOperators = {"Add",
+                                             "Attention",
+                                             "AveragePool",
+                                             "Cast",
+                                             "CenterCropPad",
+                                             "Col2Im",
+                                             "Compress",
+                                             "Concat",
+                                             "Constant",
+                                             "ConstantOfShape",
+                                             "Conv",
+                                             "ConvInteger",
+                                             "ConvTranspose",
+                                             "CumSum",
+                                             "DFT",
+                                             "DeformConv",
+                                             "DepthToSpace",
+                                             "Div",
+                                             "Dropout",
+                                             "DynamicQuantizeLinear",
+                                             "Einsum",
+                                             "Expand",
+                                             "EyeLike",
+                                             "Flatten",
+                                             "GRU",
+                                             "Gather",
+                                             "GatherElements",
+                                             "GatherND",
+                                             "Gemm",
+                                             "GlobalAveragePool",
+                                             "GridSample",
+                                             "If",
+                                             "LSTM",
+                                             "LayerNormalization",
+                                             "Loop",
+                                             "MatMul",
+                                             "MatMulInteger",
+                                             "MaxPool",
+                                             "MaxUnpool",
+                                             "MelWeightMatrix",
+                                             "Mod",
+                                             "NonZero",
+                                             "OneHot",
+                                             "Pad",
+                                             "Pow",
+                                             "QLinearConv",
+                                             "QLinearMatMul",
+                                             "Range",
+                                             "ReduceProd",
+                                             "Reshape",
+                                             "Resize",
+                                             "RoiAlign",
+                                             "STFT",
+                                             "ScatterND",
+                                             "Shape",
+                                             "Slice",
+                                             "SpaceToDepth",
+                                             "Split",
+                                             "Squeeze",
+                                             "Tile",
+                                             "TopK",
+                                             "Transpose",
+                                             "Unsqueeze",
+                                             "Upsample",
+                                             "Where"};
 
 /// Attributes that rules look at.
-const std::vector<std::string> kAttributes = {
-    "axes",    "axis",   "auto_pad", "batch_dims", "blocksize",   "ceil_mode",  "dilations",
-    "end",     "ends",   "equation", "group",      "hidden_size", "keepdims",   "kernel_shape",
-    "layout",  "onesided", "output_padding", "output_shape", "pads", "perm",    "scales",
-    "shape",   "split",  "start",    "starts",     "strides",     "to",         "transA",
-    "value",   "value_ints", "q_num_heads", "kv_num_heads", "keep_aspect_ratio_policy", "inverse"};
+const std::vector<std::string> kAttributes = {"axes",
+                                              "axis",
+                                              "auto_pad",
+                                              "batch_dims",
+                                              "blocksize",
+                                              "ceil_mode",
+                                              "dilations",
+                                              "end",
+                                              "ends",
+                                              "equation",
+                                              "group",
+                                              "hidden_size",
+                                              "keepdims",
+                                              "kernel_shape",
+                                              "layout",
+                                              "onesided",
+                                              "output_padding",
+                                              "output_shape",
+                                              "pads",
+                                              "perm",
+                                              "scales",
+                                              "shape",
+                                              "split",
+                                              "start",
+                                              "starts",
+                                              "strides",
+                                              "to",
+                                              "transA",
+                                              "value",
+                                              "value_ints",
+                                              "q_num_heads",
+                                              "kv_num_heads",
+                                              "keep_aspect_ratio_policy",
+                                              "inverse"};
 
-const std::vector<std::string> kTexts = {"SAME_UPPER", "VALID",       "ij,jk->ik", "...i,...i",
+const std::vector<std::string> kTexts = {"SAME_UPPER", "VALID",         "ij,jk->ik",  "...i,...i",
                                          "ii->i",      "bidirectional", "not_larger", "i,j->"};
 
 /// Changes a model in one to eight places.
@@ -169,9 +249,9 @@ class Mutator {
     for (int at = graph.node_size() - 1; at > 0 && below(4) != 0; --at) {
       graph.mutable_node()->SwapElements(at, at - 1);
     }
-    if (below(2) == 0) graph.add_output()->set_name(graph.node(0).output_size() > 0
-                                                        ? graph.node(0).output(0)
-                                                        : std::string());
+    if (below(2) == 0)
+      graph.add_output()->set_name(graph.node(0).output_size() > 0 ? graph.node(0).output(0)
+                                                                   : std::string());
   }
 
   void add_attribute(onnx::NodeProto& node, const onnx::GraphProto& graph) {

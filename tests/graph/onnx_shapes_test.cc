@@ -119,10 +119,10 @@ TEST(OnnxShapes, EndsOfSlicesMayBeAsFarAsThereIs) {
   struct Case {
     std::int64_t start, end, step, count;
   };
-  for (const Case& one : {Case{1, kEnd, 1, 6}, Case{0, -1, 1, 6}, Case{-3, kEnd, 1, 3},
-                          Case{-1, kStart, -1, 7}, Case{kStart, kEnd, 3, 3},
-                          Case{kEnd, kStart, -2, 4}, Case{0, kEnd, kEnd, 1},
-                          Case{-1, kStart, kStart, 1}}) {
+  for (const Case& one :
+       {Case{1, kEnd, 1, 6}, Case{0, -1, 1, 6}, Case{-3, kEnd, 1, 3}, Case{-1, kStart, -1, 7},
+        Case{kStart, kEnd, 3, 3}, Case{kEnd, kStart, -2, 4}, Case{0, kEnd, kEnd, 1},
+        Case{-1, kStart, kStart, 1}}) {
     OnnxBuilder made(17);
     made.input("x", {1, 7, 4});
     made.integers("start", {one.start});
@@ -288,9 +288,9 @@ TEST(OnnxShapes, ShapesInAFileBesideAreReadFromTheModelsFolderAlone) {
     return read_onnx(folder + "/m.onnx");
   };
   EXPECT_EQ(from("weights.data").macs(), 6 * 20);
-  for (const std::string& outside : {std::string("../secret.data"), directory.file("secret.data"),
-                                     std::string("link.data"), std::string("a/../../secret.data"),
-                                     std::string("/etc/passwd"), std::string()}) {
+  for (const std::string& outside :
+       {std::string("../secret.data"), directory.file("secret.data"), std::string("link.data"),
+        std::string("a/../../secret.data"), std::string("/etc/passwd"), std::string()}) {
     EXPECT_THAT(error_of([&] { (void)from(outside); }), IsError(ErrorKind::kFormat, "outside"))
         << outside;
   }

@@ -47,8 +47,8 @@ struct ZooOptions {
 /// nearest, nor a file of this kind), and those of the reader.
 [[nodiscard]] Network load_network(const std::string& name_or_path);
 
-/// The cost graph of what load_network() takes, or of an .onnx file. sizes are for symbolic
-/// dimensions of an ONNX file.
+/// The cost graph of what load_network() takes, or of an .onnx file. sizes are for dimensions
+/// that an ONNX file leaves open.
 [[nodiscard]] Graph load_model(const std::string& name_or_path, const DimensionSizes& sizes = {});
 
 }  // namespace taut::graph
