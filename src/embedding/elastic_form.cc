@@ -138,7 +138,7 @@ void check_shard(const SectionSource& file, const std::string& name, const Shard
       !within(sizes.sketch_counters) || !within(sizes.registers) || sizes.granule_bits < 15 ||
       sizes.granule_bits > ShardSizes::bits_for(sizes.pages) ||
       ElasticShard::total_bytes(sizes, layout) > static_cast<std::int64_t>(bytes.size())) {
-    throw_damaged(file, name,
+    throw_damaged(file, name + "/sizes",
                   concat("has sizes that do not fit its ", bytes.size(), " bytes: ", sizes.pages,
                          " pages of ", layout.page_bytes, ", ", sizes.pool_slots,
                          " slots of a pool, ", sizes.sketch_counters, " counters, ",

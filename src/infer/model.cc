@@ -137,8 +137,9 @@ class Checker {
     require(input.class_names.empty() || input.class_names.size() == classes,
             concat(input.class_names.size(), " names for ", classes, " classes"));
     const std::int64_t longest = std::max(network_.input.height, network_.input.width);
-    require(input.size >= 0 && input.size <= longest,
-            concat("a size of images of ", input.size, ", which must be in 0..", longest));
+    require(input.size >= 0, "a size of images below 0");
+    require(input.size <= longest,
+            concat("a size of images of ", input.size, " where its input is ", longest, " long"));
   }
 
   const Model& model_;

@@ -24,13 +24,14 @@ void check_format(const ImageFormat& format, const std::string& where) {
   require_field("width", format.shape.width, 1, kLargestSide, where);
   require_field("classes", format.classes, 1, kMostClasses, where);
   const auto names = static_cast<std::int64_t>(format.class_names.size());
-  if (names > 0) require_field("class_names", names, format.classes, format.classes, where);
+  if (names > 0)
+    require_field("entries of class_names", names, format.classes, format.classes, where);
   const data::Normalization& scaling = format.normalization;
   const auto means = static_cast<std::int64_t>(scaling.mean.size());
   const std::int64_t wanted = means == 0 ? 0 : format.shape.channels;
-  require_field("mean", means, wanted, wanted, where);
-  require_field("deviation", static_cast<std::int64_t>(scaling.deviation.size()), wanted, wanted,
-                where);
+  require_field("entries of mean", means, wanted, wanted, where);
+  require_field("entries of deviation", static_cast<std::int64_t>(scaling.deviation.size()), wanted,
+                wanted, where);
   for (std::size_t c = 0; c < scaling.mean.size(); ++c) {
     const bool good = std::isfinite(scaling.mean[c]) && std::isfinite(scaling.deviation[c]) &&
                       scaling.deviation[c] > 0;

@@ -101,7 +101,7 @@ TEST_P(ForgedRun, FormatsThatNoDataHasAreNamedByKey) {
         expect_named("format", key, value);
       }
     }
-    expect_named("format", "mean", Json::array());
+    expect_named("format", "mean", Json::array({0, 0}));
     expect_named("format", "deviation", Json::array({0}));
     return;
   }
