@@ -5,10 +5,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <utility>
 #include <vector>
 
 #include "cli/planning.h"
+#include "taut/core/checked.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/text.h"
@@ -160,7 +162,8 @@ json network_info(const graph::Network& network) {
                   {"multiply_adds", graph::multiply_adds(layer)}};
     if (layer.winner_site >= 0) entry["density"] = share_behind(network, layer);
     layers.push_back(std::move(entry));
-    parameters += graph::parameter_count(layer);
+    parameters = checked_sum({parameters, graph::parameter_count(layer)})
+                     .value_or(std::numeric_limits<std::int64_t>::max());
     work += graph::multiply_adds(layer);
   }
   json tables = json::array();

@@ -1,9 +1,11 @@
 #include "taut/graph/network.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "graph/layer_rules.h"
+#include "taut/core/checked.h"
 #include "taut/core/text.h"
 
 namespace taut::graph {
@@ -157,9 +159,12 @@ std::int64_t parameter_count(const Layer& layer) {
   if (layer.op == Op::kBatchNorm) return 2 * layer.out.channels;
   const std::vector<std::int64_t> shape = weight_shape(layer);
   if (shape.empty()) return 0;
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
   std::int64_t count = 1;
-  for (const std::int64_t size : shape) count *= size;
-  return count + (layer.bias ? layer.out.channels : 0);
+  for (const std::int64_t size : shape) {
+    count = taut::checked_product({count, size}).value_or(kMost);
+  }
+  return taut::checked_sum({count, layer.bias ? layer.out.channels : 0}).value_or(kMost);
 }
 
 int site_read_by(const Network& network, const Layer& layer) {

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 
 #include "support/error_matchers.h"
 #include "taut/graph/zoo.h"
@@ -111,6 +113,16 @@ TEST(Network, UnknownNamesAndSmallImagesAreNamed) {
               IsError(ErrorKind::kConfig, "32x32"));
   EXPECT_THAT(error_of([] { static_cast<void>(made("mlp", kDigits, 10, 0.0)); }),
               IsError(ErrorKind::kConfig, "model.width"));
+}
+
+TEST(Network, ParametersBeyondWhatCanBeCountedAreTheMostThatCan) {
+  constexpr std::int64_t kWide = std::int64_t{1} << 34;
+  Layer layer{.op = Op::kLinear, .in = {.channels = kWide}, .out = {.channels = kWide}};
+  EXPECT_EQ(parameter_count(layer), std::numeric_limits<std::int64_t>::max());
+  layer.bias = true;
+  EXPECT_EQ(parameter_count(layer), std::numeric_limits<std::int64_t>::max());
+  layer.in.channels = 2;
+  EXPECT_EQ(parameter_count(layer), 3 * kWide);
 }
 
 }  // namespace
