@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
 
@@ -48,9 +47,6 @@ void check_loop(const LoopState& s, const std::string& where) {
   require_field("best_epoch", s.best_epoch, -1, s.epoch, where);
   require_field("valid_examples", s.valid.examples, 0, kMostCounted, where);
   require_field("window_examples", s.window_examples, 0, kMostCounted, where);
-  if (s.train_seconds >= 0 && std::isfinite(s.train_seconds)) return;
-  throw Error(ErrorKind::kFormat,
-              concat("\"train_seconds\" must be 0 or more, got ", s.train_seconds), where);
 }
 
 // Says what a file is before its sections are asked for, so that what an earlier version wrote is

@@ -117,7 +117,10 @@ TEST(Network, UnknownNamesAndSmallImagesAreNamed) {
 
 TEST(Network, ParametersBeyondWhatCanBeCountedAreTheMostThatCan) {
   constexpr std::int64_t kWide = std::int64_t{1} << 34;
-  Layer layer{.op = Op::kLinear, .in = {.channels = kWide}, .out = {.channels = kWide}};
+  Layer layer;
+  layer.op = Op::kLinear;
+  layer.in.channels = kWide;
+  layer.out.channels = kWide;
   EXPECT_EQ(parameter_count(layer), std::numeric_limits<std::int64_t>::max());
   layer.bias = true;
   EXPECT_EQ(parameter_count(layer), std::numeric_limits<std::int64_t>::max());
