@@ -102,7 +102,7 @@ std::string file_line(const std::string& key, const fs::path& path, const std::s
 std::string file_line(const std::string& key, const FileBeside& file, const std::string& base,
                       const std::string& without) {
   if (file.path.empty()) return line(concat("# ", key, " = \"...\""), without);
-  const std::string setting = file_line(key, file.path, base);
+  std::string setting = file_line(key, file.path, base);
   if (file.unused.empty()) return setting;
   return line("# " + setting.substr(0, setting.size() - 1), one_line(file.unused));
 }
