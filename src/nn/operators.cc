@@ -229,6 +229,11 @@ TORCH_LIBRARY(taut, library) {
              return std::make_tuple(
                  std::make_tuple(std::string("options"), table_options_text(self->options())));
            })
+      // torch.library.opcheck asks every argument whether it is a sequence, and which equal
+      // another.
+      .def("__len__", [](const TablesPointer&) { return std::int64_t{0}; })
+      .def("__eq__",
+           [](const TablesPointer& self, const TablesPointer& other) { return self == other; })
       .def_pickle([](const TablesPointer& self) { return pickled(self); },
                   [](Pickled parts) { return unpickled(parts); });
   library.def("tables_option_list() -> str", &table_option_list);

@@ -27,12 +27,11 @@ Keys& keys() {
 at::Tensor key_of(const c10::intrusive_ptr<Tables>& tables) {
   Keys& all = keys();
   const std::lock_guard lock(all.mutex);
-  std::erase_if(all.tables, [](const auto& entry) { return entry.second.expired(); });
-  while (true) {
+  while (!tables->key()) {
     const auto key = static_cast<std::int64_t>((std::uint64_t{all.random()} << 31) ^ all.random());
-    if (all.tables.emplace(key, WeakTables(tables)).second)
-      return at::scalar_tensor(key, at::kLong);
+    if (all.tables.emplace(key, WeakTables(tables)).second) tables->set_key(key);
   }
+  return at::scalar_tensor(*tables->key(), at::kLong);
 }
 
 c10::intrusive_ptr<Tables> tables_of(const at::Tensor& key) {
@@ -49,6 +48,12 @@ c10::intrusive_ptr<Tables> tables_of(const at::Tensor& key) {
   TORCH_CHECK_VALUE(found, "key must be that of tables of this process, got ",
                     key.item<std::int64_t>(), ": its tables are gone, or of another process");
   return found;
+}
+
+void forget_key(std::int64_t key) noexcept {
+  Keys& all = keys();
+  const std::lock_guard lock(all.mutex);
+  all.tables.erase(key);
 }
 
 }  // namespace taut::nn

@@ -6,6 +6,7 @@
 #include "nn/loss_scale.h"
 #include "nn/section_bytes.h"
 #include "nn/shared_pool.h"
+#include "nn/table_keys.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
@@ -22,6 +23,11 @@ std::span<const float> values_of(const at::Tensor& tensor) {
 
 Tables::Tables(const embedding::Options& options, int threads)
     : tables_(embedding::make_embedding(options, shared_pool(threads))), threads_(threads) {}
+
+void Tables::release_resources() {
+  if (key_) forget_key(*key_);
+  tables_.reset();
+}
 
 at::Tensor Tables::lookup(const Bags& bags) const {
   const auto count = static_cast<std::int64_t>(options().tables.size());

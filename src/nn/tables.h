@@ -29,6 +29,13 @@ class Tables final : public torch::CustomClassHolder {
   [[nodiscard]] const embedding::Embedding& collection() const noexcept { return *tables_; }
   [[nodiscard]] int threads() const noexcept { return threads_; }
 
+  /// What compiled graphs name it by, where key_of() gave it one. For key_of() alone.
+  [[nodiscard]] std::optional<std::int64_t> key() const noexcept { return key_; }
+  void set_key(std::int64_t key) noexcept { key_ = key; }
+
+  /// Called when the last owner goes while its key is still known: nothing else may be called then.
+  void release_resources() override;
+
   /// Pooled rows [batch, tables, dim], float32.
   [[nodiscard]] at::Tensor lookup(const Bags& bags) const;
 
@@ -76,6 +83,7 @@ class Tables final : public torch::CustomClassHolder {
   mutable ForkSafeMutex mutex_;
   std::unique_ptr<embedding::Embedding> tables_;
   int threads_;
+  std::optional<std::int64_t> key_;
   std::optional<Gathered> gathered_;
   std::int64_t skipped_ = 0;  // scaled gradients that were not finite
 };

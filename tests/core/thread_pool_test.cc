@@ -1,11 +1,14 @@
 #include "taut/core/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <mutex>
 #include <numeric>
 #include <set>
@@ -207,6 +210,55 @@ TEST(ThreadPool, UsesAllItsThreads) {
   });
   EXPECT_EQ(seen.size(), 3u);
   EXPECT_TRUE(seen.contains(std::this_thread::get_id()));
+}
+
+// Runs a body in a forked child, which is killed if it hangs; its exit code.
+template <typename Body>
+int exit_code_of_child(const Body& body) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(20);
+    body();
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
+}
+
+TEST(ThreadPool, RunsOnTheCallingThreadInAForkedChild) {
+  auto pool = std::make_unique<ThreadPool>(4);
+  pool->run(8, [](std::int64_t) {});
+  EXPECT_EQ(exit_code_of_child([&] {
+              std::set<std::thread::id> seen;
+              std::int64_t sum = 0;
+              pool->run(100, [&](std::int64_t i) {
+                sum += i;
+                seen.insert(std::this_thread::get_id());
+              });
+              if (sum != 4950 || seen.size() != 1) ::_exit(1);
+              pool.reset();  // joins no thread of the parent
+              std::atomic<std::int64_t> own{0};
+              ThreadPool(4).run(100, [&](std::int64_t i) { own += i; });
+              if (own != 4950) ::_exit(2);
+            }),
+            0);
+  std::atomic<std::int64_t> sum{0};
+  pool->run(100, [&](std::int64_t i) { sum += i; });
+  EXPECT_EQ(sum, 4950);
+}
+
+TEST(ThreadPool, RunsInAChildThatWasForkedDuringALoop) {
+  ThreadPool pool(4);
+  std::atomic<bool> stop = false;
+  std::thread busy([&] {
+    while (!stop) pool.run(64, [](std::int64_t) {});
+  });
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(exit_code_of_child([&] { pool.run(64, [](std::int64_t) {}); }), 0);
+  }
+  stop = true;
+  busy.join();
 }
 
 }  // namespace

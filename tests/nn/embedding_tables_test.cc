@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 namespace taut::nn {
 namespace {
 
@@ -58,6 +60,30 @@ TEST(EmbeddingTables, NameBadArguments) {
   EXPECT_THROW(tables->forward({ids_of({1})}, {ids_of({0, 1})}), c10::ValueError);
   EXPECT_THROW(tables->forward({ids_of({1}), ids_of({1})}, {ids_of({0, 2}), ids_of({0, 1})}),
                c10::ValueError);
+}
+
+TEST(EmbeddingTables, AreSavedWithTheirRows) {
+  EmbeddingTables first(two_tables(), LossReduction::kSum, 1);
+  const auto look_up = [](EmbeddingTables& tables) {
+    return tables->forward({ids_of({1, 2}), ids_of({3, 4})},
+                           {ids_of({0, 1, 2}), ids_of({0, 1, 2})});
+  };
+  look_up(first).sum().backward();
+  std::stringstream file;
+  torch::save(first, file);
+  embedding::Options options = two_tables();
+  EmbeddingTables second(options, LossReduction::kSum, 1);
+  EXPECT_FALSE(torch::equal(look_up(first), look_up(second)));
+  torch::load(second, file);
+  EXPECT_TRUE(torch::equal(look_up(first), look_up(second)));
+  look_up(first).sum().backward();
+  EXPECT_FALSE(torch::equal(look_up(first), look_up(second)));
+  look_up(second).sum().backward();
+  EXPECT_TRUE(torch::equal(look_up(first), look_up(second)));
+  options.seed = 7;
+  EmbeddingTables other(options, LossReduction::kSum, 1);
+  file.seekg(0);
+  EXPECT_THROW(torch::load(other, file), c10::ValueError);
 }
 
 }  // namespace

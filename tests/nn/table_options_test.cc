@@ -6,7 +6,6 @@
 
 #include <string>
 
-#include "nn/table_registry.h"
 #include "support/error_matchers.h"
 #include "taut/core/text.h"
 
@@ -54,22 +53,20 @@ TEST(TableOptions, WhatIsWrongIsNamed) {
   }
 }
 
-TEST(TableRegistry, GivesTablesByNumberUntilTheyAreReleased) {
-  embedding::Options options = parsed(R"(, "method": "full")");
-  options.tables[1].distinct_ids = 10;
-  options.budget = embedding::full_bytes(options);
-  const std::shared_ptr<embedding::Embedding> tables =
-      embedding::make_embedding(options, std::make_shared<ThreadPool>(1));
-  const std::int64_t first = register_tables(tables);
-  const std::int64_t second = register_tables(tables);
-  EXPECT_NE(first, second);
-  EXPECT_EQ(find_tables(first), tables);
-  release_tables(first);
-  release_tables(first);  // fine
-  EXPECT_EQ(find_tables(second), tables);
-  EXPECT_THAT(error_of([&] { static_cast<void>(find_tables(first)); }),
-              IsError(ErrorKind::kInvalidArgument, "tables"));
-  release_tables(second);
+TEST(TableOptions, AreWrittenSoThatTheyAreReadAgain) {
+  const embedding::Options given = parsed(
+      R"(, "budget": "100 KiB", "value_type": "bf16", "learning_rate": 0.1234567890123,
+         "optimizer": "adam", "seed": 18446744073709551615, "cold_share": 0.25)");
+  const std::string text = table_options_text(given);
+  const embedding::Options read = parse_table_options(text);
+  EXPECT_EQ(table_options_text(read), text);
+  EXPECT_EQ(read.tables[0].distinct_ids, 1000);
+  EXPECT_EQ(read.tables[1].name, "item");
+  EXPECT_EQ(read.budget, given.budget);
+  EXPECT_EQ(read.learning_rate, 0.1234567890123);
+  EXPECT_EQ(read.seed, 18446744073709551615U);
+  EXPECT_EQ(read.cold_share, 0.25);
+  EXPECT_EQ(read.value_type, embedding::ValueType::kBFloat16);
 }
 
 }  // namespace

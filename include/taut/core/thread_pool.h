@@ -10,6 +10,7 @@ namespace taut {
 /// Runs loops over a fixed number of threads, the caller among them. What a loop computes must not
 /// depend on which thread takes which index: then results are the same for any number of threads.
 /// Threads: one loop at a time; a second caller waits. A loop inside a loop runs on its own thread.
+/// In a forked child a pool of the parent has no threads: loops run on the caller's.
 class ThreadPool {
  public:
   /// threads: 1 to 1024; 0 means one for each processor that the process may use.
