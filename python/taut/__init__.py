@@ -7,7 +7,12 @@ import importlib
 
 __version__ = "0.2.0"
 
-_EXPORTS = {"ElasticEmbeddingBag": "taut.embedding", "WinnersTakeAll": "taut.sparsity", "sparsify": "taut.sparsity"}
+_EXPORTS = {
+    "ElasticEmbeddingBag": "taut.embedding",
+    "announce_scale": "taut.loss_scale",
+    "WinnersTakeAll": "taut.sparsity",
+    "sparsify": "taut.sparsity",
+}
 
 
 def __getattr__(name: str) -> object:

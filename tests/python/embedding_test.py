@@ -1,35 +1,16 @@
 """ElasticEmbeddingBag beside torch.nn.EmbeddingBag, and torch's own checks of the operators."""
 
 import doctest
-import gc
 import inspect
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 import torch
+from embedding_support import ROOT, dense_rows, full_bag, touch
 
 import taut.embedding
 from taut.embedding import ElasticEmbeddingBag, table_options
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def full_bag(**options):
-    """A table that holds every row in fp32, to compare with a dense one."""
-    return ElasticEmbeddingBag(50, 8, memory_budget="1", method="full", loss_reduction="sum", seed=3, **options)
-
-
-def dense_rows(bag, count=50):
-    """What each id's row is now."""
-    with torch.no_grad():
-        return bag(torch.arange(count).reshape(-1, 1)).clone()
-
-
-def touch(bag, count=50):
-    """Makes all rows resident with a gradient of zero."""
-    bag(torch.arange(count).reshape(-1, 1)).mul(0).sum().backward()
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
@@ -74,7 +55,7 @@ def test_backward_is_exact_row_wise_adagrad():
 def test_mean_loss_trains_like_the_summed_one():
     results = []
     for reduction in ("sum", "mean"):
-        bag = ElasticEmbeddingBag(50, 8, memory_budget="1", method="full", loss_reduction=reduction, seed=3)
+        bag = ElasticEmbeddingBag(50, 8, memory_budget="1", method="full", mode="sum", loss_reduction=reduction, seed=3)
         ids = torch.arange(20).reshape(10, 2)
         for _ in range(3):
             loss = bag(ids).sum(1)
@@ -103,17 +84,17 @@ def test_trains_in_a_model_inside_its_budget():
 
 
 def test_state_dict_restores_the_same_bits():
-    first = ElasticEmbeddingBag(1000, 8, memory_budget="16KiB", seed=5)
+    first = ElasticEmbeddingBag(1000, 8, memory_budget="16KiB", mode="sum", seed=5)
     ids = torch.arange(300).reshape(100, 3) % 177
     for _ in range(5):
         first(ids).square().mean().backward()
-    second = ElasticEmbeddingBag(1000, 8, memory_budget="16KiB", seed=5)
+    second = ElasticEmbeddingBag(1000, 8, memory_budget="16KiB", mode="sum", seed=5)
     second.load_state_dict(first.state_dict())
     for _ in range(3):
         first(ids).square().mean().backward()
         second(ids).square().mean().backward()
     assert torch.equal(first(ids), second(ids))
-    other = ElasticEmbeddingBag(1000, 12, memory_budget="16KiB", seed=5)
+    other = ElasticEmbeddingBag(1000, 12, memory_budget="16KiB", mode="sum", seed=5)
     with pytest.raises((ValueError, RuntimeError)):
         other.load_state_dict(first.state_dict())
 
@@ -154,26 +135,6 @@ def test_unknown_options_suggest_the_nearest():
         ElasticEmbeddingBag(10, 8, memory_budget="16KiB", method="elastc")
 
 
-def test_tables_are_released_with_their_module():
-    bag = full_bag()
-    handle = bag._tables
-    del bag
-    gc.collect()
-    with pytest.raises(ValueError, match="handle"):
-        torch.ops.taut.tables_statistics(handle)
-
-
-def test_torch_checks_of_the_operators():
-    # A learning rate that changes nothing, so that repeated runs of the check agree.
-    bag = full_bag(learning_rate=1e-30)
-    touch(bag)
-    ids, offsets = torch.tensor([1, 2, 3]), torch.tensor([0, 2, 3])
-    lookup = (bag.anchor, bag._tables, 8, 1.0, [ids], [offsets], [])
-    torch.library.opcheck(torch.ops.taut.tables_lookup.default, lookup)
-    update = (bag._tables, 1.0, [ids], [offsets], [], torch.zeros(2, 1, 8))
-    torch.library.opcheck(torch.ops.taut.tables_update.default, update)
-
-
 def test_documented_examples_run():
     assert doctest.testmod(taut.embedding).failed == 0
 
@@ -203,7 +164,7 @@ def test_a_dense_weight_above_the_budget_keeps_its_largest_rows():
 
 def test_dump_and_load_give_the_same_rows(tmp_path):
     path = tmp_path / "rows.parquet"
-    bag = ElasticEmbeddingBag(400, 8, memory_budget="16KiB", value_type="fp32", keys="exact")
+    bag = ElasticEmbeddingBag(400, 8, memory_budget="16KiB", mode="sum", value_type="fp32", keys="exact")
     ids = torch.arange(400).reshape(-1, 2)
     for _ in range(3):
         bag(ids).square().mean().backward()
