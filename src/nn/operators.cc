@@ -30,7 +30,7 @@ using Padding = std::optional<std::int64_t>;
 
 // Operators take tables as an object, which an exported program holds and saves, or by a key, which
 // compiled graphs take as an input. Both do the same.
-const TablesPointer& found(const TablesPointer& tables) {
+TablesPointer found(const TablesPointer& tables) {
   return tables;
 }
 
@@ -235,7 +235,7 @@ TORCH_LIBRARY(taut, library) {
       .def("__eq__",
            [](const TablesPointer& self, const TablesPointer& other) { return self == other; })
       .def_pickle([](const TablesPointer& self) { return pickled(self); },
-                  [](Pickled parts) { return unpickled(parts); });
+                  [](const Pickled& parts) { return unpickled(parts); });
   library.def("tables_option_list() -> str", &table_option_list);
   library.def(
       "tables_statistics(__torch__.torch.classes.taut.Tables tables) -> str",
