@@ -27,7 +27,7 @@ _OF_TORCH = {
 
 
 class ElasticEmbeddingBag(torch.nn.Module):
-    """A drop-in for ``torch.nn.EmbeddingBag``, same defaults, whose rows live inside a byte budget while they are trained.
+    """A drop-in for ``torch.nn.EmbeddingBag``, same defaults, whose rows live inside a byte budget in training too.
 
     The rows are no parameters: ``backward()`` applies the table's own optimizer (row-wise Adagrad) at once,
     summing the gradients of equal ids first; other optimizers have nothing to do for it. Ids are any 64-bit
@@ -35,8 +35,8 @@ class ElasticEmbeddingBag(torch.nn.Module):
 
     A module owns its rows: ``copy.deepcopy``, ``pickle``, ``torch.save``, ``state_dict`` and ``torch.export`` take
     rows, optimizer state and budget along. A loss that ``torch.amp.GradScaler`` scaled trains as the loss itself;
-    ``accumulate`` makes one step of several ``backward()`` calls. Calls from several threads are done one after another. Forked
-    processes (workers of a DataLoader) look up in the rows as they were at the fork, on one thread.
+    ``accumulate`` makes one step of several ``backward()`` calls. Calls from several threads are done one after
+    another. Forked processes (workers of a DataLoader) look up in the rows as they were at the fork, on one thread.
 
     Args:
         num_embeddings: distinct ids that are expected, or 0 if not known (then give a budget in bytes).
