@@ -25,16 +25,35 @@ void apply_bad_row(const std::string& value, data::ReaderOptions& options) {
   options.on_bad_row = parse_spelling<data::OnBadRow>(value, ErrorKind::kConfig);
 }
 
-void apply_list_separator(const std::string& value, data::ReaderOptions& options) {
-  if (value.size() > 1) {
-    throw Error(ErrorKind::kConfig, concat("wanted one character or none, got \"", value, "\""));
-  }
-  options.list_separator = value.empty() ? '\0' : value.front();
+// What a reader makes of options of text.
+data::ReaderOptions read_text(const data::TextOptions& text) {
+  data::ReaderOptions options;
+  data::set_text_options(text, {}, options);
+  return options;
 }
 
-constexpr std::array<Key, 3> kKeys = {{{kFormat, apply_format},
+void apply_separator(const std::string& value, data::ReaderOptions& options) {
+  options.separator = read_text({.separator = value}).separator;
+}
+
+void apply_list_separator(const std::string& value, data::ReaderOptions& options) {
+  options.list_separator = read_text({.list_separator = value}).list_separator;
+}
+
+void apply_na_values(const std::string& value, data::ReaderOptions& options) {
+  options.na_values = split(value, ',');
+}
+
+void apply_encoding(const std::string& value, data::ReaderOptions& options) {
+  options.encoding = parse_spelling<data::Encoding>(value, ErrorKind::kConfig);
+}
+
+constexpr std::array<Key, 6> kKeys = {{{kFormat, apply_format},
                                        {"data.on_bad_row", apply_bad_row},
-                                       {"data.list_separator", apply_list_separator}}};
+                                       {"data.separator", apply_separator},
+                                       {"data.list_separator", apply_list_separator},
+                                       {"data.na_values", apply_na_values},
+                                       {"data.encoding", apply_encoding}}};
 
 // A value may stand in quotes, as in a config.
 std::string unquoted(const std::string& text) {

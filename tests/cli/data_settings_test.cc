@@ -27,6 +27,16 @@ TEST(DataSettings, LieOverOptionsTheLastOneWinning) {
   EXPECT_EQ(laid_over({}).format, data::ReaderOptions().format);
 }
 
+TEST(DataSettings, SayHowTextsAreRead) {
+  const data::ReaderOptions options =
+      laid_over({"data.separator=tab", "data.na_values=missing,-", "data.encoding=latin-1"});
+  EXPECT_EQ(options.separator, '\t');
+  EXPECT_EQ(options.na_values, (std::vector<std::string>{"missing", "-"}));
+  EXPECT_EQ(options.encoding, data::Encoding::kLatin1);
+  EXPECT_THAT(error_of([] { (void)DataSettings({"data.separator=::"}); }),
+              IsError(ErrorKind::kConfig, "--set data.separator"));
+}
+
 TEST(DataSettings, KnowWhetherTheFormatIsGiven) {
   EXPECT_TRUE(DataSettings({"data.format=csv"}).gives_format());
   EXPECT_FALSE(DataSettings({"data.on_bad_row=skip"}).gives_format());
