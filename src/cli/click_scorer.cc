@@ -1,10 +1,12 @@
 #include <cmath>
 #include <utility>
 
+#include "cli/data_settings.h"
 #include "cli/scorers.h"
 #include "taut/core/error.h"
 #include "taut/core/jagged.h"
 #include "taut/core/text.h"
+#include "taut/data/format_choice.h"
 #include "taut/data/input_spec.h"
 #include "taut/data/reader.h"
 #include "taut/infer/quality.h"
@@ -27,27 +29,34 @@ class ClickPass final : public ScoringPass {
     return {.batch = batch_.size, .values = batch_.dense, .ids = ids_};
   }
   [[nodiscard]] std::int64_t known_examples() const override { return reader_.known_rows(); }
+  [[nodiscard]] std::span<const std::uint8_t> left_out() const override { return batch_.bad; }
+  [[nodiscard]] std::string name(std::size_t example) const override {
+    return reader_.row_name(batch_.origin[example]);
+  }
+  [[nodiscard]] data::BadRows bad_rows() const override { return reader_.bad_rows(); }
   void judge(std::span<const float> logits) override {
-    logits_.insert(logits_.end(), logits.begin(), logits.end());
-    labels_.insert(labels_.end(), batch_.labels.begin(), batch_.labels.end());
+    quality_.add(logits, batch_.labels, batch_.bad, [&](std::size_t i) { return name(i); });
   }
   [[nodiscard]] Json quality() const override {
-    const infer::Quality quality = infer::measure_quality(logits_, labels_);
+    quality_.unscored().warn();
+    const infer::Quality quality = quality_.measure();
     const auto number = [](double value) {
       return std::isfinite(value) ? Json(value) : Json(nullptr);
     };
-    return {{"examples", quality.examples},
-            {"auc", number(quality.auc)},
-            {"log_loss", number(quality.log_loss)},
-            {"normalized_entropy", number(quality.normalized_entropy)}};
+    Json json = {{"examples", quality.examples},
+                 {"auc", number(quality.auc)},
+                 {"log_loss", number(quality.log_loss)},
+                 {"normalized_entropy", number(quality.normalized_entropy)}};
+    if (quality.unscored > 0) json["unscored_rows"] = quality.unscored;
+    if (!std::isfinite(quality.auc) && quality.examples > 0) json["note"] = infer::kOneClass;
+    return json;
   }
 
  private:
   data::BatchReader reader_;
   data::Batch batch_;
   std::vector<embedding::JaggedIds> ids_;
-  std::vector<float> logits_;
-  std::vector<float> labels_;
+  infer::ClickQuality quality_;
 };
 
 class ClickScorer final : public Scorer {
@@ -75,6 +84,10 @@ class ClickScorer final : public Scorer {
     if (!options.labelled) reader.schema.label.clear();
     reader.files = options.files;
     reader.batch_size = options.batch;
+    reader.keep_bad_rows = true;
+    const DataSettings settings(options.sets);
+    if (!settings.gives_format()) reader.format = data::choose_format(options.files, reader);
+    settings.apply(reader);
     return std::make_unique<ClickPass>(reader);
   }
   [[nodiscard]] std::vector<data::ScoreColumn> columns(bool) const override {

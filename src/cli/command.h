@@ -11,6 +11,13 @@
 
 namespace taut::cli {
 
+struct Globals;
+
+/// Quality of a run on files; settings as DataSettings takes them. In the program that can open
+/// one.
+nlohmann::json evaluate_run(const std::string& run, const std::vector<std::string>& files,
+                            const Globals& globals);
+
 /// Options that every command takes.
 struct Globals {
   bool json = false;              ///< --json: the result as one JSON object on stdout
@@ -20,7 +27,7 @@ struct Globals {
   std::vector<std::string> sets;  ///< --set section.key=value
   /// Quality of a run on files. In taut, which cannot open one, it becomes taut-torch instead.
   std::function<nlohmann::json(const std::string& run, const std::vector<std::string>& files,
-                               int threads)>
+                               const Globals& globals)>
       evaluate_run;
 };
 
@@ -35,6 +42,8 @@ using Action = std::function<Outcome()>;
 struct Command {
   CLI::App* app;
   Action action;
+  /// Whether --set means something to the command; else it is refused.
+  bool takes_settings = true;
 };
 
 // Commands that need no LibTorch.
@@ -53,9 +62,5 @@ Command add_export(CLI::App& root, const Globals& globals);
 Command add_dump(CLI::App& root, const Globals& globals);
 Command add_sweep(CLI::App& root, const Globals& globals);
 Command add_tune(CLI::App& root, const Globals& globals);
-
-/// What Globals::evaluate_run is there.
-nlohmann::json evaluate_run(const std::string& run, const std::vector<std::string>& files,
-                            int threads);
 
 }  // namespace taut::cli

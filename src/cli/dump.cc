@@ -19,7 +19,8 @@ Command add_dump(CLI::App& root, const Globals& globals) {
   app->add_option("FILE", o->path, "File to write: .parquet or .csv")->required();
   app->add_option("--data", o->data,
                   "Files whose ids to look for; a run's training files when left out");
-  return {app, [o, &globals] {
+  return {app,
+          [o, &globals] {
             const train::DumpedRows dumped =
                 train::dump_rows(o->source, o->path, o->data, globals.threads);
             if (!globals.json) {
@@ -31,7 +32,8 @@ Command add_dump(CLI::App& root, const Globals& globals) {
                             {"ids", dumped.ids},
                             {"bytes", dumped.bytes},
                             {"source", dumped.source}}};
-          }};
+          },
+          /*takes_settings=*/false};
 }
 
 }  // namespace taut::cli

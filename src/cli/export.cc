@@ -37,11 +37,13 @@ Command add_export(CLI::App& root, const Globals& globals) {
   app->add_option("RUN", o->run, "Folder of the run")->required();
   app->add_option("FILE", o->file, "File to write: .onnx for ONNX (images), else a package")
       ->required();
-  return {app, [o, &globals] {
+  return {app,
+          [o, &globals] {
             const Json result = train::export_run(o->run, o->file, globals.threads);
             if (!globals.json) print(o->file, result);
             return Outcome{result};
-          }};
+          },
+          /*takes_settings=*/false};
 }
 
 }  // namespace taut::cli

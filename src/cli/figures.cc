@@ -79,7 +79,8 @@ Command add_figures(CLI::App& root, const Globals& globals) {
       "figures", "Compute HyPar's figures again, beside the published values, as one page");
   auto path = std::make_shared<std::string>("figures.html");
   app->add_option("--out", *path, "The page to write")->capture_default_str();
-  return {app, [path, &globals] { return run(*path, globals); }};
+  return {app, [path, &globals] { return run(*path, globals); },
+          /*takes_settings=*/false};
 }
 
 }  // namespace taut::cli

@@ -1,9 +1,10 @@
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
+#include "cli/data_settings.h"
 #include "cli/scorers.h"
 #include "taut/core/error.h"
-#include "taut/core/log.h"
 #include "taut/core/text.h"
 #include "taut/data/images.h"
 #include "taut/infer/quality.h"
@@ -19,18 +20,37 @@ class ImagePass final : public ScoringPass {
             const std::shared_ptr<ThreadPool>& pool, std::int64_t classes)
       : images_(std::move(images)), batches_(images_, options, pool), classes_(classes) {}
 
-  bool next() override { return batches_.next(batch_); }
+  bool next() override {
+    before_ += batch_.size;
+    return batches_.next(batch_);
+  }
   [[nodiscard]] infer::Inputs inputs() const override {
     return {.batch = batch_.size, .values = batch_.pixels};
   }
+  [[nodiscard]] std::span<const std::uint8_t> left_out() const override {
+    if (images_.bad.empty()) return {};
+    return std::span(images_.bad)
+        .subspan(static_cast<std::size_t>(before_), static_cast<std::size_t>(batch_.size));
+  }
+  [[nodiscard]] std::string name(std::size_t example) const override {
+    return concat("image ", before_ + static_cast<std::int64_t>(example));
+  }
+  [[nodiscard]] data::BadRows bad_rows() const override { return images_.bad_rows; }
   [[nodiscard]] std::int64_t known_examples() const override { return images_.count; }
   void judge(std::span<const float> logits) override {
+    unscored_.add(logits, classes_, {}, [&](std::size_t i) { return name(i); });
     quality_.add(classes_, logits, batch_.labels);
   }
   [[nodiscard]] Json quality() const override {
-    return {{"top1", quality_.top1()},
-            {"log_loss", quality_.log_loss()},
-            {"examples", quality_.examples()}};
+    unscored_.warn();
+    const auto number = [](double value) {
+      return std::isfinite(value) ? Json(value) : Json(nullptr);
+    };
+    Json json = {{"top1", number(quality_.top1())},
+                 {"log_loss", number(quality_.log_loss())},
+                 {"examples", quality_.examples()}};
+    if (quality_.unscored() > 0) json["unscored_rows"] = quality_.unscored();
+    return json;
   }
 
  private:
@@ -39,6 +59,8 @@ class ImagePass final : public ScoringPass {
   data::ImageBatch batch_;
   std::int64_t classes_;
   infer::ClassQuality quality_;
+  infer::UnscoredRows unscored_;
+  std::int64_t before_ = 0;  // images of earlier batches
 };
 
 class ImageScorer final : public Scorer {
@@ -59,13 +81,13 @@ class ImageScorer final : public Scorer {
     source.size = input_.size;
     source.classes = outputs();
     source.class_names = input_.class_names;
-    source.on_bad = input_.skip_bad ? data::OnBadRow::kSkip : data::OnBadRow::kFail;
+    data::ReaderOptions reading;  // what settings may say of images
+    reading.on_bad_row = input_.skip_bad ? data::OnBadRow::kSkip : data::OnBadRow::kFail;
+    DataSettings(options.sets).apply(reading);
+    source.on_bad = reading.on_bad_row;
+    source.unlabelled = !options.labelled;
     source.threads = options.threads;
     data::ImageSet images = data::read_images(source);
-    if (images.bad_rows.count > 0) {
-      log_warning(concat(images.bad_rows.count, " bad images left out; the first:"));
-      for (const std::string& row : images.bad_rows.first) log_warning("  " + row);
-    }
     const graph::Shape& wanted = model().network.input;
     const graph::Shape shape{images.channels, images.height, images.width};
     if (!(shape == wanted)) {
@@ -103,7 +125,8 @@ class ImageScorer final : public Scorer {
     for (std::size_t row = 0; row < rows; ++row) {
       const std::span<const float> of = probabilities.subspan(row * classes, classes);
       const auto most = std::max_element(of.begin(), of.end());
-      best.push_back(names_[static_cast<std::size_t>(most - of.begin())]);
+      best.push_back(std::isnan(of.front()) ? std::string()
+                                            : names_[static_cast<std::size_t>(most - of.begin())]);
       highest.push_back(*most);
       for (std::size_t c = 0; c < each.size(); ++c) each[c].push_back(of[c]);
     }

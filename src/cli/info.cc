@@ -142,6 +142,11 @@ Command add_info(CLI::App& root, const Globals& globals) {
               return {info};
             }
             if (is_model(source_of(*source))) return model_info(*source, globals);
+            if (!globals.sets.empty()) {
+              throw Error(ErrorKind::kConfig,
+                          concat("settings are for models, got \"", globals.sets.front(), "\""),
+                          *source, "leave --set out");
+            }
 #if TAUT_CLI_DATA
             if (data::holds_images(*source)) return image_info(*source, globals);
 #endif

@@ -128,7 +128,9 @@ int run(int argc, char** argv) {
     become_torch_program(argc, argv);
   });
   globals.evaluate_run = [=](const std::string&, const std::vector<std::string>&,
-                             int) -> nlohmann::json { become_torch_program(argc, argv); };
+                             const Globals&) -> nlohmann::json {
+    become_torch_program(argc, argv);
+  };
 #endif
   CLI::App root("Trains and serves deep models inside a budget of memory, compute and bandwidth.",
                 "taut");
@@ -157,6 +159,12 @@ int run(int argc, char** argv) {
   }
   for (const Command& command : commands) {
     if (!command.app->parsed()) continue;
+    if (!command.takes_settings && !globals.sets.empty()) {
+      throw Error(ErrorKind::kConfig,
+                  concat("taut ", command.app->get_name(), " takes no settings, got \"",
+                         globals.sets.front(), "\""),
+                  "--set", "leave it out");
+    }
     const Outcome outcome = command.action();
     if (globals.json) std::cout << outcome.result.dump(2) << std::endl;
     return outcome.exit_code;

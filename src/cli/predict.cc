@@ -26,6 +26,7 @@ Command add_predict(CLI::App& root, const Globals& globals) {
       ->capture_default_str();
   return {app, [o, &globals] {
             o->scoring.threads = globals.threads;
+            o->scoring.sets = globals.sets;
             const bool silent = globals.json && o->out.empty();
             Json result =
                 open_scorer(o->package)->predict(o->scoring, o->all, silent ? nullptr : &o->out);

@@ -15,8 +15,12 @@ std::string quality_text(const nlohmann::json& quality) {
        {"normalized_entropy", "normalized entropy"}}};
   std::vector<std::string> told;
   for (const auto& [name, words] : kMeasures) {
-    if (quality.contains(name)) told.push_back(concat(words, " ", quality[name]));
+    if (quality.contains(name) && !quality[name].is_null()) {
+      told.push_back(concat(words, " ", quality[name]));
+    }
   }
+  if (quality.contains("note")) told.push_back(quality["note"].get<std::string>());
+  if (told.empty()) told.emplace_back("nothing can be measured");
   return concat(join(told, ", "), " (", quality["examples"], " examples)");
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -9,6 +11,7 @@
 #include "taut/core/error.h"
 #include "taut/core/progress.h"
 #include "taut/core/text.h"
+#include "taut/infer/quality.h"
 
 namespace taut::cli {
 namespace {
@@ -44,6 +47,19 @@ double quantile(const std::vector<double>& sorted, double q) {
   return sorted[static_cast<std::size_t>(q * static_cast<double>(sorted.size() - 1) + 0.5)];
 }
 
+// Rows without a score: all their values become NaN.
+void clear_unscored(std::span<float> values, std::int64_t outputs,
+                    std::span<const std::uint8_t> left_out) {
+  const auto width = static_cast<std::size_t>(outputs);
+  for (std::size_t row = 0; row * width < values.size(); ++row) {
+    const std::span<float> of = values.subspan(row * width, width);
+    const bool out = !left_out.empty() && left_out[row] != 0;
+    if (out || std::any_of(of.begin(), of.end(), [](float x) { return std::isnan(x); })) {
+      std::fill(of.begin(), of.end(), std::numeric_limits<float>::quiet_NaN());
+    }
+  }
+}
+
 Json latency_json(std::vector<double> seconds) {
   std::sort(seconds.begin(), seconds.end());
   return {{"p50_microseconds", 1e6 * quantile(seconds, 0.5)},
@@ -61,16 +77,25 @@ Json Scorer::predict(const ScoringOptions& options, bool all, const std::string*
   const std::unique_ptr<ScoringPass> pass = open(options, pool);
   const auto writer = out == nullptr ? nullptr : data::open_scores(*out, columns(all));
   std::int64_t rows = 0;
+  infer::UnscoredRows unscored;
   const std::vector<double> seconds =
       score(engine_, *pass, *pool, [&](std::int64_t batch, std::span<float> logits) {
         rows += batch;
+        unscored.add(logits, outputs(), pass->left_out(),
+                     [&](std::size_t i) { return pass->name(i); });
         if (writer == nullptr) return;
         infer::to_probabilities(outputs(), logits);
+        clear_unscored(logits, outputs(), pass->left_out());
         writer->write(values(logits, all), batch);
       });
   if (writer != nullptr) writer->commit();
+  const data::BadRows bad = pass->bad_rows();
+  data::warn_of_bad_rows(bad);
+  unscored.warn();
   const double total = std::accumulate(seconds.begin(), seconds.end(), 0.0);
   return {{"rows", rows},
+          {"bad_rows", bad.count},
+          {"unscored_rows", unscored.count()},
           {"batch", options.batch},
           {"seconds", total},
           {"examples_per_second", static_cast<double>(rows) / std::max(total, 1e-9)},
@@ -88,6 +113,7 @@ Json Scorer::evaluate(ScoringOptions options) const {
   const auto pool = std::make_shared<ThreadPool>(options.threads);
   const std::unique_ptr<ScoringPass> pass = open(options, pool);
   score(engine_, *pass, *pool, [&](std::int64_t, std::span<float> logits) { pass->judge(logits); });
+  data::warn_of_bad_rows(pass->bad_rows());
   Json result = pass->quality();
   const Json facts = Json::parse(model().facts);
   if (facts.contains("full_bytes")) result["full_bytes"] = facts["full_bytes"];

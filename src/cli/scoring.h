@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "taut/core/thread_pool.h"
+#include "taut/data/reader.h"
 #include "taut/data/score_writer.h"
 #include "taut/infer/engine.h"
 #include "taut/infer/package.h"
@@ -20,7 +21,8 @@ struct ScoringOptions {
   std::vector<std::string> files;
   std::int64_t batch = 2048;
   int threads = 0;
-  bool labelled = false;  ///< labels are needed
+  bool labelled = false;               ///< labels are needed
+  std::vector<std::string> sets = {};  ///< --set, as DataSettings takes them
 };
 
 /// One pass over data, as a network reads it. Reused from batch to batch.
@@ -31,6 +33,12 @@ class ScoringPass {
   virtual bool next() = 0;
   /// Of the present batch. Valid until next().
   [[nodiscard]] virtual infer::Inputs inputs() const = 0;
+  /// [batch], 1 for an example that is in the files and has no values; empty: none has none.
+  [[nodiscard]] virtual std::span<const std::uint8_t> left_out() const = 0;
+  /// An example of the present batch for messages: "test.csv, row 17".
+  [[nodiscard]] virtual std::string name(std::size_t example) const = 0;
+  /// What was left out of all batches so far.
+  [[nodiscard]] virtual data::BadRows bad_rows() const = 0;
   /// Examples of the whole pass; -1: not known.
   [[nodiscard]] virtual std::int64_t known_examples() const = 0;
   /// Takes the logits of the present batch into the quality. Only where labels were asked for.
@@ -45,7 +53,9 @@ class Scorer {
   virtual ~Scorer() = default;
 
   /// Scores files and writes them, unless out is null. all: of every class, where there are
-  /// several. Returns rows, batch, seconds, examples_per_second, latency.
+  /// several. A bad row (where the model or a setting says that they are left out), and one whose
+  /// score is not a number, keeps its number and has an empty score; a warning counts them.
+  /// Returns rows, bad_rows, unscored_rows, batch, seconds, examples_per_second, latency.
   [[nodiscard]] nlohmann::json predict(const ScoringOptions& options, bool all,
                                        const std::string* out) const;
   /// Quality on files; those that the package names when files is empty. Errors: kConfig when it

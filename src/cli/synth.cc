@@ -92,7 +92,8 @@ Command add_synth(CLI::App& root, const Globals& globals) {
       root.add_subcommand("synth", "Write synthetic click data whose best possible AUC is known");
   auto o = std::make_shared<Options>();
   add_options(*app, *o);
-  return {app, [app, o, &globals] {
+  return {app,
+          [app, o, &globals] {
             data::SynthOptions& options = o->synth;
             options.seed = globals.seed;
             options.threads = globals.threads;
@@ -104,7 +105,8 @@ Command add_synth(CLI::App& root, const Globals& globals) {
                 data::write_synthetic(options, [&bar](std::int64_t rows) { bar.update(rows); });
             if (!globals.json) print_result(result);
             return Outcome{result_json(result, options)};
-          }};
+          },
+          /*takes_settings=*/false};
 }
 
 }  // namespace taut::cli

@@ -83,7 +83,8 @@ Command add_tune(CLI::App& root, const Globals& globals) {
   app->add_option("--epochs", o->tune.epochs, "Of fine-tuning, in the config that is written")
       ->capture_default_str();
   app->add_option("--out", o->out, "Config to write; RUN/tuned.toml if left out");
-  return {app, [o, &globals] {
+  return {app,
+          [o, &globals] {
             o->tune.accuracy_drop = train::parse_accuracy_drop(o->drop);
             for (const std::string& unit : comma_list(o->units)) {
               o->tune.units.push_back(sparsity::parse_unit(unit));
@@ -95,7 +96,8 @@ Command add_tune(CLI::App& root, const Globals& globals) {
             tuned.summary["config"] = out;
             if (!globals.json) print(tuned.summary);
             return Outcome{tuned.summary};
-          }};
+          },
+          /*takes_settings=*/false};
 }
 
 }  // namespace taut::cli

@@ -191,7 +191,12 @@ void ColumnDecoder::decode(const std::shared_ptr<arrow::Array>& array, const Col
                            Rows& rows, BadCells& bad) const {
   switch (role.role) {
     case Role::kLabel:
-      to_labels(array, rules_, rows.labels, bad);
+      if (role.threshold) {
+        (void)to_dense(array, rules_, rows.labels, bad);
+        apply_threshold(*role.threshold, rows.labels, bad);
+      } else {
+        to_labels(array, rules_, rows.labels, bad);
+      }
       break;
     case Role::kTime:
       to_time(array, rules_, rows.time, bad);

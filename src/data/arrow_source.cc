@@ -20,7 +20,7 @@ class ArrowSource : public RowSource {
         names_(column_names(roles_)),
         bad_(roles_.size()),
         decoder_(options),
-        policy_(options.reader.on_bad_row),
+        policy_(options),
         pool_(decode_threads(options.reader)) {
     for (const InputFile& input : options.files) {
       const ArrowFile file(input.path);

@@ -10,9 +10,12 @@
 #include <string_view>
 #include <vector>
 
+#include "files.h"
 #include "rows.h"
 
 namespace taut::data {
+
+struct SourceOptions;
 
 /// Rows named in messages.
 inline constexpr std::size_t kNamedBadRows = 10;
@@ -43,9 +46,10 @@ class BadCells {
 /// Applies on_bad_row over the whole stream.
 class BadRowPolicy {
  public:
-  explicit BadRowPolicy(OnBadRow policy) : policy_(policy) {}
+  explicit BadRowPolicy(const SourceOptions& options);
 
-  /// Removes the rows that have bad cells from a block. columns[c] are the cells of the column that
+  /// Removes the rows that are not in the file's part, and those that have bad cells or marks these
+  /// (keep_bad_rows). columns[c] are the cells of the column that
   /// messages call names[c]; of several bad cells in a row the first column's is named.
   /// first_row: number of the block's row 0 in the file, from 1. Sets rows.bad.
   /// Throws kData for the first bad row with kFail.
@@ -53,7 +57,15 @@ class BadRowPolicy {
              std::span<const std::string> names, Rows& rows);
 
  private:
+  /// Which file of paths_ it is.
+  [[nodiscard]] std::size_t number_of(std::string_view file) const;
+  /// Rows of the block that are not in the file's part, in order.
+  [[nodiscard]] std::vector<std::int64_t> outside(std::size_t file, std::int64_t first_row,
+                                                  const Rows& rows) const;
+
   OnBadRow policy_;
+  bool keep_;
+  std::vector<InputFile> files_;
   std::shared_ptr<const BadRows> seen_;
 };
 

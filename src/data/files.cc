@@ -83,6 +83,15 @@ void check_readable(const std::string& path) {
   }
 }
 
+// A file is read as a whole or as one part.
+void check_part(const std::string& path, const RowPart& part, const std::vector<InputFile>& files) {
+  for (const InputFile& file : files) {
+    if (file.path != path || file.part == part) continue;
+    throw Error(ErrorKind::kConfig, "the file is named twice, with other parts of its rows", path,
+                "name one part that holds both");
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> expand_glob(const std::string& pattern) {
@@ -125,10 +134,12 @@ std::vector<InputFile> resolve_files(std::span<const std::string> patterns,
   if (patterns.empty()) throw Error(ErrorKind::kConfig, "no files to read");
   std::vector<InputFile> files;
   for (const std::string& pattern : patterns) {
-    for (std::string& path : expand_glob(pattern)) {
+    const FileEntry entry = parse_file_entry(pattern);
+    for (std::string& path : expand_glob(entry.path)) {
       check_readable(path);
+      check_part(path, entry.part, files);
       const Format found = format_of(path, format);
-      files.push_back({.path = std::move(path), .format = found});
+      files.push_back({.path = std::move(path), .format = found, .part = entry.part});
     }
   }
   return files;

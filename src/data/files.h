@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "row_part.h"
 #include "taut/data/reader.h"
 
 namespace taut::data {
@@ -18,6 +19,7 @@ struct InputFile {
   Format format;
   char separator = 0;                   ///< of fields of text; 0: by looking
   Encoding encoding = Encoding::kAuto;  ///< of text
+  RowPart part = {};
 };
 
 /// The format's name in configs; "auto" for kText.
@@ -27,10 +29,10 @@ struct InputFile {
 /// that is there, stands for itself. kNotFound for a glob without match.
 [[nodiscard]] std::vector<std::string> expand_glob(const std::string& pattern);
 
-/// Expands globs and finds out formats. format: "auto" (by ending), "parquet",
-/// "arrow", "csv", "tsv" or "criteo". Errors: kConfig (no files, unknown format or ending),
-/// kNotFound (no such file, glob without match), kIo (a directory, not readable), kFormat (an empty
-/// file).
+/// Expands globs, takes parts of rows (row_part.h) off and finds out formats. format: "auto" (by
+/// ending), "parquet", "arrow", "csv", "tsv" or "criteo". Errors: kConfig (no files, unknown format
+/// or ending), kNotFound (no such file, glob without match), kIo (a directory, not readable),
+/// kFormat (an empty file).
 [[nodiscard]] std::vector<InputFile> resolve_files(std::span<const std::string> patterns,
                                                    const std::string& format);
 

@@ -119,14 +119,12 @@ std::string find_labels(const std::string& path) {
 
 class IdxSource final : public ImageSource {
  public:
-  IdxSource(const std::string& path, const std::string& labels)
+  IdxSource(const std::string& path, const std::string& labels, bool unlabelled)
       : path_(path), images_(read_idx(path, 3, 4)) {
-    const std::string label_path = labels.empty() ? find_labels(path) : labels;
-    labels_ = read_idx(label_path, 1, 1);
-    if (labels_.shape[0] != images_.shape[0]) {
-      throw Error(ErrorKind::kFormat,
-                  concat(images_.shape[0], " images but ", labels_.shape[0], " labels"),
-                  concat(path, " and ", label_path), "take files that belong together");
+    if (unlabelled) {
+      labels_.values.assign(images_.shape[0], 0);
+    } else {
+      read_labels(labels.empty() ? find_labels(path) : labels);
     }
     if (images_.shape.size() == 3) images_.shape.push_back(1);
     if (images_.shape[3] != 1 && images_.shape[3] != 3) {
@@ -161,6 +159,14 @@ class IdxSource final : public ImageSource {
   }
 
  private:
+  void read_labels(const std::string& path) {
+    labels_ = read_idx(path, 1, 1);
+    if (labels_.shape[0] == images_.shape[0]) return;
+    throw Error(ErrorKind::kFormat,
+                concat(images_.shape[0], " images but ", labels_.shape[0], " labels"),
+                concat(path_, " and ", path), "take files that belong together");
+  }
+
   std::string path_;
   IdxFile images_;
   IdxFile labels_;
@@ -174,8 +180,9 @@ ImageFormat detect_packed_idx(const std::string& path) {
   return file.shape.size() == 1 ? ImageFormat::kIdxLabels : ImageFormat::kIdxImages;
 }
 
-std::unique_ptr<ImageSource> open_idx(const std::string& path, const std::string& labels) {
-  return std::make_unique<IdxSource>(path, labels);
+std::unique_ptr<ImageSource> open_idx(const std::string& path, const std::string& labels,
+                                      bool unlabelled) {
+  return std::make_unique<IdxSource>(path, labels, unlabelled);
 }
 
 }  // namespace taut::data

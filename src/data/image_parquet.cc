@@ -207,18 +207,23 @@ bool begins_with_image(parquet::arrow::FileReader& reader, const parquet::arrow:
 class ParquetImages final : public ImageSource {
  public:
   ParquetImages(const std::string& path, const ImageSourceOptions& options)
-      : path_(path), size_(options.size), reader_(open_reader({path, nullptr, {}, {}})) {
+      : path_(path),
+        size_(options.size),
+        unlabelled_(options.unlabelled),
+        reader_(open_reader({path, nullptr, {}, {}})) {
     const std::shared_ptr<arrow::Schema> schema = read_schema(*reader_, path_);
     const std::size_t image =
         choose_column(*schema, options.image, {"image", "img", "jpeg", "jpg", "png", "bytes"},
                       can_be_image, "image files (bytes)", "image", path_);
-    const std::size_t label = choose_column(
-        *schema, options.labels, {"label", "labels", "fine_label", "class", "y", "target"},
-        can_be_label, "labels (whole numbers or texts)", "labels", path_);
-    label_first_ = label < image;
     const auto& fields = reader_->manifest().schema_fields;
     collect_leaves(fields[image], leaves_);
-    collect_leaves(fields[label], leaves_);
+    if (!unlabelled_) {
+      const std::size_t label = choose_column(
+          *schema, options.labels, {"label", "labels", "fine_label", "class", "y", "target"},
+          can_be_label, "labels (whole numbers or texts)", "labels", path_);
+      label_first_ = label < image;
+      collect_leaves(fields[label], leaves_);
+    }
     std::sort(leaves_.begin(), leaves_.end());
     ParquetFile file{path_, nullptr, {}, {}};
     file.metadata = guarded(path_, [&] { return reader_->parquet_reader()->metadata(); });
@@ -267,16 +272,19 @@ class ParquetImages final : public ImageSource {
 
   void read_record(std::int64_t index, ImageRecord& record) const {
     const std::int64_t row = index - first_[static_cast<std::size_t>(group_)];
-    const Cell label = cell_at(*table_->column(label_first_ ? 0 : 1), row);
     const Cell image = cell_at(*table_->column(label_first_ ? 1 : 0), row);
-    take_label(*label.array, label.row, record);
-    if (!record.problem.empty()) return;
+    if (!unlabelled_) {
+      const Cell label = cell_at(*table_->column(label_first_ ? 0 : 1), row);
+      take_label(*label.array, label.row, record);
+      if (!record.problem.empty()) return;
+    }
     const auto file = file_at(*image.array, image.row);
     record.problem = file ? decode_image(*file, size_, record.image) : "the image is missing";
   }
 
   std::string path_;
   std::int64_t size_;
+  bool unlabelled_;
   std::unique_ptr<parquet::arrow::FileReader> reader_;
   bool label_first_ = false;
   std::vector<int> leaves_;

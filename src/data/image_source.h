@@ -53,10 +53,11 @@ enum class ImageFormat { kIdxImages, kIdxLabels, kCifar, kParquet, kFolder };
 /// The same for a gzip file: IDX images or labels. Errors: kFormat.
 [[nodiscard]] ImageFormat detect_packed_idx(const std::string& path);
 
-/// labels: the file of labels, "" to look for it beside. Errors: kFormat (cut short, counts that
-/// differ), kNotFound (no labels).
+/// labels: the file of labels, "" to look for it beside; not read when unlabelled. Errors: kFormat
+/// (cut short, counts that differ), kNotFound (no labels).
 [[nodiscard]] std::unique_ptr<ImageSource> open_idx(const std::string& path,
-                                                    const std::string& labels);
+                                                    const std::string& labels,
+                                                    bool unlabelled = false);
 /// labels: "", "fine" or "coarse".
 [[nodiscard]] std::unique_ptr<ImageSource> open_cifar(const std::string& path,
                                                       const std::string& labels);
@@ -68,8 +69,15 @@ enum class ImageFormat { kIdxImages, kIdxLabels, kCifar, kParquet, kFolder };
                                                               const ImageSourceOptions& options);
 /// Whether a Parquet file has a column that could be image files.
 [[nodiscard]] bool parquet_holds_images(const std::string& path);
+/// unlabelled: images beside the sub-folders too, and none of these is needed.
 [[nodiscard]] std::unique_ptr<ImageSource> open_image_folder(const std::string& path,
-                                                             std::int64_t size);
+                                                             std::int64_t size,
+                                                             bool unlabelled = false);
+/// One file of an image, without a label.
+[[nodiscard]] std::unique_ptr<ImageSource> open_image_file(const std::string& path,
+                                                           std::int64_t size);
+/// Whether a path ends as files of images do: .jpg, .jpeg, .png, in any case.
+[[nodiscard]] bool is_image_name(const std::string& path);
 
 /// An entry of ImageSourceOptions::files without its range.
 struct ImageEntry {

@@ -53,13 +53,19 @@ class SetBuilder {
            std::int64_t expected) {
     std::int32_t label = 0;
     std::string problem = check(record, label);
-    if (!problem.empty()) return leave_out(problem, source.where(index));
+    if (!problem.empty()) {
+      leave_out(problem, source.where(index));
+      blanks_ += options_.unlabelled ? 1 : 0;
+      return;
+    }
     append(record.image, expected);
     set_.labels.push_back(label);
+    if (!set_.bad.empty()) set_.bad.push_back(0);
     ++set_.count;
   }
 
   ImageSet finish() {
+    if (set_.count > 0) place_blanks();
     if (set_.count == 0) {
       throw Error(ErrorKind::kData, "no images", join(options_.files, ", "),
                   set_.bad_rows.count > 0 ? set_.bad_rows.first.front() : "");
@@ -80,6 +86,7 @@ class SetBuilder {
                     ", those before it are ", image_size(set_.height, set_.width),
                     "; a size makes them equal");
     }
+    if (options_.unlabelled) return {};
     return classes_.resolve(record.label, record.class_name, label);
   }
 
@@ -100,6 +107,7 @@ class SetBuilder {
       set_.channels = image.channels;
       set_.pixels.reserve(image.pixels.size() * static_cast<std::size_t>(expected));
     }
+    place_blanks();
     if (image.channels > set_.channels) {
       set_.pixels = to_colour(set_.pixels);
       set_.channels = image.channels;
@@ -117,6 +125,20 @@ class SetBuilder {
     return colour;
   }
 
+  // Bad records that keep their place, from the moment that the images' size is known.
+  void place_blanks() {
+    if (blanks_ == 0) return;
+    const auto count = static_cast<std::size_t>(blanks_);
+    set_.bad.resize(static_cast<std::size_t>(set_.count));
+    set_.bad.insert(set_.bad.end(), count, 1);
+    set_.labels.insert(set_.labels.end(), count, 0);
+    const auto size = static_cast<std::size_t>(set_.height * set_.width * set_.channels);
+    set_.pixels.insert(set_.pixels.end(), count * size, 0);
+    set_.count += blanks_;
+    blanks_ = 0;
+  }
+
+  std::int64_t blanks_ = 0;
   const ImageSourceOptions& options_;
   ClassTable classes_;
   ImageSet set_;
@@ -135,15 +157,18 @@ void check_options(const ImageSourceOptions& options) {
 
 std::unique_ptr<ImageSource> open_one(const std::string& path, const std::string& idx_labels,
                                       const ImageSourceOptions& options) {
+  if (options.unlabelled && is_image_name(path) && std::filesystem::is_regular_file(path)) {
+    return open_image_file(path, options.size);
+  }
   switch (detect_image_format(path)) {
     case ImageFormat::kIdxImages:
-      return open_idx(path, idx_labels);
+      return open_idx(path, idx_labels, options.unlabelled);
     case ImageFormat::kCifar:
       return open_cifar(path, options.labels);
     case ImageFormat::kParquet:
       return open_image_parquet(path, options);
     case ImageFormat::kFolder:
-      return open_image_folder(path, options.size);
+      return open_image_folder(path, options.size, options.unlabelled);
     case ImageFormat::kIdxLabels:
       break;
   }
@@ -268,6 +293,7 @@ ImageSet read_images(const ImageSourceOptions& options) {
   std::int64_t expected = 0;
   for (const Piece& piece : pieces) {
     expected += piece.end - piece.begin;
+    if (options.unlabelled) continue;
     set.classes().add(piece.source->classes(), piece.source->where(piece.begin));
   }
   if (options.limit > 0) expected = std::min(expected, options.limit);

@@ -3,11 +3,17 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 #include <limits>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 
+#include "arrow_file.h"
+#include "parquet_file.h"
 #include "sample.h"
+#include "second_outcome.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
@@ -20,6 +26,25 @@ constexpr double kGivenAway = 0.999;
 constexpr double kRowsOfAValue = 20;
 constexpr std::int64_t kLeastRowsToJudge = 1000;
 constexpr double kHeavyTail = 10;  // deviations from the mean to the largest value
+
+// What Criteo's format says of its columns, whatever their values look like.
+std::optional<GuessedRole> criteo_role(const std::string& name) {
+  static const Schema schema = criteo_schema();
+  const auto is_in = [&](const std::vector<std::string>& names) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  if (is_in(schema.dense)) return GuessedRole::kDense;
+  if (is_in(schema.categorical)) return GuessedRole::kCategorical;
+  return std::nullopt;
+}
+
+bool has_criteo_columns(const Sample& sample) {
+  const Schema schema = criteo_schema();
+  const auto found = std::count_if(
+      sample.columns.begin(), sample.columns.end(),
+      [](const ColumnSample& column) { return criteo_role(column.name).has_value(); });
+  return found == static_cast<std::ptrdiff_t>(schema.dense.size() + schema.categorical.size());
+}
 
 struct Facts {
   const ColumnSample* sample;
@@ -45,6 +70,20 @@ bool is_one_of(const std::string& name, std::initializer_list<const char*> names
 bool is_label_name(const std::string& name) {
   return is_one_of(name, {"label", "labels", "click", "clicked", "is_click", "target", "y", "class",
                           "converted", "conversion", "is_positive"});
+}
+
+// Names of what people do, and so of what is known only afterwards.
+bool is_outcome_name(const std::string& name) {
+  const std::vector<std::string> words = split(lower(name), '_');
+  return is_label_name(name) ||
+         std::any_of(words.begin(), words.end(), [](const std::string& word) {
+           return is_one_of(
+               word,
+               {"click",    "clicks",    "clicked",   "conversion", "conversions", "converted",
+                "purchase", "purchased", "bought",    "buy",        "order",       "ordered",
+                "paid",     "install",   "installed", "like",       "liked",       "follow",
+                "share",    "finish",    "finished",  "watched",    "outcome"});
+         });
 }
 
 bool is_time_name(const std::string& name) {
@@ -108,6 +147,67 @@ bool gives_label_away(const Facts& facts, const ColumnSample& label) {
   return usual >= kGivenAway * rows && without < kGivenAway * rows;
 }
 
+constexpr std::int64_t kMostRatings = 21;  // 0, 0.5, ... 10
+constexpr double kLeastShare = 0.02;       // of the rarer label
+
+// What the label is, and its values as 0 and 1.
+struct LabelChoice {
+  std::string label;  ///< as Schema::label
+  std::string reason;
+  ColumnSample sample;
+};
+
+LabelChoice by_threshold(const Facts& facts, double threshold) {
+  LabelChoice choice{.label = concat(facts.sample->name, " >= ", threshold),
+                     .reason = {},
+                     .sample = *facts.sample};
+  double positives = 0;
+  for (double& number : choice.sample.numbers) {
+    if (std::isnan(number)) continue;
+    number = number >= threshold ? 1 : 0;
+    positives += number;
+  }
+  const auto present = static_cast<double>(facts.sample->numbers.size()) -
+                       static_cast<double>(facts.sample->missing);
+  choice.reason = concat("values from ", facts.lowest, " to ", facts.highest, ", of which ",
+                         std::lround(100 * positives / std::max(present, 1.0)), " % are ",
+                         threshold, " or more");
+  return choice;
+}
+
+bool is_rating(const Facts& facts) {
+  const SampleKind kind = facts.sample->kind;
+  return (kind == SampleKind::kInteger || kind == SampleKind::kNumber) && facts.distinct >= 3 &&
+         facts.distinct <= kMostRatings && facts.sample->strays.count() == 0;
+}
+
+bool is_rating_name(const std::string& name) {
+  return is_one_of(name, {"rating", "ratings", "stars", "score", "review_score", "overall",
+                          "overall_rating", "star_rating", "grade"});
+}
+
+// From which rating on people like what they rate: 4 of 5, 8 of 10; else what halves the rows best.
+double guess_threshold(const Facts& facts) {
+  std::vector<double> numbers;
+  for (const double number : facts.sample->numbers) {
+    if (!std::isnan(number)) numbers.push_back(number);
+  }
+  std::sort(numbers.begin(), numbers.end());
+  const auto share_from = [&](double threshold) {
+    const auto from = std::lower_bound(numbers.begin(), numbers.end(), threshold);
+    return static_cast<double>(numbers.end() - from) / static_cast<double>(numbers.size());
+  };
+  for (const double usual : {facts.highest <= 5 ? 4.0 : 8.0}) {
+    const double share = facts.highest <= 10 ? share_from(usual) : 0;
+    if (share >= kLeastShare && share <= 1 - kLeastShare) return usual;
+  }
+  double best = facts.highest;
+  for (const double number : numbers) {
+    if (std::abs(share_from(number) - 0.5) < std::abs(share_from(best) - 0.5)) best = number;
+  }
+  return best;
+}
+
 std::string find_label(const std::vector<Facts>& columns, const std::string& path) {
   std::vector<std::string> candidates;
   for (const Facts& facts : columns) {
@@ -123,6 +223,42 @@ std::string find_label(const std::vector<Facts>& columns, const std::string& pat
   }
   throw Error(ErrorKind::kData,
               concat("several columns could be the label: ", join(candidates, ", ")), path, mend);
+}
+
+const Facts& facts_of(const std::vector<Facts>& columns, const std::string& name) {
+  return *std::find_if(columns.begin(), columns.end(),
+                       [&](const Facts& facts) { return facts.sample->name == name; });
+}
+
+bool can_be_label(const Facts& facts) {
+  return facts.zero_one && (facts.distinct == 2 || is_label_name(facts.sample->name));
+}
+
+LabelChoice choose_label(const std::vector<Facts>& columns, const GuessHints& hints,
+                         const std::string& path) {
+  if (hints.label.empty()) {
+    const auto rating = std::find_if(columns.begin(), columns.end(), [](const Facts& facts) {
+      return is_rating_name(facts.sample->name) && is_rating(facts);
+    });
+    if (rating != columns.end() && std::none_of(columns.begin(), columns.end(), can_be_label)) {
+      return by_threshold(*rating, guess_threshold(*rating));
+    }
+    const Facts& facts = facts_of(columns, find_label(columns, path));
+    return {facts.sample->name, "only the values 0 and 1", *facts.sample};
+  }
+  const LabelRule rule = label_rule(hints.label);
+  const Facts& facts = facts_of(columns, rule.column);
+  const bool numbers = !facts.sample->numbers.empty();
+  if (rule.threshold && numbers) return by_threshold(facts, *rule.threshold);
+  if (facts.zero_one && !rule.threshold) return {rule.column, "as told", *facts.sample};
+  if (is_rating(facts) && !rule.threshold) return by_threshold(facts, guess_threshold(facts));
+  throw Error(ErrorKind::kData,
+              concat("column \"", rule.column, "\" cannot be the label: ",
+                     numbers ? "not all values are 0 or 1" : "its values are no numbers"),
+              path,
+              numbers ? concat("name another column with --label, or a threshold: --label \"",
+                               rule.column, " >= 4\"")
+                      : std::string("name another column with --label"));
 }
 
 class Guesser {
@@ -146,6 +282,11 @@ class Guesser {
       return is(GuessedRole::kSkipped,
                 "gives the label away: each of its values goes with one label");
     }
+    if (const auto outcome = second_outcome()) return is(GuessedRole::kSkipped, *outcome);
+    if (sample_.strays.count() > 0 && !sample_.strays.are_few(rows)) {
+      return is(GuessedRole::kSkipped,
+                concat(sample_.strays.text(), "; write numbers without commas"));
+    }
     if (is_number() && has_prefix("d_")) return is(GuessedRole::kDense, "its name begins with d_");
     if (facts_.fractions) return is(GuessedRole::kDense, "numbers with fractions");
     if (has_prefix("c_"))
@@ -164,6 +305,7 @@ class Guesser {
   [[nodiscard]] bool is_time() const {
     if (sample_.kind == SampleKind::kTime) return sample_.missing == 0;
     if (sample_.kind != SampleKind::kInteger || sample_.missing > 0) return false;
+    if (sample_.strays.count() > 0) return false;
     if (is_time_name(sample_.name)) return true;
     return facts_.ascending && facts_.distinct >= kLeastRowsToJudge && !is_row_number();
   }
@@ -174,6 +316,15 @@ class Guesser {
   }
   [[nodiscard]] bool has_prefix(std::string_view prefix) const {
     return sample_.name.starts_with(prefix);
+  }
+  // Why the column is known only after what the label says, if it is.
+  [[nodiscard]] std::optional<std::string> second_outcome() const {
+    if (static_cast<std::int64_t>(sample_.keys.size()) < kLeastRowsToJudge) return std::nullopt;
+    const std::optional<Implication> implied = implied_label(sample_, facts_.distinct, label_);
+    if (!implied || !implied->whole) return std::nullopt;
+    if (implied->label == 0 && !is_outcome_name(sample_.name)) return std::nullopt;
+    return concat("known only after the fact: ", implied->value, " goes with label ",
+                  implied->label, " in each of ", implied->rows, " rows");
   }
   // 0, 1, 2, ... or from any other start.
   [[nodiscard]] bool is_row_number() const {
@@ -215,11 +366,44 @@ ScalingKind guess_scaling(const std::vector<Facts>& columns, const Schema& schem
                                                                 : ScalingKind::kStandard;
 }
 
+// Rows of a file of which the beginning was looked at; of text about so many, by their length.
+std::int64_t rows_of(const InputFile& file, std::int64_t sampled) {
+  if (sampled < kSampleRows) return sampled;
+  if (file.format == Format::kParquet) {
+    std::int64_t rows = 0;
+    for (const std::int64_t of_group : group_rows(inspect_parquet(file.path, {}))) rows += of_group;
+    return rows;
+  }
+  if (file.format == Format::kArrow) return ArrowFile(file.path).count_rows();
+  std::string start(std::size_t{1} << 20, '\0');
+  std::ifstream text(file.path, std::ios::binary);
+  text.read(start.data(), static_cast<std::streamsize>(start.size()));
+  const auto read = static_cast<double>(text.gcount());
+  const auto lines = static_cast<double>(std::count(start.begin(), start.end(), '\n'));
+  const auto size = static_cast<double>(std::filesystem::file_size(file.path));
+  return std::max(sampled, static_cast<std::int64_t>(size * lines / std::max(read, 1.0)));
+}
+
 void check_hints(const GuessHints& hints, const Sample& sample, const std::string& path) {
   std::vector<std::string> names;
   for (const ColumnSample& column : sample.columns) names.push_back(column.name);
-  if (!hints.label.empty()) (void)find_column(hints.label, names, path);
+  if (!hints.label.empty()) (void)find_column(label_rule(hints.label).column, names, path);
   for (const std::string& name : hints.skip) (void)find_column(name, names, path);
+}
+
+// What a user must know of a column's guess.
+void warn(const ColumnGuess& column, const Facts& facts, SchemaGuess& guess) {
+  const bool used = column.role == GuessedRole::kLabel || column.role == GuessedRole::kDense ||
+                    column.role == GuessedRole::kTime;
+  if (column.reason.starts_with("known only") || column.reason.starts_with("gives the label")) {
+    guess.warnings.push_back(concat("column ", column.name, " is left out, ", column.reason,
+                                    "; list it as an input if it is known before"));
+  }
+  const StrayCells& strays = facts.sample->strays;
+  if (strays.count() == 0) return;
+  if (used) guess.on_bad_row = OnBadRow::kSkip;
+  guess.warnings.push_back(
+      concat("column ", column.name, ": ", strays.text(), used ? "; such rows are left out" : ""));
 }
 
 void add_to_schema(const ColumnGuess& column, Schema& schema) {
@@ -255,18 +439,15 @@ SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
   guess.sampled_rows = sample.rows;
   guess.text = hints.text;
   if (sample.list_separator != 0) guess.text.list_separator = sample.list_separator;
-  const std::string label = hints.label.empty() ? find_label(columns, path) : hints.label;
-  const auto labels = std::find_if(columns.begin(), columns.end(),
-                                   [&](const Facts& facts) { return facts.sample->name == label; });
-  if (!labels->zero_one) {
-    throw Error(ErrorKind::kData,
-                concat("column \"", label, "\" cannot be the label: not all values are 0 or 1"),
-                path, "name another column with --label");
-  }
-  if (labels->sample->missing > 0) guess.on_bad_row = OnBadRow::kSkip;
+  guess.rows = rows_of(file, sample.rows);
+  const bool criteo = has_criteo_columns(sample);
+  const LabelChoice choice = choose_label(columns, hints, path);
+  const std::string label = label_rule(choice.label).column;
+  const ColumnSample& labels = choice.sample;
+  if (labels.missing > 0) guess.on_bad_row = OnBadRow::kSkip;
   // A column named as a time goes before one that only looks like one.
   const bool named_time = std::any_of(columns.begin(), columns.end(), [&](const Facts& facts) {
-    return is_time_name(facts.sample->name) && Guesser(facts, *labels->sample, false).is_time();
+    return is_time_name(facts.sample->name) && Guesser(facts, labels, false).is_time();
   });
   bool has_time = false;
   for (const Facts& facts : columns) {
@@ -275,20 +456,34 @@ SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
     column.type = facts.sample->type;
     if (column.name == label) {
       column.role = GuessedRole::kLabel;
-      column.reason = hints.label.empty() ? "only the values 0 and 1" : "as told";
-      if (labels->sample->missing > 0) {
-        column.reason +=
-            concat("; missing in ", labels->sample->missing, " rows, which are left out");
+      column.reason = choice.reason;
+      if (labels.missing > 0) {
+        column.reason += concat("; missing in ", labels.missing, " rows, which are left out");
       }
     } else if (std::find(hints.skip.begin(), hints.skip.end(), column.name) != hints.skip.end()) {
       column.reason = "as told";
     } else {
       const bool taken = has_time || (named_time && !is_time_name(column.name));
-      Guesser(facts, *labels->sample, taken).guess(column);
+      Guesser(facts, labels, taken).guess(column);
       has_time = has_time || column.role == GuessedRole::kTime;
+      if (const auto role = criteo ? criteo_role(column.name) : std::nullopt) {
+        column.role = *role;
+        column.reason = "as Criteo's format says";
+      }
     }
+    const StrayCells& strays = facts.sample->strays;
+    if (strays.count() > 0 && column.role == GuessedRole::kDense) {
+      column.reason += concat("; ", strays.text(), "; such rows are left out");
+    }
+    if (column.role == GuessedRole::kCategorical) guess.ids += facts.distinct;
+    warn(column, facts, guess);
     add_to_schema(column, guess.schema);
     guess.columns.push_back(std::move(column));
+  }
+  guess.schema.label = choice.label;
+  if (label != choice.label && hints.label.empty()) {
+    guess.warnings.push_back(concat("the label is ", choice.label, ", ", choice.reason,
+                                    "; choose another threshold in data.label"));
   }
   guess.scaling = guess_scaling(columns, guess.schema);
   return guess;

@@ -23,7 +23,7 @@ class ParquetSource : public RowSource {
         names_(column_names(roles_)),
         bad_(roles_.size()),
         decoder_(options),
-        policy_(options.reader.on_bad_row),
+        policy_(options),
         pool_(decode_threads(options.reader)) {
     for (const InputFile& input : options.files) {
       files_.push_back(inspect_parquet(input.path, roles_));

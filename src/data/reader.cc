@@ -131,9 +131,10 @@ class BatchCutter {
 
 struct BatchReader::Impl {
   explicit Impl(const ReaderOptions& options)
-      : source(open_source(options, /*raw_dense=*/false)), cutter(options, [this](Rows& rows) {
-          return blocks ? blocks->next(rows) : source->read(rows);
-        }) {
+      : source(open_source(options, /*raw_dense=*/false)),
+        files(resolve_files(options.files, options.format)),
+        cutter(options,
+               [this](Rows& rows) { return blocks ? blocks->next(rows) : source->read(rows); }) {
     if (!options.prefetch) return;
     blocks = std::make_unique<Prefetcher<Rows>>(source->blocks_ahead(),
                                                 [this](Rows& rows) { return source->read(rows); });
@@ -157,6 +158,7 @@ struct BatchReader::Impl {
   }
 
   std::unique_ptr<RowSource> source;
+  std::vector<InputFile> files;
   std::unique_ptr<Prefetcher<Rows>> blocks;  // null without prefetch
   BatchCutter cutter;
   std::unique_ptr<Prefetcher<Item>> batches;  // null without prefetch; destroyed first
@@ -185,6 +187,11 @@ std::int64_t BatchReader::known_rows() const noexcept {
 
 BadRows BatchReader::bad_rows() const {
   return impl_->item.bad ? *impl_->item.bad : BadRows{};
+}
+
+std::string BatchReader::row_name(std::uint64_t origin) const {
+  const std::uint64_t row = origin & ((std::uint64_t{1} << kRowBits) - 1);
+  return concat(impl_->files.at(origin >> kRowBits).path, ", row ", row);
 }
 
 }  // namespace taut::data

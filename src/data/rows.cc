@@ -113,6 +113,8 @@ void Rows::reset(const Schema& schema) {
 void Rows::reuse(const Schema& schema) {
   size = 0;
   bad.reset();
+  marked.clear();
+  origin.clear();
   dense.resize(schema.dense.size());
   categorical.resize(schema.categorical.size());
 }
@@ -120,6 +122,8 @@ void Rows::reuse(const Schema& schema) {
 void append_rows(const Rows& from, std::int64_t begin, std::int64_t count, Rows& to) {
   append_range(from.labels, begin, count, to.labels);
   append_range(from.time, begin, count, to.time);
+  append_range(from.marked, begin, count, to.marked);
+  append_range(from.origin, begin, count, to.origin);
   for (std::size_t c = 0; c < from.dense.size(); ++c) {
     append_range(from.dense[c], begin, count, to.dense[c]);
   }
@@ -140,6 +144,8 @@ void remove_rows(std::span<const std::int64_t> positions, Rows& rows) {
   if (begin < rows.size) runs.emplace_back(begin, rows.size);
   keep_runs(runs, rows.labels);
   keep_runs(runs, rows.time);
+  keep_runs(runs, rows.marked);
+  keep_runs(runs, rows.origin);
   for (std::vector<float>& column : rows.dense) keep_runs(runs, column);
   for (IdRows& column : rows.categorical) keep_id_runs(runs, column);
   rows.size -= static_cast<std::int64_t>(positions.size());
@@ -149,6 +155,8 @@ void to_batch(const Rows& rows, std::int64_t begin, std::int64_t count, Batch& b
   batch.size = count;
   copy_range(rows.labels, begin, count, batch.labels);
   copy_range(rows.time, begin, count, batch.time);
+  copy_range(rows.marked, begin, count, batch.bad);
+  copy_range(rows.origin, begin, count, batch.origin);
   transpose(rows.dense, begin, count, batch.dense);
   batch.categorical.resize(rows.categorical.size());
   for (std::size_t c = 0; c < rows.categorical.size(); ++c) {

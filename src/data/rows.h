@@ -36,6 +36,9 @@ struct IdRows {
   void drop_trivial_offsets(std::int64_t size);
 };
 
+/// Bits of an origin that count the row in its file, from 1; the file's number stands above.
+inline constexpr int kRowBits = 40;
+
 /// Rows in column form; labels and time stay empty where the schema has none.
 struct Rows {
   std::int64_t size = 0;
@@ -43,6 +46,8 @@ struct Rows {
   std::vector<std::vector<float>> dense;
   std::vector<IdRows> categorical;
   std::vector<std::int64_t> time;
+  std::vector<std::uint8_t> marked;   ///< as Batch::bad
+  std::vector<std::uint64_t> origin;  ///< as Batch::origin: the file's number and the row in it
   /// Bad rows met so far by the source that made this block; null: none.
   std::shared_ptr<const BadRows> bad;
 

@@ -43,9 +43,8 @@ void append_keys(const IdRows& column, std::int64_t rows, std::vector<std::uint6
 
 // What the cells of a column of texts could be, until one says otherwise.
 struct TextTraits {
-  bool integers = true;
-  bool wholes = true;  // numbers that are whole, with a point or without
-  bool numbers = true;
+  bool integers = true;  // those that are numbers
+  bool wholes = true;    // the same with a point or without
   bool labels = true;
   bool times = true;
 };
@@ -62,13 +61,16 @@ void add_cell(std::string_view cell, const CellRules& rules, ColumnSample& colum
   const std::optional<double> number = parse_number(text);
   const std::optional<float> label = parse_label(text);
   const std::optional<std::int64_t> time = number ? std::nullopt : parse_datetime(text);
-  column.numbers.push_back(number  ? *number
-                           : label ? static_cast<double>(*label)
-                           : time  ? static_cast<double>(*time)
-                                   : kMissing);
-  traits.numbers = traits.numbers && number.has_value();
-  traits.wholes = traits.wholes && number && std::trunc(*number) == *number;
-  traits.integers = traits.integers && (parse_integer(text) || parse_unsigned(text));
+  column.numbers.push_back(number                ? *number
+                           : label               ? static_cast<double>(*label)
+                           : time && traits.times ? static_cast<double>(*time)
+                                                 : kMissing);
+  if (!number) {
+    column.strays.add(text, static_cast<std::int64_t>(column.numbers.size()));
+  } else {
+    traits.wholes = traits.wholes && std::trunc(*number) == *number;
+    traits.integers = traits.integers && (parse_integer(text) || parse_unsigned(text));
+  }
   traits.labels = traits.labels && label.has_value();
   traits.times = traits.times && time.has_value();
   if (!number) column.lists.add(text);
@@ -82,11 +84,15 @@ bool are_integers(bool wholes, const ColumnSample& column) {
 
 // What cells turned out to be, in words; sets the kind.
 std::string settle(const TextTraits& traits, ColumnSample& column) {
-  if (traits.integers || are_integers(traits.wholes, column)) {
+  const auto cells = static_cast<std::int64_t>(column.numbers.size()) - column.missing;
+  const bool numbers = column.strays.count() == 0 || (!traits.labels && !traits.times &&
+                                                      column.strays.leave_numbers(cells));
+  if (!numbers) column.strays = {};
+  if (numbers && (traits.integers || are_integers(traits.wholes, column))) {
     column.kind = SampleKind::kInteger;
     return "whole numbers";
   }
-  if (traits.numbers) {
+  if (numbers) {
     column.kind = SampleKind::kNumber;
     return "numbers";
   }

@@ -11,7 +11,8 @@ namespace {
 std::vector<OutputColumn> with_row_numbers(const std::vector<ScoreColumn>& columns) {
   std::vector<OutputColumn> all = {{"row", OutputType::kInt64}};
   for (const ScoreColumn& column : columns) {
-    all.push_back({column.name, column.is_text ? OutputType::kText : OutputType::kFloat});
+    all.push_back({column.name, column.is_text ? OutputType::kText : OutputType::kFloat,
+                   /*nullable=*/true});
   }
   return all;
 }

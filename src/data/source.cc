@@ -1,6 +1,7 @@
 #include "source.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <numeric>
 #include <set>
@@ -33,13 +34,18 @@ void check_names(const std::vector<std::string>& names, const std::string& label
 
 void check_options(const ReaderOptions& options) {
   const Schema& schema = options.schema;
-  check_names(schema.dense, schema.label, "dense");
-  check_names(schema.categorical, schema.label, "categorical");
+  const std::string label = label_rule(schema.label).column;
+  check_names(schema.dense, label, "dense");
+  check_names(schema.categorical, label, "categorical");
   if (options.batch_size < 1) {
     throw_invalid_argument("batch_size", "1 or more", std::to_string(options.batch_size));
   }
   if (options.shuffle_rows < 0) {
     throw_invalid_argument("shuffle_rows", "0 or more", std::to_string(options.shuffle_rows));
+  }
+  if (options.keep_bad_rows && options.shuffle_rows > 0) {
+    throw_invalid_argument("shuffle_rows", "0 with keep_bad_rows",
+                           std::to_string(options.shuffle_rows));
   }
   if (options.threads < 0) {
     throw_invalid_argument("threads", "0 or more", std::to_string(options.threads));
@@ -57,11 +63,48 @@ void check_options(const ReaderOptions& options) {
   }
 }
 
+// A part by time needs its column read.
+void take_time_of(const InputFile& file, Schema& schema) {
+  const std::string& column = file.part.column;
+  if (column.empty() || column == schema.time) return;
+  if (!schema.time.empty()) {
+    throw Error(
+        ErrorKind::kConfig,
+        concat("rows are chosen by \"", column, "\", but the time is \"", schema.time, "\""),
+        file.path, "choose them by the column of data.time");
+  }
+  schema.time = column;
+}
+
 }  // namespace
+
+LabelRule label_rule(const std::string& label) {
+  constexpr std::string_view kFrom = " >= ";
+  const std::size_t at = label.rfind(kFrom);
+  if (at == std::string::npos) return {label, std::nullopt};
+  const std::string_view number = std::string_view(label).substr(at + kFrom.size());
+  double threshold = 0;
+  const auto [end, error] =
+      std::from_chars(number.data(), number.data() + number.size(), threshold);
+  if (error != std::errc() || end != number.data() + number.size()) return {label, std::nullopt};
+  return {label.substr(0, at), threshold};
+}
+
+void apply_threshold(double threshold, std::vector<float>& labels, BadCells& bad) {
+  for (std::size_t row = 0; row < labels.size(); ++row) {
+    if (std::isnan(labels[row])) {
+      bad.add(static_cast<std::int64_t>(row), [] { return std::string("the label is missing"); });
+    }
+    labels[row] = labels[row] >= static_cast<float>(threshold) ? 1.0F : 0.0F;
+  }
+}
 
 std::vector<ColumnRole> column_roles(const Schema& schema) {
   std::vector<ColumnRole> roles;
-  if (!schema.label.empty()) roles.push_back({schema.label, Role::kLabel});
+  if (!schema.label.empty()) {
+    const LabelRule rule = label_rule(schema.label);
+    roles.push_back({rule.column, Role::kLabel, 0, rule.threshold});
+  }
   if (!schema.time.empty()) roles.push_back({schema.time, Role::kTime});
   for (std::size_t c = 0; c < schema.dense.size(); ++c) {
     roles.push_back({schema.dense[c], Role::kDense, c});
@@ -81,7 +124,8 @@ std::vector<std::string> column_names(const std::vector<ColumnRole>& roles) {
 std::unique_ptr<RowSource> open_source(const ReaderOptions& options, bool raw_dense) {
   check_options(options);
   SourceOptions source{options, resolve_files(options), raw_dense};
-  if (column_roles(options.schema).empty()) {
+  for (const InputFile& file : source.files) take_time_of(file, source.reader.schema);
+  if (column_roles(source.reader.schema).empty()) {
     throw Error(ErrorKind::kConfig, "no columns to read", "[data]",
                 "name a label, dense or categorical columns");
   }

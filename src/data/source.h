@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,8 +39,12 @@ enum class Role { kLabel, kTime, kDense, kCategorical };
 struct ColumnRole {
   std::string name;
   Role role;
-  std::size_t index = 0;  ///< among the dense or categorical columns
+  std::size_t index = 0;                 ///< among the dense or categorical columns
+  std::optional<double> threshold = {};  ///< of a label: numbers from here on are a 1
 };
+
+/// Numbers of a label column become 1 from the threshold on, else 0; NaN is a bad cell.
+void apply_threshold(double threshold, std::vector<float>& labels, BadCells& bad);
 
 /// The schema as one list: label, time, dense, categorical.
 [[nodiscard]] std::vector<ColumnRole> column_roles(const Schema& schema);

@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "files_beside.h"
+#include "split_choice.h"
 #include "taut/core/text.h"
 #include "taut/data/init.h"
 
@@ -90,42 +92,7 @@ std::string column_table(const SchemaGuess& guess) {
   return text;
 }
 
-struct Files {
-  fs::path train;
-  fs::path valid;
-  fs::path test;
-};
-
-fs::path first_existing(const fs::path& folder, const std::string& ending,
-                        std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    const fs::path path = folder / (name + ending);
-    if (fs::is_regular_file(path)) return path;
-  }
-  return {};
-}
-
-// train.parquet, or one of train-0.parquet, train-1.parquet ... (then all of them), brings what is
-// beside it.
-Files files_beside(const std::string& path) {
-  Files files{.train = fs::absolute(path).lexically_normal(), .valid = {}, .test = {}};
-  const fs::path folder = files.train.parent_path();
-  const std::string ending = files.train.extension().string();
-  const std::string stem = files.train.stem().string();
-  if (!stem.starts_with("train")) return files;
-  const std::string part = stem.substr(5);
-  const bool numbered = part.size() > 1 && (part[0] == '-' || part[0] == '_') &&
-                        part.find_first_not_of("0123456789", 1) == std::string::npos;
-  if (!part.empty() && !numbered) return files;
-  if (numbered) files.train = folder / concat("train", part[0], "*", ending);
-  files.valid = first_existing(folder, ending, {"valid", "validation", "val"});
-  files.test = first_existing(folder, ending, {"test"});
-  return files;
-}
-
-std::string file_line(const std::string& key, const fs::path& path, const std::string& base,
-                      const std::string& without) {
-  if (path.empty()) return line(concat("# ", key, " = \"...\""), without);
+std::string file_line(const std::string& key, const fs::path& path, const std::string& base) {
   const fs::path shown =
       base.empty() ? path : path.lexically_relative(fs::absolute(base).lexically_normal());
   return concat(key, " = ", quoted((shown.empty() ? path : shown).string()), "\n");
@@ -151,14 +118,74 @@ std::string text_lines(const TextOptions& options) {
   return text;
 }
 
-std::string data_section(const SchemaGuess& guess, const std::string& base) {
+// without: what is said where there is no such file.
+std::string file_line(const std::string& key, const FileBeside& file, const std::string& base,
+                      const std::string& without) {
+  if (file.path.empty()) return line(concat("# ", key, " = \"...\""), without);
+  const std::string setting = file_line(key, file.path, base);
+  if (file.unused.empty()) return setting;
+  return line("# " + setting.substr(0, setting.size() - 1), one_line(file.unused));
+}
+
+// What goes by the number of rows: steps are what a network learns in, and a small set has few.
+struct Scale {
+  std::int64_t batch = 2048;
+  std::int64_t epochs = 1;
+  bool whole_tables = false;  // nothing is worth saving
+};
+
+constexpr std::int64_t kStepsOfAnEpoch = 100;  // at least, where rows allow
+constexpr std::int64_t kStepsOfARun = 300;
+constexpr std::int64_t kSmallestBatch = 64;
+constexpr std::int64_t kLargestBatch = 2048;
+constexpr std::int64_t kMostEpochs = 10;
+constexpr std::int64_t kDim = 16;
+constexpr std::int64_t kSmallTables = std::int64_t{1} << 20;  // bytes
+
+std::int64_t table_bytes(const SchemaGuess& guess) {
+  return guess.ids * (4 * kDim + 4);
+}
+
+Scale scale_of(const SchemaGuess& guess, std::int64_t rows) {
+  Scale scale{.batch = kSmallestBatch, .epochs = 1, .whole_tables = false};
+  while (scale.batch < kLargestBatch && rows / (2 * scale.batch) >= kStepsOfAnEpoch)
+    scale.batch *= 2;
+  const std::int64_t steps = std::max<std::int64_t>(1, rows / scale.batch);
+  scale.epochs = std::clamp<std::int64_t>((kStepsOfARun + steps - 1) / steps, 1, kMostEpochs);
+  if (steps >= kStepsOfAnEpoch && scale.batch == kLargestBatch) scale.epochs = 1;
+  scale.whole_tables = table_bytes(guess) < kSmallTables;
+  return scale;
+}
+
+bool can_be_used(const FileBeside& file) {
+  return !file.path.empty() && file.unused.empty();
+}
+
+// The files, or parts of the training files where nothing else could be measured on.
+std::string files_text(const SchemaGuess& guess, const FilesBeside& files,
+                       const std::string& base) {
+  const std::string valid =
+      file_line("valid", files.valid, base, "not found beside it; needed for early_stop");
+  const std::string test = file_line("test", files.test, base,
+                                     "not found beside it; what the summary's AUC is measured on");
+  if (can_be_used(files.valid) || can_be_used(files.test)) {
+    return file_line("train", files.train, base) + valid + test;
+  }
+  const SplitChoice split = choose_split(guess, files.train.string());
+  const auto part = [&](const char* key, const std::string& rows) {
+    return file_line(key, files.train.string() + rows, base);
+  };
+  return concat(files.valid.path.empty() ? "" : valid, files.test.path.empty() ? "" : test,
+                "# There are no other rows to measure on, so test is ", split.why,
+                ", valid the one before.\n", part("train", split.train), part("valid", split.valid),
+                part("test", split.test));
+}
+
+std::string data_section(const SchemaGuess& guess, const FilesBeside& files,
+                         const std::string& base) {
   const Schema& schema = guess.schema;
-  const Files files = files_beside(guess.path);
   std::string text = "[data]\n";
-  text += file_line("train", files.train, base, "");
-  text += file_line("valid", files.valid, base, "not found beside it; needed for early_stop");
-  text += file_line("test", files.test, base,
-                    "not found beside it; what the summary's AUC is measured on");
+  text += files_text(guess, files, base);
   text += concat("format = ", quoted(guess.format), "\n");
   text += concat("label = ", quoted(schema.label), "\n");
   text += concat("dense = ", list_of(schema.dense, 8), "\n");
@@ -183,7 +210,11 @@ std::string starter_config(const SchemaGuess& guess, const std::string& base) {
              one_line(fs::path(guess.path).filename().string()), ".\n",
              "# Each column was taken for:\n", column_table(guess),
              "# Move names between the lists below, or leave them out, where that is wrong.\n\n");
-  text += data_section(guess, base);
+  const FilesBeside files = files_beside(guess);
+  const auto rows = static_cast<std::int64_t>(static_cast<double>(guess.rows) * files.train_files);
+  const Scale scale = scale_of(guess, rows);
+  const bool validates = can_be_used(files.valid) || !can_be_used(files.test);
+  text += data_section(guess, files, base);
   text += "\n[model]\n";
   text += line("kind = \"dlrm\"", "or \"wide_deep\"");
   text += has_dense ? line("bottom = [64]", "hidden layers over the dense columns")
@@ -191,13 +222,28 @@ std::string starter_config(const SchemaGuess& guess, const std::string& base) {
   text += line("top = [128, 64]", "hidden layers over the dots of embeddings");
   text += "\n[embedding]\n";
   text += line("method = \"elastic\"", "or \"full\", \"hash\"");
-  text += line("dim = 16", "numbers in the longest embedding");
-  text += line("budget = \"1/10\"", "of what the full table takes; or bytes: \"16MiB\"");
+  text += line(concat("dim = ", kDim), "numbers in the longest embedding");
+  text += scale.whole_tables
+              ? line("budget = \"1/1\"",
+                     concat("all that the full tables take, for it is little: "
+                            "at least ",
+                            table_bytes(guess) / 1024, " KiB; or a part (\"1/10\"), or bytes"))
+              : line("budget = \"1/10\"", "of what the full table takes; or bytes: \"16MiB\"");
   text +=
       line("value_type = \"mixed\"", "how numbers are held: fp32, or fewer bits to hold more rows");
   text += "\n[train]\n";
-  text += "epochs = 1\n";
-  text += "batch_size = 2048\n";
+  const std::int64_t steps = (rows + scale.batch - 1) / scale.batch;
+  text +=
+      line(concat("epochs = ", scale.epochs),
+           scale.epochs == 1 ? std::string("passes over train")
+                             : concat("few rows: ", scale.epochs, " passes of ", steps, " steps"));
+  text += line(concat("batch_size = ", scale.batch),
+               scale.batch == kLargestBatch
+                   ? std::string("rows of a step")
+                   : concat("small, since train has ", rows, " rows: ", steps, " steps an epoch"));
+  if (scale.epochs > 1 && validates) {
+    text += line("early_stop = 2", "epochs without a better result on valid; the best is kept");
+  }
   text += line("optimizer = \"adam\"", "of the dense layers; embeddings use row-wise Adagrad");
   text += "learning_rate = 0.001\n";
   text += line("checkpoint_every = \"5m\"", "or steps: 1000");

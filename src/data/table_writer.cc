@@ -10,6 +10,7 @@
 #include <parquet/exception.h>
 
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <optional>
 #include <utility>
@@ -79,16 +80,35 @@ std::shared_ptr<arrow::Array> wrap(const std::vector<T>& values) {
                                       arrow::Buffer::Wrap(values));
 }
 
-std::shared_ptr<arrow::Array> texts(const std::vector<std::string>& values) {
+// A bit for each value, set unless it is null; no bits where no value may be.
+template <typename T, typename IsNull>
+std::shared_ptr<arrow::Buffer> validity(const std::vector<T>& values, bool nullable,
+                                        IsNull&& is_null) {
+  if (!nullable) return nullptr;
+  std::vector<std::uint8_t> bits((values.size() + 7) / 8);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!is_null(values[i])) bits[i / 8] |= static_cast<std::uint8_t>(1U << (i % 8));
+  }
+  return arrow::Buffer::FromVector(std::move(bits));
+}
+
+std::shared_ptr<arrow::Array> texts(const std::vector<std::string>& values, bool nullable) {
   std::vector<std::int32_t> offsets = {0};
   std::string bytes;
   for (const std::string& value : values) {
     bytes += value;
     offsets.push_back(static_cast<std::int32_t>(bytes.size()));
   }
-  return std::make_shared<arrow::StringArray>(static_cast<std::int64_t>(values.size()),
-                                              arrow::Buffer::FromVector(std::move(offsets)),
-                                              arrow::Buffer::FromString(std::move(bytes)));
+  return std::make_shared<arrow::StringArray>(
+      static_cast<std::int64_t>(values.size()), arrow::Buffer::FromVector(std::move(offsets)),
+      arrow::Buffer::FromString(std::move(bytes)),
+      validity(values, nullable, [](const std::string& value) { return value.empty(); }));
+}
+
+std::shared_ptr<arrow::Array> floats(const std::vector<float>& values, bool nullable) {
+  return std::make_shared<arrow::FloatArray>(
+      static_cast<std::int64_t>(values.size()), arrow::Buffer::Wrap(values),
+      validity(values, nullable, [](float value) { return std::isnan(value); }));
 }
 
 std::shared_ptr<arrow::Array> vectors(const FloatRows& rows) {
@@ -103,17 +123,17 @@ std::shared_ptr<arrow::Array> vectors(const FloatRows& rows) {
 }
 
 // The array looks at the values, which must outlive it; offsets are narrowed into a copy.
-std::shared_ptr<arrow::Array> to_arrow(const OutputValues& values) {
+std::shared_ptr<arrow::Array> to_arrow(const OutputValues& values, bool nullable) {
   if (const auto* v = std::get_if<std::vector<std::int8_t>>(&values))
     return wrap<arrow::Int8Array>(*v);
   if (const auto* v = std::get_if<std::vector<std::int64_t>>(&values)) {
     return wrap<arrow::Int64Array>(*v);
   }
-  if (const auto* v = std::get_if<std::vector<float>>(&values)) return wrap<arrow::FloatArray>(*v);
+  if (const auto* v = std::get_if<std::vector<float>>(&values)) return floats(*v, nullable);
   if (const auto* v = std::get_if<std::vector<std::uint64_t>>(&values)) {
     return wrap<arrow::UInt64Array>(*v);
   }
-  if (const auto* v = std::get_if<std::vector<std::string>>(&values)) return texts(*v);
+  if (const auto* v = std::get_if<std::vector<std::string>>(&values)) return texts(*v, nullable);
   if (const auto* v = std::get_if<FloatRows>(&values)) return vectors(*v);
   const IdRows& bags = std::get<IdRows>(values);
   std::vector<std::int32_t> offsets(bags.offsets.begin(), bags.offsets.end());
@@ -129,7 +149,7 @@ class ParquetTable : public TableWriter {
       : path_(path), sink_(std::make_shared<AtomicSink>(path)) {
     arrow::FieldVector fields;
     for (const OutputColumn& column : columns) {
-      fields.push_back(arrow::field(column.name, arrow_type(column.type), /*nullable=*/false));
+      fields.push_back(arrow::field(column.name, arrow_type(column.type), column.nullable));
     }
     schema_ = arrow::schema(fields);
     const auto properties = parquet::WriterProperties::Builder()
@@ -153,7 +173,9 @@ class ParquetTable : public TableWriter {
 
   void write(std::span<const OutputValues> columns, std::int64_t rows) override {
     std::vector<std::shared_ptr<arrow::Array>> arrays;
-    for (const OutputValues& values : columns) arrays.push_back(to_arrow(values));
+    for (std::size_t c = 0; c < columns.size(); ++c) {
+      arrays.push_back(to_arrow(columns[c], schema_->field(static_cast<int>(c))->nullable()));
+    }
     check(writer_->WriteRecordBatch(*arrow::RecordBatch::Make(schema_, rows, arrays)), path_);
   }
 
@@ -210,6 +232,7 @@ class CsvTable : public TableWriter {
  public:
   CsvTable(const std::string& path, const std::vector<OutputColumn>& columns) : sink_(path) {
     for (const OutputColumn& column : columns) {
+      nullable_.push_back(column.nullable);
       if (!text_.empty()) text_ += ',';
       append_text(column.name);
     }
@@ -220,8 +243,10 @@ class CsvTable : public TableWriter {
     for (std::int64_t row = 0; row < rows; ++row) {
       for (std::size_t c = 0; c < columns.size(); ++c) {
         if (c > 0) text_ += ',';
-        std::visit([&](const auto& values) { append(values, static_cast<std::size_t>(row)); },
-                   columns[c]);
+        const auto at = static_cast<std::size_t>(row);
+        const auto* numbers = std::get_if<std::vector<float>>(&columns[c]);
+        if (numbers != nullptr && nullable_[c] && std::isnan((*numbers)[at])) continue;
+        std::visit([&](const auto& values) { append(values, at); }, columns[c]);
       }
       text_ += '\n';
     }
@@ -280,6 +305,7 @@ class CsvTable : public TableWriter {
   }
 
   TextSink sink_;
+  std::vector<bool> nullable_;
   std::string text_;
 };
 

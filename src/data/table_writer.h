@@ -29,6 +29,7 @@ enum class OutputType { kInt8, kInt64, kFloat, kList, kUInt64, kText, kFloatList
 struct OutputColumn {
   std::string name;
   OutputType type;
+  bool nullable = false;  ///< of kFloat and kText: NaN and "" are null, in CSV an empty cell
 };
 
 class TableWriter {

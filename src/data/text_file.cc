@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -42,6 +43,11 @@ TextFile::TextFile(const InputFile& file)
     if (file.separator != 0) dialect_.delimiter = file.separator;
     if (file.format == Format::kCriteo) {
       columns_ = column_names(column_roles(criteo_schema()));
+      const std::string_view line = std::string_view(buffer_).substr(0, buffer_.find('\n'));
+      const auto fields = std::count(line.begin(), line.end(), dialect_.delimiter) + 1;
+      if (fields + 1 == static_cast<std::ptrdiff_t>(columns_.size())) {
+        columns_.erase(columns_.begin());  // lines to predict, without a label
+      }
       declared_.resize(columns_.size(), DeclaredType::kNone);
     } else {
       read_header();

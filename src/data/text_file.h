@@ -23,7 +23,8 @@ class TextFile {
   TextFile(const TextFile&) = delete;
   TextFile& operator=(const TextFile&) = delete;
 
-  /// Names in the header; for Criteo label, I1 .. I13, C1 .. C26.
+  /// Names in the header; for Criteo label, I1 .. I13, C1 .. C26; without label where the
+  /// first line has one field less.
   [[nodiscard]] const std::vector<std::string>& columns() const noexcept { return columns_; }
   [[nodiscard]] const std::string& path() const noexcept { return file_.path; }
   [[nodiscard]] const TextDialect& dialect() const noexcept { return dialect_; }

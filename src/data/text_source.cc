@@ -35,7 +35,7 @@ class TextSource : public RowSource {
         names_(column_names(roles_)),
         order_(unit_order(options.reader, options.files.size())),
         rules_(options.reader),
-        policy_(options.reader.on_bad_row),
+        policy_(options),
         pool_(decode_threads(options.reader)) {
     names_.insert(names_.begin(), std::string());
     for (const InputFile& file : options.files) (void)fields_of(TextFile(file));
@@ -106,7 +106,12 @@ class TextSource : public RowSource {
       BadCells& bad = piece.bad[c + 1];
       switch (role.role) {
         case Role::kLabel:
-          column.labels(piece.rows.labels, bad);
+          if (role.threshold) {
+            column.dense(piece.rows.labels, bad);
+            apply_threshold(*role.threshold, piece.rows.labels, bad);
+          } else {
+            column.labels(piece.rows.labels, bad);
+          }
           break;
         case Role::kTime:
           column.time(piece.rows.time, bad);

@@ -8,14 +8,25 @@
 #include <vector>
 
 #include "taut/core/error.h"
+#include "taut/core/log.h"
+#include "taut/core/text.h"
 
 namespace taut::infer {
+namespace {
+
+bool has_nan(std::span<const float> values) {
+  return std::any_of(values.begin(), values.end(), [](float x) { return std::isnan(x); });
+}
+
+}  // namespace
 
 double area_under_curve(std::span<const float> scores, std::span<const float> labels) {
   TAUT_ASSERT(scores.size() == labels.size());
   std::vector<std::pair<float, float>> ranked;
   ranked.reserve(scores.size());
-  for (std::size_t i = 0; i < scores.size(); ++i) ranked.emplace_back(scores[i], labels[i]);
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    if (!std::isnan(scores[i])) ranked.emplace_back(scores[i], labels[i]);
+  }
   std::sort(ranked.begin(), ranked.end());
   double negatives = 0;
   double positives = 0;
@@ -35,21 +46,27 @@ double area_under_curve(std::span<const float> scores, std::span<const float> la
   return pairs_won / (positives * negatives);
 }
 
-double cross_entropy(double logit, double label) {
+double cross_entropy(double given, double label) {
+  const double logit = std::clamp(given, -kMostLogit, kMostLogit);
   return std::max(logit, 0.0) - logit * label + std::log1p(std::exp(-std::abs(logit)));
 }
 
 Quality measure_quality(std::span<const float> logits, std::span<const float> labels) {
   TAUT_ASSERT(logits.size() == labels.size());
-  Quality quality{.examples = static_cast<std::int64_t>(labels.size())};
+  Quality quality;
   if (labels.empty()) return quality;
   double loss = 0;
   double positives = 0;
   for (std::size_t i = 0; i < labels.size(); ++i) {
+    if (std::isnan(logits[i])) {
+      ++quality.unscored;
+      continue;
+    }
+    ++quality.examples;
     loss += cross_entropy(logits[i], labels[i]);
     positives += labels[i];
   }
-  const auto count = static_cast<double>(labels.size());
+  const auto count = static_cast<double>(quality.examples);
   const double rate = positives / count;
   const double base = rate > 0 && rate < 1
                           ? -rate * std::log(rate) - (1 - rate) * std::log(1 - rate)
@@ -66,15 +83,49 @@ void ClassQuality::add(std::int64_t classes, std::span<const float> logits,
   TAUT_ASSERT(logits.size() == labels.size() * width);
   for (std::size_t i = 0; i < labels.size(); ++i) {
     const std::span<const float> row = logits.subspan(i * width, width);
+    if (has_nan(row)) {
+      ++unscored_;
+      continue;
+    }
+    ++examples_;
     const auto label = static_cast<std::size_t>(labels[i]);
     const auto best = std::max_element(row.begin(), row.end());
     correct_ += static_cast<std::size_t>(best - row.begin()) == label ? 1 : 0;
+    const auto below_best = [&](float x) {  // infinity is at no distance from itself
+      return x == *best ? 0.0 : std::max(static_cast<double>(x) - *best, -2 * kMostLogit);
+    };
     const double sum = std::accumulate(row.begin(), row.end(), 0.0, [&](double s, float x) {
-      return s + std::exp(static_cast<double>(x) - *best);
+      return s + std::exp(below_best(x));
     });
-    loss_ += std::log(sum) + *best - row[label];
+    loss_ += std::log(sum) - below_best(row[label]);
   }
-  examples_ += static_cast<std::int64_t>(labels.size());
+}
+
+void UnscoredRows::add(std::span<const float> logits, std::int64_t outputs,
+                       std::span<const std::uint8_t> left_out, const NameExample& name) {
+  const auto width = static_cast<std::size_t>(outputs);
+  for (std::size_t i = 0; i * width < logits.size(); ++i) {
+    if (!left_out.empty() && left_out[i] != 0) continue;
+    if (has_nan(logits.subspan(i * width, width)) && count_++ < kNamed) first_.push_back(name(i));
+  }
+}
+
+void UnscoredRows::warn() const {
+  if (count_ == 0) return;
+  log_warning(concat(count_, count_ == 1 ? " score is" : " scores are",
+                     " not a number and left out (look for extreme values); the first:"));
+  for (const std::string& row : first_) log_warning("  " + row);
+}
+
+void ClickQuality::add(std::span<const float> logits, std::span<const float> labels,
+                       std::span<const std::uint8_t> left_out, const NameExample& name) {
+  TAUT_ASSERT(logits.size() == labels.size());
+  unscored_.add(logits, 1, left_out, name);
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (!left_out.empty() && left_out[i] != 0) continue;
+    logits_.push_back(logits[i]);
+    labels_.push_back(labels[i]);
+  }
 }
 
 double ClassQuality::top1() const noexcept {

@@ -27,7 +27,9 @@ void visit_loop(LoopState& s, StateFields& visit) {
   visit("best_score", s.best_score);
   visit("best_epoch", s.best_epoch);
   visit("finished", s.finished);
+  visit("data_marks", s.data_marks);
   visit("valid_examples", s.valid.examples);
+  visit("valid_unscored", s.valid.unscored);
   visit("valid", s.valid.measures);
   visit("window_loss", s.window_loss);
   visit("window_examples", s.window_examples);

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "taut/core/error.h"
-#include "taut/core/log.h"
 #include "taut/core/text.h"
 #include "taut/infer/quality.h"
 
@@ -27,10 +26,7 @@ data::ImageSet read_set(const ImageConfig& config, const std::vector<std::string
     source.class_names = format->class_names;
   }
   data::ImageSet images = data::read_images(source);
-  if (images.bad_rows.count > 0) {
-    log_warning(concat(images.bad_rows.count, " bad images left out; the first:"));
-    for (const std::string& row : images.bad_rows.first) log_warning("  " + row);
-  }
+  data::warn_of_bad_rows(images.bad_rows, "images");
   if (format == nullptr) return images;
   const nn::Shape shape{images.channels, images.height, images.width};
   if (!(shape == format->shape)) {
@@ -68,14 +64,23 @@ ImageQuality evaluate(const nn::ImageNetwork& network, const data::ImageSet& ima
   data::ImageBatches batches(images, {.batch_size = kEvaluated, .normalization = normalization},
                              pool);
   infer::ClassQuality quality;
+  infer::UnscoredRows unscored;
   data::ImageBatch batch;
   std::vector<float> logits;
   while (batches.next(batch)) {
     logits.resize(static_cast<std::size_t>(batch.size * classes));
     network.predict({.size = batch.size, .pixels = batch.pixels, .labels = {}}, logits);
+    unscored.add(logits, classes, {}, [&](std::size_t i) {
+      return concat("image ",
+                    quality.examples() + quality.unscored() + static_cast<std::int64_t>(i));
+    });
     quality.add(classes, logits, batch.labels);
   }
-  return {.examples = quality.examples(), .top1 = quality.top1(), .log_loss = quality.log_loss()};
+  unscored.warn();
+  return {.examples = quality.examples(),
+          .top1 = quality.top1(),
+          .log_loss = quality.log_loss(),
+          .unscored = quality.unscored()};
 }
 
 data::ImageSet read_run_images(const ImageRun& run, const std::vector<std::string>& files,

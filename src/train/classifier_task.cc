@@ -18,6 +18,7 @@ using Json = nlohmann::json;
 
 constexpr const char* kNetworkSections = "model/";
 constexpr std::int64_t kReported = 1000;  // images that reports on sites and layers look at
+constexpr std::int64_t kChecked = 64;     // images of files that are read later
 constexpr std::int64_t kPrunings = 20;    // while the pruned share grows, an epoch
 
 std::vector<double> by_site(const graph::Network& network, const std::vector<double>& rates) {
@@ -73,7 +74,9 @@ class ImageTask final : public Task {
   [[nodiscard]] Evaluation evaluate(const std::vector<std::string>& files) override {
     const bool held = valid_.count > 0 && files == config_.data.valid;
     const ImageQuality q = held ? quality(valid_) : quality(read(files));
-    return {.examples = q.examples, .measures = {{"top1", q.top1}, {"log_loss", q.log_loss}}};
+    return {.examples = q.examples,
+            .measures = {{"top1", q.top1}, {"log_loss", q.log_loss}},
+            .unscored = q.unscored};
   }
 
   [[nodiscard]] graph::Network network() const override {
@@ -82,6 +85,11 @@ class ImageTask final : public Task {
     graph::Network network = with_winners(network_->spec(), policy);
     network.densities = densities_;
     return network;
+  }
+
+  // The first of them: what is decoded later costs as much as the evaluation itself.
+  void check_files(std::string_view /*key*/, const std::vector<std::string>& files) override {
+    static_cast<void>(read_set(config_, files, nullptr, pool_->threads(), kChecked));
   }
 
   void prepare(bool fresh, const std::string& /*cache*/) override {

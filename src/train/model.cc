@@ -128,18 +128,20 @@ std::vector<double> Model::densities(const data::Batch& batch) {
 
 Quality Model::evaluate(const data::ReaderOptions& options, data::BadRows* bad_rows) {
   dense_->set_winner_rate(dense_->options().winner_rate);
-  data::BatchReader reader(options);
+  data::ReaderOptions in_place = options;
+  in_place.keep_bad_rows = true;
+  data::BatchReader reader(in_place);
   data::Batch batch;
   std::vector<float> logits;
-  std::vector<float> all_logits;
-  std::vector<float> all_labels;
+  ClickQuality quality;
   while (reader.next(batch)) {
     predict(batch, logits);
-    all_logits.insert(all_logits.end(), logits.begin(), logits.end());
-    all_labels.insert(all_labels.end(), batch.labels.begin(), batch.labels.end());
+    quality.add(logits, batch.labels, batch.bad,
+                [&](std::size_t i) { return reader.row_name(batch.origin[i]); });
   }
   if (bad_rows != nullptr) *bad_rows = reader.bad_rows();
-  return measure_quality(all_logits, all_labels);
+  quality.unscored().warn();
+  return quality.measure();
 }
 
 void Model::save(SectionSink& file) const {

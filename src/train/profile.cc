@@ -5,6 +5,7 @@
 #include "taut/core/file.h"
 #include "taut/core/hash.h"
 #include "taut/core/text.h"
+#include "taut/data/file_marks.h"
 #include "taut/data/input_spec.h"
 #include "taut/train/model.h"
 
@@ -24,7 +25,7 @@ std::string profile_key(const RecommenderConfig& config) {
              config.text.separator, '|', config.text.list_separator, '|',
              join(config.text.na_values, ","), '|', spelling_of(config.text.encoding));
   for (const std::string& file : config.data.train) {
-    const fs::path path(file);
+    const fs::path path(data::path_of_entry(file));
     const fs::path stamped = fs::exists(path) ? path : path.parent_path();
     key += "|" + file;
     if (!fs::exists(stamped)) continue;

@@ -29,6 +29,7 @@ void ProgressiveQuality::add(std::span<const float> logits, std::span<const floa
   TAUT_ASSERT(logits.size() == labels.size());
   counts_.resize(2 * kBins);
   for (std::size_t i = 0; i < labels.size(); ++i) {
+    if (std::isnan(logits[i])) continue;
     const std::size_t row = labels[i] > 0.5f ? kBins : 0;
     ++counts_[row + bin_of(logits[i])];
     loss_ += cross_entropy(logits[i], labels[i]);

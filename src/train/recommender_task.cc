@@ -1,9 +1,11 @@
 // Training recommenders: tables inside a budget below a dense network.
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
 #include "taut/core/log.h"
 #include "taut/core/text.h"
+#include "taut/data/format_choice.h"
 #include "taut/graph/recommender.h"
 #include "taut/train/metrics.h"
 #include "taut/train/model.h"
@@ -80,7 +82,14 @@ class RecommenderTask final : public Task {
   }
 
   [[nodiscard]] Evaluation evaluate(const std::vector<std::string>& files) override {
-    return evaluation_of(model_->evaluate(reader_options(config_, files, profile_)));
+    data::ReaderOptions options = reader_options(config_, files, profile_);
+    if (!as_told_ && !is_own(files)) options.format = data::choose_format(files, options);
+    data::BadRows bad;
+    Evaluation evaluation = evaluation_of(model_->evaluate(options, &bad));
+    if (std::find(checked_.begin(), checked_.end(), files) == checked_.end()) {
+      data::warn_of_bad_rows(bad);
+    }
+    return evaluation;
   }
 
   [[nodiscard]] graph::Network network() const override {
@@ -91,6 +100,22 @@ class RecommenderTask final : public Task {
 
   [[nodiscard]] Json memory() const override {
     return {{"memory_bytes", model_->memory_bytes()}, {"full_bytes", model_->full_bytes()}};
+  }
+
+  // Reads every row once, as evaluate() will.
+  void check_files(std::string_view key, const std::vector<std::string>& files) override {
+    data::BatchReader reader(reader_options(config_, files, data::DataProfile{}));
+    std::int64_t rows = 0;
+    std::int64_t positives = 0;
+    while (reader.next(batch_)) {
+      rows += batch_.size;
+      positives += std::count(batch_.labels.begin(), batch_.labels.end(), 1.0F);
+    }
+    checked_.push_back(files);
+    data::warn_of_bad_rows(reader.bad_rows());
+    if (positives > 0 && positives < rows) return;
+    log_warning(concat(key, ": every label is ", positives > 0 ? 1 : 0,
+                       ", so there will be no AUC; where it decides, the log loss does"));
   }
 
   void prepare(bool fresh, const std::string& cache) override {
@@ -141,9 +166,7 @@ class RecommenderTask final : public Task {
   void end_epoch(std::int64_t epoch, bool /*last*/) override {
     const data::BadRows& bad = reader_->bad_rows();
     bad_rows_ = bad.count;
-    if (bad.count == 0 || epoch > 0) return;
-    log_warning(concat(bad.count, " bad rows left out; the first:"));
-    for (const std::string& row : bad.first) log_warning("  " + row);
+    if (epoch == 0) data::warn_of_bad_rows(bad);
   }
 
   Json facts() override {
@@ -172,6 +195,10 @@ class RecommenderTask final : public Task {
   }
 
  private:
+  [[nodiscard]] bool is_own(const std::vector<std::string>& files) const {
+    return files == config_.data.train || files == config_.data.valid || files == config_.data.test;
+  }
+
   void visit_profile(data::DataProfile& profile, StateFields& fields) const {
     fields("rows", profile.rows);
     fields("positive_rows", profile.positive_rows);
@@ -197,6 +224,7 @@ class RecommenderTask final : public Task {
   std::unique_ptr<Model> model_;
   std::unique_ptr<data::BatchReader> reader_;
   data::Batch batch_;
+  std::vector<std::vector<std::string>> checked_;  ///< what check_files() has read
   std::vector<float> logits_;
   std::int64_t bad_rows_ = 0;
   /// Of the examples of the first epoch after its first quarter.
@@ -210,10 +238,11 @@ class RecommenderTask final : public Task {
 }  // namespace
 
 Evaluation evaluation_of(const Quality& q) {
-  return {
-      .examples = q.examples,
-      .measures = {
-          {"auc", q.auc}, {"log_loss", q.log_loss}, {"normalized_entropy", q.normalized_entropy}}};
+  return {.examples = q.examples,
+          .measures = {{"auc", q.auc},
+                       {"log_loss", q.log_loss},
+                       {"normalized_entropy", q.normalized_entropy}},
+          .unscored = q.unscored};
 }
 
 std::unique_ptr<Task> RecommenderConfig::make_task(std::shared_ptr<ThreadPool> pool) const {

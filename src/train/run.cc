@@ -17,18 +17,22 @@ nlohmann::json train_run(const RunOptions& options) {
   return Trainer(options).run();
 }
 
-OpenedRun open_run(const std::string& run, std::shared_ptr<ThreadPool> pool) {
+OpenedRun open_run(const std::string& run, std::shared_ptr<ThreadPool> pool,
+                   std::span<const std::string> settings) {
   require_run(run);
   OpenedRun opened;
   opened.folder = run;
-  opened.task = load_config(config_path(run), {})->make_task(std::move(pool));
+  opened.task = load_config(config_path(run), settings)->make_task(std::move(pool));
+  for (const std::string& setting : settings) {
+    if (setting.starts_with("data.format=")) opened.task->read_as_told();
+  }
   opened.checkpoint = CheckpointFolder(run).best_or_newest();
   static_cast<void>(read_checkpoint(opened.checkpoint, *opened.task));
   return opened;
 }
 
-OpenedRun open_run(const std::string& run, int threads) {
-  return open_run(run, std::make_shared<ThreadPool>(threads));
+OpenedRun open_run(const std::string& run, int threads, std::span<const std::string> settings) {
+  return open_run(run, std::make_shared<ThreadPool>(threads), settings);
 }
 
 Evaluation OpenedRun::evaluate(const std::vector<std::string>& files) const {
@@ -70,8 +74,23 @@ std::optional<ImageRun> Task::images(const std::string& /*checkpoint*/) {
   return std::nullopt;
 }
 
+double Evaluation::score() const {
+  const double first = measures.front().second;
+  if (std::isfinite(first)) return first;
+  for (const auto& [name, value] : measures) {
+    if (name == "log_loss") return -value;
+  }
+  return first;
+}
+
+bool Evaluation::one_class() const {
+  return !std::isfinite(measures.front().second) && std::isfinite(score());
+}
+
 nlohmann::json to_json(const Evaluation& evaluation) {
   nlohmann::json json = {{"examples", evaluation.examples}};
+  if (evaluation.one_class()) json["note"] = infer::kOneClass;
+  if (evaluation.unscored > 0) json["unscored_rows"] = evaluation.unscored;
   for (const auto& [name, value] : evaluation.measures) {
     json[name] = std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
   }

@@ -8,7 +8,9 @@
 #include "taut/core/progress.h"
 #include "taut/core/snapshot.h"
 #include "taut/core/text.h"
+#include "taut/data/file_marks.h"
 #include "taut/graph/network_json.h"
+#include "train/preflight.h"
 
 namespace taut::train {
 namespace {
@@ -29,6 +31,7 @@ Trainer::Trainer(const RunOptions& options)
       control_(options.run, options.stop, loop_.checkpoint_every) {}
 
 Json Trainer::run() {
+  check_files();
   restore();
   write_network();
   while (!state_.finished) {
@@ -38,6 +41,26 @@ Json Trainer::run() {
   return summarize();
 }
 
+// What would end the run after its work ends it here.
+void Trainer::check_files() {
+  if (!data_.valid.empty()) task_->check_files("data.valid", data_.valid);
+  if (!data_.test.empty()) task_->check_files("data.test", data_.test);
+}
+
+// A run goes on with the data that it began with, or its bits are no longer its own.
+void Trainer::check_marks(bool fresh) {
+  const std::vector<std::string> marks = data::file_marks(data_.train);
+  if (fresh) {
+    state_.data_marks = marks;
+    return;
+  }
+  const std::string difference = data::mark_difference(state_.data_marks, marks);
+  if (difference.empty() || state_.finished) return;
+  throw Error(ErrorKind::kData,
+              concat("the training data changed since the run began: ", difference), options_.run,
+              "bring the files back, or start anew in another folder");
+}
+
 void Trainer::restore() {
   remove_abandoned_files(options_.run);
   const std::optional<std::string> newest = checkpoints_.newest();
@@ -45,8 +68,10 @@ void Trainer::restore() {
     state_ = read_checkpoint(*newest, *task_);
     log_info(concat("going on from step ", state_.steps, " (", *newest, ")"));
   }
+  check_marks(!newest);
   const std::string& cache = options_.profile_path;
   task_->prepare(!newest, cache.empty() ? options_.run + "/profile.json" : cache);
+  if (!newest) check_room(options_.run, save());
   metrics_.open_at(state_.metrics_bytes);
   control_.checkpointed();
 }
@@ -79,6 +104,12 @@ void Trainer::run_epoch() {
 // Writes a line of metrics about the steps since the last one.
 void Trainer::log_window() {
   const double loss = state_.window_loss / static_cast<double>(state_.window_examples);
+  if (!std::isfinite(loss) && !warned_) {
+    warned_ = true;
+    log_warning(concat("the loss is not a number at step ", state_.steps,
+                       ": the weights are lost, lower train.learning_rate, or look for extreme "
+                       "values in dense columns"));
+  }
   nlohmann::ordered_json line = {{"step", state_.steps},
                                  {"examples", state_.examples},
                                  {"seconds", state_.train_seconds},
@@ -105,6 +136,9 @@ void Trainer::evaluate_valid(std::int64_t epoch) {
   std::vector<std::string> told;
   for (const auto& [name, value] : state_.valid.measures) told.push_back(concat(name, " ", value));
   log_info(concat("epoch ", epoch + 1, ": valid ", join(told, ", ")));
+  if (state_.valid.one_class() && loop_.early_stop > 0) {
+    log_info(concat(infer::kOneClass, "; the log loss decides which epoch is the best"));
+  }
   if (!(state_.valid.score() > state_.best_score)) return;
   state_.best_score = state_.valid.score();
   state_.best_epoch = epoch;

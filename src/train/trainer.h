@@ -22,6 +22,8 @@ class Trainer {
   nlohmann::json run();
 
  private:
+  void check_files();
+  void check_marks(bool fresh);
   void restore();
   void run_epoch();
   void log_window();
@@ -42,6 +44,7 @@ class Trainer {
   RunControl control_;
   LoopState state_;
   std::string note_;
+  bool warned_ = false;  ///< that the loss is not a number
 };
 
 }  // namespace taut::train

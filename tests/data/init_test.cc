@@ -165,9 +165,9 @@ TEST_F(InitTest, WritesAConfigWithTheFilesBesideIt) {
   const SchemaGuess guess = guess_schema(path);
   const toml::table alone =
       toml::parse(starter_config(guess, std::filesystem::path(path).parent_path()));
-  EXPECT_EQ(alone["data"]["train"].value<std::string>(), "train.csv");
-  EXPECT_FALSE(alone["data"]["valid"]);
-  EXPECT_FALSE(alone["data"]["test"]);
+  EXPECT_EQ(alone["data"]["train"].value<std::string>(), "train.csv[0%:80%]");
+  EXPECT_EQ(alone["data"]["valid"].value<std::string>(), "train.csv[80%:90%]");
+  EXPECT_EQ(alone["data"]["test"].value<std::string>(), "train.csv[90%:100%]");
   write_text(dir_.file("val.csv"), "");
   write_text(dir_.file("test.csv"), "");
   const toml::table config = toml::parse(starter_config(guess));
@@ -185,7 +185,7 @@ TEST_F(InitTest, TakesAllNumberedTrainingFiles) {
   const std::string path = write("train-0.csv", {{"y", label}, {"user", many}});
   write("train-1.csv", {{"y", label}, {"user", many}});
   const toml::table config = toml::parse(starter_config(guess_schema(path)));
-  EXPECT_EQ(config["data"]["train"].value<std::string>(), dir_.file("train-*.csv"));
+  EXPECT_EQ(config["data"]["train"].value<std::string>(), dir_.file("train-*.csv") + "[0%:80%]");
 }
 
 TEST_F(InitTest, CommentsStayCommentsWhateverTheNames) {

@@ -18,6 +18,7 @@
 #include "taut/core/snapshot.h"
 #include "taut/core/text.h"
 #include "taut/graph/network_builder.h"
+#include "train/preflight.h"
 #include "train/state.h"
 
 namespace taut::train {
@@ -81,6 +82,9 @@ class Toy final : public Task {
     graph::Network network = config_.network();
     network.name = measured_ ? "measured" : "plain";
     return network;
+  }
+  void check_files(std::string_view key, const std::vector<std::string>& files) override {
+    say("check " + std::string(key) + " " + files.front());
   }
   void prepare(bool fresh, const std::string& cache) override {
     say((fresh ? "fresh " : "going on ") + fs::path(cache).filename().string());
@@ -194,9 +198,10 @@ class Trainers : public testing::Test {
 TEST_F(Trainers, AskATaskForEpochsStepsAndQualityInThisOrder) {
   const Json summary = train("run");
   EXPECT_THAT(calls_.said,
-              ElementsAre("fresh profile.json", "epoch 0 from 0", "end 0", "evaluate valid",
-                          "epoch 1 from 0", "end 1", "evaluate valid", "epoch 2 from 0",
-                          "end 2 last", "evaluate valid", "evaluate test"));
+              ElementsAre("check data.valid valid", "check data.test test", "fresh profile.json",
+                          "epoch 0 from 0", "end 0", "evaluate valid", "epoch 1 from 0", "end 1",
+                          "evaluate valid", "epoch 2 from 0", "end 2 last", "evaluate valid",
+                          "evaluate test"));
   EXPECT_EQ(calls_.steps, 3 * kBatches);
   EXPECT_EQ(summary["task"], "toy");
   EXPECT_EQ(summary["steps"], 3 * kBatches);
@@ -272,6 +277,55 @@ TEST_F(Trainers, AScoreThatIsNotANumberIsNeverTheBest) {
   config_.train.early_stop = 3;
   const Json summary = train("run");
   EXPECT_EQ(summary["valid"]["score"], 1.0);
+}
+
+TEST_F(Trainers, GoOnOnlyWithTheDataThatTheyBeganWith) {
+  const std::string data = folder_.file("data.csv");
+  config_.data.train = {data};
+  write_file(data, "as it was");
+  calls_.stop_at = 3;
+  EXPECT_THROW(train("run"), Interrupted);
+  calls_.stop_at = -1;
+  calls_.stop = false;
+  write_file(data, "something else");
+  EXPECT_THAT(error_of([&] { train("run"); }),
+              IsError(ErrorKind::kData, data + " has other content"));
+  fs::remove(data);
+  EXPECT_THAT(error_of([&] { train("run"); }),
+              IsError(ErrorKind::kData, data + " is no longer there"));
+  write_file(data, "as it was");
+  EXPECT_EQ(train("run")["steps"], 3 * kBatches);
+  fs::remove(data);
+  EXPECT_EQ(train("run")["steps"], 3 * kBatches) << "a finished run asks for nothing";
+}
+
+TEST_F(Trainers, AreRefusedWhereACheckpointHasNoRoom) {
+  const auto save = [](std::size_t bytes) {
+    return [=](SectionSink& file) {
+      file.begin("weights");
+      file.append(nullptr, bytes);
+    };
+  };
+  EXPECT_NO_THROW(check_room(folder_.path(), save(1)));
+  EXPECT_THAT(error_of([&] { check_room(folder_.path(), save(std::size_t{1} << 60)); }),
+              IsError(ErrorKind::kIo, "the disk has room for"));
+}
+
+TEST(Evaluations, AreScoredByTheLogLossWhereTheFirstMeasureIsNotDefined) {
+  const double nan = std::nan("");
+  const Evaluation both{.examples = 3, .measures = {{"auc", 0.75}, {"log_loss", 0.5}}};
+  EXPECT_EQ(both.score(), 0.75);
+  EXPECT_FALSE(both.one_class());
+  EXPECT_FALSE(to_json(both).contains("note"));
+  const Evaluation one{.examples = 3, .measures = {{"auc", nan}, {"log_loss", 0.5}}, .unscored = 2};
+  EXPECT_EQ(one.score(), -0.5);
+  EXPECT_TRUE(one.one_class());
+  EXPECT_TRUE(to_json(one)["auc"].is_null());
+  EXPECT_EQ(to_json(one)["note"], infer::kOneClass);
+  EXPECT_EQ(to_json(one)["unscored_rows"], 2);
+  const Evaluation none{.examples = 0, .measures = {{"auc", nan}, {"log_loss", nan}}};
+  EXPECT_TRUE(std::isnan(none.score()));
+  EXPECT_FALSE(none.one_class());
 }
 
 TEST_F(Trainers, WriteTheNetworkBeforeTheFirstStepAndAfterItWasMeasured) {

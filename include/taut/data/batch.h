@@ -38,6 +38,10 @@ struct Batch {
   std::vector<float> dense;           ///< [size, dense columns], scaled
   std::vector<IdColumn> categorical;  ///< one per categorical column, in the schema's order
   std::vector<std::int64_t> time;     ///< [size], or empty without a time column
+  /// [size], 1 for a bad row, whose values mean nothing; empty unless ReaderOptions::keep_bad_rows.
+  std::vector<std::uint8_t> bad;
+  /// [size], what BatchReader::row_name() names each row by; empty likewise.
+  std::vector<std::uint64_t> origin;
 };
 
 }  // namespace taut::data

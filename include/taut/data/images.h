@@ -23,6 +23,8 @@ struct ImageSet {
   std::vector<std::int32_t> labels;        ///< [count]
   std::vector<std::string> class_names{};  ///< [classes], or empty where the files name none
   BadRows bad_rows{};                      ///< records left out with on_bad = skip
+  /// [count], 1 for a bad record that keeps its place (unlabelled sets); empty: there is none.
+  std::vector<std::uint8_t> bad{};
 };
 
 /// What to read.
@@ -54,6 +56,9 @@ struct ImageSourceOptions {
   /// The classes in order, where files name them (folders, text labels): so that two sets agree.
   /// Empty: the names met, sorted.
   std::vector<std::string> class_names = {};
+  /// Labels are not needed: those that are there are not read, all are 0. A folder's images may lie
+  /// in it without sub-folders, an entry may be one .jpg or .png.
+  bool unlabelled = false;
   /// What to do with a record that is no image, has no label, or has a label outside the classes.
   OnBadRow on_bad = OnBadRow::kFail;
   int threads = 0;  ///< that decode; 0: one per processor. No effect on what comes out.

@@ -32,8 +32,11 @@ struct SchemaGuess {
   std::vector<ColumnGuess> columns;  ///< in the file's order
   Schema schema;
   ScalingKind scaling = ScalingKind::kStandard;
-  OnBadRow on_bad_row = OnBadRow::kFail;  ///< kSkip where labels are missing
+  OnBadRow on_bad_row = OnBadRow::kFail;  ///< kSkip where a column that is used has bad cells
   TextOptions text = {};  ///< as hinted; list_separator where lists were found that need it
+  std::int64_t rows = 0;  ///< of the file; of a long text file about so many
+  std::int64_t ids = 0;   ///< different values of the categorical columns in the sample, together
+  std::vector<std::string> warnings = {};  ///< what a user must know of the guess, a line each
 };
 
 /// What the user knows better.
@@ -49,13 +52,18 @@ struct GuessHints {
 /// only such column. Time: by name (time, timestamp, ts ...), or whole numbers in ascending order.
 /// Dense: d_* and numbers with fractions, and whole numbers whose name says that they count or
 /// measure. Categorical: c_*, texts, lists, bools, other whole numbers.
-/// Skipped: one value only; another value in every row; types that cannot be read; and what gives
-/// the label away (each of its values goes with one label). Errors: as BatchReader; kData when
-/// there is no label or several could be it.
+/// Criteo's columns (I1 .. I13, C1 .. C26) are what its format says.
+/// A few cells that are no numbers leave a column one of numbers; where it is dense, its bad rows
+/// are to be skipped.
+/// Skipped: one value only; another value in every row; types that cannot be read; what gives
+/// the label away (each of its values goes with one label), and second outcomes (a value goes with
+/// label 1 always). Errors: as BatchReader; kData when there is no label or several could be it.
 [[nodiscard]] SchemaGuess guess_schema(const std::string& path, const GuessHints& hints = {});
 
 /// A commented TOML config that trains on the guess as it is. train, valid and test files beside
-/// the path are found by name (train.parquet or train-0.parquet, valid.parquet, test.parquet).
+/// the path are found by name (train.parquet or train-0.parquet, valid.parquet, test.parquet), and
+/// left out with the reason where a column is not in them. Batch size, epochs and budget go by the
+/// number of rows and ids.
 /// base: folder that paths are written relative to; "" for absolute paths.
 [[nodiscard]] std::string starter_config(const SchemaGuess& guess, const std::string& base = {});
 

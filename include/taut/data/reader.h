@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "taut/core/spelling.h"
@@ -20,11 +21,20 @@ namespace taut::data {
 /// Text: a number; time a whole number or ISO 8601 ("2017-05-06 00:00:00", with fractions and zone
 /// or without: then UTC), which becomes microseconds since 1970.
 struct Schema {
-  std::string label = {};  ///< "" for none (data to predict): batches then have no labels
+  /// "" for none (data to predict): batches then have no labels. "rating >= 4": 1 where the number
+  /// in column rating is 4 or more, else 0.
+  std::string label = {};
   std::vector<std::string> dense = {};
   std::vector<std::string> categorical = {};
   std::string time = {};  ///< "" for none
 };
+
+/// The column of a Schema::label, and from which number on it means 1 where the label says so.
+struct LabelRule {
+  std::string column;
+  std::optional<double> threshold;
+};
+[[nodiscard]] LabelRule label_rule(const std::string& label);
 
 /// All columns of Criteo's TSV: label, dense I1 .. I13, categorical C1 .. C26.
 [[nodiscard]] Schema criteo_schema();
@@ -85,6 +95,9 @@ struct ReaderOptions {
   /// form name:type, as RecBole writes them (token, token_seq, float, float_seq), are read as the
   /// names; lists of such columns are cut at spaces. Parquet, Arrow and text files do not mix in
   /// one reader.
+  /// An entry may end in a part of its rows: "all.csv[0%:80%]" are those whose hash of their number
+  /// is in the first 80 % (parts with other bounds do not overlap), "all.csv[ts=1700:1800]" those
+  /// with 1700 <= ts < 1800 in the whole-number (time) column ts; either bound may be left out.
   std::vector<std::string> files;
   std::string format = "auto";
   Schema schema;
@@ -98,6 +111,10 @@ struct ReaderOptions {
   std::uint64_t seed = 1;
   std::int64_t epoch = 0;
   OnBadRow on_bad_row = OnBadRow::kFail;
+  /// With on_bad_row = skip: bad rows keep their place and are marked in Batch::bad instead of
+  /// being left out, and every row says where it stands (Batch::origin), as a pass that answers for
+  /// each row of the input needs it. In file order only.
+  bool keep_bad_rows = false;
   /// Reads and decodes ahead in threads of its own; false: all work is done inside next().
   bool prefetch = true;
   /// Threads that decode columns side by side; 0: one per processor, at most 8. No effect on what
@@ -127,6 +144,10 @@ struct BadRows {
   std::vector<std::string> first;
 };
 
+/// Says in warnings how many bad rows (or whatever `what` calls them) were left out, and names the
+/// first; nothing when there are none.
+void warn_of_bad_rows(const BadRows& bad, std::string_view what = "rows");
+
 /// A stream of batches over all files. Memory: the shuffle buffer, a few decoded blocks of 32768
 /// rows and a few batches, whatever the size of the files (of Arrow files also a record batch).
 /// Errors (from the constructor: files and columns; from next(): rows): kNotFound (file, glob,
@@ -149,6 +170,8 @@ class BatchReader {
   [[nodiscard]] std::int64_t known_rows() const noexcept;
   /// Bad rows met on the way to the batches returned so far; of all files after the end.
   [[nodiscard]] BadRows bad_rows() const;
+  /// A row for messages: "test.csv, row 17". origin: of a batch of this reader.
+  [[nodiscard]] std::string row_name(std::uint64_t origin) const;
 
  private:
   struct Impl;

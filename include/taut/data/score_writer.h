@@ -16,7 +16,8 @@ struct ScoreColumn {
   bool is_text = false;  ///< else numbers
 };
 
-/// The values of one column for some rows.
+/// The values of one column for some rows; NaN and "" for a row without a score, which becomes an
+/// empty cell (Parquet: null).
 using ScoreValues = std::variant<std::vector<float>, std::vector<std::string>>;
 
 /// Predictions of rows in file order, behind a column row (from 0).

@@ -97,8 +97,9 @@ struct ImageConfig final : Config {
 /// Quality of a classifier of images.
 struct ImageQuality {
   std::int64_t examples = 0;
-  double top1 = 0;      ///< share of images whose label has the highest logit
-  double log_loss = 0;  ///< mean cross-entropy, in nats
+  double top1 = 0;            ///< share of images whose label has the highest logit
+  double log_loss = 0;        ///< mean cross-entropy, in nats
+  std::int64_t unscored = 0;  ///< images left out, because a logit is not a number
 };
 
 /// Quality of a network on images. The pool also makes the batches.

@@ -6,6 +6,7 @@
 namespace taut::train {
 
 using infer::area_under_curve;
+using infer::ClickQuality;
 using infer::cross_entropy;
 using infer::measure_quality;
 using infer::Quality;

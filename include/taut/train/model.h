@@ -52,7 +52,8 @@ class Model {
   /// See nn::Recommender::densities; at the config's winner rate.
   [[nodiscard]] std::vector<double> densities(const data::Batch& batch);
 
-  /// Quality on files. bad_rows, if given, receives what was skipped.
+  /// Quality on files. Rows without a score are left out and named in a warning. bad_rows, if
+  /// given, receives what was skipped.
   [[nodiscard]] Quality evaluate(const data::ReaderOptions& options,
                                  data::BadRows* bad_rows = nullptr);
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -54,7 +55,10 @@ struct OpenedRun {
 };
 
 /// Opens the best checkpoint when early stopping kept one, else the last.
-[[nodiscard]] OpenedRun open_run(const std::string& run, int threads);
-[[nodiscard]] OpenedRun open_run(const std::string& run, std::shared_ptr<ThreadPool> pool);
+/// settings: laid over its config, as load_config does; of keys that say how files are read.
+[[nodiscard]] OpenedRun open_run(const std::string& run, int threads,
+                                 std::span<const std::string> settings = {});
+[[nodiscard]] OpenedRun open_run(const std::string& run, std::shared_ptr<ThreadPool> pool,
+                                 std::span<const std::string> settings = {});
 
 }  // namespace taut::train

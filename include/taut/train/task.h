@@ -2,6 +2,7 @@
 // What the trainer asks of a task: the part of training that depends on what is trained.
 
 #include <cstdint>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -26,16 +27,20 @@ using Measure = std::pair<std::string, double>;
 /// Quality on a set of examples.
 struct Evaluation {
   std::int64_t examples = 0;
-  /// The first decides which of two states is better: the higher.
   std::vector<Measure> measures;
+  std::int64_t unscored = 0;  ///< examples left out, because their score is not a number
 
-  [[nodiscard]] double score() const { return measures.front().second; }
+  /// The higher the better of two states: the first measure; where it is not defined (the AUC of
+  /// one class) minus the log loss; NaN where that is not either.
+  [[nodiscard]] double score() const;
+  /// Whether all labels are of one class, so that the first measure is not defined.
+  [[nodiscard]] bool one_class() const;
 };
 
 /// The measures of a classifier of two classes: auc, log_loss, normalized_entropy.
 [[nodiscard]] Evaluation evaluation_of(const Quality& quality);
 
-/// examples and the measures; NaN becomes null.
+/// examples and the measures; NaN becomes null, and a note says why where that is known.
 [[nodiscard]] nlohmann::json to_json(const Evaluation& evaluation);
 
 /// Where the loop is. All of it goes into a checkpoint.
@@ -45,11 +50,13 @@ struct LoopState {
   std::int64_t steps = 0;
   std::int64_t examples = 0;
   double train_seconds = 0;
-  std::int64_t metrics_bytes = 0;  ///< length of metrics.jsonl
-  double best_score = -1;          ///< on valid
+  std::int64_t metrics_bytes = 0;                                ///< length of metrics.jsonl
+  double best_score = -std::numeric_limits<double>::infinity();  ///< on valid
   std::int64_t best_epoch = -1;
   bool finished = false;
   Evaluation valid;  ///< after the last epoch
+  /// data::file_marks() of the training files that the run began with.
+  std::vector<std::string> data_marks;
   // Since the last line of metrics.jsonl.
   double window_loss = 0;
   std::int64_t window_examples = 0;
@@ -85,11 +92,18 @@ class Task {
   /// The network's description, without values: winners and tables as they are, densities when
   /// facts() has measured them.
   [[nodiscard]] virtual graph::Network network() const = 0;
+  /// From now on evaluate() reads every file in the config's format, instead of looking what format
+  /// it is where it is none of the config's own.
+  void read_as_told() noexcept { as_told_ = true; }
   /// What a summary and an evaluation tell about the network's memory; {} for nothing.
   [[nodiscard]] virtual nlohmann::json memory() const { return nlohmann::json::object(); }
 
   // Training.
 
+  /// Before any work: reads the files that are asked for later (key: which key of the config names
+  /// them), so that what is wrong with their columns, labels or rows is found now. Logs what is
+  /// odd. Errors: those of evaluate().
+  virtual void check_files(std::string_view key, const std::vector<std::string>& files) = 0;
   /// Reads what training needs. fresh: there is no checkpoint, so the network is made too.
   /// cache: where a pass over the training files may be remembered.
   virtual void prepare(bool fresh, const std::string& cache) = 0;
@@ -116,6 +130,8 @@ class Task {
   Task() = default;
   Task(const Task&) = default;
   Task& operator=(const Task&) = default;
+
+  bool as_told_ = false;
 };
 
 }  // namespace taut::train

@@ -1,0 +1,207 @@
+// What taut init notices in data that is not clean, and what it writes because of it.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <toml++/toml.h>
+
+#include <functional>
+#include <stdexcept>
+
+#include "taut/core/hash.h"
+#include "taut/core/text.h"
+#include "taut/data/init.h"
+#include "test_files.h"
+
+namespace taut::data {
+namespace {
+
+using namespace testing;  // NOLINT: helpers of these tests
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+class CarefulInit : public ::testing::Test {
+ protected:
+  struct Column {
+    std::string name;
+    std::function<std::string(int row)> cell;
+  };
+
+  std::string write(const std::string& name, const std::vector<Column>& columns, int rows = 4000) {
+    std::vector<std::string> names;
+    for (const Column& column : columns) names.push_back(column.name);
+    std::string text = join(names, ",") + "\n";
+    for (int row = 0; row < rows; ++row) {
+      std::vector<std::string> cells;
+      for (const Column& column : columns) cells.push_back(column.cell(row));
+      text += join(cells, ",") + "\n";
+    }
+    write_text(dir_.file(name), text);
+    return dir_.file(name);
+  }
+
+  static const ColumnGuess& column(const SchemaGuess& guess, const std::string& name) {
+    for (const ColumnGuess& found : guess.columns) {
+      if (found.name == name) return found;
+    }
+    throw std::runtime_error("no column " + name);
+  }
+
+  static std::uint64_t noise(int row, std::uint64_t salt) {
+    return hash_combine(static_cast<std::uint64_t>(row), salt);
+  }
+  static std::string label(int row) { return noise(row, 1) % 3 == 0 ? "1" : "0"; }
+  static std::string user(int row) { return std::to_string(noise(row, 3) % 300); }
+  static std::string price(int row) { return concat(static_cast<double>(noise(row, 4) % 999) / 8); }
+
+  /// The price column with other cells in some rows.
+  static Column price_but(const std::string& cell, int every) {
+    return {"price", [=](int row) { return row % every == 7 ? cell : price(row); }};
+  }
+
+  static toml::table config_of(const SchemaGuess& guess) {
+    return toml::parse(starter_config(guess));
+  }
+
+  test::TemporaryDirectory dir_;
+};
+
+TEST_F(CarefulInit, AStrayCellLeavesAColumnDenseAndItsRowIsSkipped) {
+  const std::string path =
+      write("train.csv", {{"label", label}, {"user", user}, price_but("oops", 4000)});
+  const SchemaGuess guess = guess_schema(path);
+  EXPECT_THAT(guess.schema.dense, ElementsAre("price"));
+  EXPECT_THAT(column(guess, "price").reason, HasSubstr("1 cell is no number, in row 8: \"oops\""));
+  EXPECT_THAT(guess.warnings, Contains(HasSubstr("column price: 1 cell is no number")));
+  EXPECT_EQ(config_of(guess)["data"]["on_bad_row"].value<std::string>(), "skip");
+}
+
+TEST_F(CarefulInit, CleanDataHasNoWarnings) {
+  const SchemaGuess guess =
+      guess_schema(write("train.csv", {{"label", label}, {"user", user}, {"price", price}}));
+  EXPECT_THAT(guess.warnings, IsEmpty());
+  EXPECT_EQ(config_of(guess)["data"]["on_bad_row"].value<std::string>(), "fail");
+}
+
+TEST_F(CarefulInit, CommasBetweenThousandsAreTheReason) {
+  const std::string few =
+      write("few.csv", {{"label", label}, {"user", user}, price_but("\"1,234.5\"", 1000)});
+  const SchemaGuess guess = guess_schema(few);
+  EXPECT_THAT(guess.schema.dense, ElementsAre("price"));
+  EXPECT_THAT(column(guess, "price").reason,
+              HasSubstr("4 cells have commas between thousands, the first in row 8: \"1,234.5\""));
+  const std::string many =
+      write("many.csv", {{"label", label}, {"user", user}, price_but("\"1,234\"", 8)});
+  const SchemaGuess left_out = guess_schema(many);
+  EXPECT_EQ(column(left_out, "price").role, GuessedRole::kSkipped);
+  EXPECT_THAT(column(left_out, "price").reason, HasSubstr("write numbers without commas"));
+}
+
+TEST_F(CarefulInit, TextsAreNoNumbersWithStrays) {
+  const SchemaGuess guess =
+      guess_schema(write("train.csv", {{"label", label}, {"word", [](int row) {
+                                                            return row % 3 == 0 ? std::string("7")
+                                                                                : "w" + user(row);
+                                                          }}}));
+  EXPECT_THAT(guess.schema.categorical, ElementsAre("word"));
+  EXPECT_THAT(guess.warnings, IsEmpty());
+}
+
+// Bought only where it was clicked; an amount that is there only then; seconds that are not 0.
+TEST_F(CarefulInit, SecondOutcomesAreLeftOutWithAWarning) {
+  const auto bought = [](int row) { return label(row) == "1" && noise(row, 8) % 4 == 0; };
+  const std::string path = write(
+      "train.csv", {{"click", label},
+                    {"user", user},
+                    {"conversion", [=](int row) { return std::string(bought(row) ? "1" : "0"); }},
+                    {"paid", [=](int row) { return bought(row) ? price(row) : ""; }},
+                    {"dwell", [=](int row) { return bought(row) ? "1" + price(row) : "0"; }},
+                    {"price", price}});
+  const SchemaGuess guess = guess_schema(path);
+  EXPECT_EQ(guess.schema.label, "click");
+  EXPECT_THAT(guess.schema.categorical, ElementsAre("user"));
+  EXPECT_THAT(guess.schema.dense, ElementsAre("price"));
+  EXPECT_THAT(column(guess, "conversion").reason,
+              HasSubstr("known only after the fact: the value 1 goes with label 1"));
+  for (const char* name : {"conversion", "paid", "dwell"}) {
+    EXPECT_THAT(guess.warnings, Contains(HasSubstr(concat("column ", name, " is left out"))));
+  }
+}
+
+// The other way round: no conversion without a click.
+TEST_F(CarefulInit, TheOutcomeThatComesFirstIsLeftOutToo) {
+  const auto converted = [](int row) { return label(row) == "1" && noise(row, 8) % 3 == 0; };
+  const std::string path = write(
+      "train.csv", {{"clicked", label},
+                    {"buys", [=](int row) { return std::string(converted(row) ? "1" : "0"); }},
+                    {"user", user}});
+  const SchemaGuess guess = guess_schema(path, {.label = "buys"});
+  EXPECT_EQ(column(guess, "clicked").role, GuessedRole::kSkipped);
+  EXPECT_THAT(column(guess, "clicked").reason, HasSubstr("the value 0 goes with label 0"));
+}
+
+TEST_F(CarefulInit, ChanceAndStrongInputsAreNoOutcomes) {
+  const auto likely = [](int row) {  // tells much, and not all
+    return std::string(label(row) == "1" && noise(row, 5) % 50 != 0 ? "1" : "0");
+  };
+  const auto rare = [](int row) { return std::string(row == 77 || row == 78 ? "1" : "0"); };
+  const auto strong = [=](int row) { return noise(row, 6) % 10 == 0 ? "1" : likely(row); };
+  const SchemaGuess guess = guess_schema(
+      write("train.csv", {{"label", label}, {"rare", rare}, {"strong", strong}, {"user", user}}));
+  EXPECT_THAT(guess.schema.categorical, ElementsAre("rare", "strong", "user"));
+}
+
+TEST_F(CarefulInit, CriteosFormatSaysWhatIsDense) {
+  std::string text;
+  for (int row = 0; row < 1500; ++row) {
+    text += label(row);
+    for (int c = 1; c <= 13; ++c) text += "\t" + std::to_string(noise(row, 10 + c) % 20);
+    for (int c = 1; c <= 26; ++c) text += concat("\t", std::hex, noise(row, 40 + c) % 50);
+    text += "\n";
+  }
+  write_text(dir_.file("train.txt"), text);
+  const SchemaGuess guess = guess_schema(dir_.file("train.txt"), {.format = "criteo"});
+  EXPECT_EQ(guess.schema.label, "label");
+  EXPECT_EQ(guess.schema.dense, criteo_schema().dense);
+  EXPECT_EQ(guess.schema.categorical, criteo_schema().categorical);
+}
+
+TEST_F(CarefulInit, FilesBesideAreUsedOnlyWithTheirColumns) {
+  const std::string path = write("train.csv", {{"label", label}, {"user", user}, {"price", price}});
+  write("test.csv", {{"user", user}, {"price", price}}, 50);
+  write("valid.csv", {{"label", label}, {"user", user}}, 50);
+  const std::string text = starter_config(guess_schema(path));
+  const toml::table config = toml::parse(text);
+  EXPECT_FALSE(config["data"]["test"]);
+  EXPECT_FALSE(config["data"]["valid"]);
+  EXPECT_THAT(text, HasSubstr("test.csv\"  # no label: for predict"));
+  EXPECT_THAT(text, HasSubstr("valid.csv\"  # no column \"price\""));
+  // A column of labels that are all empty is none either.
+  write("test.csv", {{"label", [](int) { return ""; }}, {"user", user}, {"price", price}}, 50);
+  EXPECT_THAT(starter_config(guess_schema(path)), HasSubstr("# no label: for predict"));
+}
+
+TEST_F(CarefulInit, FewRowsGetSmallBatchesMorePassesAndWholeTables) {
+  const auto settings = [&](int rows) {
+    const SchemaGuess guess = guess_schema(
+        write("train.csv", {{"label", label}, {"user", user}, {"price", price}}, rows));
+    EXPECT_NEAR(static_cast<double>(guess.rows), rows, 0.01 * rows);
+    return std::pair(config_of(guess), starter_config(guess));
+  };
+  const auto [small, text] = settings(3000);
+  const auto batch = small["train"]["batch_size"].value<std::int64_t>();
+  const auto epochs = small["train"]["epochs"].value<std::int64_t>();
+  EXPECT_GE(3000 / *batch * *epochs, 200) << "steps";
+  EXPECT_EQ(small["embedding"]["budget"].value<std::string>(), "1/1");
+  EXPECT_THAT(text, HasSubstr("small, since train has 3000 rows"));
+  EXPECT_FALSE(small["train"]["early_stop"]) << "there is nothing to stop by";
+  const auto [large, other] = settings(220000);
+  EXPECT_EQ(large["train"]["batch_size"].value<std::int64_t>(), 2048);
+  EXPECT_EQ(large["train"]["epochs"].value<std::int64_t>(), 1);
+  EXPECT_THAT(other, Not(HasSubstr("few rows")));
+}
+
+}  // namespace
+}  // namespace taut::data
