@@ -61,10 +61,10 @@ void add_cell(std::string_view cell, const CellRules& rules, ColumnSample& colum
   const std::optional<double> number = parse_number(text);
   const std::optional<float> label = parse_label(text);
   const std::optional<std::int64_t> time = number ? std::nullopt : parse_datetime(text);
-  column.numbers.push_back(number                ? *number
-                           : label               ? static_cast<double>(*label)
+  column.numbers.push_back(number                 ? *number
+                           : label                ? static_cast<double>(*label)
                            : time && traits.times ? static_cast<double>(*time)
-                                                 : kMissing);
+                                                  : kMissing);
   if (!number) {
     column.strays.add(text, static_cast<std::int64_t>(column.numbers.size()));
   } else {
@@ -85,8 +85,8 @@ bool are_integers(bool wholes, const ColumnSample& column) {
 // What cells turned out to be, in words; sets the kind.
 std::string settle(const TextTraits& traits, ColumnSample& column) {
   const auto cells = static_cast<std::int64_t>(column.numbers.size()) - column.missing;
-  const bool numbers = column.strays.count() == 0 || (!traits.labels && !traits.times &&
-                                                      column.strays.leave_numbers(cells));
+  const bool numbers = column.strays.count() == 0 ||
+                       (!traits.labels && !traits.times && column.strays.leave_numbers(cells));
   if (!numbers) column.strays = {};
   if (numbers && (traits.integers || are_integers(traits.wholes, column))) {
     column.kind = SampleKind::kInteger;

@@ -28,7 +28,7 @@ struct ColumnSample {
   std::int64_t missing = 0;
   ListLook lists = {};       ///< of texts that are no numbers
   std::string problem = {};  ///< of kOther: why it is not read, and what to do
-  StrayCells strays = {};  ///< cells of text that are no numbers where the others are: NaN there
+  StrayCells strays = {};    ///< cells of text that are no numbers where the others are: NaN there
 };
 
 struct Sample {

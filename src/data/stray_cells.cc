@@ -1,8 +1,5 @@
 #include "stray_cells.h"
 
-#include <algorithm>
-#include <cctype>
-
 #include "taut/core/text.h"
 #include "text_cells.h"
 
@@ -10,26 +7,6 @@ namespace taut::data {
 namespace {
 
 constexpr std::int64_t kCellsForAStray = 100;
-
-// A number with a comma before every third digit of its whole part.
-bool has_thousands(std::string_view text) {
-  const std::size_t end = std::min(text.find('.'), text.size());
-  std::string without;
-  std::size_t since_comma = 0;
-  bool comma = false;
-  for (std::size_t i = 0; i < end; ++i) {
-    if (text[i] == ',') {
-      if (since_comma == 0 || since_comma > 3 || (comma && since_comma != 3)) return false;
-      comma = true;
-      since_comma = 0;
-      continue;
-    }
-    without += text[i];
-    since_comma += std::isdigit(static_cast<unsigned char>(text[i])) != 0 ? 1 : 0;
-  }
-  without += text.substr(end);
-  return comma && since_comma == 3 && parse_number(without).has_value();
-}
 
 }  // namespace
 
