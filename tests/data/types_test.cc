@@ -158,7 +158,7 @@ TEST_F(TypesTest, ArrowFilesHoldTypesThatParquetDoesNot) {
           {{"a", arrow::list_view(arrow::int32()), "[[1, 2], null, []]"},
            {"b", arrow::large_list_view(arrow::utf8_view()), R"([["1", "2"], null, [null]])"},
            {"c", arrow::binary_view(), R"(["1", null, "x"])"},
-           {"y", arrow::dictionary(arrow::uint8(), arrow::int8()), "[1, 0, 1]"}));
+           {"y", arrow::dictionary(arrow::uint8(), arrow::int8()), "[1, 0, 1]"}}));
     const Batch batch = read_all(reading(path, {"y", {}, {"a", "b", "c"}, ""}));
     EXPECT_THAT(batch.labels, ElementsAre(1, 0, 1));
     EXPECT_EQ(bags(batch, 0), (Bags{{1, 2}, {kMissingId}, {}}));
