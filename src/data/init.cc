@@ -319,7 +319,6 @@ class Guesser {
   }
   // Why the column is known only after what the label says, if it is.
   [[nodiscard]] std::optional<std::string> second_outcome() const {
-    if (static_cast<std::int64_t>(sample_.keys.size()) < kLeastRowsToJudge) return std::nullopt;
     const std::optional<Implication> implied = implied_label(sample_, facts_.distinct, label_);
     if (!implied || !implied->whole) return std::nullopt;
     if (implied->label == 0 && !is_outcome_name(sample_.name)) return std::nullopt;

@@ -40,8 +40,17 @@ std::vector<std::int64_t> sample_times(const SchemaGuess& guess, const std::stri
   return times;
 }
 
-// The times at which the last two tenths of the rows and the last one begin.
-std::optional<std::pair<std::int64_t, std::int64_t>> last_tenths(std::vector<std::int64_t> times) {
+// The times at which the last two tenths of the rows and the last one begin; nothing where they
+// are the same, or where times cannot be read, which training will name.
+std::optional<std::pair<std::int64_t, std::int64_t>> last_tenths(const SchemaGuess& guess,
+                                                                 const std::string& train) {
+  if (guess.schema.time.empty()) return std::nullopt;
+  std::vector<std::int64_t> times;
+  try {
+    times = sample_times(guess, train);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
   std::sort(times.begin(), times.end());
   const std::int64_t valid = times[times.size() * 8 / 10];
   const std::int64_t test = times[times.size() * 9 / 10];
@@ -52,19 +61,13 @@ std::optional<std::pair<std::int64_t, std::int64_t>> last_tenths(std::vector<std
 }  // namespace
 
 SplitChoice choose_split(const SchemaGuess& guess, const std::string& train) {
-  if (!guess.schema.time.empty()) {
-    try {
-      if (const auto bounds = last_tenths(sample_times(guess, train))) {
-        const auto& [valid, test] = *bounds;
-        const std::string& column = guess.schema.time;
-        return {.train = concat("[", column, "=:", valid, "]"),
-                .valid = concat("[", column, "=", valid, ":", test, "]"),
-                .test = concat("[", column, "=", test, ":]"),
-                .why = "the last tenth of the rows by time"};
-      }
-    } catch (const Error&) {
-      // Times that cannot be read: training will name them.
-    }
+  if (const auto bounds = last_tenths(guess, train)) {
+    const auto& [valid, test] = *bounds;
+    const std::string& column = guess.schema.time;
+    return {.train = concat("[", column, "=:", valid, "]"),
+            .valid = concat("[", column, "=", valid, ":", test, "]"),
+            .test = concat("[", column, "=", test, ":]"),
+            .why = "the last tenth of the rows by time"};
   }
   return {.train = "[0%:80%]",
           .valid = "[80%:90%]",

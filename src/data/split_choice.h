@@ -15,6 +15,9 @@ struct SplitChoice {
   std::string why;  ///< "the last tenth by time", "a tenth of the rows"
 };
 
+/// The share of the rows that stays for training.
+inline constexpr double kTrainShare = 0.8;
+
 /// By time where there is a time column whose last tenths can be told apart, for that is how a
 /// model is used; else at random. train: path or glob; its time column is read whole.
 [[nodiscard]] SplitChoice choose_split(const SchemaGuess& guess, const std::string& train);

@@ -122,7 +122,7 @@ std::string text_lines(const TextOptions& options) {
 std::string file_line(const std::string& key, const FileBeside& file, const std::string& base,
                       const std::string& without) {
   if (file.path.empty()) return line(concat("# ", key, " = \"...\""), without);
-  const std::string setting = file_line(key, file.path, base);
+  std::string setting = file_line(key, file.path, base);
   if (file.unused.empty()) return setting;
   return line("# " + setting.substr(0, setting.size() - 1), one_line(file.unused));
 }
@@ -161,6 +161,11 @@ bool can_be_used(const FileBeside& file) {
   return !file.path.empty() && file.unused.empty();
 }
 
+// Whether train's own rows are all that there is to measure on.
+bool needs_split(const FilesBeside& files) {
+  return !can_be_used(files.valid) && !can_be_used(files.test);
+}
+
 // The files, or parts of the training files where nothing else could be measured on.
 std::string files_text(const SchemaGuess& guess, const FilesBeside& files,
                        const std::string& base) {
@@ -168,7 +173,7 @@ std::string files_text(const SchemaGuess& guess, const FilesBeside& files,
       file_line("valid", files.valid, base, "not found beside it; needed for early_stop");
   const std::string test = file_line("test", files.test, base,
                                      "not found beside it; what the summary's AUC is measured on");
-  if (can_be_used(files.valid) || can_be_used(files.test)) {
+  if (!needs_split(files)) {
     return file_line("train", files.train, base) + valid + test;
   }
   const SplitChoice split = choose_split(guess, files.train.string());
@@ -211,9 +216,10 @@ std::string starter_config(const SchemaGuess& guess, const std::string& base) {
              "# Each column was taken for:\n", column_table(guess),
              "# Move names between the lists below, or leave them out, where that is wrong.\n\n");
   const FilesBeside files = files_beside(guess);
-  const auto rows = static_cast<std::int64_t>(static_cast<double>(guess.rows) * files.train_files);
+  const double share = files.train_files * (needs_split(files) ? kTrainShare : 1);
+  const auto rows = static_cast<std::int64_t>(static_cast<double>(guess.rows) * share);
   const Scale scale = scale_of(guess, rows);
-  const bool validates = can_be_used(files.valid) || !can_be_used(files.test);
+  const bool validates = can_be_used(files.valid) || needs_split(files);
   text += data_section(guess, files, base);
   text += "\n[model]\n";
   text += line("kind = \"dlrm\"", "or \"wide_deep\"");

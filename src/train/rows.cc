@@ -9,6 +9,7 @@
 #include "taut/core/error.h"
 #include "taut/core/progress.h"
 #include "taut/core/text.h"
+#include "taut/data/format_choice.h"
 #include "taut/data/input_spec.h"
 #include "taut/data/row_table.h"
 #include "taut/infer/package.h"
@@ -110,13 +111,20 @@ DumpedRows dump_collection(const Collection& collection, int dim,
               source);
 }
 
+// Files that the model did not learn from: in their own format, with labels or without.
+void take_ids_alone(const std::vector<std::string>& files, data::ReaderOptions& options) {
+  options.format = data::choose_format(files, options);
+  options.schema.label.clear();
+}
+
 DumpedRows dump_run(const std::string& run, const std::string& path,
                     const std::vector<std::string>& files, int threads) {
   const OpenedRun whole = open_run(run, threads);
   const RecommenderRun opened = recommender_of(whole, "dump");
   if (opened.model->tables() == nullptr) throw_no_tables(run);
-  const data::ReaderOptions options = reader_options(
+  data::ReaderOptions options = reader_options(
       opened.config, files.empty() ? opened.config.data.train : files, opened.profile);
+  if (!files.empty()) take_ids_alone(files, options);
   DumpedRows dumped =
       dump_collection(*opened.model->tables(), opened.config.embedding.dim, options, path);
   dumped.source = opened.checkpoint;
@@ -130,6 +138,7 @@ DumpedRows dump_package(const std::string& source, const std::string& path,
   data::ReaderOptions options =
       data::parse_input_spec(nlohmann::json::parse(package.model().input), source);
   options.files = files.empty() ? infer::test_files(package.model()) : files;
+  if (!files.empty()) take_ids_alone(files, options);
   if (options.files.empty()) {
     throw Error(ErrorKind::kConfig, "the package names no files to take ids from", source,
                 "name one with --data");

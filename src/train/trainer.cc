@@ -134,7 +134,9 @@ void Trainer::checkpoint() {
 void Trainer::evaluate_valid(std::int64_t epoch) {
   state_.valid = task_->evaluate(data_.valid);
   std::vector<std::string> told;
-  for (const auto& [name, value] : state_.valid.measures) told.push_back(concat(name, " ", value));
+  for (const auto& [name, value] : state_.valid.measures) {
+    told.push_back(std::isfinite(value) ? concat(name, " ", value) : name + " not defined");
+  }
   log_info(concat("epoch ", epoch + 1, ": valid ", join(told, ", ")));
   if (state_.valid.one_class() && loop_.early_stop > 0) {
     log_info(concat(infer::kOneClass, "; the log loss decides which epoch is the best"));
