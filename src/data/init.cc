@@ -465,6 +465,9 @@ SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
       const bool taken = has_time || (named_time && !is_time_name(column.name));
       Guesser(facts, labels, taken).guess(column);
       has_time = has_time || column.role == GuessedRole::kTime;
+      if (column.role == GuessedRole::kDense && facts.sample->spelled_missing > 0) {
+        column.reason += concat("; missing, as NA or the like, in ", facts.sample->spelled_missing);
+      }
       if (const auto role = criteo ? criteo_role(column.name) : std::nullopt) {
         column.role = *role;
         column.reason = "as Criteo's format says";

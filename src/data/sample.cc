@@ -56,6 +56,7 @@ void add_cell(std::string_view cell, const CellRules& rules, ColumnSample& colum
   if (rules.is_missing_number(text)) {
     column.numbers.push_back(kMissing);
     ++column.missing;
+    column.spelled_missing += text.empty() ? 0 : 1;
     return;
   }
   const std::optional<double> number = parse_number(text);

@@ -273,6 +273,7 @@ TEST_F(TextFormsTest, InitReadsUnsignedIdsNaAndTimes) {
   const SchemaGuess guess = guess_schema(dir_.file("x.csv"));
   EXPECT_THAT(guess.schema.categorical, ElementsAre("user", "pandas"));
   EXPECT_THAT(guess.schema.dense, ElementsAre("price"));
+  EXPECT_THAT(guess.columns[2].reason, HasSubstr("missing, as NA or the like, in 1"));
   EXPECT_EQ(guess.schema.time, "when");
 }
 
