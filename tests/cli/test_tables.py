@@ -21,7 +21,7 @@ def write_parquet(path, columns, **options):
     return path
 
 
-NUMBERS = [random.Random(2).randrange(10**6) for _ in range(ROWS)]
+NUMBERS = random.Random(2).choices(range(10**6), k=ROWS)
 IDS = [number % 40 for number in NUMBERS]
 TEXTS = [f"u{number}" for number in IDS]
 TIMES = [datetime.datetime(2020, 1, 1) + datetime.timedelta(seconds=i) for i in range(ROWS)]
