@@ -32,11 +32,12 @@ class UnlabelledImages : public ::testing::Test {
 
 TEST_F(UnlabelledImages, NeedNoFileOfLabels) {
   write_idx_pair(dir_.file("t"), 6, 3);
-  const ImageSet labelled = read_images({.files = {dir_.file("t-images-idx3")}});
-  std::filesystem::remove(dir_.file("t-labels-idx1"));
-  EXPECT_EQ(read_images(reading(dir_.file("t-images-idx3"))).pixels, labelled.pixels);
-  EXPECT_EQ(error_of([&] { (void)read_images({.files = {dir_.file("t-images-idx3")}}); }).first,
-            ErrorKind::kNotFound);
+  const ImageSet labelled = read_images({.files = {dir_.file("t-images-idx3-ubyte")}});
+  std::filesystem::remove(dir_.file("t-labels-idx1-ubyte"));
+  EXPECT_EQ(read_images(reading(dir_.file("t-images-idx3-ubyte"))).pixels, labelled.pixels);
+  EXPECT_EQ(
+      error_of([&] { (void)read_images({.files = {dir_.file("t-images-idx3-ubyte")}}); }).first,
+      ErrorKind::kNotFound);
 }
 
 TEST_F(UnlabelledImages, LieInAFolderOrAreOneFile) {
