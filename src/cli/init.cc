@@ -1,6 +1,7 @@
 // taut init FILE [--out CONFIG] [--label NAME] [--skip A,B] [--format F]
 #include "taut/data/init.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -17,28 +18,12 @@ namespace {
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
-const char* role_name(data::GuessedRole role) {
-  switch (role) {
-    case data::GuessedRole::kLabel:
-      return "label";
-    case data::GuessedRole::kTime:
-      return "time";
-    case data::GuessedRole::kDense:
-      return "dense";
-    case data::GuessedRole::kCategorical:
-      return "categorical";
-    case data::GuessedRole::kSkipped:
-      return "skipped";
-  }
-  return "";
-}
-
 Json guess_json(const data::SchemaGuess& guess, const std::string& config) {
   Json columns = Json::array();
   for (const data::ColumnGuess& column : guess.columns) {
     columns.push_back({{"name", column.name},
                        {"type", column.type},
-                       {"role", role_name(column.role)},
+                       {"role", spelling_of(column.role)},
                        {"reason", column.reason}});
   }
   return {{"file", guess.path}, {"format", guess.format},     {"sampled_rows", guess.sampled_rows},
@@ -46,20 +31,33 @@ Json guess_json(const data::SchemaGuess& guess, const std::string& config) {
           {"config", config}};
 }
 
-// --set data.format and data.label are what --format and --label are.
+// --set data.KEY of what the options say: format, label and how text is read.
 void take_setting(const std::string& setting, data::GuessHints& hints) {
+  std::string encoding;
+  const std::vector<std::pair<std::string, std::string*>> keys = {
+      {"data.format", &hints.format},
+      {"data.label", &hints.label},
+      {"data.separator", &hints.text.separator},
+      {"data.list_separator", &hints.text.list_separator},
+      {"data.encoding", &encoding}};
   const std::size_t equals = setting.find('=');
   const std::string name = setting.substr(0, equals);
-  std::string* hint = name == "data.format"  ? &hints.format
-                      : name == "data.label" ? &hints.label
-                                             : nullptr;
-  if (hint == nullptr || equals == std::string::npos) {
+  const auto key = std::find_if(keys.begin(), keys.end(),
+                                [&](const auto& known) { return known.first == name; });
+  if (key == keys.end() || equals == std::string::npos) {
+    std::vector<std::string> names;
+    for (const auto& known : keys) names.push_back(known.first);
     throw Error(ErrorKind::kConfig, concat("unknown key \"", name, "\" for this command"), "--set",
-                suggest(name, std::vector<std::string>{"data.format", "data.label"}));
+                suggest(name, names));
   }
-  *hint = setting.substr(equals + 1);
-  if (hint->size() >= 2 && hint->front() == '"' && hint->back() == '"') {
-    *hint = hint->substr(1, hint->size() - 2);
+  std::string& value = *key->second;
+  value = setting.substr(equals + 1);
+  if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
+    value = value.substr(1, value.size() - 2);
+  }
+  if (!encoding.empty()) {
+    hints.text.encoding = parse_spelling<data::Encoding>(encoding, ErrorKind::kConfig, "encoding",
+                                                         "--set data.encoding");
   }
 }
 

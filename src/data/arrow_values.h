@@ -24,36 +24,34 @@ namespace taut::data {
 /// Calls fn(const T* values) for an array of bools (as bytes), integers, floats or times.
 template <typename Fn>
 void with_values(const arrow::Array& array, Fn&& fn) {
-  const auto raw = [&]<typename ArrowType>(const ArrowType*) {
-    fn(static_cast<const arrow::NumericArray<ArrowType>&>(array).raw_values());
-  };
+  const arrow::ArrayData& data = *array.data();
   switch (array.type_id()) {
     case arrow::Type::INT8:
-      return raw(static_cast<const arrow::Int8Type*>(nullptr));
+      return fn(data.GetValues<std::int8_t>(1));
     case arrow::Type::INT16:
-      return raw(static_cast<const arrow::Int16Type*>(nullptr));
+      return fn(data.GetValues<std::int16_t>(1));
     case arrow::Type::INT32:
     case arrow::Type::TIME32:
     case arrow::Type::DATE32:
-      return fn(array.data()->GetValues<std::int32_t>(1));
+      return fn(data.GetValues<std::int32_t>(1));
     case arrow::Type::INT64:
     case arrow::Type::TIME64:
     case arrow::Type::DATE64:
     case arrow::Type::DURATION:
     case arrow::Type::TIMESTAMP:
-      return fn(array.data()->GetValues<std::int64_t>(1));
+      return fn(data.GetValues<std::int64_t>(1));
     case arrow::Type::UINT8:
-      return raw(static_cast<const arrow::UInt8Type*>(nullptr));
+      return fn(data.GetValues<std::uint8_t>(1));
     case arrow::Type::UINT16:
-      return raw(static_cast<const arrow::UInt16Type*>(nullptr));
+      return fn(data.GetValues<std::uint16_t>(1));
     case arrow::Type::UINT32:
-      return raw(static_cast<const arrow::UInt32Type*>(nullptr));
+      return fn(data.GetValues<std::uint32_t>(1));
     case arrow::Type::UINT64:
-      return raw(static_cast<const arrow::UInt64Type*>(nullptr));
+      return fn(data.GetValues<std::uint64_t>(1));
     case arrow::Type::FLOAT:
-      return raw(static_cast<const arrow::FloatType*>(nullptr));
+      return fn(data.GetValues<float>(1));
     case arrow::Type::DOUBLE:
-      return raw(static_cast<const arrow::DoubleType*>(nullptr));
+      return fn(data.GetValues<double>(1));
     case arrow::Type::BOOL: {
       const auto& bits = static_cast<const arrow::BooleanArray&>(array);
       std::vector<std::uint8_t> bytes(static_cast<std::size_t>(array.length()));

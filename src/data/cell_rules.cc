@@ -85,9 +85,8 @@ float CellRules::dense(std::int64_t row, std::string_view cell, BadCells& bad) c
 
 void CellRules::append_ids(std::string_view cell, char separator,
                            std::vector<std::uint64_t>& ids) const {
-  const std::uint64_t whole = id(cell);
-  if (whole == kMissingId || separator == 0) {
-    ids.push_back(whole);
+  if (separator == 0 || cell.empty() || is_named_na(cell)) {
+    ids.push_back(id(cell));
     return;
   }
   std::size_t begin = 0;

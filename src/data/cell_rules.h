@@ -45,8 +45,9 @@ class CellRules {
   std::vector<std::string> na_values_;
 };
 
-/// Calls give(fn) where fn(row, cell) takes cells in ascending rows, some rows left out: as one id
-/// a row, kMissingId where left out, or as bags where a cell holds the separator (0: never).
+/// Fills a column from cells: one id a row, or bags where a cell holds the separator (0: never).
+/// each(fn) calls fn(row, cell) in ascending rows; those left out become kMissingId. It is
+/// called once or twice.
 template <typename EachCell>
 void read_id_cells(const CellRules& rules, std::int64_t rows, char separator, EachCell&& each,
                    IdRows& column) {
@@ -59,19 +60,22 @@ void read_id_cells(const CellRules& rules, std::int64_t rows, char separator, Ea
   });
   if (single) return;
   column.ids.clear();
-  column.offsets.assign(static_cast<std::size_t>(rows) + 1, 0);
-  std::int64_t done = 0;  // offsets are written up to this row
-  const auto fill_to = [&](std::int64_t row) {
-    while (done <= row) {
-      column.offsets[static_cast<std::size_t>(done++)] =
-          static_cast<std::int64_t>(column.ids.size());
+  column.offsets.assign(1, 0);
+  const auto end_bag = [&] {
+    column.offsets.push_back(static_cast<std::int64_t>(column.ids.size()));
+  };
+  const auto skip_to = [&](std::int64_t row) {
+    while (static_cast<std::int64_t>(column.offsets.size()) <= row) {
+      column.ids.push_back(kMissingId);
+      end_bag();
     }
   };
   each([&](std::int64_t row, std::string_view cell) {
-    fill_to(row);
+    skip_to(row);
     rules.append_ids(cell, separator, column.ids);
+    end_bag();
   });
-  fill_to(rows);
+  skip_to(rows);
 }
 
 }  // namespace taut::data

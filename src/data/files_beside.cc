@@ -28,6 +28,7 @@ void try_rows(const fs::path& path, const SchemaGuess& guess, const Schema& sche
   options.files = {path.string()};
   options.format = guess.format;
   options.schema = schema;
+  set_text_options(guess.text, "", options);
   options.on_bad_row = OnBadRow::kSkip;
   options.batch_size = kRowsTried;
   options.prefetch = false;

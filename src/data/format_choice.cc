@@ -34,10 +34,11 @@ bool names_columns(std::string_view text, const Schema& schema) {
 std::string format_of(const std::string& path, const ReaderOptions& learnt) {
   const std::string start = first_bytes(path);
   if (start.starts_with("PAR1")) return "parquet";
+  if (start.starts_with("ARROW1")) return "arrow";
   const bool by_ending = path.ends_with(".csv") || path.ends_with(".tsv");
   const bool headless = learnt.format == "criteo" && !names_columns(start, learnt.schema);
   if (by_ending && !headless) return path.substr(path.size() - 3);
-  return learnt.format == "parquet" ? "auto" : learnt.format;
+  return learnt.format == "parquet" || learnt.format == "arrow" ? "auto" : learnt.format;
 }
 
 }  // namespace

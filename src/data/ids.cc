@@ -81,9 +81,9 @@ bool parse_whole_float(std::string_view text, std::uint64_t& id) noexcept {
 }
 
 bool parse_truth(std::string_view text, std::uint64_t& id) noexcept {
-  if (text == "true" || text == "True" || text == "TRUE") return id = 1, true;
-  if (text == "false" || text == "False" || text == "FALSE") return id = 0, true;
-  return false;
+  const bool is_true = text == "true" || text == "True" || text == "TRUE";
+  id = is_true ? 1 : 0;
+  return is_true || text == "false" || text == "False" || text == "FALSE";
 }
 
 // As Python and those who follow it write floats: fixed from 1e-4 up to 1e16, else scientific.

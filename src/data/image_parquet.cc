@@ -33,6 +33,16 @@ int bytes_field(const arrow::DataType& type) {
   return index >= 0 && is_bytes(*type.field(index)->type()) ? index : -1;
 }
 
+// What columns of images are usually called.
+const std::vector<std::string>& image_names() {
+  static const std::vector<std::string> names = {"image", "img", "jpeg", "jpg", "png", "bytes"};
+  return names;
+}
+
+bool is_called_image(const std::string& name) {
+  return std::find(image_names().begin(), image_names().end(), name) != image_names().end();
+}
+
 bool can_be_image(const arrow::DataType& type) {
   return is_bytes(type) || bytes_field(type) >= 0;
 }
@@ -212,9 +222,8 @@ class ParquetImages final : public ImageSource {
         unlabelled_(options.unlabelled),
         reader_(open_reader({path, nullptr, {}, {}})) {
     const std::shared_ptr<arrow::Schema> schema = read_schema(*reader_, path_);
-    const std::size_t image =
-        choose_column(*schema, options.image, {"image", "img", "jpeg", "jpg", "png", "bytes"},
-                      can_be_image, "image files (bytes)", "image", path_);
+    const std::size_t image = choose_column(*schema, options.image, image_names(), can_be_image,
+                                            "image files (bytes)", "image", path_);
     const auto& fields = reader_->manifest().schema_fields;
     collect_leaves(fields[image], leaves_);
     if (!unlabelled_) {
@@ -300,7 +309,8 @@ bool parquet_holds_images(const std::string& path) {
   const auto& fields = reader->manifest().schema_fields;
   return std::any_of(fields.begin(), fields.end(), [&](const auto& field) {
     const arrow::DataType& type = *field.field->type();
-    return bytes_field(type) >= 0 || (is_bytes(type) && begins_with_image(*reader, field, path));
+    return bytes_field(type) >= 0 || (is_bytes(type) && (is_called_image(field.field->name()) ||
+                                                         begins_with_image(*reader, field, path)));
   });
 }
 

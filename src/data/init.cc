@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "arrow_file.h"
 #include "parquet_file.h"
 #include "sample.h"
 #include "second_outcome.h"
@@ -368,8 +369,11 @@ ScalingKind guess_scaling(const std::vector<Facts>& columns, const Schema& schem
 std::int64_t rows_of(const InputFile& file, std::int64_t sampled) {
   if (sampled < kSampleRows) return sampled;
   if (file.format == Format::kParquet) {
-    return inspect_parquet(file.path, {}).metadata->num_rows();
+    std::int64_t rows = 0;
+    for (const std::int64_t of_group : group_rows(inspect_parquet(file.path, {}))) rows += of_group;
+    return rows;
   }
+  if (file.format == Format::kArrow) return ArrowFile(file.path).count_rows();
   std::string start(std::size_t{1} << 20, '\0');
   std::ifstream text(file.path, std::ios::binary);
   text.read(start.data(), static_cast<std::streamsize>(start.size()));
@@ -439,6 +443,7 @@ SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
   const LabelChoice choice = choose_label(columns, hints, path);
   const std::string label = label_rule(choice.label).column;
   const ColumnSample& labels = choice.sample;
+  if (labels.missing > 0) guess.on_bad_row = OnBadRow::kSkip;
   // A column named as a time goes before one that only looks like one.
   const bool named_time = std::any_of(columns.begin(), columns.end(), [&](const Facts& facts) {
     return is_time_name(facts.sample->name) && Guesser(facts, labels, false).is_time();
@@ -453,7 +458,6 @@ SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
       column.reason = choice.reason;
       if (labels.missing > 0) {
         column.reason += concat("; missing in ", labels.missing, " rows, which are left out");
-        guess.on_bad_row = OnBadRow::kSkip;
       }
     } else if (std::find(hints.skip.begin(), hints.skip.end(), column.name) != hints.skip.end()) {
       column.reason = "as told";
@@ -461,6 +465,9 @@ SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
       const bool taken = has_time || (named_time && !is_time_name(column.name));
       Guesser(facts, labels, taken).guess(column);
       has_time = has_time || column.role == GuessedRole::kTime;
+      if (column.role == GuessedRole::kDense && facts.sample->spelled_missing > 0) {
+        column.reason += concat("; missing, as NA or the like, in ", facts.sample->spelled_missing);
+      }
       if (const auto role = criteo ? criteo_role(column.name) : std::nullopt) {
         column.role = *role;
         column.reason = "as Criteo's format says";

@@ -44,7 +44,7 @@ void append_keys(const IdRows& column, std::int64_t rows, std::vector<std::uint6
 // What the cells of a column of texts could be, until one says otherwise.
 struct TextTraits {
   bool integers = true;  // those that are numbers
-  bool wholes = true;    // numbers that are whole, with a point or without
+  bool wholes = true;    // the same with a point or without
   bool labels = true;
   bool times = true;
 };
@@ -56,21 +56,22 @@ void add_cell(std::string_view cell, const CellRules& rules, ColumnSample& colum
   if (rules.is_missing_number(text)) {
     column.numbers.push_back(kMissing);
     ++column.missing;
+    column.spelled_missing += text.empty() ? 0 : 1;
     return;
   }
   const std::optional<double> number = parse_number(text);
   const std::optional<float> label = parse_label(text);
   const std::optional<std::int64_t> time = number ? std::nullopt : parse_datetime(text);
-  if (number) {
+  column.numbers.push_back(number                 ? *number
+                           : label                ? static_cast<double>(*label)
+                           : time && traits.times ? static_cast<double>(*time)
+                                                  : kMissing);
+  if (!number) {
+    column.strays.add(text, static_cast<std::int64_t>(column.numbers.size()));
+  } else {
     traits.wholes = traits.wholes && std::trunc(*number) == *number;
     traits.integers = traits.integers && (parse_integer(text) || parse_unsigned(text));
-  } else {
-    column.strays.add(text, static_cast<std::int64_t>(column.numbers.size()));
   }
-  column.numbers.push_back(number  ? *number
-                           : label ? static_cast<double>(*label)
-                           : time  ? static_cast<double>(*time)
-                                   : kMissing);
   traits.labels = traits.labels && label.has_value();
   traits.times = traits.times && time.has_value();
   if (!number) column.lists.add(text);

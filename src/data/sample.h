@@ -26,9 +26,10 @@ struct ColumnSample {
   std::vector<std::uint64_t> keys = {};  ///< [rows]; of a list: of all its ids together
   std::vector<double> numbers = {};      ///< [rows], NaN for missing; empty for texts and lists
   std::int64_t missing = 0;
-  ListLook lists = {};       ///< of texts that are no numbers
-  std::string problem = {};  ///< of kOther: why it is not read, and what to do
-  StrayCells strays = {};    ///< cells of text that are no numbers where the others are: NaN there
+  std::int64_t spelled_missing = 0;  ///< of these, as NA, null ... where texts are numbers
+  ListLook lists = {};               ///< of texts that are no numbers
+  std::string problem = {};          ///< of kOther: why it is not read, and what to do
+  StrayCells strays = {};  ///< cells of text that are no numbers where the others are: NaN there
 };
 
 struct Sample {

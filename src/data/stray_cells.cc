@@ -1,7 +1,5 @@
 #include "stray_cells.h"
 
-#include <algorithm>
-
 #include "taut/core/text.h"
 #include "text_cells.h"
 

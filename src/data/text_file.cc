@@ -44,7 +44,7 @@ TextFile::TextFile(const InputFile& file)
     if (file.format == Format::kCriteo) {
       columns_ = column_names(column_roles(criteo_schema()));
       const std::string_view line = std::string_view(buffer_).substr(0, buffer_.find('\n'));
-      const auto fields = std::count(line.begin(), line.end(), '\t') + 1;
+      const auto fields = std::count(line.begin(), line.end(), dialect_.delimiter) + 1;
       if (fields + 1 == static_cast<std::ptrdiff_t>(columns_.size())) {
         columns_.erase(columns_.begin());  // lines to predict, without a label
       }

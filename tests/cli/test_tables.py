@@ -21,7 +21,7 @@ def write_parquet(path, columns, **options):
     return path
 
 
-NUMBERS = [random.Random(2).randrange(10**6) for _ in range(ROWS)]
+NUMBERS = random.Random(2).choices(range(10**6), k=ROWS)
 IDS = [number % 40 for number in NUMBERS]
 TEXTS = [f"u{number}" for number in IDS]
 TIMES = [datetime.datetime(2020, 1, 1) + datetime.timedelta(seconds=i) for i in range(ROWS)]
@@ -186,7 +186,8 @@ def test_init_takes_what_the_user_says_of_text(taut, tmp_path):
 
 def test_keys_of_text_are_checked(taut, workspace):
     for setting in ('data.separator="::"', 'data.list_separator="ab"', 'data.encoding="ebcdic"'):
-        result = taut("train", workspace / "ctr.toml", "--set", setting, check=False)
+        out = ("--out", workspace / "run")
+        result = taut("train", workspace / "ctr.toml", *out, "--set", setting, check=False)
         assert result.code == 2 and setting.split("=")[0] in result.err, result.err
 
 

@@ -203,14 +203,17 @@ TEST_F(TextFormsTest, NaValuesCountInEveryColumn) {
 
 TEST_F(TextFormsTest, AListSeparatorThatIsSetCutsTextsOfParquetToo) {
   for (const auto& type : {arrow::utf8(), arrow::dictionary(arrow::int32(), arrow::utf8())}) {
-    write_parquet(dir_.file("x.parquet"), *make_table({{"c", type, R"(["a^7", "^", null, "b"])"}}));
-    ReaderOptions options;
-    options.files = {dir_.file("x.parquet")};
-    options.schema.categorical = {"c"};
-    EXPECT_EQ(bags(read_all(options), 0)[0], std::vector{hash_string("a^7")});
-    options.list_separator = '^';
-    EXPECT_EQ(bags(read_all(options), 0),
-              (Bags{{hash_string("a"), 7}, {}, {kMissingId}, {hash_string("b")}}));
+    for (const bool dictionary : {true, false}) {
+      write_parquet(dir_.file("x.parquet"),
+                    *make_table({{"c", type, R"(["a^7", "^", null, "b", null])"}}), 10, dictionary);
+      ReaderOptions options;
+      options.files = {dir_.file("x.parquet")};
+      options.schema.categorical = {"c"};
+      EXPECT_EQ(bags(read_all(options), 0)[0], std::vector{hash_string("a^7")});
+      options.list_separator = '^';
+      EXPECT_EQ(bags(read_all(options), 0),
+                (Bags{{hash_string("a"), 7}, {}, {kMissingId}, {hash_string("b")}, {kMissingId}}));
+    }
   }
 }
 
@@ -270,6 +273,7 @@ TEST_F(TextFormsTest, InitReadsUnsignedIdsNaAndTimes) {
   const SchemaGuess guess = guess_schema(dir_.file("x.csv"));
   EXPECT_THAT(guess.schema.categorical, ElementsAre("user", "pandas"));
   EXPECT_THAT(guess.schema.dense, ElementsAre("price"));
+  EXPECT_THAT(guess.columns[2].reason, HasSubstr("missing, as NA or the like, in 1"));
   EXPECT_EQ(guess.schema.time, "when");
 }
 

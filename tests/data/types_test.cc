@@ -153,262 +153,257 @@ TEST_F(TypesTest, ListsOfEveryKindAreBags) {
 TEST_F(TypesTest, ArrowFilesHoldTypesThatParquetDoesNot) {
   const std::string path = dir_.file("x.feather");
   write_arrow(
-      path,
-      *make_table(
-          {{"a", arrow::list_view(arrow::int32()), "[[1, 2], null, []]"},
-           {"b", arrow::large_list_view(arrow::utf8_view()), R"([["1", "2"], null, [null]])"},
-           {"c", arrow::binary_view(), R"(["1", null, "x"])"},
-           {"y", arrow::dictionary(arrow::uint8(), arrow::int8()), "[1, 0, 1]"}));
-    const Batch batch = read_all(reading(path, {"y", {}, {"a", "b", "c"}, ""}));
-    EXPECT_THAT(batch.labels, ElementsAre(1, 0, 1));
-    EXPECT_EQ(bags(batch, 0), (Bags{{1, 2}, {kMissingId}, {}}));
-    EXPECT_EQ(bags(batch, 1), (Bags{{1, 2}, {kMissingId}, {}}));
-    EXPECT_EQ(bags(batch, 2), (Bags{{1}, {kMissingId}, {hash_string("x")}}));
-    const SchemaGuess guess = guess_schema(path, {.label = "y"});
-    EXPECT_EQ(guess.format, "arrow");
-    EXPECT_THAT(guess.schema.categorical, ElementsAre("a", "b", "c"));
+      path, *make_table(
+                {{"a", arrow::list_view(arrow::int32()), "[[1, 2], null, []]"},
+                 {"b", arrow::large_list_view(arrow::utf8_view()), R"([["1", "2"], null, [null]])"},
+                 {"c", arrow::binary_view(), R"(["1", null, "x"])"},
+                 {"y", arrow::dictionary(arrow::uint8(), arrow::int8()), "[1, 0, 1]"}}));
+  const Batch batch = read_all(reading(path, {"y", {}, {"a", "b", "c"}, ""}));
+  EXPECT_THAT(batch.labels, ElementsAre(1, 0, 1));
+  EXPECT_EQ(bags(batch, 0), (Bags{{1, 2}, {kMissingId}, {}}));
+  EXPECT_EQ(bags(batch, 1), (Bags{{1, 2}, {kMissingId}, {}}));
+  EXPECT_EQ(bags(batch, 2), (Bags{{1}, {kMissingId}, {hash_string("x")}}));
+  const SchemaGuess guess = guess_schema(path, {.label = "y"});
+  EXPECT_EQ(guess.format, "arrow");
+  EXPECT_THAT(guess.schema.categorical, ElementsAre("a", "b", "c"));
 }
 
 TEST_F(TypesTest, ArrowFilesAreCutIntoBlocksAndShuffled) {
-    std::string ids = "[0";
-    for (int row = 1; row < 70000; ++row) ids += concat(",", row);
-    write_arrow(dir_.file("x.arrow"), *make_table({{"x", arrow::int64(), ids + "]"}}), 40000);
-    ReaderOptions options = reading(dir_.file("x.arrow"), id_);
-    EXPECT_EQ(BatchReader(options).known_rows(), 70000);
-    std::vector<std::uint64_t> read = read_all(options).categorical[0].ids;
-    for (std::uint64_t row = 0; row < 70000; ++row) ASSERT_EQ(read[row], row);
-    options.shuffle_rows = 100000;
-    std::vector<std::uint64_t> shuffled = read_all(options).categorical[0].ids;
-    EXPECT_NE(shuffled, read);
-    std::sort(shuffled.begin(), shuffled.end());
-    EXPECT_EQ(shuffled, read);
+  std::string ids = "[0";
+  for (int row = 1; row < 70000; ++row) ids += concat(",", row);
+  write_arrow(dir_.file("x.arrow"), *make_table({{"x", arrow::int64(), ids + "]"}}), 40000);
+  ReaderOptions options = reading(dir_.file("x.arrow"), id_);
+  EXPECT_EQ(BatchReader(options).known_rows(), 70000);
+  std::vector<std::uint64_t> read = read_all(options).categorical[0].ids;
+  for (std::uint64_t row = 0; row < 70000; ++row) ASSERT_EQ(read[row], row);
+  options.shuffle_rows = 100000;
+  std::vector<std::uint64_t> shuffled = read_all(options).categorical[0].ids;
+  EXPECT_NE(shuffled, read);
+  std::sort(shuffled.begin(), shuffled.end());
+  EXPECT_EQ(shuffled, read);
 }
 
 TEST_F(TypesTest, LabelsOfEveryTypeFollowOneRule) {
-    const std::vector<std::pair<std::shared_ptr<arrow::DataType>, std::string>> columns = {
-        {arrow::boolean(), "[true, false, null, true]"},
-        {arrow::int64(), "[1, 0, null, 1]"},
-        {arrow::uint8(), "[1, 0, null, 1]"},
-        {arrow::float16(), "[1, 0, null, 1]"},
-        {arrow::float64(), "[1, 0, null, 1]"},
-        {arrow::decimal128(5, 2), R"(["1.00", "0.00", null, "1.00"])"},
-        {arrow::utf8(), R"(["1", "0", null, "1.0"])"},
-        {arrow::utf8(), R"(["True", "False", "", "TRUE"])"},
-        {arrow::binary(), R"(["1", "0", "NA", "1"])"},
-        {arrow::dictionary(arrow::int32(), arrow::utf8()), R"(["true", "false", null, "true"])"}};
-    for (const auto& [type, values] : columns) {
-      SCOPED_TRACE(type->ToString());
-      const std::string path = dir_.file("l.parquet");
-      write_parquet(path, *make_table({{"y", type, values}}));
-      ReaderOptions options = reading(path, {.label = "y"});
-      const auto [kind, message] = error_of([&] { (void)read_all(options); });
-      EXPECT_EQ(kind, ErrorKind::kData);
-      EXPECT_THAT(message, HasSubstr("the label is missing"));
-      EXPECT_THAT(message, HasSubstr("l.parquet, row 3, column y"));
-      options.on_bad_row = OnBadRow::kSkip;
-      EXPECT_THAT(read_all(options).labels, ElementsAre(1, 0, 1));
-    }
-    const auto [kind, message] =
-        error_of([&] { read_column(arrow::utf8(), R"(["1", "maybe"])", {.label = "x"}); });
+  const std::vector<std::pair<std::shared_ptr<arrow::DataType>, std::string>> columns = {
+      {arrow::boolean(), "[true, false, null, true]"},
+      {arrow::int64(), "[1, 0, null, 1]"},
+      {arrow::uint8(), "[1, 0, null, 1]"},
+      {arrow::float16(), "[1, 0, null, 1]"},
+      {arrow::float64(), "[1, 0, null, 1]"},
+      {arrow::decimal128(5, 2), R"(["1.00", "0.00", null, "1.00"])"},
+      {arrow::utf8(), R"(["1", "0", null, "1.0"])"},
+      {arrow::utf8(), R"(["True", "False", "", "TRUE"])"},
+      {arrow::binary(), R"(["1", "0", "NA", "1"])"},
+      {arrow::dictionary(arrow::int32(), arrow::utf8()), R"(["true", "false", null, "true"])"}};
+  for (const auto& [type, values] : columns) {
+    SCOPED_TRACE(type->ToString());
+    const std::string path = dir_.file("l.parquet");
+    write_parquet(path, *make_table({{"y", type, values}}));
+    ReaderOptions options = reading(path, {.label = "y"});
+    const auto [kind, message] = error_of([&] { (void)read_all(options); });
     EXPECT_EQ(kind, ErrorKind::kData);
-    EXPECT_THAT(message, HasSubstr("the label is \"maybe\", must be 0 or 1"));
+    EXPECT_THAT(message, HasSubstr("the label is missing"));
+    EXPECT_THAT(message, HasSubstr("l.parquet, row 3, column y"));
+    options.on_bad_row = OnBadRow::kSkip;
+    EXPECT_THAT(read_all(options).labels, ElementsAre(1, 0, 1));
+  }
+  const auto [kind, message] =
+      error_of([&] { read_column(arrow::utf8(), R"(["1", "maybe"])", {.label = "x"}); });
+  EXPECT_EQ(kind, ErrorKind::kData);
+  EXPECT_THAT(message, HasSubstr("the label is \"maybe\", must be 0 or 1"));
 }
 
 TEST_F(TypesTest, ALabelWithNullsIsALabelForInitWhichSkipsThem) {
-    std::string labels = "[null";
-    std::string users = "[0";
-    for (int row = 1; row < 60; ++row) {
-      labels += row % 3 == 0 ? ", \"1\"" : ", \"0\"";
-      users += concat(", ", row % 7);
-    }
-    const std::string path = dir_.file("train.parquet");
-    write_parquet(path, *make_table({{"label", arrow::utf8(), labels + "]"},
-                                     {"user", arrow::int64(), users + "]"}}));
-    const SchemaGuess guess = guess_schema(path);
-    EXPECT_EQ(guess.schema.label, "label");
-    EXPECT_EQ(guess.on_bad_row, OnBadRow::kSkip);
-    EXPECT_THAT(guess.columns[0].reason, HasSubstr("missing in 1 row"));
-    EXPECT_THAT(starter_config(guess), HasSubstr("on_bad_row = \"skip\""));
+  std::string labels = "[null";
+  std::string users = "[0";
+  for (int row = 1; row < 60; ++row) {
+    labels += row % 3 == 0 ? ", \"1\"" : ", \"0\"";
+    users += concat(", ", row % 7);
+  }
+  const std::string path = dir_.file("train.parquet");
+  write_parquet(path, *make_table({{"label", arrow::utf8(), labels + "]"},
+                                   {"user", arrow::int64(), users + "]"}}));
+  const SchemaGuess guess = guess_schema(path);
+  EXPECT_EQ(guess.schema.label, "label");
+  EXPECT_EQ(guess.on_bad_row, OnBadRow::kSkip);
+  EXPECT_THAT(guess.columns[0].reason, HasSubstr("missing in 1 row"));
+  EXPECT_THAT(starter_config(guess), HasSubstr("on_bad_row = \"skip\""));
 }
 
 TEST_F(TypesTest, DenseColumnsOfEveryType) {
-    const Schema schema{.dense = {"x"}};
-    for (const auto& [type, values] :
-         std::vector<std::pair<std::shared_ptr<arrow::DataType>, std::string>>{
-             {arrow::float16(), "[1.5, null, -2]"},
-             {arrow::decimal128(9, 2), R"(["1.50", null, "-2.00"])"},
-             {arrow::decimal256(40, 1), R"(["1.5", null, "-2.0"])"},
-             {arrow::utf8(), R"(["1.5", "NA", " -2 "])"},
-             {arrow::utf8_view(), R"(["1.5", null, "-2"])"},
-             {arrow::dictionary(arrow::int32(), arrow::utf8()), R"(["1.5", null, "-2"])"}}) {
-      EXPECT_THAT(read_column(type, values, schema).dense, ElementsAre(1.5F, 0, -2))
-          << type->ToString();
-    }
-    EXPECT_THAT(read_column(arrow::duration(arrow::TimeUnit::SECOND), "[3, null]", schema).dense,
-                ElementsAre(3, 0));
-    const auto [kind, message] = error_of([&] {
-      read_column(arrow::dictionary(arrow::int32(), arrow::utf8()), R"(["1", "2", "1,234"])",
-                  schema);
-    });
-    EXPECT_EQ(kind, ErrorKind::kData);
-    EXPECT_THAT(message,
-                HasSubstr("\"1,234\" is not a number: write thousands without separators"));
-    EXPECT_THAT(message, HasSubstr("row 3, column x"));
+  const Schema schema{.dense = {"x"}};
+  for (const auto& [type, values] :
+       std::vector<std::pair<std::shared_ptr<arrow::DataType>, std::string>>{
+           {arrow::float16(), "[1.5, null, -2]"},
+           {arrow::decimal128(9, 2), R"(["1.50", null, "-2.00"])"},
+           {arrow::decimal256(40, 1), R"(["1.5", null, "-2.0"])"},
+           {arrow::utf8(), R"(["1.5", "NA", " -2 "])"},
+           {arrow::utf8_view(), R"(["1.5", null, "-2"])"},
+           {arrow::dictionary(arrow::int32(), arrow::utf8()), R"(["1.5", null, "-2"])"}}) {
+    EXPECT_THAT(read_column(type, values, schema).dense, ElementsAre(1.5F, 0, -2))
+        << type->ToString();
+  }
+  EXPECT_THAT(read_column(arrow::duration(arrow::TimeUnit::SECOND), "[3, null]", schema).dense,
+              ElementsAre(3, 0));
+  const auto [kind, message] = error_of([&] {
+    read_column(arrow::dictionary(arrow::int32(), arrow::utf8()), R"(["1", "2", "1,234"])", schema);
+  });
+  EXPECT_EQ(kind, ErrorKind::kData);
+  EXPECT_THAT(message, HasSubstr("\"1,234\" is not a number: write thousands without separators"));
+  EXPECT_THAT(message, HasSubstr("row 3, column x"));
 }
 
 TEST_F(TypesTest, AColumnWithoutValuesInOneFileOfSeveral) {
-    write_parquet(dir_.file("a.parquet"), *make_table({{"y", arrow::int8(), "[1, 0]"},
-                                                       {"d", arrow::float32(), "[2, 3]"},
-                                                       {"c", arrow::utf8(), R"(["u", "v"])"}}));
-    write_parquet(dir_.file("b.parquet"), *make_table({{"y", arrow::utf8(), R"(["1", "0"])"},
-                                                       {"d", arrow::null(), "[null, null]"},
-                                                       {"c", arrow::null(), "[null, null]"}}));
-    const Batch batch = read_all(reading(dir_.file("?.parquet"), {"y", {"d"}, {"c"}, ""}));
-    EXPECT_THAT(batch.labels, ElementsAre(1, 0, 1, 0));
-    EXPECT_THAT(batch.dense, ElementsAre(2, 3, 0, 0));
-    EXPECT_EQ(bags(batch, 0),
-              (Bags{{hash_string("u")}, {hash_string("v")}, {kMissingId}, {kMissingId}}));
+  write_parquet(dir_.file("a.parquet"), *make_table({{"y", arrow::int8(), "[1, 0]"},
+                                                     {"d", arrow::float32(), "[2, 3]"},
+                                                     {"c", arrow::utf8(), R"(["u", "v"])"}}));
+  write_parquet(dir_.file("b.parquet"), *make_table({{"y", arrow::utf8(), R"(["1", "0"])"},
+                                                     {"d", arrow::null(), "[null, null]"},
+                                                     {"c", arrow::null(), "[null, null]"}}));
+  const Batch batch = read_all(reading(dir_.file("?.parquet"), {"y", {"d"}, {"c"}, ""}));
+  EXPECT_THAT(batch.labels, ElementsAre(1, 0, 1, 0));
+  EXPECT_THAT(batch.dense, ElementsAre(2, 3, 0, 0));
+  EXPECT_EQ(bags(batch, 0),
+            (Bags{{hash_string("u")}, {hash_string("v")}, {kMissingId}, {kMissingId}}));
 }
 
 TEST_F(TypesTest, TimesAsTextsAreMicroseconds) {
-    const Schema schema{.time = "x"};
-    const std::int64_t second = 1000000;
-    EXPECT_THAT(
-        read_column(arrow::utf8(), R"(["1970-01-02", "1970-01-01 00:00:01.5"])", schema).time,
-        ElementsAre(86400 * second, 1500000));
-    EXPECT_THAT(read_cells("x.csv",
-                           "x\n2017-05-06 00:00:00\n2017-05-06T02:00:00+02:00\n"
-                           "2017-05-05T19:00:00.000000-0500\n2017-05-06T00:00Z\n7\n",
-                           schema)
-                    .time,
-                ElementsAre(1494028800 * second, 1494028800 * second, 1494028800 * second,
-                            1494028800 * second, 7));
-    for (const char* wrong : {"2017-13-01", "2017-02-30", "2017-05-06 25:00", "17-05-06",
-                              "2017-05-06x", "2017-05-06 10", "2017-05-06 10:00:00+", "noon"}) {
-      const auto [kind, message] =
-          error_of([&] { read_cells("x.csv", concat("x\n", wrong, "\n"), schema); });
-      EXPECT_EQ(kind, ErrorKind::kData);
-      EXPECT_THAT(message, HasSubstr("must be a whole number or ISO 8601")) << wrong;
-    }
+  const Schema schema{.time = "x"};
+  const std::int64_t second = 1000000;
+  EXPECT_THAT(read_column(arrow::utf8(), R"(["1970-01-02", "1970-01-01 00:00:01.5"])", schema).time,
+              ElementsAre(86400 * second, 1500000));
+  EXPECT_THAT(read_cells("x.csv",
+                         "x\n2017-05-06 00:00:00\n2017-05-06T02:00:00+02:00\n"
+                         "2017-05-05T19:00:00.000000-0500\n2017-05-06T00:00Z\n7\n",
+                         schema)
+                  .time,
+              ElementsAre(1494028800 * second, 1494028800 * second, 1494028800 * second,
+                          1494028800 * second, 7));
+  for (const char* wrong : {"2017-13-01", "2017-02-30", "2017-05-06 25:00", "17-05-06",
+                            "2017-05-06x", "2017-05-06 10", "2017-05-06 10:00:00+", "noon"}) {
+    const auto [kind, message] =
+        error_of([&] { read_cells("x.csv", concat("x\n", wrong, "\n"), schema); });
+    EXPECT_EQ(kind, ErrorKind::kData);
+    EXPECT_THAT(message, HasSubstr("must be a whole number or ISO 8601")) << wrong;
+  }
 }
 
 TEST_F(TypesTest, TypesThatAreNotReadSayWhatToDo) {
-    const auto advice = [&](const std::shared_ptr<arrow::DataType>& type, const std::string& values,
-                            const Schema& schema) {
-      const auto [kind, message] = error_of([&] { read_column(type, values, schema); });
-      EXPECT_EQ(kind, ErrorKind::kData) << message;
-      return message;
-    };
-    const Schema dense{.dense = {"x"}};
-    const auto day = arrow::date32();
-    EXPECT_THAT(advice(day, "[1]", dense), HasSubstr("data.time"));
-    EXPECT_THAT(advice(day, "[1]", id_), HasSubstr("data.time"));
-    const auto fields = arrow::struct_({arrow::field("a", arrow::int32())});
-    for (const Schema& schema : {dense, id_}) {
-      EXPECT_THAT(advice(fields, R"([{"a": 1}])", schema),
-                  HasSubstr("each as a column of its own"));
-      EXPECT_THAT(advice(arrow::list(arrow::float32()), "[[1]]", schema),
-                  HasSubstr("each element as a column of its own"));
-      EXPECT_THAT(advice(arrow::map(arrow::utf8(), arrow::int32()), R"([[["a", 1]]])", schema),
-                  HasSubstr("write its keys as a column of lists"));
-      EXPECT_THAT(advice(arrow::list(arrow::list(arrow::int8())), "[[[1]]]", schema),
-                  HasSubstr("one flat list of ids a row"));
-    }
-    EXPECT_THAT(advice(arrow::list(arrow::int8()), "[[1]]", dense), HasSubstr("data.categorical"));
+  const auto advice = [&](const std::shared_ptr<arrow::DataType>& type, const std::string& values,
+                          const Schema& schema) {
+    const auto [kind, message] = error_of([&] { read_column(type, values, schema); });
+    EXPECT_EQ(kind, ErrorKind::kData) << message;
+    return message;
+  };
+  const Schema dense{.dense = {"x"}};
+  const auto day = arrow::date32();
+  EXPECT_THAT(advice(day, "[1]", dense), HasSubstr("data.time"));
+  EXPECT_THAT(advice(day, "[1]", id_), HasSubstr("data.time"));
+  const auto fields = arrow::struct_({arrow::field("a", arrow::int32())});
+  for (const Schema& schema : {dense, id_}) {
+    EXPECT_THAT(advice(fields, R"([{"a": 1}])", schema), HasSubstr("each as a column of its own"));
+    EXPECT_THAT(advice(arrow::list(arrow::float32()), "[[1]]", schema),
+                HasSubstr("each element as a column of its own"));
+    EXPECT_THAT(advice(arrow::map(arrow::utf8(), arrow::int32()), R"([[["a", 1]]])", schema),
+                HasSubstr("write its keys as a column of lists"));
+    EXPECT_THAT(advice(arrow::list(arrow::list(arrow::int8())), "[[[1]]]", schema),
+                HasSubstr("one flat list of ids a row"));
+  }
+  EXPECT_THAT(advice(arrow::list(arrow::int8()), "[[1]]", dense), HasSubstr("data.categorical"));
 }
 
 TEST_F(TypesTest, InitTellsLargeIdsApart) {
-    std::string above = "[";
-    std::string labels = "[";
-    std::string floats = "[null";
-    for (int row = 0; row < 3000; ++row) {
-      const std::uint64_t noise = hash_combine(static_cast<std::uint64_t>(row), 3) % 50;
-      above += concat(row > 0 ? "," : "", kTwoTo63 + noise);
-      labels += concat(row > 0 ? "," : "", hash_combine(static_cast<std::uint64_t>(row), 4) % 2);
-      if (row > 0) floats += concat(",", noise, ".0");
-    }
-    write_parquet(dir_.file("x.parquet"), *make_table({{"label", arrow::int8(), labels + "]"},
-                                                       {"user", arrow::uint64(), above + "]"},
-                                                       {"item", arrow::float64(), floats + "]"}}));
-    const SchemaGuess guess = guess_schema(dir_.file("x.parquet"));
-    EXPECT_THAT(guess.schema.categorical, ElementsAre("user", "item"));
-    EXPECT_THAT(guess.columns[1].reason, HasSubstr("50 different values"));
+  std::string above = "[";
+  std::string labels = "[";
+  std::string floats = "[null";
+  for (int row = 0; row < 3000; ++row) {
+    const std::uint64_t noise = hash_combine(static_cast<std::uint64_t>(row), 3) % 50;
+    above += concat(row > 0 ? "," : "", kTwoTo63 + noise);
+    labels += concat(row > 0 ? "," : "", hash_combine(static_cast<std::uint64_t>(row), 4) % 2);
+    if (row > 0) floats += concat(",", noise, ".0");
+  }
+  write_parquet(dir_.file("x.parquet"), *make_table({{"label", arrow::int8(), labels + "]"},
+                                                     {"user", arrow::uint64(), above + "]"},
+                                                     {"item", arrow::float64(), floats + "]"}}));
+  const SchemaGuess guess = guess_schema(dir_.file("x.parquet"));
+  EXPECT_THAT(guess.schema.categorical, ElementsAre("user", "item"));
+  EXPECT_THAT(guess.columns[1].reason, HasSubstr("50 different values"));
 }
 
 // The same random table as CSV, as TSV and as Parquet in several types: the same rows.
 TEST_F(TypesTest, ATableHasTheSameRowsInEveryFormatAndType) {
-    for (std::uint64_t seed = 1; seed <= 12; ++seed) {
-      SCOPED_TRACE(seed);
-      const CounterRandom random(seed);
-      std::uint64_t counter = 0;
-      const auto below = [&](std::uint64_t n) { return random.below(counter++, n); };
-      const std::size_t rows = 1 + below(300);
-      std::vector<std::string> labels, users, items, numbers;  // "" is missing
-      for (std::size_t row = 0; row < rows; ++row) {
-        labels.push_back(std::to_string(below(2)));
-        const std::uint64_t bits = random.bits(counter++);
-        users.push_back(below(9) == 0 ? "" : std::to_string(bits >> below(64)));
-        items.push_back(below(9) == 0 ? "" : std::to_string(below(1000)));
-        numbers.push_back(below(9) == 0 ? "" : concat(below(2000) * 0.25));
-      }
-      const auto list = [](const std::vector<std::string>& cells, const std::string& quote) {
-        std::vector<std::string> values;
-        for (const std::string& cell : cells) {
-          values.push_back(cell.empty() ? "null" : quote + cell + quote);
-        }
-        return "[" + join(values, ",") + "]";
-      };
-      const auto text = [&](char separator, const std::string& line_end) {
-        std::string all = concat("y", separator, "u", separator, "i", separator, "d", line_end);
-        for (std::size_t row = 0; row < rows; ++row) {
-          all += concat(labels[row], separator, users[row], separator, items[row], separator,
-                        numbers[row], line_end);
-        }
-        return all;
-      };
-      const Schema schema{"y", {"d"}, {"u", "i"}, ""};
-      write_text(dir_.file("t.csv"), text(',', "\n"));
-      const Batch wanted = read_all(reading(dir_.file("t.csv"), schema));
-      ASSERT_EQ(wanted.size, static_cast<std::int64_t>(rows));
-      const auto expect_same = [&](const std::string& path) {
-        const Batch batch = read_all(reading(path, schema));
-        EXPECT_EQ(batch.labels, wanted.labels) << path;
-        EXPECT_EQ(batch.dense, wanted.dense) << path;
-        for (std::size_t c = 0; c < 2; ++c) EXPECT_EQ(bags(batch, c), bags(wanted, c)) << path;
-      };
-      write_text(dir_.file("t.tsv"), text('\t', "\r\n"));
-      write_text(dir_.file("semicolon.csv"), text(';', "\r"));
-      write_text(dir_.file("t.txt"), text('|', "\n"));
-      for (const char* name : {"t.tsv", "semicolon.csv", "t.txt"}) expect_same(dir_.file(name));
-      const std::string path = dir_.file("t.parquet");
-      const auto texts = arrow::dictionary(arrow::int16(), arrow::utf8());
-      for (const bool dictionary : {true, false}) {
-        const auto expect_table = [&](const std::vector<JsonColumn>& columns) {
-          const auto piece = 1 + static_cast<std::int64_t>(below(rows));
-          write_parquet(path, *make_table(columns), piece, dictionary);
-          expect_same(path);
-          if (!dictionary) return;  // Arrow files know no other encoding
-          write_arrow(dir_.file("t.arrow"), *make_table(columns), piece);
-          expect_same(dir_.file("t.arrow"));
-        };
-        expect_table({{"y", arrow::int8(), list(labels, "")},
-                      {"u", arrow::uint64(), list(users, "")},
-                      {"i", arrow::int32(), list(items, "")},
-                      {"d", arrow::float32(), list(numbers, "")}});
-        expect_table({{"y", arrow::float64(), list(labels, "")},
-                      {"u", arrow::utf8(), list(users, "\"")},
-                      {"i", arrow::float64(), list(items, "")},
-                      {"d", arrow::float64(), list(numbers, "")}});
-        expect_table({{"y", arrow::utf8(), list(labels, "\"")},
-                      {"u", arrow::utf8_view(), list(users, "\"")},
-                      {"i", arrow::float32(), list(items, "")},
-                      {"d", arrow::utf8(), list(numbers, "\"")}});
-        expect_table({{"y", texts, list(labels, "\"")},
-                      {"u", texts, list(users, "\"")},
-                      {"i", arrow::large_utf8(), list(items, "\"")},
-                      {"d", texts, list(numbers, "\"")}});
-      }
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    SCOPED_TRACE(seed);
+    const CounterRandom random(seed);
+    std::uint64_t counter = 0;
+    const auto below = [&](std::uint64_t n) { return random.below(counter++, n); };
+    const std::size_t rows = 1 + below(300);
+    std::vector<std::string> labels, users, items, numbers;  // "" is missing
+    for (std::size_t row = 0; row < rows; ++row) {
+      labels.push_back(std::to_string(below(2)));
+      const std::uint64_t bits = random.bits(counter++);
+      users.push_back(below(9) == 0 ? "" : std::to_string(bits >> below(64)));
+      items.push_back(below(9) == 0 ? "" : std::to_string(below(1000)));
+      numbers.push_back(below(9) == 0 ? "" : concat(below(2000) * 0.25));
     }
+    const auto list = [](const std::vector<std::string>& cells, const std::string& quote) {
+      std::vector<std::string> values;
+      for (const std::string& cell : cells) {
+        values.push_back(cell.empty() ? "null" : quote + cell + quote);
+      }
+      return "[" + join(values, ",") + "]";
+    };
+    const auto text = [&](char separator, const std::string& line_end) {
+      std::string all = concat("y", separator, "u", separator, "i", separator, "d", line_end);
+      for (std::size_t row = 0; row < rows; ++row) {
+        all += concat(labels[row], separator, users[row], separator, items[row], separator,
+                      numbers[row], line_end);
+      }
+      return all;
+    };
+    const Schema schema{"y", {"d"}, {"u", "i"}, ""};
+    write_text(dir_.file("t.csv"), text(',', "\n"));
+    const Batch wanted = read_all(reading(dir_.file("t.csv"), schema));
+    ASSERT_EQ(wanted.size, static_cast<std::int64_t>(rows));
+    const auto expect_same = [&](const std::string& path) {
+      const Batch batch = read_all(reading(path, schema));
+      EXPECT_EQ(batch.labels, wanted.labels) << path;
+      EXPECT_EQ(batch.dense, wanted.dense) << path;
+      for (std::size_t c = 0; c < 2; ++c) EXPECT_EQ(bags(batch, c), bags(wanted, c)) << path;
+    };
+    write_text(dir_.file("t.tsv"), text('\t', "\r\n"));
+    write_text(dir_.file("semicolon.csv"), text(';', "\r"));
+    write_text(dir_.file("t.txt"), text('|', "\n"));
+    for (const char* name : {"t.tsv", "semicolon.csv", "t.txt"}) expect_same(dir_.file(name));
+    const std::string path = dir_.file("t.parquet");
+    const auto texts = arrow::dictionary(arrow::int16(), arrow::utf8());
+    for (const bool dictionary : {true, false}) {
+      const auto expect_table = [&](const std::vector<JsonColumn>& columns) {
+        const auto piece = 1 + static_cast<std::int64_t>(below(rows));
+        write_parquet(path, *make_table(columns), piece, dictionary);
+        expect_same(path);
+        if (!dictionary) return;  // Arrow files know no other encoding
+        write_arrow(dir_.file("t.arrow"), *make_table(columns), piece);
+        expect_same(dir_.file("t.arrow"));
+      };
+      expect_table({{"y", arrow::int8(), list(labels, "")},
+                    {"u", arrow::uint64(), list(users, "")},
+                    {"i", arrow::int32(), list(items, "")},
+                    {"d", arrow::float32(), list(numbers, "")}});
+      expect_table({{"y", arrow::float64(), list(labels, "")},
+                    {"u", arrow::utf8(), list(users, "\"")},
+                    {"i", arrow::float64(), list(items, "")},
+                    {"d", arrow::float64(), list(numbers, "")}});
+      expect_table({{"y", arrow::utf8(), list(labels, "\"")},
+                    {"u", arrow::utf8_view(), list(users, "\"")},
+                    {"i", arrow::float32(), list(items, "")},
+                    {"d", arrow::utf8(), list(numbers, "\"")}});
+      expect_table({{"y", texts, list(labels, "\"")},
+                    {"u", texts, list(users, "\"")},
+                    {"i", arrow::large_utf8(), list(items, "\"")},
+                    {"d", texts, list(numbers, "\"")}});
+    }
+  }
 }
 
 }  // namespace
