@@ -1,7 +1,7 @@
-// Residual, densely connected and depthwise-separable networks. ResNet: He et al. 2015 (stride in the 3x3 convolution
-// of a bottleneck, in the first of a basic block); DenseNet: Huang et al. 2017 (max pools between its
-// blocks in place of average pools, which the layers do not have); MobileNet: Howard et al. 2017,
-// Sandler et al. 2018.
+// Residual, densely connected and depthwise-separable networks. ResNet: He et al. 2015 (stride in
+// the 3x3 convolution of a bottleneck, in the first of a basic block); DenseNet: Huang et al. 2017
+// (max pools between its blocks in place of average pools, which the layers do not have);
+// MobileNet: Howard et al. 2017, Sandler et al. 2018.
 #include <string>
 #include <vector>
 

@@ -161,7 +161,8 @@ void Trainer::end_epoch() {
 }
 
 void Trainer::write_network() const {
-  write_file(options_.run + "/" + graph::kNetworkFile, graph::network_json(task_->network()) + "\n");
+  write_file(options_.run + "/" + graph::kNetworkFile,
+             graph::network_json(task_->network()) + "\n");
 }
 
 Json Trainer::summarize() {
