@@ -136,12 +136,18 @@ void check_shares(const Network& network, const std::vector<double>& shares, std
 }  // namespace
 
 Network parse_network_json(std::string_view text, const std::string& source) {
+  constexpr const char* kOther = "not the description of a network: ";
+  Json json;
+  try {
+    json = parse_json(text);
+  } catch (const Error& failed) {
+    throw Error(ErrorKind::kFormat, concat(kOther, failed.what()), source);
+  }
   Network network;
   try {
-    network = network_from(parse_json(text));
+    network = network_from(json);
   } catch (const Json::exception& failed) {
-    throw Error(ErrorKind::kFormat, concat("not the description of a network: ", failed.what()),
-                source);
+    throw Error(ErrorKind::kFormat, concat(kOther, failed.what()), source);
   } catch (const Error& failed) {
     throw Error(ErrorKind::kFormat, failed.what(), source);
   }

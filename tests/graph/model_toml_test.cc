@@ -73,7 +73,7 @@ TEST(ModelToml, ShippedExampleHasTheLayersOfLenetC) {
 }
 
 TEST(ModelToml, MistakesAreNamedWithTheirLine) {
-  EXPECT_THAT(with("kernel = 2", "kernel = "), IsError(ErrorKind::kConfig, "mine.toml line"));
+  EXPECT_THAT(with("kernel = 2", "kernel = "), IsError(ErrorKind::kConfig, "mine.toml, line 27"));
   EXPECT_THAT(with("kernel = 2", "kernal = 2"), IsError(ErrorKind::kConfig, "did you mean kernel"));
   EXPECT_THAT(with("op = \"fc\"", "op = \"fs\""), IsError(ErrorKind::kConfig, "did you mean fc"));
   EXPECT_THAT(with("out = 10", ""), IsError(ErrorKind::kConfig, "layer classes needs out"));
