@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -197,8 +198,10 @@ int foreign_failure(std::string_view message) {
   constexpr std::string_view kAsked = "you tried to allocate ";
   const std::size_t at = line.find(kAsked);
   if (at == std::string_view::npos) return fail(concat("internal: ", line), 1);
-  const std::string number(line.substr(at + kAsked.size()));
-  return fail(concat("out of memory: ", format_bytes(Bytes{std::atoll(number.c_str())}),
+  const std::string_view number = line.substr(at + kAsked.size());
+  std::int64_t asked = 0;
+  std::from_chars(number.data(), number.data() + number.size(), asked);
+  return fail(concat("out of memory: ", format_bytes(Bytes{asked}),
                      " more were asked for, there are ", format_bytes(memory_there()),
                      " for this process, make the model or the batch smaller"),
               2);

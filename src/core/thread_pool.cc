@@ -142,7 +142,8 @@ ThreadPool::ThreadPool(int threads) {
 
 ThreadPool::~ThreadPool() {
   // There is nobody to wake or to join: what is left of an orphan stays until the process ends.
-  if (impl_ != nullptr && impl_->orphaned()) static_cast<void>(impl_.release());
+  if (impl_ == nullptr || !impl_->orphaned()) return;
+  [[maybe_unused]] const Impl* left = impl_.release();
 }
 
 int ThreadPool::threads() const noexcept {
