@@ -54,7 +54,7 @@ format: setup ## rewrite all C++ and Python files in the project's format
 demo: | setup ## train full and small tables on real data, make build/demo/report.html
 	@started=$$(date +%s); $(MAKE) --no-print-directory programs && $(PYTHON) scripts/demo.py --started $$started
 
-bench: build/release/configured.stamp ## measure against the peers: make bench AREA=train|sparsity|parallel|all
+bench: build/release/configured.stamp ## measure against the peers: make bench AREA=embedding|train|sparsity|parallel|all
 	cmake --build --preset release -j $(JOBS) --target src/all bench/all
 	@scripts/setup.sh --bench
 	@$(PYTHON) bench/peers/run.py $(AREA)

@@ -127,33 +127,40 @@ class MergedEmbeddingBag:
         self.bag.weight.grad = None
 
 
+def load_table_batched(tables: Sequence[tuple[int, int]], rate: float, epsilon: float):
+    """FBGEMM's table-batched embedding on CPU for tables of (rows, dim), exact row-wise Adagrad, sums."""
+    try:
+        from fbgemm_gpu.split_embedding_configs import EmbOptimType  # noqa: PLC0415
+        from fbgemm_gpu.split_table_batched_embeddings_ops_common import (  # noqa: PLC0415
+            EmbeddingLocation,
+            PoolingMode,
+        )
+        from fbgemm_gpu.split_table_batched_embeddings_ops_training import (  # noqa: PLC0415
+            ComputeDevice,
+            SplitTableBatchedEmbeddingBagsCodegen,
+        )
+    except ImportError as problem:
+        raise evidence.BenchError(
+            f"FBGEMM cannot be loaded: {problem}, {__file__}, run scripts/setup.sh --bench"
+        ) from problem
+    return SplitTableBatchedEmbeddingBagsCodegen(
+        [(rows, dim, EmbeddingLocation.HOST, ComputeDevice.CPU) for rows, dim in tables],
+        optimizer=EmbOptimType.EXACT_ROWWISE_ADAGRAD,
+        learning_rate=rate,
+        eps=epsilon,
+        pooling_mode=PoolingMode.SUM,
+    )
+
+
 class TableBatchedEmbedding:
     """FBGEMM's table-batched embedding on CPU with exact row-wise Adagrad, fused into its backward."""
 
     name = "PyTorch + FBGEMM TBE"
 
     def __init__(self, settings: Settings) -> None:
-        try:
-            from fbgemm_gpu.split_embedding_configs import EmbOptimType  # noqa: PLC0415
-            from fbgemm_gpu.split_table_batched_embeddings_ops_common import (  # noqa: PLC0415
-                EmbeddingLocation,
-                PoolingMode,
-            )
-            from fbgemm_gpu.split_table_batched_embeddings_ops_training import (  # noqa: PLC0415
-                ComputeDevice,
-                SplitTableBatchedEmbeddingBagsCodegen,
-            )
-        except ImportError as problem:
-            raise evidence.BenchError(
-                f"FBGEMM cannot be loaded: {problem}, {__file__}, run scripts/setup.sh --bench"
-            ) from problem
         self.settings = settings
-        self.tables = SplitTableBatchedEmbeddingBagsCodegen(
-            [(rows, settings.dim, EmbeddingLocation.HOST, ComputeDevice.CPU) for rows in CARDINALITIES],
-            optimizer=EmbOptimType.EXACT_ROWWISE_ADAGRAD,
-            learning_rate=settings.table_rate,
-            eps=settings.epsilon / settings.batch,
-            pooling_mode=PoolingMode.SUM,
+        self.tables = load_table_batched(
+            [(rows, settings.dim) for rows in CARDINALITIES], settings.table_rate, settings.epsilon / settings.batch
         )
         self.tables.init_embedding_weights_uniform(-(settings.dim**-0.5), settings.dim**-0.5)
         for accumulator, *_ in self.tables.split_optimizer_states():

@@ -14,6 +14,7 @@ from pathlib import Path
 import evidence
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(evidence.ROOT / "python"))
 
 
 def modules_by_area() -> dict[str, list[str]]:
