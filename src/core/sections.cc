@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <string>
+#include <unordered_set>
 #include <utility>
 
 #define XXH_INLINE_ALL
@@ -150,6 +152,7 @@ struct SectionWriter::Impl {
   AtomicFile file;
   Header header{};
   std::vector<TableEntry> table;
+  std::unordered_set<std::string> names;  // of the table
   XXH3_state_t hash;
   bool open = false;
 
@@ -177,14 +180,13 @@ SectionWriter::~SectionWriter() = default;
 
 void SectionWriter::begin(std::string_view name) {
   TAUT_ASSERT(!name.empty() && name.size() < kNameSize);
-  TAUT_ASSERT(std::none_of(impl_->table.begin(), impl_->table.end(), [&](const TableEntry& entry) {
-    return plain_text(entry.name) == name;
-  }));
+  TAUT_ASSERT(impl_->names.count(std::string(name)) == 0);
   impl_->close_section();
   impl_->table.push_back({.name = fixed_text<kNameSize>(name),
                           .offset = impl_->file.size(),
                           .size = 0,
                           .checksum = 0});
+  impl_->names.emplace(name);
   XXH3_64bits_reset(&impl_->hash);
   impl_->open = true;
 }
