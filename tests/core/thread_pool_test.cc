@@ -237,10 +237,12 @@ TEST(ThreadPool, RunsOnTheCallingThreadInAForkedChild) {
                 seen.insert(std::this_thread::get_id());
               });
               if (sum != 4950 || seen.size() != 1) ::_exit(1);
-              pool.reset();  // joins no thread of the parent
+              pool.reset();        // joins no thread of the parent
+#if !defined(__SANITIZE_THREAD__)  // which starts no threads in a child of several
               std::atomic<std::int64_t> own{0};
               ThreadPool(4).run(100, [&](std::int64_t i) { own += i; });
               if (own != 4950) ::_exit(2);
+#endif
             }),
             0);
   std::atomic<std::int64_t> sum{0};
