@@ -55,33 +55,12 @@ constexpr std::array<Key, 6> kKeys = {{{kFormat, apply_format},
                                        {"data.na_values", apply_na_values},
                                        {"data.encoding", apply_encoding}}};
 
-// A value may stand in quotes, as in a config.
-std::string unquoted(const std::string& text) {
-  const bool quoted = text.size() >= 2 && (text.front() == '"' || text.front() == '\'') &&
-                      text.back() == text.front();
-  return quoted ? text.substr(1, text.size() - 2) : text;
-}
-
 }  // namespace
 
 DataSettings::DataSettings(const std::vector<std::string>& sets) {
   std::vector<std::string> names;
   for (const Key& key : kKeys) names.emplace_back(key.name);
-  for (const std::string& setting : sets) {
-    const std::size_t equals = setting.find('=');
-    if (equals == std::string::npos) {
-      throw Error(ErrorKind::kConfig, concat("not a setting: \"", setting, "\""), "--set",
-                  "write --set section.key=value");
-    }
-    const std::string name = setting.substr(0, equals);
-    const auto found = std::find(names.begin(), names.end(), name);
-    if (found == names.end()) {
-      throw Error(ErrorKind::kConfig, concat("unknown key \"", name, "\" for this command"),
-                  "--set", suggest(name, names));
-    }
-    given_.push_back(
-        {static_cast<std::size_t>(found - names.begin()), unquoted(setting.substr(equals + 1))});
-  }
+  for (const std::string& setting : sets) given_.push_back(known_setting(setting, names));
   data::ReaderOptions tried;  // values are checked before anything is read
   apply(tried);
 }
@@ -98,7 +77,7 @@ void DataSettings::apply(data::ReaderOptions& options) const {
 
 bool DataSettings::gives_format() const noexcept {
   return std::any_of(given_.begin(), given_.end(),
-                     [](const Given& one) { return kKeys[one.key].name == kFormat; });
+                     [](const KnownSetting& one) { return kKeys[one.key].name == kFormat; });
 }
 
 }  // namespace taut::cli

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/settings.h"
 #include "taut/data/reader.h"
 
 namespace taut::cli {
@@ -22,11 +23,7 @@ class DataSettings {
   [[nodiscard]] bool gives_format() const noexcept;
 
  private:
-  struct Given {
-    std::size_t key;  ///< in the list of keys
-    std::string value;
-  };
-  std::vector<Given> given_;
+  std::vector<KnownSetting> given_;
 };
 
 }  // namespace taut::cli

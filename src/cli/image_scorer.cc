@@ -4,6 +4,7 @@
 
 #include "cli/data_settings.h"
 #include "cli/scorers.h"
+#include "core/json_text.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 #include "taut/data/images.h"
@@ -43,11 +44,8 @@ class ImagePass final : public ScoringPass {
   }
   [[nodiscard]] Json quality() const override {
     unscored_.warn();
-    const auto number = [](double value) {
-      return std::isfinite(value) ? Json(value) : Json(nullptr);
-    };
-    Json json = {{"top1", number(quality_.top1())},
-                 {"log_loss", number(quality_.log_loss())},
+    Json json = {{"top1", json_number(quality_.top1())},
+                 {"log_loss", json_number(quality_.log_loss())},
                  {"examples", quality_.examples()}};
     if (quality_.unscored() > 0) json["unscored_rows"] = quality_.unscored();
     return json;

@@ -1,12 +1,16 @@
 // taut init FILE [--out CONFIG] [--label NAME] [--skip A,B] [--format F]
 #include "taut/data/init.h"
 
-#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/command.h"
+#include "cli/settings.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/log.h"
@@ -34,27 +38,12 @@ Json guess_json(const data::SchemaGuess& guess, const std::string& config) {
 // --set data.KEY of what the options say: format, label and how text is read.
 void take_setting(const std::string& setting, data::GuessHints& hints) {
   std::string encoding;
-  const std::vector<std::pair<std::string, std::string*>> keys = {
-      {"data.format", &hints.format},
-      {"data.label", &hints.label},
-      {"data.separator", &hints.text.separator},
-      {"data.list_separator", &hints.text.list_separator},
-      {"data.encoding", &encoding}};
-  const std::size_t equals = setting.find('=');
-  const std::string name = setting.substr(0, equals);
-  const auto key = std::find_if(keys.begin(), keys.end(),
-                                [&](const auto& known) { return known.first == name; });
-  if (key == keys.end() || equals == std::string::npos) {
-    std::vector<std::string> names;
-    for (const auto& known : keys) names.push_back(known.first);
-    throw Error(ErrorKind::kConfig, concat("unknown key \"", name, "\" for this command"), "--set",
-                suggest(name, names));
-  }
-  std::string& value = *key->second;
-  value = setting.substr(equals + 1);
-  if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
-    value = value.substr(1, value.size() - 2);
-  }
+  const std::vector<std::string> names = {"data.format", "data.label", "data.separator",
+                                          "data.list_separator", "data.encoding"};
+  const std::array<std::string*, 5> values = {&hints.format, &hints.label, &hints.text.separator,
+                                              &hints.text.list_separator, &encoding};
+  KnownSetting given = known_setting(setting, names);
+  *values[given.key] = std::move(given.value);
   if (!encoding.empty()) {
     hints.text.encoding = parse_spelling<data::Encoding>(encoding, ErrorKind::kConfig, "encoding",
                                                          "--set data.encoding");

@@ -5,12 +5,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <limits>
 #include <utility>
 #include <vector>
 
 #include "cli/planning.h"
-#include "taut/core/checked.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/text.h"
@@ -152,7 +150,6 @@ void set_config_reader(ConfigReader reader) {
 
 json network_info(const graph::Network& network) {
   json layers = json::array();
-  std::int64_t parameters = 0;
   double work = 0;
   for (const graph::Layer& layer : network.layers) {
     json entry = {{"name", layer.name},
@@ -162,8 +159,6 @@ json network_info(const graph::Network& network) {
                   {"multiply_adds", graph::multiply_adds(layer)}};
     if (layer.winner_site >= 0) entry["density"] = share_behind(network, layer);
     layers.push_back(std::move(entry));
-    parameters = checked_sum({parameters, graph::parameter_count(layer)})
-                     .value_or(std::numeric_limits<std::int64_t>::max());
     work += graph::multiply_adds(layer);
   }
   json tables = json::array();
@@ -183,7 +178,7 @@ json network_info(const graph::Network& network) {
             {"block", winners.block},
             {"rates", winners.rates}}},
           {"layers", layers},
-          {"parameters", parameters},
+          {"parameters", graph::parameter_count(network)},
           {"multiply_adds", work},
           {"tables", tables},
           {"table_bytes", bytes},

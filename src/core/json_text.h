@@ -37,10 +37,15 @@ inline constexpr int kDeepestJson = 64;
   }
 }
 
+/// What messages about a section of a file name.
+[[nodiscard]] inline std::string section_of(const SectionSource& file, std::string_view section) {
+  return concat(file.path(), ", section \"", section, "\"");
+}
+
 /// A section of a file. Errors: kFormat naming file and section.
 [[nodiscard]] inline nlohmann::json parse_json_section(const SectionSource& file,
                                                        std::string_view section) {
-  return parse_json(file.text(section), concat(file.path(), ", section \"", section, "\""));
+  return parse_json(file.text(section), section_of(file, section));
 }
 
 /// A whole file that holds an object. Errors: kFormat, kNotFound, kIo, naming it.
@@ -53,6 +58,11 @@ inline constexpr int kDeepestJson = 64;
 /// JSON for people and files: what is no UTF-8 becomes the sign for that.
 [[nodiscard]] inline std::string json_text(const nlohmann::json& json, int indent = -1) {
   return json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// A number, or null for what JSON has no number for.
+[[nodiscard]] inline nlohmann::json json_number(double value) {
+  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
 }
 
 namespace detail {

@@ -64,10 +64,8 @@ std::string suggest(std::string_view name, std::span<const std::string> candidat
   return "known: " + join(candidates, ", ");
 }
 
-namespace {
-
-// Bytes of the character that a text begins with; 0 where that is no UTF-8.
-std::size_t character_bytes(std::string_view text) noexcept {
+std::size_t utf8_size(std::string_view text) noexcept {
+  if (text.empty()) return 0;
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = byte(0);
   if (first < 0x80) return 1;
@@ -83,22 +81,24 @@ std::size_t character_bytes(std::string_view text) noexcept {
   return longer || surrogate || beyond ? 0 : size;
 }
 
-}  // namespace
+std::size_t first_not_utf8(std::string_view text) noexcept {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t size = utf8_size(text.substr(at));
+    if (size == 0) return at;
+    at += size;
+  }
+  return std::string_view::npos;
+}
 
 bool is_utf8(std::string_view text) noexcept {
-  while (!text.empty()) {
-    const std::size_t size = character_bytes(text);
-    if (size == 0) return false;
-    text.remove_prefix(size);
-  }
-  return true;
+  return first_not_utf8(text) == std::string_view::npos;
 }
 
 std::string one_line(std::string_view text) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::string line;
   while (!text.empty()) {
-    const std::size_t size = character_bytes(text);
+    const std::size_t size = utf8_size(text);
     const auto first = static_cast<unsigned char>(text[0]);
     if (size > 1 || (size == 1 && first >= 0x20 && first != 0x7F)) {
       line += text.substr(0, size);

@@ -12,19 +12,6 @@ namespace {
 
 using arrow::Type;
 
-bool is_bag(const arrow::Array& array) {
-  switch (array.type_id()) {
-    case Type::LIST:
-    case Type::LARGE_LIST:
-    case Type::FIXED_SIZE_LIST:
-    case Type::LIST_VIEW:
-    case Type::LARGE_LIST_VIEW:
-      return true;
-    default:
-      return false;
-  }
-}
-
 // The ids of a plain array of numbers.
 void number_ids(const arrow::Array& array, IdRows& column) {
   column.ids.resize(static_cast<std::size_t>(array.length()));
@@ -141,7 +128,7 @@ void to_ids(const std::shared_ptr<arrow::Array>& given, const CellRules& rules, 
   } else if (holds_texts(*array)) {
     read_id_cells(
         rules, array->length(), separator, [&](auto&& fn) { each_cell(*array, fn); }, column);
-  } else if (is_bag(*array)) {
+  } else if (is_bag(id)) {
     bag_ids(*array, rules, column, bad);
   } else {
     number_ids(*array, column);

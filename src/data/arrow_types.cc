@@ -38,11 +38,6 @@ const arrow::DataType& inner_type(const arrow::DataType& type) {
   return type;
 }
 
-bool is_bag(Type::type id) {
-  return id == Type::LIST || id == Type::LARGE_LIST || id == Type::FIXED_SIZE_LIST ||
-         id == Type::LIST_VIEW || id == Type::LARGE_LIST_VIEW;
-}
-
 // Lists of floats are left alone: they are vectors, not ids.
 bool can_be_in_bag(ValueKind kind) {
   return kind == ValueKind::kNull || kind == ValueKind::kBool || kind == ValueKind::kInteger ||
@@ -129,6 +124,11 @@ const char* wanted_of(Role role) {
 }
 
 }  // namespace
+
+bool is_bag(Type::type id) noexcept {
+  return id == Type::LIST || id == Type::LARGE_LIST || id == Type::FIXED_SIZE_LIST ||
+         id == Type::LIST_VIEW || id == Type::LARGE_LIST_VIEW;
+}
 
 ValueKind value_kind(const arrow::DataType& type) {
   const arrow::DataType& inner = inner_type(type);

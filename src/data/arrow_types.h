@@ -26,6 +26,9 @@ enum class ValueKind {
 
 [[nodiscard]] ValueKind value_kind(const arrow::DataType& type);
 
+/// True for lists of all kinds.
+[[nodiscard]] bool is_bag(arrow::Type::type id) noexcept;
+
 /// True if a column of the type can play the role.
 [[nodiscard]] bool fits(const arrow::DataType& type, Role role);
 

@@ -368,11 +368,7 @@ ScalingKind guess_scaling(const std::vector<Facts>& columns, const Schema& schem
 // Rows of a file of which the beginning was looked at; of text about so many, by their length.
 std::int64_t rows_of(const InputFile& file, std::int64_t sampled) {
   if (sampled < kSampleRows) return sampled;
-  if (file.format == Format::kParquet) {
-    std::int64_t rows = 0;
-    for (const std::int64_t of_group : group_rows(inspect_parquet(file.path, {}))) rows += of_group;
-    return rows;
-  }
+  if (file.format == Format::kParquet) return count_rows(inspect_parquet(file.path, {}));
   if (file.format == Format::kArrow) return ArrowFile(file.path).count_rows();
   std::string start(std::size_t{1} << 20, '\0');
   std::ifstream text(file.path, std::ios::binary);

@@ -4,6 +4,7 @@
 #include <parquet/file_reader.h>
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -80,6 +81,11 @@ std::vector<std::int64_t> group_rows(const ParquetFile& file) {
     }
     return rows;
   });
+}
+
+std::int64_t count_rows(const ParquetFile& file) {
+  const std::vector<std::int64_t> rows = group_rows(file);
+  return std::accumulate(rows.begin(), rows.end(), std::int64_t{0});
 }
 
 std::unique_ptr<parquet::arrow::FileReader> open_reader(const ParquetFile& file) {

@@ -33,6 +33,8 @@ void collect_leaves(const parquet::arrow::SchemaField& field, std::vector<int>& 
 
 /// Rows of each row group.
 [[nodiscard]] std::vector<std::int64_t> group_rows(const ParquetFile& file);
+/// Rows of all of them.
+[[nodiscard]] std::int64_t count_rows(const ParquetFile& file);
 
 /// Opens the file; with metadata already there the footer is not read again. Checksums of pages are
 /// verified where they have one. Errors: those of guarded(); kFormat for another kind of file,

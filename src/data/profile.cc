@@ -69,7 +69,8 @@ DataProfile learn_profile(const ReaderOptions& options, ScalingKind kind) {
   ReaderOptions reading = options;
   reading.shuffle_rows = 0;
   reading.scaling.clear();
-  const std::unique_ptr<RowSource> source = open_source(reading, /*raw_dense=*/true);
+  const std::unique_ptr<RowSource> source =
+      open_source(source_options(reading, /*raw_dense=*/true));
   std::vector<DistinctCounter> distinct(options.schema.categorical.size());
   std::vector<Moments> moments(options.schema.dense.size(), Moments(kind));
   ThreadPool pool(decode_threads(options));

@@ -131,10 +131,12 @@ class BatchCutter {
 
 struct BatchReader::Impl {
   explicit Impl(const ReaderOptions& options)
-      : source(open_source(options, /*raw_dense=*/false)),
-        files(resolve_files(options.files, options.format)),
-        cutter(options,
-               [this](Rows& rows) { return blocks ? blocks->next(rows) : source->read(rows); }) {
+      : Impl(options, source_options(options, /*raw_dense=*/false)) {}
+
+  Impl(const ReaderOptions& options, const SourceOptions& found)
+      : source(open_source(found)), files(found.files), cutter(options, [this](Rows& rows) {
+          return blocks ? blocks->next(rows) : source->read(rows);
+        }) {
     if (!options.prefetch) return;
     blocks = std::make_unique<Prefetcher<Rows>>(source->blocks_ahead(),
                                                 [this](Rows& rows) { return source->read(rows); });

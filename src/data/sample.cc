@@ -263,9 +263,7 @@ Sample sample_parquet(const InputFile& file, const ReaderOptions& options) {
   const auto reader = open_reader(opened);
   const CellRules rules(options);
   Sample sample;
-  std::int64_t known = 0;
-  for (const std::int64_t rows : group_rows(opened)) known += rows;
-  sample.rows = std::min(known, kSampleRows);
+  sample.rows = std::min(count_rows(opened), kSampleRows);
   std::vector<int> groups(static_cast<std::size_t>(opened.metadata->num_row_groups()));
   std::iota(groups.begin(), groups.end(), 0);
   for (const auto& field : reader->manifest().schema_fields) {

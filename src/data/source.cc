@@ -121,7 +121,7 @@ std::vector<std::string> column_names(const std::vector<ColumnRole>& roles) {
   return names;
 }
 
-std::unique_ptr<RowSource> open_source(const ReaderOptions& options, bool raw_dense) {
+SourceOptions source_options(const ReaderOptions& options, bool raw_dense) {
   check_options(options);
   SourceOptions source{options, resolve_files(options), raw_dense};
   for (const InputFile& file : source.files) take_time_of(file, source.reader.schema);
@@ -129,6 +129,10 @@ std::unique_ptr<RowSource> open_source(const ReaderOptions& options, bool raw_de
     throw Error(ErrorKind::kConfig, "no columns to read", "[data]",
                 "name a label, dense or categorical columns");
   }
+  return source;
+}
+
+std::unique_ptr<RowSource> open_source(const SourceOptions& source) {
   const auto kind = [](const InputFile& file) {
     return file.format == Format::kParquet ? 0 : file.format == Format::kArrow ? 1 : 2;
   };

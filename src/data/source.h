@@ -58,8 +58,11 @@ struct SourceOptions {
   bool raw_dense = false;
 };
 
-/// Checks options and files and opens the source that reads them.
-[[nodiscard]] std::unique_ptr<RowSource> open_source(const ReaderOptions& options, bool raw_dense);
+/// Checks options and finds the files.
+[[nodiscard]] SourceOptions source_options(const ReaderOptions& options, bool raw_dense);
+
+/// Opens the source that reads them.
+[[nodiscard]] std::unique_ptr<RowSource> open_source(const SourceOptions& options);
 
 [[nodiscard]] std::unique_ptr<RowSource> open_parquet(const SourceOptions& options);
 [[nodiscard]] std::unique_ptr<RowSource> open_arrow(const SourceOptions& options);

@@ -49,7 +49,7 @@ TableInfo describe_table(const std::string& path) {
   const InputFile file = resolve_files({&path, 1}, format).front();
   TableInfo info{.path = path, .format = std::string(format_name(file.format))};
   if (file.format == Format::kParquet) {
-    for (const std::int64_t rows : group_rows(inspect_parquet(path, {}))) info.rows += rows;
+    info.rows = count_rows(inspect_parquet(path, {}));
   } else if (file.format == Format::kArrow) {
     info.rows = ArrowFile(path).count_rows();
   } else {

@@ -53,31 +53,6 @@ int zero_places(std::string_view bytes) {
 
 }  // namespace
 
-std::size_t utf8_size(std::string_view text) noexcept {
-  if (text.empty()) return 0;
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  const std::size_t size = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-  if (first < 0xC2 || first > 0xF4 || text.size() < size) return 0;
-  for (std::size_t i = 1; i < size; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  const bool too_long = (first == 0xE0 && byte(1) < 0xA0) || (first == 0xF0 && byte(1) < 0x90);
-  const bool surrogate = first == 0xED && byte(1) > 0x9F;
-  const bool too_large = first == 0xF4 && byte(1) > 0x8F;
-  return too_long || surrogate || too_large ? 0 : size;
-}
-
-std::size_t first_not_utf8(std::string_view text) noexcept {
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t size = utf8_size(text.substr(at));
-    if (size == 0) return at;
-    at += size;
-  }
-  return std::string_view::npos;
-}
-
 std::string as_utf8(std::string_view text) {
   std::string out;
   while (!text.empty()) {

@@ -9,12 +9,6 @@
 
 namespace taut::data {
 
-/// Bytes of the character that a text begins with; 0 where it begins with none of UTF-8.
-[[nodiscard]] std::size_t utf8_size(std::string_view text) noexcept;
-
-/// Where the first byte is that is not UTF-8; npos where all are.
-[[nodiscard]] std::size_t first_not_utf8(std::string_view text) noexcept;
-
 /// The text with U+FFFD for each byte that is not UTF-8, for names and messages that files bring.
 [[nodiscard]] std::string as_utf8(std::string_view text);
 

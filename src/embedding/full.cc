@@ -76,7 +76,7 @@ struct FullReader {
     sums.add(values, weight, out);
   }
   [[nodiscard]] bool read_row(std::uint64_t key, RowCopy& copy) const noexcept {
-    const std::uint8_t* row = shards[key % kShards].find(key);
+    const std::uint8_t* row = shards[shard_of(key)].find(key);
     if (row == nullptr) return false;
     format.read(row, copy.values.data());
     copy.mask = mask;

@@ -1,9 +1,9 @@
 #include "optimizer.h"
 
-#include "row_kernels.h"
-
 #include <array>
 #include <cmath>
+
+#include "row_kernels.h"
 
 namespace taut::embedding {
 namespace {

@@ -1,5 +1,4 @@
 #include "page.h"
-
 #include "page_kernels.h"
 #include "taut/core/error.h"
 

@@ -155,6 +155,15 @@ double multiply_adds(const Layer& layer, double density) {
   return work * density;
 }
 
+std::int64_t parameter_count(const Network& network) {
+  std::int64_t count = 0;
+  for (const Layer& layer : network.layers) {
+    count = taut::checked_sum({count, parameter_count(layer)})
+                .value_or(std::numeric_limits<std::int64_t>::max());
+  }
+  return count;
+}
+
 std::int64_t parameter_count(const Layer& layer) {
   if (layer.op == Op::kBatchNorm) return 2 * layer.out.channels;
   const std::vector<std::int64_t> shape = weight_shape(layer);

@@ -32,7 +32,7 @@ void TensorWriter::finish() {
 TensorReader::TensorReader(const SectionSource& file, std::string prefix)
     : file_(file), prefix_(std::move(prefix)) {
   const Json index = parse_json_section(file, prefix_ + kIndex);
-  const std::string where = concat(file.path(), ", section \"", prefix_, kIndex, "\"");
+  const std::string where = section_of(file, prefix_ + kIndex);
   shapes_ = json_at(index, "shapes", where);
   facts_ = json_at(index, "facts", where);
   if (!shapes_.is_object() || !facts_.is_object()) throw_wrong(kIndex, "not two objects");

@@ -48,7 +48,7 @@ class TensorReader {
   [[nodiscard]] torch::Tensor read_like(const std::string& name, const torch::Tensor& like) const;
   template <typename Value>
   [[nodiscard]] Value fact(const std::string& name) const {
-    return json_member<Value>(facts_, name, concat(file_.path(), ", section \"", prefix_, "\""));
+    return json_member<Value>(facts_, name, section_of(file_, prefix_));
   }
   /// Throws kFormat: "section ..." is wrong, because of what.
   [[noreturn]] void throw_wrong(std::string_view name, std::string_view what) const;

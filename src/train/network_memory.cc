@@ -16,10 +16,7 @@ constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
 }  // namespace
 
 void check_network_memory(const graph::Network& network, std::string_view where) {
-  std::int64_t parameters = 0;
-  for (const graph::Layer& layer : network.layers) {
-    parameters = checked_sum({parameters, graph::parameter_count(layer)}).value_or(kMost);
-  }
+  const std::int64_t parameters = graph::parameter_count(network);
   const std::int64_t bytes =
       checked_product({parameters, kValues, std::int64_t{sizeof(float)}}).value_or(kMost);
   check_memory(Bytes{bytes}, concat("training the network's ", parameters, " parameters"), where,

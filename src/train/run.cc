@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/json_text.h"
 #include "taut/core/text.h"
 #include "train/checkpoint.h"
 #include "train/run_folder.h"
@@ -93,7 +94,7 @@ nlohmann::json to_json(const Evaluation& evaluation) {
   if (evaluation.one_class()) json["note"] = infer::kOneClass;
   if (evaluation.unscored > 0) json["unscored_rows"] = evaluation.unscored;
   for (const auto& [name, value] : evaluation.measures) {
-    json[name] = std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
+    json[name] = json_number(value);
   }
   return json;
 }

@@ -92,11 +92,6 @@ void save_fields(SectionSink& file, const char* section, Visit&& visit) {
   file.add(section, json.dump());
 }
 
-/// What messages about a section of a file name.
-[[nodiscard]] inline std::string section_of(const SectionSource& file, std::string_view section) {
-  return concat(file.path(), ", section \"", section, "\"");
-}
-
 /// Reads it back. Errors: kFormat naming file, section and field.
 template <typename Visit>
 void load_fields(const SectionSource& file, const char* section, Visit&& visit) {

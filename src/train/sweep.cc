@@ -87,22 +87,18 @@ std::vector<double> values_of(const std::vector<Json>& runs, const char* field) 
   return values;
 }
 
-Json number(double value) {
-  return std::isfinite(value) ? Json(value) : Json(nullptr);
-}
-
 Json row_of(const std::vector<Json>& runs) {
   const MeanSpread auc = mean_spread(values_of(runs, "auc"));
-  return {
-      {"method", runs.front().at("method")},
-      {"budget", runs.front().at("budget")},
-      {"seeds", runs.size()},
-      {"auc", number(auc.mean)},
-      {"auc_spread", number(auc.spread)},
-      {"log_loss", number(mean_spread(values_of(runs, "log_loss")).mean)},
-      {"memory_bytes", mean_spread(values_of(runs, "memory_bytes")).mean},
-      {"full_bytes", runs.front().at("full_bytes")},
-      {"examples_per_second", number(mean_spread(values_of(runs, "examples_per_second")).mean)}};
+  return {{"method", runs.front().at("method")},
+          {"budget", runs.front().at("budget")},
+          {"seeds", runs.size()},
+          {"auc", json_number(auc.mean)},
+          {"auc_spread", json_number(auc.spread)},
+          {"log_loss", json_number(mean_spread(values_of(runs, "log_loss")).mean)},
+          {"memory_bytes", mean_spread(values_of(runs, "memory_bytes")).mean},
+          {"full_bytes", runs.front().at("full_bytes")},
+          {"examples_per_second",
+           json_number(mean_spread(values_of(runs, "examples_per_second")).mean)}};
 }
 
 std::string csv_of(const std::vector<Json>& runs) {

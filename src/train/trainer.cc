@@ -181,7 +181,7 @@ Json Trainer::summarize() {
                   {"steps", state_.steps},
                   {"examples", state_.examples},
                   {"train_seconds", state_.train_seconds},
-                  {"examples_per_second", std::isfinite(rate) ? Json(rate) : Json(nullptr)}});
+                  {"examples_per_second", json_number(rate)}});
   if (!data_.valid.empty()) summary["valid"] = to_json(state_.valid);
   if (!data_.test.empty()) summary["test"] = to_json(task_->evaluate(data_.test));
   for (const std::string& name : task_->measures()) {

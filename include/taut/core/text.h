@@ -34,6 +34,12 @@ template <typename... Values>
 /// "did you mean X?" for the nearest candidate, else "known: a, b, c". For the mend part of errors.
 [[nodiscard]] std::string suggest(std::string_view name, std::span<const std::string> candidates);
 
+/// Bytes of the character that a text begins with; 0 where it begins with none of UTF-8.
+[[nodiscard]] std::size_t utf8_size(std::string_view text) noexcept;
+
+/// Where the first byte is that is not UTF-8; npos where all are.
+[[nodiscard]] std::size_t first_not_utf8(std::string_view text) noexcept;
+
 /// Whether the bytes are UTF-8: whole characters in their shortest form, no halves of surrogates.
 [[nodiscard]] bool is_utf8(std::string_view text) noexcept;
 

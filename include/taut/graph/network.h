@@ -171,6 +171,8 @@ struct Network {
 /// Weights and biases of a convolution or linear layer, scales and shifts of a normalization; 0 for
 /// others.
 [[nodiscard]] std::int64_t parameter_count(const Layer& layer);
+/// Of all layers; 2^63 - 1 for more than can be counted.
+[[nodiscard]] std::int64_t parameter_count(const Network& network);
 
 /// The number of the site whose winners a layer reads, through pools, means and flattening; -1 when
 /// it reads the input or something that was never chosen from.
