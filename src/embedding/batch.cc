@@ -54,6 +54,24 @@ void with_checked_tables(std::span<const JaggedIds> tables, std::size_t wanted_t
   body(filled);
 }
 
+void for_bag_ranges(std::size_t tables, std::int64_t batch, ThreadPool* pool,
+                    const std::function<void(const BagRange&)>& body) {
+  constexpr std::int64_t kBags = 256;
+  const std::int64_t ranges = (batch + kBags - 1) / kBags;
+  const std::int64_t tasks = static_cast<std::int64_t>(tables) * ranges;
+  const auto run = [&](std::int64_t task) {
+    const std::int64_t first = task % ranges * kBags;
+    body({.table = static_cast<std::size_t>(task / ranges),
+          .first = first,
+          .end = std::min(batch, first + kBags)});
+  };
+  if (pool != nullptr) {
+    pool->run(tasks, run);
+  } else {
+    for (std::int64_t task = 0; task < tasks; ++task) run(task);
+  }
+}
+
 GradientGrouper::GradientGrouper(int shards) : scratch_(static_cast<std::size_t>(shards)) {}
 
 void GradientGrouper::begin_sort(std::span<const JaggedIds> tables, std::int64_t batch) {

@@ -59,36 +59,42 @@ class RowAdder {
   std::size_t used_ = 0;
 };
 
+/// Some bags of one table: a task.
+struct BagRange {
+  std::size_t table;
+  std::int64_t first;
+  std::int64_t end;
+};
+
+/// Calls body for all bags of all tables. pool may be null: then the caller's thread does all.
+void for_bag_ranges(std::size_t tables, std::int64_t batch, ThreadPool* pool,
+                    const std::function<void(const BagRange&)>& body);
+
 /// Pooled sums of a batch into out [batch, tables, dim]. Reader is a method's read-only view:
 ///   std::uint64_t key(std::size_t table, std::uint64_t id)      what the row is found by
 ///   Where where(std::uint64_t key)      asks for the memory that says where the row is: an address
 ///   void add(const Where& where, float weight, float* out, RowAdder& sums)    out += weight * row
-/// pool may be null: then the caller's thread does all.
+/// pool: as for_bag_ranges() has it.
 template <typename Reader>
 void pooled_lookup(const Reader& reader, std::span<const JaggedIds> tables, std::int64_t batch,
                    int dim, std::span<float> out, ThreadPool* pool) {
-  constexpr std::int64_t kBags = 256;  // of one table: a task
   constexpr std::int64_t kAhead = 16;  // rows whose memory is on its way
-  const auto table_count = static_cast<std::int64_t>(tables.size());
-  const std::int64_t ranges = (batch + kBags - 1) / kBags;
-  const auto body = [&](std::int64_t task) {
-    const auto t = static_cast<std::size_t>(task / ranges);
-    const JaggedIds& table = tables[t];
-    const std::int64_t first_bag = task % ranges * kBags;
-    const std::int64_t end_bag = std::min(batch, first_bag + kBags);
-    const std::int64_t end = table.offsets[static_cast<std::size_t>(end_bag)];
+  for_bag_ranges(tables.size(), batch, pool, [&](const BagRange& range) {
+    const JaggedIds& table = tables[range.table];
+    const std::int64_t end = table.offsets[static_cast<std::size_t>(range.end)];
     std::array<decltype(reader.where(0)), kAhead> places;
-    std::int64_t asked = table.offsets[static_cast<std::size_t>(first_bag)];
+    std::int64_t asked = table.offsets[static_cast<std::size_t>(range.first)];
     const auto ask = [&] {
-      const std::uint64_t key = reader.key(t, table.ids[static_cast<std::size_t>(asked)]);
-      places[static_cast<std::size_t>(asked % kAhead)] = reader.where(key);
+      const std::uint64_t id = table.ids[static_cast<std::size_t>(asked)];
+      places[static_cast<std::size_t>(asked % kAhead)] = reader.where(reader.key(range.table, id));
       ++asked;
     };
     RowAdder sums;
     const std::int64_t first = asked;
     while (asked < end && asked - first < kAhead) ask();
-    for (std::int64_t bag = first_bag; bag < end_bag; ++bag) {
-      float* row = out.data() + (bag * table_count + static_cast<std::int64_t>(t)) * dim;
+    for (std::int64_t bag = range.first; bag < range.end; ++bag) {
+      float* row = out.data() + (static_cast<std::size_t>(bag) * tables.size() + range.table) *
+                                    static_cast<std::size_t>(dim);
       std::fill_n(row, dim, 0.0f);
       const std::int64_t bag_end = table.offsets[static_cast<std::size_t>(bag + 1)];
       for (std::int64_t i = table.offsets[static_cast<std::size_t>(bag)]; i < bag_end; ++i) {
@@ -99,12 +105,7 @@ void pooled_lookup(const Reader& reader, std::span<const JaggedIds> tables, std:
       }
     }
     sums.flush();
-  };
-  if (pool != nullptr) {
-    pool->run(table_count * ranges, body);
-  } else {
-    for (std::int64_t task = 0; task < table_count * ranges; ++task) body(task);
-  }
+  });
 }
 
 /// Checks ids, offsets and weights of a batch (kInvalidArgument naming the argument) and calls body

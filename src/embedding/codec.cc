@@ -116,38 +116,30 @@ void write_values_reference(Storage storage, const float* values, float scale, i
 
 const std::array<float, 256> ScaleCode::kMagnitudes = scale_table();
 
-std::uint8_t ScaleCode::fit(float largest, std::uint8_t old) noexcept {
-  const float held = kMagnitudes[old];
-  if (held >= largest && held <= 1.3f * largest) return old;
+std::uint8_t ScaleCode::tightest(float largest) noexcept {
   const auto* found = std::lower_bound(kMagnitudes.begin(), kMagnitudes.end(), largest);
   return static_cast<std::uint8_t>(std::min<std::ptrdiff_t>(found - kMagnitudes.begin(), 255));
 }
 
 template <int Codes, int PerOctave>
-const std::array<float, Codes>& LogCode<Codes, PerOctave>::table() noexcept {
-  static const std::array<float, Codes> values = [] {
-    std::array<float, Codes> made{};
-    for (int code = 1; code < Codes; ++code) {
-      made[static_cast<std::size_t>(code)] =
-          static_cast<float>(std::exp2(static_cast<double>(code - 1) / PerOctave - 14.0));
-    }
-    return made;
-  }();
-  return values;
-}
+const std::array<float, Codes> LogCode<Codes, PerOctave>::kValues = [] {
+  std::array<float, Codes> made{};
+  for (int code = 1; code < Codes; ++code) {
+    made[static_cast<std::size_t>(code)] =
+        static_cast<float>(std::exp2(static_cast<double>(code - 1) / PerOctave - 14.0));
+  }
+  return made;
+}();
 
 template <int Codes, int PerOctave>
-const std::array<std::uint8_t, 128>& LogCode<Codes, PerOctave>::steps() noexcept {
-  static const std::array<std::uint8_t, 128> steps = [] {
-    std::array<std::uint8_t, 128> made{};
-    for (std::size_t i = 0; i < made.size(); ++i) {
-      made[i] =
-          static_cast<std::uint8_t>(PerOctave * std::log2(1.0 + static_cast<double>(i) / 128.0));
-    }
-    return made;
-  }();
-  return steps;
-}
+const std::array<std::uint8_t, 128> LogCode<Codes, PerOctave>::kSteps = [] {
+  std::array<std::uint8_t, 128> made{};
+  for (std::size_t i = 0; i < made.size(); ++i) {
+    made[i] =
+        static_cast<std::uint8_t>(PerOctave * std::log2(1.0 + static_cast<double>(i) / 128.0));
+  }
+  return made;
+}();
 
 template class LogCode<1024, 26>;
 template class LogCode<256, 7>;

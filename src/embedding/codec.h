@@ -15,12 +15,12 @@ namespace taut::embedding {
 /// How the values of one row lie in memory.
 enum class Storage : std::uint8_t { kFloat32, kBFloat16, kFloat16, kInt8, kInt16 };
 
-[[nodiscard]] constexpr int bytes_per_value(Storage storage) noexcept {
+[[nodiscard]] TAUT_INLINE constexpr int bytes_per_value(Storage storage) noexcept {
   return storage == Storage::kFloat32 ? 4 : storage == Storage::kInt8 ? 1 : 2;
 }
 
 /// Integers need a scale beside them.
-[[nodiscard]] constexpr bool is_scaled(Storage storage) noexcept {
+[[nodiscard]] TAUT_INLINE constexpr bool is_scaled(Storage storage) noexcept {
   return storage == Storage::kInt8 || storage == Storage::kInt16;
 }
 
@@ -29,6 +29,8 @@ enum class Storage : std::uint8_t { kFloat32, kBFloat16, kFloat16, kInt8, kInt16
 class RowRandom {
  public:
   explicit RowRandom(std::uint64_t key) noexcept : key_(key) {}
+  /// The numbers are the 16-bit parts, lowest first, of mix64(key), mix64(key + 1), ...
+  [[nodiscard]] std::uint64_t key() const noexcept { return key_; }
   [[nodiscard]] std::uint32_t next16() noexcept {
     if (left_ == 0) {
       word_ = mix64(key_ + counter_++);
@@ -80,13 +82,18 @@ void write_values_reference(Storage storage, const float* values, float scale, i
 class ScaleCode {
  public:
   /// The value of one integer step.
-  [[nodiscard]] static float step(std::uint8_t code, Storage storage) noexcept {
+  [[nodiscard]] TAUT_INLINE static float step(std::uint8_t code, Storage storage) noexcept {
     return kMagnitudes[code] * (storage == Storage::kInt16 ? 1.0f / 32767.0f : 1.0f / 127.0f);
   }
   /// A code that holds largest: the old one while it is at most 30 % too wide, else the tightest.
-  [[nodiscard]] static std::uint8_t fit(float largest, std::uint8_t old) noexcept;
+  [[nodiscard]] TAUT_INLINE static std::uint8_t fit(float largest, std::uint8_t old) noexcept {
+    const float held = kMagnitudes[old];
+    return held >= largest && held <= 1.3f * largest ? old : tightest(largest);
+  }
 
  private:
+  [[nodiscard]] static std::uint8_t tightest(float largest) noexcept;
+
   static const std::array<float, 256> kMagnitudes;  // m of every code
 };
 
@@ -99,36 +106,39 @@ class LogCode {
   static constexpr int kCodes = Codes;
   static constexpr int kPerOctave = PerOctave;
 
-  [[nodiscard]] static float value(int code) noexcept {
-    return table()[static_cast<std::size_t>(code)];
+  [[nodiscard]] TAUT_INLINE static float value(int code) noexcept {
+    return kValues[static_cast<std::size_t>(code)];
   }
   /// value() of every code.
-  [[nodiscard]] static std::span<const float, Codes> values() noexcept { return table(); }
+  [[nodiscard]] static std::span<const float, Codes> values() noexcept { return kValues; }
   /// The largest code whose value is at most x.
-  [[nodiscard]] static int floor(float x) noexcept {
-    const auto& values = table();
-    if (!(x >= values[1])) return 0;
-    if (x >= values[Codes - 1]) return Codes - 1;
+  [[nodiscard]] TAUT_INLINE static int floor(float x) noexcept {
+    if (!(x >= kValues[1])) return 0;
+    if (x >= kValues[Codes - 1]) return Codes - 1;
     const auto bits = std::bit_cast<std::uint32_t>(x);
     const int octave = static_cast<int>(bits >> 23) - 127 + 14;
-    auto code = static_cast<std::size_t>(1 + octave * PerOctave + steps()[bits >> 16 & 0x7F]);
-    while (values[code + 1] <= x) ++code;  // once or twice at most
-    while (values[code] > x) --code;
+    auto code = static_cast<std::size_t>(1 + octave * PerOctave + kSteps[bits >> 16 & 0x7F]);
+    while (kValues[code + 1] <= x) ++code;  // once or twice at most
+    while (kValues[code] > x) --code;
     return static_cast<int>(code);
   }
-  /// The code of x, rounded up or down so that the mean is x.
-  [[nodiscard]] static int round(float x, RowRandom& random) noexcept {
-    const int low = floor(x);
-    if (low + 1 >= Codes) return low;
+  /// low = floor(x), below the last code, or the next one, so that the mean of uniform dice in
+  /// [0, 1) is x.
+  [[nodiscard]] TAUT_INLINE static int round_up(int low, float x, float dice) noexcept {
     const float bottom = value(low);
     const float share = (x - bottom) / (value(low + 1) - bottom);
-    return random.next() < share ? low + 1 : low;
+    return dice < share ? low + 1 : low;
+  }
+  /// The code of x, rounded up or down so that the mean is x. Takes no number for the last code.
+  [[nodiscard]] static int round(float x, RowRandom& random) noexcept {
+    const int low = floor(x);
+    return low + 1 >= Codes ? low : round_up(low, x, random.next());
   }
 
  private:
-  static const std::array<float, Codes>& table() noexcept;
+  static const std::array<float, Codes> kValues;
   /// Whole steps from 1 to the number that the upper 7 bits of a mantissa say.
-  static const std::array<std::uint8_t, 128>& steps() noexcept;
+  static const std::array<std::uint8_t, 128> kSteps;
 };
 
 /// 10 bits, up to 2^25.3.
@@ -155,7 +165,7 @@ void initial_range(std::uint64_t seed, std::uint64_t key, int first, int size, f
                    float* out) noexcept;
 
 /// The 64-bit name of a row in all tables: a bijection of id within a table.
-[[nodiscard]] inline std::uint64_t row_key(std::size_t table, std::uint64_t id) noexcept {
+[[nodiscard]] TAUT_INLINE std::uint64_t row_key(std::size_t table, std::uint64_t id) noexcept {
   return mix64(id ^ mix64(static_cast<std::uint64_t>(table) + 0x7461757400ull));
 }
 

@@ -74,14 +74,7 @@ void ElasticEmbedding::do_lookup(std::span<const JaggedIds> tables, std::int64_t
 }
 
 void ElasticEmbedding::update_shard(int shard, const TouchedRows& rows) {
-  constexpr std::size_t kAhead = 8;
-  ElasticShard& owned = shards_[static_cast<std::size_t>(shard)];
-  const StepContext now = context();
-  const auto dim = static_cast<std::size_t>(options_.dim);
-  for (std::size_t i = 0; i < rows.keys.size(); ++i) {
-    if (i + kAhead < rows.keys.size()) owned.prefetch(rows.keys[i + kAhead]);
-    owned.update(rows.keys[i], rows.gradients.data() + i * dim, now);
-  }
+  shards_[static_cast<std::size_t>(shard)].update_rows(rows, context());
 }
 
 void ElasticEmbedding::end_step() {

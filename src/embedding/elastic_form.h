@@ -18,10 +18,10 @@ struct ElasticReader {
   std::vector<ShardView> shards;
   float inflation = 1;  ///< importances are stored times this
 
-  [[nodiscard]] std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
+  [[nodiscard]] TAUT_INLINE std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
     return row_key(table, id);
   }
-  [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept {
+  [[nodiscard]] TAUT_INLINE std::size_t shard_of(std::uint64_t key) const noexcept {
     return key & (shards.size() - 1);
   }
   struct Where {
@@ -29,12 +29,9 @@ struct ElasticReader {
     std::uint64_t key;
     Candidates candidates;
   };
-  [[nodiscard]] Where where(std::uint64_t key) const noexcept {
+  [[nodiscard]] TAUT_INLINE Where where(std::uint64_t key) const noexcept {
     const ShardView& shard = shards[shard_of(key)];
     return {.shard = &shard, .key = key, .candidates = shard.prefetch(key)};
-  }
-  void add(const Where& where, float weight, float* out, RowAdder& sums) const noexcept {
-    where.shard->add(where.key, where.candidates, weight, out, sums);
   }
   [[nodiscard]] bool read_row(std::uint64_t key, RowCopy& copy) const noexcept {
     const RowState state = shards[shard_of(key)].read(key, copy.values.data());
@@ -43,6 +40,10 @@ struct ElasticReader {
     return state.width > 0;
   }
 };
+
+/// Pooled sums as batch.h's pooled_lookup() has them, by one loop for every instruction set.
+void pooled_lookup(const ElasticReader& reader, std::span<const JaggedIds> tables,
+                   std::int64_t batch, int dim, std::span<float> out, ThreadPool* pool);
 
 /// The section that holds a shard's bytes; its sizes lie in that name + "/sizes".
 [[nodiscard]] std::string shard_name(const std::string& prefix, std::size_t index);

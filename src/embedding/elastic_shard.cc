@@ -14,10 +14,6 @@ namespace {
 
 constexpr int kLongestRow = 512;
 
-std::uint64_t pool_hash(std::uint64_t key, int chunk) noexcept {
-  return mix64(key ^ (static_cast<std::uint64_t>(chunk + 1) * 0xD6E8FEB86659FD93ull));
-}
-
 float from_bits(std::uint16_t bits) noexcept {
   std::array<std::uint8_t, sizeof(bits)> bytes;
   std::memcpy(bytes.data(), &bits, sizeof(bits));
@@ -54,44 +50,6 @@ std::uint64_t ShardView::page_granule(std::int64_t page, std::int64_t pages,
   return first + ((static_cast<std::uint64_t>(tag >> 1) - first) & (kTagGranules - 1));
 }
 
-std::int64_t ShardView::slot_offset(std::uint64_t key, int chunk) const noexcept {
-  const auto slot = static_cast<std::int64_t>(
-      reduce_range(pool_hash(key, chunk), static_cast<std::uint64_t>(sizes_.pool_slots)));
-  return sizes_.pages * layout_->page_bytes + slot * slot_bytes(*layout_);
-}
-
-void ShardView::add_pool(std::uint64_t key, int first, float weight, float* out,
-                         RowAdder& sums) const noexcept {
-  if (sizes_.pool_slots == 0) return;
-  for (int chunk = first; chunk < layout_->chunks; ++chunk) {
-    const std::uint8_t* slot = bytes_ + slot_offset(key, chunk);
-    sums.add({.values = slot + kSlotHeadBytes,
-              .out = out + chunk * layout_->chunk,
-              .scale = ScaleCode::step(slot[0], layout_->low),
-              .weight = weight,
-              .size = layout_->chunk,
-              .storage = layout_->low});
-  }
-}
-
-void ShardView::add(std::uint64_t key, const Candidates& where, float weight, float* out,
-                    RowAdder& sums) const noexcept {
-  const Place place = find(key, where);
-  int width = 0;
-  if (place.row >= 0) {
-    const PageView held = page(place.page);
-    const RowState state = held.state(place.row);
-    width = state.width;
-    sums.add({.values = held.values(place.row),
-              .out = out,
-              .scale = held.scale_step(place.row, state.precise),
-              .weight = weight,
-              .size = width * layout_->chunk,
-              .storage = layout_->storage(state.precise)});
-  }
-  add_pool(key, width, weight, out, sums);
-}
-
 RowState ShardView::read(std::uint64_t key, float* out) const noexcept {
   const Place place = find(key);
   if (place.row < 0) return {};
@@ -121,8 +79,11 @@ void ElasticShard::bind() noexcept {
 }
 
 std::uint8_t* ElasticShard::sketch() noexcept {
-  return arena_.data() + sizes_.pages * layout_->page_bytes +
-         sizes_.pool_slots * slot_bytes(*layout_);
+  return arena_.data() + sketch_offset();
+}
+
+const std::uint8_t* ElasticShard::sketch() const noexcept {
+  return arena_.data() + sketch_offset();
 }
 
 const std::uint8_t* ElasticShard::registers() const noexcept {
@@ -168,13 +129,18 @@ double ElasticShard::distinct_keys() const {
   return estimate <= 2.5 * count && zeros > 0 ? count * std::log(count / zeros) : estimate;
 }
 
+std::uint64_t ElasticShard::sketch_cell(std::uint64_t key, std::uint64_t i) const noexcept {
+  return reduce_range(hash_combine(key, i + 0x5CE7C4),
+                      static_cast<std::uint64_t>(sizes_.sketch_counters));
+}
+
+void ElasticShard::prefetch_sketch(std::uint64_t key) const noexcept {
+  const std::uint8_t* counters = sketch();
+  for (std::uint64_t i = 0; i < 2; ++i) __builtin_prefetch(counters + sketch_cell(key, i), 1);
+}
+
 float ElasticShard::add_to_sketch(std::uint64_t key, float amount, RowRandom& random) noexcept {
-  const auto size = static_cast<std::uint64_t>(sizes_.sketch_counters);
-  std::uint8_t* counters = sketch();
-  std::uint8_t* cell[2];
-  for (std::uint64_t i = 0; i < 2; ++i) {
-    cell[i] = counters + reduce_range(hash_combine(key, i + 0x5CE7C4), size);
-  }
+  std::uint8_t* cell[2] = {sketch() + sketch_cell(key, 0), sketch() + sketch_cell(key, 1)};
   // Conservative update (Estan and Varghese 2002): only what is below the new sum is raised.
   const float sum = SketchCode::value(std::min(*cell[0], *cell[1])) + amount;
   const auto code = static_cast<std::uint8_t>(SketchCode::round(sum, random));
@@ -282,7 +248,7 @@ void ElasticShard::start_values(std::uint64_t key, int first, int last, float* v
     return;
   }
   for (int k = first; k < last; ++k) {
-    const std::uint8_t* slot = bytes_ + slot_offset(key, k);
+    const std::uint8_t* slot = pool_slot(key, k);
     read_values(layout_->low, slot + kSlotHeadBytes, ScaleCode::step(slot[0], layout_->low), chunk,
                 values + k * chunk);
   }
@@ -341,7 +307,7 @@ void ElasticShard::train_pool(std::uint64_t key, int first, const float* gradien
   const int chunk = layout_->chunk;
   std::array<float, kLongestRow> values;
   for (int k = first; k < layout_->chunks; ++k) {
-    std::uint8_t* slot = pool_slot(key, k);
+    std::uint8_t* slot = mutable_slot(key, k);
     const float* part = gradient + k * chunk;
     const float state = PoolCode::value(slot[1]) + mean_square(part, chunk);
     slot[1] = static_cast<std::uint8_t>(PoolCode::round(state, random));
@@ -386,43 +352,58 @@ void ElasticShard::step(Page page, int row, float* values, int size, bool enteri
   write_values(PageLayout::kState, each, 0.0f, size, random, page.value_states(row));
 }
 
-void ElasticShard::update(std::uint64_t key, const float* gradient, const StepContext& context) {
+bool ElasticShard::update_absent(std::uint64_t key, float q, const float* gradient,
+                                 const StepContext& context) {
+  RowRandom random = row_random(context.seed, context.step, key);
+  Place place;
+  const float importance = admit(key, q, random, context);
+  if (importance >= 0) place = enter(key, importance, random, context);
+  if (place.row < 0) {
+    train_pool(key, 0, gradient, context, random);
+    return importance >= 0;
+  }
+  std::array<float, kLongestRow> values;
+  start_values(key, 0, 1, values.data(), context);
+  Page page = mutable_page(place.page);
+  reshape(key, page, place.row, values.data(), context, random);
+  const int width = page.state(place.row).width;
+  step(page, place.row, values.data(), width * layout_->chunk, true, importance / context.inflation,
+       q / context.inflation, gradient, context, random);
+  write_row(page, place.row, page.values(place.row), values.data(), random);
+  train_pool(key, width, gradient, context, random);
+  return true;
+}
+
+void ElasticShard::update_held(std::uint64_t key, Page page, int row, float q,
+                               const float* gradient, const StepContext& context) {
   RowRandom random = row_random(context.seed, context.step, key);
   std::array<float, kLongestRow> values;
+  RowState state = page.state(row);
+  const int held = state.width;
+  std::uint8_t* at = page.values(row);
+  const float importance = ImportanceCode::value(state.importance) + q;
+  state.importance = ImportanceCode::round(importance, random);
+  page.set_state(row, state);
+  read_values(layout_->storage(state.precise), at, page.scale_step(row, state.precise),
+              held * layout_->chunk, values.data());
+  if (reshape(key, page, row, values.data(), context, random)) at = page.values(row);
+  const int kept = page.state(row).width;
+  // What was read is what the gradient is of.
+  step(page, row, values.data(), std::min(held, kept) * layout_->chunk, false,
+       importance / context.inflation, q / context.inflation, gradient, context, random);
+  write_row(page, row, at, values.data(), random);
+  train_pool(key, held, gradient, context, random);
+}
+
+void ElasticShard::update(std::uint64_t key, const float* gradient, const StepContext& context) {
   const float q = mean_square(gradient, layout_->dim()) * context.inflation;
   see(key);
-  Place place = find(key);
-  const bool entering = place.row < 0;
-  float importance = 0;
-  if (entering) {
-    importance = admit(key, q, random, context);
-    if (importance >= 0) place = enter(key, importance, random, context);
-    if (place.row < 0) {
-      train_pool(key, 0, gradient, context, random);
-      return;
-    }
-    start_values(key, 0, 1, values.data(), context);
+  const Place place = find(key);
+  if (place.row < 0) {
+    update_absent(key, q, gradient, context);
+  } else {
+    update_held(key, mutable_page(place.page), place.row, q, gradient, context);
   }
-  Page page = mutable_page(place.page);
-  RowState state = page.state(place.row);
-  const int held = state.width;
-  std::uint8_t* at = page.values(place.row);
-  if (!entering) {
-    importance = ImportanceCode::value(state.importance) + q;
-    state.importance = ImportanceCode::round(importance, random);
-    page.set_state(place.row, state);
-    read_values(layout_->storage(state.precise), at, page.scale_step(place.row, state.precise),
-                held * layout_->chunk, values.data());
-  }
-  if (reshape(key, page, place.row, values.data(), context, random)) {
-    at = page.values(place.row);
-  }
-  const int kept = page.state(place.row).width;
-  const int stepped = entering ? kept : held;  // what was read, so what the gradient is of
-  step(page, place.row, values.data(), std::min(stepped, kept) * layout_->chunk, entering,
-       importance / context.inflation, q / context.inflation, gradient, context, random);
-  write_row(page, place.row, at, values.data(), random);
-  train_pool(key, stepped, gradient, context, random);
 }
 
 std::int64_t ElasticShard::sample(ImportanceHistogram& rows, std::int64_t most,

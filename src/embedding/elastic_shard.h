@@ -45,31 +45,27 @@ class ShardView {
   ShardView(const std::uint8_t* bytes, const ShardSizes& sizes, const PageLayout* layout) noexcept;
 
   /// Asks for the memory of the pages where the key may lie.
-  Candidates prefetch(std::uint64_t key) const noexcept {
+  TAUT_INLINE Candidates prefetch(std::uint64_t key) const noexcept {
     const Candidates where = candidates(key);
     for (const std::int64_t index : where.page) {
       const std::uint8_t* page = bytes_ + index * layout_->page_bytes;
       __builtin_prefetch(page);
-      __builtin_prefetch(page + 64);
     }
     return where;
   }
-  /// out += weight * row: what is held, the cold pool for the rest. where: candidates(key).
-  void add(std::uint64_t key, const Candidates& where, float weight, float* out,
-           RowAdder& sums) const noexcept;
   /// What is held of a row, width 0 if nothing; its values into out, the rest of out as it was.
   RowState read(std::uint64_t key, float* out) const noexcept;
-  [[nodiscard]] Candidates candidates(std::uint64_t key) const noexcept {
+  [[nodiscard]] TAUT_INLINE Candidates candidates(std::uint64_t key) const noexcept {
     return candidates_of_granule(key >> (64 - sizes_.granule_bits));
   }
-  [[nodiscard]] Candidates candidates_of_granule(std::uint64_t granule) const noexcept {
+  [[nodiscard]] TAUT_INLINE Candidates candidates_of_granule(std::uint64_t granule) const noexcept {
     const auto low = static_cast<std::uint16_t>(granule & (kTagGranules - 1));
     return {
         .page = {page_of(granule), page_of(other_granule(granule))},
         .tag = {static_cast<std::uint16_t>(low << 1), static_cast<std::uint16_t>(low << 1 | 1)}};
   }
   /// The granule with the upper bits of its other page; the lower ones are the same.
-  [[nodiscard]] std::uint64_t other_granule(std::uint64_t granule) const noexcept {
+  [[nodiscard]] TAUT_INLINE std::uint64_t other_granule(std::uint64_t granule) const noexcept {
     const std::uint64_t low = granule & (kTagGranules - 1);
     const std::uint64_t upper_mask =
         (std::uint64_t{1} << (sizes_.granule_bits - kTagGranuleBits)) - 1;
@@ -78,13 +74,22 @@ class ShardView {
   /// The granule of the page that a row of this page and tag was found by.
   [[nodiscard]] std::uint64_t page_granule(std::int64_t page, std::int64_t pages,
                                            std::uint16_t tag) const noexcept;
-  [[nodiscard]] PageView page(std::int64_t index) const noexcept {
-    return {bytes_ + index * layout_->page_bytes, *layout_};
+  [[nodiscard]] TAUT_INLINE const std::uint8_t* page_bytes(std::int64_t index) const noexcept {
+    return bytes_ + index * layout_->page_bytes;
+  }
+  [[nodiscard]] TAUT_INLINE PageView page(std::int64_t index) const noexcept {
+    return {page_bytes(index), *layout_};
+  }
+  [[nodiscard]] TAUT_INLINE bool has_pool() const noexcept { return sizes_.pool_slots > 0; }
+  /// The slot of a chunk that a row does not hold; the table has a pool.
+  [[nodiscard]] TAUT_INLINE const std::uint8_t* pool_slot(std::uint64_t key,
+                                                          int chunk) const noexcept {
+    return bytes_ + slot_offset(key, chunk);
   }
   /// Bytes of one pool slot: scale code, Adagrad code, values as low-precision rows have them.
   static constexpr int kSlotHeadBytes = 2;
-  [[nodiscard]] static int slot_bytes(const PageLayout& layout) noexcept {
-    return kSlotHeadBytes + layout.without_state().chunk_bytes(false);
+  [[nodiscard]] TAUT_INLINE static int slot_bytes(const PageLayout& layout) noexcept {
+    return kSlotHeadBytes + layout.chunk * bytes_per_value(layout.low);
   }
 
  protected:
@@ -100,15 +105,18 @@ class ShardView {
     }
     return {};
   }
-  [[nodiscard]] std::int64_t page_of(std::uint64_t granule) const noexcept {
+  [[nodiscard]] TAUT_INLINE std::int64_t page_of(std::uint64_t granule) const noexcept {
     return static_cast<std::int64_t>(static_cast<unsigned __int128>(granule) *
                                          static_cast<std::uint64_t>(sizes_.pages) >>
                                      sizes_.granule_bits);
   }
-  [[nodiscard]] std::int64_t slot_offset(std::uint64_t key, int chunk) const noexcept;
-  /// out += weight * the pool's values of chunks first .. chunks.
-  void add_pool(std::uint64_t key, int first, float weight, float* out,
-                RowAdder& sums) const noexcept;
+  [[nodiscard]] TAUT_INLINE std::int64_t slot_offset(std::uint64_t key, int chunk) const noexcept {
+    constexpr std::uint64_t kChunkName = 0xD6E8FEB86659FD93ull;
+    const std::uint64_t hash = mix64(key ^ (static_cast<std::uint64_t>(chunk + 1) * kChunkName));
+    const auto slots = static_cast<std::uint64_t>(sizes_.pool_slots);
+    return sizes_.pages * layout_->page_bytes +
+           static_cast<std::int64_t>(reduce_range(hash, slots)) * slot_bytes(*layout_);
+  }
 
   const std::uint8_t* bytes_ = nullptr;
   const PageLayout* layout_ = nullptr;
@@ -146,6 +154,20 @@ class ElasticShard : public ShardView {
 
   /// One optimizer step of one row with its summed gradient [dim].
   void update(std::uint64_t key, const float* gradient, const StepContext& context);
+  /// The same of all rows in turn, to the bit; most of them in one loop for every instruction set.
+  void update_rows(const TouchedRows& rows, const StepContext& context);
+  /// The parts of update(), for its loop. q: the gradient's mean square times the inflation.
+  void see(std::uint64_t key) noexcept;
+  /// A row that is not held may enter. Returns whether bytes of its pages have changed.
+  bool update_absent(std::uint64_t key, float q, const float* gradient, const StepContext& context);
+  /// A row of a page.
+  void update_held(std::uint64_t key, Page page, int row, float q, const float* gradient,
+                   const StepContext& context);
+  /// Asks for the memory of a row's counters in the sketch.
+  void prefetch_sketch(std::uint64_t key) const noexcept;
+  [[nodiscard]] Page mutable_page(std::int64_t index) noexcept {
+    return {arena_.data() + index * layout_->page_bytes, *layout_};
+  }
   /// Takes a row out; fine if it is not held.
   void remove(std::uint64_t key) noexcept;
   /// Puts in a row that is not held, with as much of `most` as the rule wants and room is found
@@ -181,23 +203,29 @@ class ElasticShard : public ShardView {
     float density = 0;
   };
   void bind() noexcept;
+  void copy_row(const PageView& from, int row, Page to, std::uint16_t tag) noexcept;
+  // Moves a row of the page to its other page, so that `bytes` are free here; where there is no
+  // room for it, a row of that page moves first, and so on, `depth` rows at most. False: none can
+  // go.
+  bool spread(std::int64_t index, int bytes, int depth) noexcept;
   // Moves the rows of a page that was number `index` of `old_pages` to where they belong now.
   void move_row(const PageView& from, int row, std::int64_t target, std::uint16_t tag,
                 const StepContext& context, RowRandom& random);
   void rehome(const PageView& from, std::int64_t index, std::int64_t old_pages,
               const StepContext& context, RowRandom& random);
-  [[nodiscard]] Page mutable_page(std::int64_t index) noexcept {
-    return {arena_.data() + index * layout_->page_bytes, *layout_};
-  }
-  [[nodiscard]] std::uint8_t* pool_slot(std::uint64_t key, int chunk) noexcept {
+  [[nodiscard]] std::uint8_t* mutable_slot(std::uint64_t key, int chunk) noexcept {
     return arena_.data() + slot_offset(key, chunk);
   }
+  [[nodiscard]] std::int64_t sketch_offset() const noexcept {
+    return sizes_.pages * layout_->page_bytes + sizes_.pool_slots * slot_bytes(*layout_);
+  }
   [[nodiscard]] std::uint8_t* sketch() noexcept;
+  [[nodiscard]] const std::uint8_t* sketch() const noexcept;
   [[nodiscard]] std::uint8_t* registers() noexcept;
   [[nodiscard]] const std::uint8_t* registers() const noexcept;
 
   void initialize_pool(std::uint64_t seed);
-  void see(std::uint64_t key) noexcept;
+  [[nodiscard]] std::uint64_t sketch_cell(std::uint64_t key, std::uint64_t i) const noexcept;
   float add_to_sketch(std::uint64_t key, float amount, RowRandom& random) noexcept;
   // The importance with which an absent row enters now, or a negative number.
   float admit(std::uint64_t key, float q, RowRandom& random, const StepContext& context) noexcept;

@@ -9,6 +9,8 @@
 namespace taut::embedding {
 namespace {
 
+constexpr int kSpreadDepth = 3;  // rows that move, each to where the one before it lay
+
 // Lowers a code of PerOctave steps an octave; what falls below the grid is 0.
 int lowered(int code, int octaves, int per_octave) noexcept {
   return std::max(0, code - octaves * per_octave);
@@ -29,9 +31,14 @@ void ElasticShard::insert(std::uint64_t key, const float* values, const RowState
   RowRandom random = row_random(context.seed, 0, key);
   const float importance = ImportanceCode::value(most.importance);
   RowState state = rule.within(most);
-  const int free[2] = {page(where.page[0]).free_bytes(), page(where.page[1]).free_bytes()};
+  int free[2] = {page(where.page[0]).free_bytes(), page(where.page[1]).free_bytes()};
   int choice = free[1] > free[0] ? 1 : 0;
   const auto bytes = [&] { return layout_->overhead_bytes() + layout_->value_bytes(state); };
+  if (bytes() > free[choice] && !spread(where.page[choice], bytes(), kSpreadDepth) &&
+      spread(where.page[1 - choice], bytes(), kSpreadDepth)) {
+    choice = 1 - choice;
+  }
+  free[choice] = page(where.page[choice]).free_bytes();
   if (bytes() > free[choice]) state.precise = false;
   while (bytes() > free[choice] && state.width > 1) --state.width;
   const auto fits = [&](int i) {
@@ -65,6 +72,35 @@ void ElasticShard::deflate(int octaves) {
   }
 }
 
+void ElasticShard::copy_row(const PageView& from, int row, Page to, std::uint16_t tag) noexcept {
+  const RowState state = from.state(row);
+  const int copied = to.append(tag, layout_->exact ? from.key(row) : 0, state);
+  to.set_scale(copied, from.scale(row));
+  to.set_row_state(copied, from.row_state(row));
+  std::memcpy(to.values(copied), from.values(row),
+              static_cast<std::size_t>(layout_->value_bytes(state)));
+}
+
+bool ElasticShard::spread(std::int64_t index, int bytes, int depth) noexcept {
+  Page from = mutable_page(index);
+  for (int row = 0, rows = from.rows(); row < rows; ++row) {
+    const int held = layout_->overhead_bytes() + layout_->value_bytes(from.state(row));
+    if (from.free_bytes() + held < bytes) continue;
+    const std::uint16_t tag = from.tag(row);
+    const std::int64_t other = page_of(other_granule(page_granule(index, sizes_.pages, tag)));
+    if (other == index) continue;
+    if (page(other).free_bytes() < held && (depth == 1 || !spread(other, held, depth - 1))) {
+      continue;
+    }
+    // What made room there may have come here.
+    if (from.free_bytes() + held < bytes) continue;
+    copy_row(from, row, mutable_page(other), tag ^ 1);
+    from.remove(row);
+    return true;
+  }
+  return false;
+}
+
 void ElasticShard::move_row(const PageView& from, int row, std::int64_t target, std::uint16_t tag,
                             const StepContext& context, RowRandom& random) {
   Page page = mutable_page(target);
@@ -76,11 +112,7 @@ void ElasticShard::move_row(const PageView& from, int row, std::int64_t target, 
     ++counts_.evicted;
     return;
   }
-  const int moved = page.append(tag, layout_->exact ? from.key(row) : 0, state);
-  page.set_scale(moved, from.scale(row));
-  page.set_row_state(moved, from.row_state(row));
-  std::memcpy(page.values(moved), from.values(row),
-              static_cast<std::size_t>(layout_->value_bytes(state)));
+  copy_row(from, row, page, tag);
 }
 
 void ElasticShard::rehome(const PageView& from, std::int64_t index, std::int64_t old_pages,

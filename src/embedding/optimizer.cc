@@ -29,10 +29,6 @@ int RowOptimizer::value_state_values() const noexcept {
   return kind_ == Optimizer::kAdagrad || kind_ == Optimizer::kAdam ? 1 : 0;
 }
 
-float RowOptimizer::rowwise_rate(float accumulated) const noexcept {
-  return learning_rate_ / (std::sqrt(accumulated + initial_accumulator_) + epsilon_);
-}
-
 const float* RowOptimizer::regularized(const float* values, const float* gradient, int size,
                                        std::span<float> room) const noexcept {
   if (l2_ <= 0) return gradient;

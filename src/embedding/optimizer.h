@@ -1,9 +1,11 @@
 #pragma once
 // Optimizers of dense rows: what state a row has, and how a summed gradient changes its values.
 
+#include <cmath>
 #include <cstdint>
 #include <span>
 
+#include "taut/core/always_inline.h"
 #include "taut/embedding/options.h"
 
 namespace taut::embedding {
@@ -35,11 +37,14 @@ class RowOptimizer {
   [[nodiscard]] Optimizer kind() const noexcept { return kind_; }
   /// The rate of a step in one direction for all: SGD's, or row-wise Adagrad's for a sum of mean
   /// squares that lies elsewhere.
-  [[nodiscard]] float common_rate(float accumulated) const noexcept {
+  [[nodiscard]] TAUT_INLINE float common_rate(float accumulated) const noexcept {
     return kind_ == Optimizer::kSgd ? learning_rate_ : rowwise_rate(accumulated);
   }
   /// Row-wise Adagrad's factor of the gradient for a sum of mean squares.
-  [[nodiscard]] float rowwise_rate(float accumulated) const noexcept;
+  [[nodiscard]] TAUT_INLINE float rowwise_rate(float accumulated) const noexcept {
+    return learning_rate_ / (std::sqrt(accumulated + initial_accumulator_) + epsilon_);
+  }
+  [[nodiscard]] float l2() const noexcept { return l2_; }
 
  private:
   [[nodiscard]] const float* regularized(const float* values, const float* gradient, int size,

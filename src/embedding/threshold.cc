@@ -53,17 +53,6 @@ RowState WidthRule::ideal(float importance, float threshold) const noexcept {
   return {.width = width_for(ratio), .precise = layout_.mixed && ratio >= precision_ratio_};
 }
 
-RowState WidthRule::wanted(int importance_code, const RowState& held) const noexcept {
-  const auto i = static_cast<std::size_t>(importance_code);
-  RowState state{
-      .width = free_.width[i], .precise = free_.precise[i], .importance = importance_code};
-  if (held.width > 0) {
-    if (state.width < held.width) state.width = std::min<int>(held.width, kept_.width[i]);
-    if (held.precise) state.precise = kept_.precise[i];
-  }
-  return state;
-}
-
 RowState WidthRule::within(const RowState& most) const noexcept {
   RowState state = wanted(most.importance, {});
   state.width = std::min(state.width, most.width);

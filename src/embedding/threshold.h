@@ -2,6 +2,7 @@
 // How wide a row should be: the closed form of the width rule, and the threshold that fits a
 // budget.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <vector>
@@ -36,7 +37,17 @@ class WidthRule {
 
   /// What a row of this importance should hold, given what it holds (width 0: nothing yet); what is
   /// held counts more by the hysteresis.
-  [[nodiscard]] RowState wanted(int importance_code, const RowState& held) const noexcept;
+  [[nodiscard]] TAUT_INLINE RowState wanted(int importance_code,
+                                            const RowState& held) const noexcept {
+    const auto i = static_cast<std::size_t>(importance_code);
+    RowState state{
+        .width = free_.width[i], .precise = free_.precise[i], .importance = importance_code};
+    if (held.width > 0) {
+      if (state.width < held.width) state.width = std::min<int>(held.width, kept_.width[i]);
+      if (held.precise) state.precise = kept_.precise[i];
+    }
+    return state;
+  }
 
   /// What a row of this importance should hold of `most`, which it could hold at most.
   [[nodiscard]] RowState within(const RowState& most) const noexcept;

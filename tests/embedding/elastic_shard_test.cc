@@ -72,9 +72,7 @@ class ShardModel : public testing::TestWithParam<ShardCase> {
 
   [[nodiscard]] std::vector<float> read(const ElasticShard& shard, std::uint64_t key) const {
     std::vector<float> values(kDim, 0.0f);
-    RowAdder sums;
-    shard.add(key, shard.candidates(key), 1.0f, values.data(), sums);
-    sums.flush();
+    shard.read(key, values.data());
     return values;
   }
 

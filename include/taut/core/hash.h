@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <string_view>
 
+#include "taut/core/always_inline.h"
+
 namespace taut {
 
 /// A bijective mix of 64 bits (finalizer of SplitMix64, Steele et al. 2014).
-[[nodiscard]] constexpr std::uint64_t mix64(std::uint64_t x) noexcept {
+[[nodiscard]] TAUT_INLINE constexpr std::uint64_t mix64(std::uint64_t x) noexcept {
   x += 0x9E3779B97F4A7C15ull;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
   x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
@@ -16,8 +18,8 @@ namespace taut {
 }
 
 /// Mixes a second value into a hash; order matters.
-[[nodiscard]] constexpr std::uint64_t hash_combine(std::uint64_t hash,
-                                                   std::uint64_t value) noexcept {
+[[nodiscard]] TAUT_INLINE constexpr std::uint64_t hash_combine(std::uint64_t hash,
+                                                               std::uint64_t value) noexcept {
   return mix64(hash ^ mix64(value));
 }
 
@@ -29,7 +31,7 @@ namespace taut {
 }
 
 /// Maps a hash to [0, n) by the high half of the product; n >= 1.
-[[nodiscard]] inline std::uint64_t reduce_range(std::uint64_t hash, std::uint64_t n) noexcept {
+[[nodiscard]] TAUT_INLINE std::uint64_t reduce_range(std::uint64_t hash, std::uint64_t n) noexcept {
   return static_cast<std::uint64_t>((static_cast<unsigned __int128>(hash) * n) >> 64);
 }
 

@@ -1,0 +1,243 @@
+// One optimizer step of many rows of a shard. Rows are asked for and found some rows before their
+// turn. A row that is held and keeps its shape takes its step here, at its place; all others take
+// it in elastic_shard.cc, and rows that were found in the pages which that changes are found again.
+// So every row meets what it would have met had all taken their turns in ElasticShard::update().
+#include <array>
+
+#include "elastic_shard.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "embedding/elastic_update.cc"
+#include <hwy/foreach_target.h>
+// Must come after foreach_target.h.
+#include <hwy/highway.h>
+
+#include "page_kernels-inl.h"
+#include "row_kernels-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace taut::embedding::HWY_NAMESPACE {
+
+constexpr int kLongestRow = 512;
+constexpr std::size_t kAsked = 16;  // rows whose pages are on their way
+constexpr std::size_t kFound = 8;   // rows whose values are
+
+struct AskedRow {
+  Candidates where;
+  const std::uint8_t* pages[2];
+};
+
+struct FoundRow {
+  PageRow at;
+  bool stale;  // its page has changed since
+};
+
+// The words of a RowRandom: [count, rounded up to a vector].
+HWY_INLINE void fill_words(std::uint64_t key, int count, std::uint64_t* words) {
+#if HWY_TARGET <= HWY_AVX3
+  const hn::ScalableTag<std::uint64_t> d;
+  const auto lanes = static_cast<int>(hn::Lanes(d));
+  const auto numbers = hn::Iota(d, 0);
+  for (int i = 0; i < count; i += lanes) {
+    const std::uint64_t first = key + static_cast<std::uint64_t>(i) + 0x9E3779B97F4A7C15ull;
+    auto x = hn::Add(numbers, hn::Set(d, first));
+    x = hn::Mul(hn::Xor(x, hn::ShiftRight<30>(x)), hn::Set(d, 0xBF58476D1CE4E5B9ull));
+    x = hn::Mul(hn::Xor(x, hn::ShiftRight<27>(x)), hn::Set(d, 0x94D049BB133111EBull));
+    hn::Store(hn::Xor(x, hn::ShiftRight<31>(x)), d, words + i);
+  }
+#else
+  for (int i = 0; i < count; ++i) words[i] = mix64(key + static_cast<std::uint64_t>(i));
+#endif
+}
+
+// A row's numbers for rounding: the first for its importance, the others for its values.
+struct Dice {
+  static constexpr int kWords = (kLongestRow + 1 + 3) / 4 + 7;
+
+  HWY_INLINE void fill(std::uint64_t key, int numbers) {
+    fill_words(key, (numbers + 3) / 4, words);
+  }
+  HWY_INLINE float first() const { return static_cast<float>(words[0] & 0xFFFF) * 0x1.0p-16f; }
+  HWY_INLINE const std::uint16_t* others() const {
+    return reinterpret_cast<const std::uint16_t*>(words) + 1;
+  }
+
+  HWY_ALIGN std::uint64_t words[kWords];
+};
+
+// values -= rate * (gradient + l2 * values), from and to a page.
+template <Storage kStorage>
+HWY_INLINE void step_values(std::uint8_t* at, std::uint8_t& scale_code, int size, float rate,
+                            float l2, const float* gradient, const std::uint16_t* dice) {
+  HWY_ALIGN float values[kLongestRow];
+  const float scale = is_scaled(kStorage) ? ScaleCode::step(scale_code, kStorage) : 0.0f;
+  for_vectors(size, [&](auto d, auto lanes, int i) HWY_ATTR {
+    const auto held = decode<kStorage>(d, lanes, at, scale, i);
+    const auto slope = hn::Add(lanes.load(d, gradient + i), hn::Mul(hn::Set(d, l2), held));
+    lanes.store(hn::Sub(held, hn::Mul(hn::Set(d, rate), slope)), d, values + i);
+  });
+  float inverse = 0;
+  if constexpr (is_scaled(kStorage)) {
+    scale_code = ScaleCode::fit(largest_magnitude(values, size), scale_code);
+    inverse = 1.0f / ScaleCode::step(scale_code, kStorage);
+  }
+  for_vectors(size, [&](auto d, auto lanes, int i) HWY_ATTR {
+    encode<kStorage>(d, lanes, lanes.load(d, values + i), inverse, dice, at, i);
+  });
+}
+
+template <Storage kLow>
+class RowUpdater {
+ public:
+  RowUpdater(ElasticShard& shard, const TouchedRows& rows, const StepContext& context,
+             const PageLayout& layout)
+      : shard_(shard),
+        rows_(rows),
+        context_(context),
+        shape_(layout),
+        chunk_(layout.chunk),
+        dim_(layout.dim()),
+        random_base_(mix64(context.seed) + static_cast<std::uint64_t>(context.step)) {}
+
+  HWY_ATTR void run() {
+    const std::size_t count = rows_.keys.size();
+    while (asked_count_ < std::min(count, kAsked)) ask();
+    while (found_count_ < std::min(count, kFound)) find();
+    for (std::size_t i = 0; i < count; ++i) {
+      update(i);
+      if (found_count_ < count) find();
+      if (asked_count_ < count) ask();
+    }
+  }
+
+ private:
+  HWY_INLINE void ask() {
+    AskedRow& asked = asked_[asked_count_ % kAsked];
+    asked.where = shard_.candidates(rows_.keys[asked_count_]);
+    for (int i = 0; i < 2; ++i) {
+      asked.pages[i] = shard_.page_bytes(asked.where.page[i]);
+      __builtin_prefetch(asked.pages[i], 1);
+    }
+    ++asked_count_;
+  }
+
+  HWY_INLINE PageRow find_now(std::size_t i) const {
+    const AskedRow& asked = asked_[i % kAsked];
+    return find_in_pages(asked.pages, shape_, asked.where.tag, rows_.keys[i]);
+  }
+
+  HWY_INLINE void find() {
+    FoundRow& found = found_[found_count_ % kFound];
+    found.at = find_now(found_count_);
+    found.stale = false;
+    if (found.at.row >= 0) {
+      __builtin_prefetch(values_in_page(found.at.page, shape_, found.at.row), 1);
+    } else if (context_.sketch) {
+      shard_.prefetch_sketch(rows_.keys[found_count_]);
+    }
+    ++found_count_;
+  }
+
+  HWY_INLINE void update(std::size_t i) {
+    const std::uint64_t key = rows_.keys[i];
+    const float* gradient = rows_.gradients.data() + i * static_cast<std::size_t>(dim_);
+    const float q = sum_of_squares(gradient, dim_) / static_cast<float>(dim_) * context_.inflation;
+    shard_.see(key);
+    FoundRow& found = found_[i % kFound];
+    if (found.stale) found.at = find_now(i);
+    if (found.at.row < 0) {
+      if (shard_.update_absent(key, q, gradient, context_)) pages_changed(i);
+      return;
+    }
+    if (step_in_place(key, found.at, q, gradient)) return;
+    const AskedRow& asked = asked_[i % kAsked];
+    const std::int64_t page = asked.where.page[found.at.page == asked.pages[0] ? 0 : 1];
+    shard_.update_held(key, shard_.mutable_page(page), found.at.row, q, gradient, context_);
+    pages_changed(i);
+  }
+
+  // Rows that were found in the pages of row i are found again when their turn comes.
+  HWY_INLINE void pages_changed(std::size_t i) {
+    const AskedRow& changed = asked_[i % kAsked];
+    for (std::size_t k = i + 1; k < found_count_; ++k) {
+      FoundRow& found = found_[k % kFound];
+      found.stale |= found.at.page == changed.pages[0] || found.at.page == changed.pages[1];
+    }
+  }
+
+  // False, and nothing has happened, where the row wants another shape or has the last importance.
+  HWY_INLINE bool step_in_place(std::uint64_t key, const PageRow& at, float q,
+                                const float* gradient) {
+    auto* page = const_cast<std::uint8_t*>(at.page);  // the shard is ours while it is updated
+    const int rows = rows_of(page);
+    std::uint8_t* shapes = page + PageLayout::kHeaderBytes + rows * PageLayout::kTagBytes;
+    const auto bits = static_cast<std::uint16_t>(shapes[at.row] << 8 | shapes[rows + at.row]);
+    const RowState held = RowState::unpack(bits);
+    const int size = held.width * chunk_;
+    const std::uint64_t random = mix64(random_base_ ^ mix64(key));
+    dice_.fill(random, kLow == Storage::kFloat32 ? 1 : size + 1);
+    const float importance = ImportanceCode::value(held.importance) + q;
+    const int low = ImportanceCode::floor(importance);
+    if (low + 1 >= ImportanceCode::kCodes) return false;
+    const int code = ImportanceCode::round_up(low, importance, dice_.first());
+    const RowState wanted = context_.rule->wanted(code, held);
+    if (wanted.width != held.width || wanted.precise != held.precise) return false;
+    const std::uint16_t state = wanted.pack();
+    shapes[at.row] = static_cast<std::uint8_t>(state >> 8);
+    shapes[rows + at.row] = static_cast<std::uint8_t>(state);
+    const float rate = context_.optimizer->common_rate(importance / context_.inflation);
+    const float l2 = context_.optimizer->l2();
+    auto* values = const_cast<std::uint8_t*>(values_in_page(page, shape_, at.row));
+    std::uint8_t none = 0;
+    std::uint8_t& scale = is_scaled(kLow) ? shapes[2 * rows + at.row] : none;
+    if (held.precise) {
+      step_values<Storage::kInt16>(values, scale, size, rate, l2, gradient, dice_.others());
+    } else {
+      step_values<kLow>(values, scale, size, rate, l2, gradient, dice_.others());
+    }
+    return true;
+  }
+
+  ElasticShard& shard_;
+  const TouchedRows& rows_;
+  const StepContext& context_;
+  const PageShape shape_;
+  const int chunk_;
+  const int dim_;
+  const std::uint64_t random_base_;
+  std::size_t asked_count_ = 0;
+  std::size_t found_count_ = 0;
+  std::array<AskedRow, kAsked> asked_;
+  std::array<FoundRow, kFound> found_;
+  Dice dice_;
+};
+
+void update_rows(ElasticShard& shard, const TouchedRows& rows, const StepContext& context,
+                 const PageLayout& layout) {
+  with_storage(layout.low, [&]<Storage kLow>()
+                               HWY_ATTR { RowUpdater<kLow>(shard, rows, context, layout).run(); });
+}
+
+}  // namespace taut::embedding::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace taut::embedding {
+
+HWY_EXPORT(update_rows);
+
+void ElasticShard::update_rows(const TouchedRows& rows, const StepContext& context) {
+  if (getenv("PLAIN") == nullptr && !layout_->has_state() && !has_pool()) {
+    HWY_DYNAMIC_DISPATCH(update_rows)(*this, rows, context, *layout_);
+    return;
+  }
+  constexpr std::size_t kAhead = 8;
+  const auto dim = static_cast<std::size_t>(layout_->dim());
+  for (std::size_t i = 0; i < rows.keys.size(); ++i) {
+    if (i + kAhead < rows.keys.size()) prefetch(rows.keys[i + kAhead]);
+    update(rows.keys[i], rows.gradients.data() + i * dim, context);
+  }
+}
+
+}  // namespace taut::embedding
+#endif  // HWY_ONCE
