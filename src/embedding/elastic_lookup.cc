@@ -112,8 +112,8 @@ HWY_INLINE void add_row(const FoundRow& row, const PageLayout& layout, float wei
 
 template <Storage kLow>
 void add_bags(const LookupTask& task) {
-  constexpr std::size_t kAsked = 32;  // rows whose pages are on their way
-  constexpr std::size_t kFound = 16;  // rows whose values are
+  constexpr std::size_t kAsked = 16;  // rows whose pages are on their way
+  constexpr std::size_t kFound = 8;   // rows whose values are
   const ElasticReader& reader = *task.reader;
   const PageLayout& layout = *reader.layout;
   const JaggedIds& table = *task.ids;

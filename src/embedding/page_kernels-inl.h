@@ -1,10 +1,10 @@
 // Searching a page's columns, once for each instruction set: to be included after
 // foreach_target.h. No `pragma once`: every instruction set reads it.
-#if defined(TAUT_EMBEDDING_PAGE_KERNELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef TAUT_EMBEDDING_PAGE_KERNELS_INL_H_
-#undef TAUT_EMBEDDING_PAGE_KERNELS_INL_H_
+#if defined(TAUT_EMBEDDING_PAGE_KERNELS_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef TAUT_EMBEDDING_PAGE_KERNELS_INL_H
+#undef TAUT_EMBEDDING_PAGE_KERNELS_INL_H
 #else
-#define TAUT_EMBEDDING_PAGE_KERNELS_INL_H_
+#define TAUT_EMBEDDING_PAGE_KERNELS_INL_H
 #endif
 
 #include <hwy/highway.h>
