@@ -119,6 +119,19 @@ def test_output_goes_through_links_and_pipes(taut, trained):
     assert sorted(path.name for path in out.iterdir()) == ["kept.csv", "link.csv", "pipe.csv"]
 
 
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_a_config_may_come_out_of_a_pipe(program, trained, tmp_path, command):
+    """Read once, its relative paths taken from the current folder."""
+    more = {
+        "train": "--memory-budget 32KiB",
+        "sweep": "--methods hash --budgets 1/2 --seeds 1",
+    }
+    line = f'"$0" {command} <(cat ctr.toml) --out "$1" --set train.epochs=1 {more[command]} --json'
+    done = run("bash", trained, ("-c", line, program, tmp_path / "out"), stdout=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr
+    assert "auc" in done.stdout
+
+
 def test_what_a_killed_command_left_goes_with_the_next_one(program, taut, tmp_path):
     process = subprocess.Popen(
         [program, "synth", "big.csv", "--rows", "100000000"], cwd=tmp_path, stderr=subprocess.DEVNULL
