@@ -11,20 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import CONFIG, write_csv
-
-
-@pytest.fixture(scope="module")
-def trained(taut, tmp_path_factory):
-    """A folder with data, a config, a run and its package."""
-    folder = tmp_path_factory.mktemp("streams")
-    for seed, name in enumerate(("train", "valid", "test"), 1):
-        write_csv(folder / f"{name}.csv", 600, seed)
-    (folder / "ctr.toml").write_text(CONFIG)
-    taut("train", folder / "ctr.toml", "--out", folder / "run", "--set", "train.epochs=1")
-    taut("export", folder / "run", folder / "model.taut")
-    return folder
-
+from conftest import write_csv
 
 # What prints a result, of every command.
 COMMANDS = {
