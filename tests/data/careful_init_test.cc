@@ -4,13 +4,7 @@
 #include <gtest/gtest.h>
 #include <toml++/toml.h>
 
-#include <functional>
-#include <stdexcept>
-
-#include "taut/core/hash.h"
-#include "taut/core/text.h"
-#include "taut/data/init.h"
-#include "test_files.h"
+#include "init_files.h"
 
 namespace taut::data {
 namespace {
@@ -22,37 +16,10 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-class CarefulInit : public ::testing::Test {
+class CarefulInit : public InitFiles {
  protected:
-  struct Column {
-    std::string name;
-    std::function<std::string(int row)> cell;
-  };
+  CarefulInit() : InitFiles(4000) {}
 
-  std::string write(const std::string& name, const std::vector<Column>& columns, int rows = 4000) {
-    std::vector<std::string> names;
-    for (const Column& column : columns) names.push_back(column.name);
-    std::string text = join(names, ",") + "\n";
-    for (int row = 0; row < rows; ++row) {
-      std::vector<std::string> cells;
-      for (const Column& column : columns) cells.push_back(column.cell(row));
-      text += join(cells, ",") + "\n";
-    }
-    write_text(dir_.file(name), text);
-    return dir_.file(name);
-  }
-
-  static const ColumnGuess& column(const SchemaGuess& guess, const std::string& name) {
-    for (const ColumnGuess& found : guess.columns) {
-      if (found.name == name) return found;
-    }
-    throw std::runtime_error("no column " + name);
-  }
-
-  static std::uint64_t noise(int row, std::uint64_t salt) {
-    return hash_combine(static_cast<std::uint64_t>(row), salt);
-  }
-  static std::string label(int row) { return noise(row, 1) % 3 == 0 ? "1" : "0"; }
   static std::string user(int row) { return std::to_string(noise(row, 3) % 300); }
   static std::string price(int row) { return concat(static_cast<double>(noise(row, 4) % 999) / 8); }
 
@@ -64,8 +31,6 @@ class CarefulInit : public ::testing::Test {
   static toml::table config_of(const SchemaGuess& guess) {
     return toml::parse(starter_config(guess));
   }
-
-  test::TemporaryDirectory dir_;
 };
 
 TEST_F(CarefulInit, AStrayCellLeavesAColumnDenseAndItsRowIsSkipped) {

@@ -11,7 +11,7 @@
 #include "taut/data/init.h"
 #include "taut/data/input_spec.h"
 #include "taut/data/table_info.h"
-#include "test_files.h"
+#include "text_files.h"
 
 namespace taut::data {
 namespace {
@@ -22,25 +22,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Bags = std::vector<std::vector<std::uint64_t>>;
 
-class TextFormsTest : public ::testing::Test {
+class TextFormsTest : public TextFiles {
  protected:
-  ReaderOptions reading(const std::string& name, const std::string& text, const Schema& schema) {
-    write_text(dir_.file(name), text);
-    ReaderOptions options;
-    options.files = {dir_.file(name)};
-    options.schema = schema;
-    return options;
-  }
-
-  void expect_error(const ReaderOptions& options, ErrorKind wanted,
-                    const std::vector<std::string>& parts) {
-    const auto [kind, message] = error_of([&] { (void)read_batches(options); });
-    EXPECT_EQ(to_string(kind), to_string(wanted)) << message;
-    for (const std::string& part : parts) EXPECT_THAT(message, HasSubstr(part));
-    EXPECT_EQ(first_not_utf8(message), std::string::npos);
-  }
-
-  test::TemporaryDirectory dir_;
   const Schema schema_{"y", {"d"}, {"c"}, ""};
 };
 
