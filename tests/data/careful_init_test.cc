@@ -92,6 +92,7 @@ TEST_F(CarefulInit, SecondOutcomesAreLeftOutWithAWarning) {
               HasSubstr("known only after the fact: the value 1 goes with label 1"));
   for (const char* name : {"conversion", "paid", "dwell"}) {
     EXPECT_THAT(guess.warnings, Contains(HasSubstr(concat("column ", name, " is left out"))));
+    EXPECT_TRUE(column(guess, name).tells_label);
   }
 }
 
@@ -116,6 +117,7 @@ TEST_F(CarefulInit, ChanceAndStrongInputsAreNoOutcomes) {
   const SchemaGuess guess = guess_schema(
       write("train.csv", {{"label", label}, {"rare", rare}, {"strong", strong}, {"user", user}}));
   EXPECT_THAT(guess.schema.categorical, ElementsAre("rare", "strong", "user"));
+  for (const ColumnGuess& guessed : guess.columns) EXPECT_FALSE(guessed.tells_label);
 }
 
 TEST_F(CarefulInit, CriteosFormatSaysWhatIsDense) {

@@ -22,7 +22,8 @@ struct ColumnGuess {
   std::string name;
   std::string type;  ///< as the file says ("int32"), or as the text looks ("text, whole numbers")
   GuessedRole role = GuessedRole::kSkipped;
-  std::string reason;  ///< a clause: "whole numbers, 4037 different ones in the sample"
+  std::string reason;        ///< a clause: "whole numbers, 4037 different ones in the sample"
+  bool tells_label = false;  ///< skipped since it tells the label, or is known only after it
 };
 
 struct SchemaGuess {
