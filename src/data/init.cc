@@ -283,8 +283,9 @@ class Guesser {
       return is(GuessedRole::kSkipped, *telling);
     }
     if (sample_.strays.count() > 0 && !sample_.strays.are_few(rows)) {
-      return is(GuessedRole::kSkipped,
-                concat(sample_.strays.text(), "; write numbers without commas"));
+      return is(
+          GuessedRole::kSkipped,
+          concat(sample_.strays.text(), "; write numbers without them, or set data.thousands"));
     }
     if (is_number() && has_prefix("d_")) return is(GuessedRole::kDense, "its name begins with d_");
     if (facts_.fractions) return is(GuessedRole::kDense, "numbers with fractions");
@@ -436,6 +437,7 @@ SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
   guess.sampled_rows = sample.rows;
   guess.text = hints.text;
   if (sample.list_separator != 0) guess.text.list_separator = sample.list_separator;
+  if (sample.thousands != 0) guess.text.thousands = sample.thousands;
   guess.rows = rows_of(file, sample.rows);
   const bool criteo = has_criteo_columns(sample);
   const LabelChoice choice = choose_label(columns, hints, path);

@@ -50,18 +50,47 @@ TEST_F(CarefulInit, CleanDataHasNoWarnings) {
   EXPECT_EQ(config_of(guess)["data"]["on_bad_row"].value<std::string>(), "fail");
 }
 
-TEST_F(CarefulInit, CommasBetweenThousandsAreTheReason) {
-  const std::string few =
-      write("few.csv", {{"label", label}, {"user", user}, price_but("\"1,234.5\"", 1000)});
-  const SchemaGuess guess = guess_schema(few);
-  EXPECT_THAT(guess.schema.dense, ElementsAre("price"));
-  EXPECT_THAT(column(guess, "price").reason,
-              HasSubstr("4 cells have commas between thousands, the first in row 8: \"1,234.5\""));
-  const std::string many =
-      write("many.csv", {{"label", label}, {"user", user}, price_but("\"1,234\"", 8)});
-  const SchemaGuess left_out = guess_schema(many);
-  EXPECT_EQ(column(left_out, "price").role, GuessedRole::kSkipped);
-  EXPECT_THAT(column(left_out, "price").reason, HasSubstr("write numbers without commas"));
+// Few or many of them: the config says what stands there, and no row is lost.
+TEST_F(CarefulInit, MarksBetweenThousandsAreFound) {
+  for (const auto& [cell, mark] :
+       {std::pair{"\"1,234.5\"", ","}, {"1'234.5", "'"}, {"1_234.5", "_"}}) {
+    for (const int every : {8, 1000}) {
+      const std::string path =
+          write("train.csv", {{"label", label}, {"user", user}, price_but(cell, every)});
+      const SchemaGuess guess = guess_schema(path);
+      EXPECT_THAT(guess.schema.dense, ElementsAre("price")) << cell;
+      EXPECT_EQ(guess.text.thousands, mark);
+      EXPECT_THAT(guess.warnings, IsEmpty());
+      const toml::table config = config_of(guess);
+      EXPECT_EQ(config["data"]["thousands"].value<std::string>(), mark);
+      EXPECT_EQ(config["data"]["on_bad_row"].value<std::string>(), "fail");
+      ReaderOptions options{.files = {path}, .schema = guess.schema};
+      set_text_options(guess.text, "", options);
+      const Batch batch = read_all(options);
+      EXPECT_EQ(batch.dense[7], 1234.5F);
+      EXPECT_EQ(batch.size, 4000);
+    }
+  }
+}
+
+TEST_F(CarefulInit, ThousandsThatCannotBeToldAreTheReason) {
+  const SchemaGuess spaces =
+      guess_schema(write("spaces.csv", {{"label", label}, {"user", user}, price_but("1 234", 8)}));
+  EXPECT_EQ(column(spaces, "price").role, GuessedRole::kSkipped);
+  EXPECT_THAT(column(spaces, "price").reason,
+              HasSubstr("500 cells have marks between thousands, the first in row 8: \"1 234\""));
+  EXPECT_THAT(column(spaces, "price").reason, HasSubstr("or set data.thousands"));
+  const std::string path =
+      write("both.csv", {{"label", label}, {"user", user}, {"price", [](int row) {
+                                                              return row % 9 == 0   ? "1'234"
+                                                                     : row % 9 == 1 ? "\"5,678\""
+                                                                                    : price(row);
+                                                            }}});
+  EXPECT_EQ(guess_schema(path).text.thousands, "");
+  EXPECT_EQ(column(guess_schema(path), "price").role, GuessedRole::kSkipped);
+  const SchemaGuess told = guess_schema(dir_.file("spaces.csv"), {.text = {.thousands = "space"}});
+  EXPECT_THAT(told.schema.dense, ElementsAre("price"));
+  EXPECT_EQ(config_of(told)["data"]["thousands"].value<std::string>(), "space");
 }
 
 TEST_F(CarefulInit, TextsAreNoNumbersWithStrays) {

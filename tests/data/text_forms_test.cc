@@ -184,6 +184,42 @@ TEST_F(TextFormsTest, NaValuesCountInEveryColumn) {
   EXPECT_EQ(bags(batch, 0), (Bags{{kMissingId}, {hash_string("a"), hash_string("b")}}));
 }
 
+TEST_F(TextFormsTest, ThousandsAreReadWhereTheirMarkIsSet) {
+  const std::string text = "y,d,c\n1,\"1,234.5\",\"1,234\"\n0,\"-12,345,678\",b\n1,1234,c\n";
+  ReaderOptions options = reading("x.csv", text, schema_);
+  expect_error(options, ErrorKind::kData, {"\"1,234.5\" is not a number", "data.thousands"});
+  options.thousands = ',';
+  const Batch batch = read_all(options);
+  EXPECT_THAT(batch.dense, ElementsAre(1234.5F, -12345678.0F, 1234));
+  EXPECT_EQ(bags(batch, 0)[0], std::vector{hash_string("1,234")}) << "ids are what is written";
+  options.schema = {"d >= 1000", {}, {"c"}, ""};
+  EXPECT_THAT(read_all(options).labels, ElementsAre(1, 0, 1));
+  for (const char* wrong : {"12,34", "1,2345", "0,123", "1'234", ",123", "1,234,", "1,,234"}) {
+    options = reading("x.csv", concat("y,d,c\n1,\"", wrong, "\",a\n"), schema_);
+    options.thousands = ',';
+    expect_error(options, ErrorKind::kData, {concat("\"", wrong, "\" is not a number"), "row 1"});
+  }
+  write_parquet(dir_.file("x.parquet"),
+                *make_table({{"d", arrow::utf8(), R"(["1 234", null, "5", "-1 234 567.25"])"}}));
+  options = {.files = {dir_.file("x.parquet")}, .schema = {.dense = {"d"}}, .thousands = ' '};
+  EXPECT_THAT(read_all(options).dense, ElementsAre(1234, 0, 5, -1234567.25F));
+}
+
+TEST_F(TextFormsTest, MarksOfThousandsAreChecked) {
+  ReaderOptions options;
+  for (const auto& [text, mark] :
+       {std::pair{"", '\0'}, {",", ','}, {"'", '\''}, {"_", '_'}, {"space", ' '}, {" ", ' '}}) {
+    set_text_options({.thousands = text}, "", options);
+    EXPECT_EQ(options.thousands, mark);
+  }
+  for (const char* wrong : {".", "auto", "tab", "1", "::", "\xC2\xA0"}) {
+    const auto [kind, message] =
+        error_of([&] { set_text_options({.thousands = wrong}, "a.toml", options); });
+    EXPECT_EQ(kind, ErrorKind::kConfig);
+    EXPECT_THAT(message, HasSubstr("a.toml, data.thousands"));
+  }
+}
+
 TEST_F(TextFormsTest, AListSeparatorThatIsSetCutsTextsOfParquetToo) {
   for (const auto& type : {arrow::utf8(), arrow::dictionary(arrow::int32(), arrow::utf8())}) {
     for (const bool dictionary : {true, false}) {
@@ -234,13 +270,16 @@ TEST_F(TextFormsTest, AnInputSpecKeepsHowTextIsRead) {
   options.separator = ';';
   options.list_separator = '\0';
   options.na_values = {"?"};
+  options.thousands = ' ';
   options.encoding = Encoding::kLatin1;
   const ReaderOptions back = parse_input_spec(input_spec(options), "x");
   EXPECT_EQ(back.separator, ';');
   EXPECT_EQ(back.list_separator, '\0');
   EXPECT_THAT(back.na_values, ElementsAre("?"));
   EXPECT_EQ(back.encoding, Encoding::kLatin1);
+  EXPECT_EQ(back.thousands, ' ');
   EXPECT_EQ(parse_input_spec(input_spec({}), "x").list_separator, std::nullopt);
+  EXPECT_EQ(parse_input_spec(input_spec({}), "x").thousands, 0);
 }
 
 TEST_F(TextFormsTest, InitReadsUnsignedIdsNaAndTimes) {
