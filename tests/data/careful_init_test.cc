@@ -64,7 +64,9 @@ TEST_F(CarefulInit, MarksBetweenThousandsAreFound) {
       const toml::table config = config_of(guess);
       EXPECT_EQ(config["data"]["thousands"].value<std::string>(), mark);
       EXPECT_EQ(config["data"]["on_bad_row"].value<std::string>(), "fail");
-      ReaderOptions options{.files = {path}, .schema = guess.schema};
+      ReaderOptions options;
+      options.files = {path};
+      options.schema = guess.schema;
       set_text_options(guess.text, "", options);
       const Batch batch = read_all(options);
       EXPECT_EQ(batch.dense[7], 1234.5F);

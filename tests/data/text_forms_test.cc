@@ -201,7 +201,10 @@ TEST_F(TextFormsTest, ThousandsAreReadWhereTheirMarkIsSet) {
   }
   write_parquet(dir_.file("x.parquet"),
                 *make_table({{"d", arrow::utf8(), R"(["1 234", null, "5", "-1 234 567.25"])"}}));
-  options = {.files = {dir_.file("x.parquet")}, .schema = {.dense = {"d"}}, .thousands = ' '};
+  options = {};
+  options.files = {dir_.file("x.parquet")};
+  options.schema.dense = {"d"};
+  options.thousands = ' ';
   EXPECT_THAT(read_all(options).dense, ElementsAre(1234, 0, 5, -1234567.25F));
 }
 
