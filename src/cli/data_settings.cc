@@ -40,6 +40,10 @@ void apply_list_separator(const std::string& value, data::ReaderOptions& options
   options.list_separator = read_text({.list_separator = value}).list_separator;
 }
 
+void apply_thousands(const std::string& value, data::ReaderOptions& options) {
+  options.thousands = read_text({.thousands = value}).thousands;
+}
+
 void apply_na_values(const std::string& value, data::ReaderOptions& options) {
   options.na_values = split(value, ',');
 }
@@ -48,10 +52,11 @@ void apply_encoding(const std::string& value, data::ReaderOptions& options) {
   options.encoding = parse_spelling<data::Encoding>(value, ErrorKind::kConfig);
 }
 
-constexpr std::array<Key, 6> kKeys = {{{kFormat, apply_format},
+constexpr std::array<Key, 7> kKeys = {{{kFormat, apply_format},
                                        {"data.on_bad_row", apply_bad_row},
                                        {"data.separator", apply_separator},
                                        {"data.list_separator", apply_list_separator},
+                                       {"data.thousands", apply_thousands},
                                        {"data.na_values", apply_na_values},
                                        {"data.encoding", apply_encoding}}};
 

@@ -17,7 +17,8 @@ class DataSettings {
   explicit DataSettings(const std::vector<std::string>& sets);
 
   /// Lays data.format, data.on_bad_row and what says how texts are read (data.separator,
-  /// data.list_separator, data.na_values, split at commas, data.encoding) over options.
+  /// data.list_separator, data.thousands, data.na_values, split at commas, data.encoding) over
+  /// options.
   void apply(data::ReaderOptions& options) const;
   /// Whether data.format is among them, so that it is not guessed.
   [[nodiscard]] bool gives_format() const noexcept;

@@ -38,10 +38,11 @@ Json guess_json(const data::SchemaGuess& guess, const std::string& config) {
 // --set data.KEY of what the options say: format, label and how text is read.
 void take_setting(const std::string& setting, data::GuessHints& hints) {
   std::string encoding;
-  const std::vector<std::string> names = {"data.format", "data.label", "data.separator",
-                                          "data.list_separator", "data.encoding"};
-  const std::array<std::string*, 5> values = {&hints.format, &hints.label, &hints.text.separator,
-                                              &hints.text.list_separator, &encoding};
+  const std::vector<std::string> names = {"data.format",         "data.label",     "data.separator",
+                                          "data.list_separator", "data.thousands", "data.encoding"};
+  const std::array<std::string*, 6> values = {&hints.format,         &hints.label,
+                                              &hints.text.separator, &hints.text.list_separator,
+                                              &hints.text.thousands, &encoding};
   KnownSetting given = known_setting(setting, names);
   *values[given.key] = std::move(given.value);
   if (!encoding.empty()) {
@@ -74,6 +75,8 @@ Command add_init(CLI::App& root, const Globals& globals) {
       "Between fields of text: one character, or tab; told from the file when left out");
   app->add_option("--list-separator", o->hints.text.list_separator,
                   "What cuts texts into lists of ids; told from the file when left out");
+  app->add_option("--thousands", o->hints.text.thousands,
+                  "What stands between the thousands of numbers; told from the file when left out");
   app->add_option("--na", o->hints.text.na_values, "Texts that mean a missing value (A,B,...)")
       ->delimiter(',');
   app->add_option("--encoding", o->encoding,

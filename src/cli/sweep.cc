@@ -27,19 +27,19 @@ Command add_sweep(CLI::App& root, const Globals& globals) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   return {app, [o, &globals] {
-            if (!train::task_of_config(o->config).has_tables) {
+            const train::ConfigFile file = train::read_config_file(o->config);
+            if (!train::task_of_config(file).has_tables) {
               throw Error(ErrorKind::kUnsupported,
                           "a sweep is over methods and budgets of tables, and this config has none",
                           o->config);
             }
-            train::SweepOptions sweep{
-                .config = train::load_config(o->config, run_settings(globals, {})),
-                .folder = o->out,
-                .methods = comma_list(o->methods),
-                .budgets = comma_list(o->budgets),
-                .seeds = {},
-                .threads = globals.threads,
-                .stop = stop_on_signals()};
+            train::SweepOptions sweep{.config = train::load_config(file, run_settings(globals, {})),
+                                      .folder = o->out,
+                                      .methods = comma_list(o->methods),
+                                      .budgets = comma_list(o->budgets),
+                                      .seeds = {},
+                                      .threads = globals.threads,
+                                      .stop = stop_on_signals()};
             for (int i = 0; i < o->seeds; ++i) {
               sweep.seeds.push_back(sweep.config->train.seed + static_cast<std::uint64_t>(i));
             }

@@ -52,22 +52,23 @@ Command add_train(CLI::App& root, const Globals& globals) {
   app->add_option("--memory-budget", o->budget,
                   "embedding.budget: bytes (16MiB) or a ratio (1/10)");
   app->add_flag("--resume", o->resume, "Go on from the run's last checkpoint");
-  return {app, [o, &globals] {
-            if (!o->budget.empty() && !train::task_of_config(o->config).has_tables) {
-              throw Error(ErrorKind::kConfig,
-                          "--memory-budget is for tables, and this config has none", o->config,
-                          "leave it out");
-            }
-            const Json summary = train::train_run(
-                {.config = train::load_config(o->config, run_settings(globals, o->budget)),
-                 .run = o->out,
-                 .resume = o->resume,
-                 .threads = globals.threads,
-                 .profile_path = {},
-                 .stop = stop_on_signals()});
-            if (!globals.json) print_summary(summary);
-            return Outcome{summary};
-          }};
+  return {
+      app, [o, &globals] {
+        const train::ConfigFile file = train::read_config_file(o->config);
+        if (!o->budget.empty() && !train::task_of_config(file).has_tables) {
+          throw Error(ErrorKind::kConfig, "--memory-budget is for tables, and this config has none",
+                      o->config, "leave it out");
+        }
+        const Json summary =
+            train::train_run({.config = train::load_config(file, run_settings(globals, o->budget)),
+                              .run = o->out,
+                              .resume = o->resume,
+                              .threads = globals.threads,
+                              .profile_path = {},
+                              .stop = stop_on_signals()});
+        if (!globals.json) print_summary(summary);
+        return Outcome{summary};
+      }};
 }
 
 }  // namespace taut::cli

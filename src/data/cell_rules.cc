@@ -18,7 +18,9 @@ constexpr std::array<std::string_view, 9> kUsualNa = {"NA",   "N/A",  "n/a",  "#
 // Why a text is no number, as far as it shows.
 std::string not_a_number(std::string_view text) {
   std::string reason = concat(shown(text), " is not a number");
-  if (has_thousands(text)) return reason + ": write thousands without separators";
+  if (has_thousands(text)) {
+    return reason + ": write thousands without separators, or set data.thousands";
+  }
   if (has_decimal_comma(text)) return reason + ": write a point for the decimal comma";
   const bool digits =
       std::any_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
@@ -31,7 +33,14 @@ bool is_usual_na(std::string_view text) noexcept {
   return std::find(kUsualNa.begin(), kUsualNa.end(), text) != kUsualNa.end();
 }
 
-CellRules::CellRules(const ReaderOptions& options) : na_values_(options.na_values) {}
+CellRules::CellRules(const ReaderOptions& options)
+    : na_values_(options.na_values), thousands_(options.thousands) {}
+
+std::optional<double> CellRules::number(std::string_view text) const {
+  const std::optional<double> plain = parse_number(text);
+  if (plain || thousands_ == 0 || thousands_mark(text) != thousands_) return plain;
+  return parse_thousands(text);
+}
 
 bool CellRules::is_named_na(std::string_view text) const noexcept {
   return std::find(na_values_.begin(), na_values_.end(), text) != na_values_.end();
@@ -70,7 +79,7 @@ float CellRules::dense(std::int64_t row, std::string_view cell, BadCells& bad) c
   constexpr float kMissing = std::numeric_limits<float>::quiet_NaN();
   const std::string_view text = trim(cell);
   if (text.empty() || (!na_values_.empty() && is_named_na(text))) return kMissing;
-  const std::optional<double> number = parse_number(text);
+  const std::optional<double> number = this->number(text);
   if (!number) {
     if (is_usual_na(text)) return kMissing;
     bad.add(row, [&] { return not_a_number(text); });

@@ -32,6 +32,8 @@ class CellRules {
   [[nodiscard]] std::uint64_t id(std::string_view cell) const {
     return !na_values_.empty() && is_named_na(cell) ? kMissingId : id_of_text(cell);
   }
+  /// A number as parse_number() reads it, or with marks between its thousands where they are told.
+  [[nodiscard]] std::optional<double> number(std::string_view text) const;
   /// True for a text that stands for a missing number, bool or time.
   [[nodiscard]] bool is_missing_number(std::string_view text) const noexcept {
     return text.empty() || is_named_na(text) || is_usual_na(text);
@@ -43,6 +45,7 @@ class CellRules {
   [[nodiscard]] bool is_named_na(std::string_view text) const noexcept;
 
   std::vector<std::string> na_values_;
+  char thousands_ = 0;
 };
 
 /// Fills a column from cells: one id a row, or bags where a cell holds the separator (0: never).

@@ -278,14 +278,14 @@ class Guesser {
     if (!has_time_ && is_time()) return is(GuessedRole::kTime, time_reason());
     if (sample_.kind == SampleKind::kTime) return is(GuessedRole::kSkipped, "another time");
     if (facts_.distinct <= 1) return is(GuessedRole::kSkipped, "the same value in every row");
-    if (gives_label_away(facts_, label_)) {
-      return is(GuessedRole::kSkipped,
-                "gives the label away: each of its values goes with one label");
+    if (const auto telling = tells_label()) {
+      column.tells_label = true;
+      return is(GuessedRole::kSkipped, *telling);
     }
-    if (const auto outcome = second_outcome()) return is(GuessedRole::kSkipped, *outcome);
     if (sample_.strays.count() > 0 && !sample_.strays.are_few(rows)) {
-      return is(GuessedRole::kSkipped,
-                concat(sample_.strays.text(), "; write numbers without commas"));
+      return is(
+          GuessedRole::kSkipped,
+          concat(sample_.strays.text(), "; write numbers without them, or set data.thousands"));
     }
     if (is_number() && has_prefix("d_")) return is(GuessedRole::kDense, "its name begins with d_");
     if (facts_.fractions) return is(GuessedRole::kDense, "numbers with fractions");
@@ -317,8 +317,11 @@ class Guesser {
   [[nodiscard]] bool has_prefix(std::string_view prefix) const {
     return sample_.name.starts_with(prefix);
   }
-  // Why the column is known only after what the label says, if it is.
-  [[nodiscard]] std::optional<std::string> second_outcome() const {
+  // How the column tells the label, or is known only after what that says, if so.
+  [[nodiscard]] std::optional<std::string> tells_label() const {
+    if (gives_label_away(facts_, label_)) {
+      return "gives the label away: each of its values goes with one label";
+    }
     const std::optional<Implication> implied = implied_label(sample_, facts_.distinct, label_);
     if (!implied || !implied->whole) return std::nullopt;
     if (implied->label == 0 && !is_outcome_name(sample_.name)) return std::nullopt;
@@ -390,7 +393,7 @@ void check_hints(const GuessHints& hints, const Sample& sample, const std::strin
 void warn(const ColumnGuess& column, const Facts& facts, SchemaGuess& guess) {
   const bool used = column.role == GuessedRole::kLabel || column.role == GuessedRole::kDense ||
                     column.role == GuessedRole::kTime;
-  if (column.reason.starts_with("known only") || column.reason.starts_with("gives the label")) {
+  if (column.tells_label) {
     guess.warnings.push_back(concat("column ", column.name, " is left out, ", column.reason,
                                     "; list it as an input if it is known before"));
   }
@@ -434,6 +437,7 @@ SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
   guess.sampled_rows = sample.rows;
   guess.text = hints.text;
   if (sample.list_separator != 0) guess.text.list_separator = sample.list_separator;
+  if (sample.thousands != 0) guess.text.thousands = sample.thousands;
   guess.rows = rows_of(file, sample.rows);
   const bool criteo = has_criteo_columns(sample);
   const LabelChoice choice = choose_label(columns, hints, path);
@@ -467,6 +471,7 @@ SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
       if (const auto role = criteo ? criteo_role(column.name) : std::nullopt) {
         column.role = *role;
         column.reason = "as Criteo's format says";
+        column.tells_label = false;
       }
     }
     const StrayCells& strays = facts.sample->strays;

@@ -48,6 +48,7 @@ Json text_json(const ReaderOptions& options) {
                {"encoding", spelling_of(options.encoding)},
                {"na_values", options.na_values}};
   if (options.list_separator) text["list_separator"] = static_cast<int>(*options.list_separator);
+  if (options.thousands != 0) text["thousands"] = static_cast<int>(options.thousands);
   return text;
 }
 
@@ -60,6 +61,7 @@ void parse_text(const Json& text, const std::string& where, ReaderOptions& optio
                                               ErrorKind::kFormat, where);
   options.na_values = json_member<std::vector<std::string>>(text, "na_values", where);
   if (text.contains("list_separator")) options.list_separator = character("list_separator");
+  if (text.contains("thousands")) options.thousands = character("thousands");
 }
 
 }  // namespace

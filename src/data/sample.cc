@@ -59,22 +59,27 @@ void add_cell(std::string_view cell, const CellRules& rules, ColumnSample& colum
     column.spelled_missing += text.empty() ? 0 : 1;
     return;
   }
-  const std::optional<double> number = parse_number(text);
+  const std::optional<double> plain = parse_number(text);
+  const bool grouped = !plain && has_thousands(text);
+  const std::optional<double> number = grouped ? parse_thousands(text) : plain;
   const std::optional<float> label = parse_label(text);
   const std::optional<std::int64_t> time = number ? std::nullopt : parse_datetime(text);
   column.numbers.push_back(number                 ? *number
                            : label                ? static_cast<double>(*label)
                            : time && traits.times ? static_cast<double>(*time)
                                                   : kMissing);
-  if (!number) {
+  if (!rules.number(text)) {
     column.strays.add(text, static_cast<std::int64_t>(column.numbers.size()));
-  } else {
-    traits.wholes = traits.wholes && std::trunc(*number) == *number;
-    traits.integers = traits.integers && (parse_integer(text) || parse_unsigned(text));
+  }
+  if (number) {
+    const bool whole = std::trunc(*number) == *number;
+    traits.wholes = traits.wholes && whole;
+    traits.integers =
+        traits.integers && (grouped ? whole : parse_integer(text) || parse_unsigned(text));
   }
   traits.labels = traits.labels && label.has_value();
   traits.times = traits.times && time.has_value();
-  if (!number) column.lists.add(text);
+  if (!plain) column.lists.add(text);
 }
 
 // Whole floats beside missing values are what pandas makes of integers with nulls.
@@ -132,6 +137,23 @@ void find_lists(const std::optional<char>& told, char by_default, Sample& sample
     if (!cut) continue;
     column.kind = SampleKind::kList;
     column.type += ", lists";
+  }
+}
+
+// Numbers with marks between their thousands are no strays where the mark is told, or is that of
+// most such columns. A space is not found: what it separates may be a list.
+void find_thousands(const ReaderOptions& options, Sample& sample) {
+  if (options.thousands != 0) return;
+  std::map<char, int> found;
+  for (const ColumnSample& column : sample.columns) ++found[column.strays.mark()];
+  found.erase('\0');
+  found.erase(' ');
+  const auto most = std::max_element(
+      found.begin(), found.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (most == found.end()) return;
+  sample.thousands = most->first;
+  for (ColumnSample& column : sample.columns) {
+    if (column.strays.mark() == sample.thousands) column.strays = {};
   }
 }
 
@@ -383,6 +405,7 @@ Sample sample_file(const InputFile& given, const TextOptions& text) {
                   : file.format == Format::kArrow ? sample_arrow(file, options)
                                                   : sample_text(file, options);
   if (sample.rows == 0) throw Error(ErrorKind::kData, "no rows", file.path);
+  find_thousands(options, sample);
   for (ColumnSample& column : sample.columns) {
     const auto same =
         std::count_if(sample.columns.begin(), sample.columns.end(),

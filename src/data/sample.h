@@ -36,6 +36,7 @@ struct Sample {
   std::int64_t rows = 0;
   std::vector<ColumnSample> columns;
   char list_separator = 0;  ///< what cuts the columns of lists, where it must be set; else 0
+  char thousands = 0;       ///< what is between the thousands of numbers, where it must be set
 };
 
 /// Whole floats with missing values among them count as integers, texts as what they spell, the

@@ -109,6 +109,9 @@ std::string text_lines(const TextOptions& options) {
     text += line(concat("list_separator = ", quoted(options.list_separator)),
                  "cuts texts into lists of ids; \"\": none");
   }
+  if (options.thousands != usual.thousands) {
+    text += line(concat("thousands = ", quoted(options.thousands)), "between digits of numbers");
+  }
   if (!options.na_values.empty()) {
     text += line(concat("na_values = ", list_of(options.na_values, 12)), "missing, beside empty");
   }

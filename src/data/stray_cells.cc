@@ -15,7 +15,9 @@ void StrayCells::add(std::string_view cell, std::int64_t row) {
     first_row_ = row;
     first_ = shown(cell);
   }
-  thousands_ += has_thousands(cell) ? 1 : 0;
+  const char mark = thousands_mark(cell);
+  if (mark == 0) return;
+  mark_ = thousands_++ == 0 || mark_ == mark ? mark : '\0';
 }
 
 bool StrayCells::are_few(std::int64_t cells) const noexcept {
@@ -27,7 +29,7 @@ bool StrayCells::leave_numbers(std::int64_t cells) const noexcept {
 }
 
 std::string StrayCells::text() const {
-  const std::string what = are_thousands() ? " commas between thousands" : " no number";
+  const std::string what = are_thousands() ? " marks between thousands" : " no number";
   const std::string verb = are_thousands() ? (count_ == 1 ? " cell has" : " cells have")
                                            : (count_ == 1 ? " cell is" : " cells are");
   return concat(count_, verb, what, count_ == 1 ? ", in row " : ", the first in row ", first_row_,

@@ -106,19 +106,25 @@ std::optional<std::uint64_t> parse_unsigned(std::string_view cell) noexcept {
   return value;
 }
 
-bool has_thousands(std::string_view cell) noexcept {
+char thousands_mark(std::string_view cell) noexcept {
   std::string_view text = cell;
   if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
   std::size_t at = count_digits(text);
-  if (at == 0 || at > 3 || text[0] == '0' || at == text.size()) return false;
+  if (at == 0 || at > 3 || text[0] == '0' || at == text.size()) return 0;
   const char mark = text[at];
-  if (mark != ',' && mark != '\'' && mark != ' ' && mark != '_') return false;
+  if (mark != ',' && mark != '\'' && mark != ' ' && mark != '_') return 0;
   while (at < text.size() && text[at] == mark) {
-    if (count_digits(text.substr(at + 1)) != 3) return false;
+    if (count_digits(text.substr(at + 1)) != 3) return 0;
     at += 4;
   }
   if (at < text.size() && text[at] == '.') at += 1 + count_digits(text.substr(at + 1));
-  return at == text.size();
+  return at == text.size() ? mark : '\0';
+}
+
+std::optional<double> parse_thousands(std::string_view cell) {
+  std::string plain(cell);
+  std::erase(plain, thousands_mark(cell));
+  return parse_number(plain);
 }
 
 bool has_decimal_comma(std::string_view cell) noexcept {

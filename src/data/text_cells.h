@@ -24,9 +24,15 @@ namespace taut::data {
 /// A whole number of 64 bits without a sign, for what parse_integer() does not hold.
 [[nodiscard]] std::optional<std::uint64_t> parse_unsigned(std::string_view cell) noexcept;
 
-/// True for digits in groups of three: "1,234", "-12,345,678.9", "1'234", "1 234". Not for one
-/// group alone behind a zero ("0,123").
-[[nodiscard]] bool has_thousands(std::string_view cell) noexcept;
+/// What separates the thousands of digits in groups of three: ',' of "1,234" and "-12,345,678.9",
+/// '\'', ' ' or '_'. 0 for any other text, and for one group alone behind a zero ("0,123").
+[[nodiscard]] char thousands_mark(std::string_view cell) noexcept;
+[[nodiscard]] inline bool has_thousands(std::string_view cell) noexcept {
+  return thousands_mark(cell) != 0;
+}
+
+/// The number that is left without the marks: 1234.5 of "1,234.5". For a cell with thousands.
+[[nodiscard]] std::optional<double> parse_thousands(std::string_view cell);
 
 /// True for a number whose only mark is a comma: "3,14".
 [[nodiscard]] bool has_decimal_comma(std::string_view cell) noexcept;

@@ -38,6 +38,17 @@ std::optional<char> parse_list_separator(const std::string& text, const std::str
               key);
 }
 
+char parse_thousands_mark(const std::string& text, const std::string& key) {
+  if (text.empty()) return 0;
+  const std::optional<char> character = one_character(text);
+  if (character && std::string_view(",' _").find(*character) != std::string_view::npos) {
+    return *character;
+  }
+  throw Error(ErrorKind::kConfig,
+              concat("must be \"\" (none), \",\", \"'\", \"_\" or \"space\", got \"", text, "\""),
+              key);
+}
+
 }  // namespace
 
 void set_text_options(const TextOptions& text, const std::string& where, ReaderOptions& options) {
@@ -46,6 +57,7 @@ void set_text_options(const TextOptions& text, const std::string& where, ReaderO
   options.list_separator =
       parse_list_separator(text.list_separator, before + "data.list_separator");
   options.na_values = text.na_values;
+  options.thousands = parse_thousands_mark(text.thousands, before + "data.thousands");
   options.encoding = text.encoding;
 }
 

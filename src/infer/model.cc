@@ -13,7 +13,11 @@ namespace {
 
 using Json = nlohmann::json;
 using graph::Layer;
+using graph::LayerValues;
 using graph::Op;
+
+// Classes above need a value each in the file: memory is taken for their names and scores.
+constexpr std::size_t kFewClasses = 1 << 16;
 
 // Values of a layer's weight; nothing when there are more than any file could hold.
 std::optional<std::size_t> weight_count(const Layer& layer) {
@@ -118,6 +122,15 @@ class Checker {
     }
   }
 
+  // Weights, codes and biases of all layers.
+  [[nodiscard]] std::size_t values_held() const {
+    std::size_t count = 0;
+    for (const LayerValues& values : network_.values) {
+      count += values.weight.size() + values.codes.size() + values.bias.size();
+    }
+    return count;
+  }
+
   void check_images() const {
     ImageInput input;
     try {
@@ -134,6 +147,10 @@ class Checker {
               concat("a normalization that is none for channel ", c));
     }
     const auto classes = static_cast<std::size_t>(network_.layers.back().out.size());
+    // Maps and copies side by side give any number of classes from a few bytes.
+    const std::size_t held = values_held();
+    require(classes <= std::max(kFewClasses, held),
+            concat(classes, " classes where the file holds ", held, " values of its layers"));
     require(input.class_names.empty() || input.class_names.size() == classes,
             concat(input.class_names.size(), " names for ", classes, " classes"));
     const std::int64_t longest = std::max(network_.input.height, network_.input.width);

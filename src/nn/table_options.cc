@@ -1,10 +1,10 @@
 #include "nn/table_options.h"
 
-#include <nlohmann/json.hpp>
 #include <string_view>
 #include <type_traits>
 #include <vector>
 
+#include "core/json_text.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 #include "taut/embedding/option_list.h"
@@ -17,8 +17,10 @@ using embedding::Options;
 
 void set_value(std::vector<embedding::TableOptions>& tables, std::string_view, const Json& list) {
   for (const Json& table : list) {
-    tables.push_back({.name = table.at("name").get<std::string>(),
-                      .distinct_ids = table.value("distinct_ids", std::int64_t{0})});
+    const std::int64_t distinct_ids =
+        table.contains("distinct_ids") ? json_member<std::int64_t>(table, "distinct_ids", {}) : 0;
+    tables.push_back(
+        {.name = json_member<std::string>(table, "name", {}), .distinct_ids = distinct_ids});
   }
 }
 
@@ -28,9 +30,9 @@ void set_value(Bytes&, std::string_view, const Json&) {}
 template <typename T>
 void set_value(T& value, std::string_view key, const Json& given) {
   if constexpr (Spelled<T>) {
-    value = embedding::parse_option<T>(key, given.get<std::string>());
+    value = embedding::parse_option<T>(key, json_value<std::string>(given, key, {}));
   } else {
-    value = given.get<T>();
+    value = json_value<T>(given, key, {});
   }
 }
 
@@ -45,12 +47,24 @@ void set_option(Options& options, const std::string& key, const Json& value) {
   };
   try {
     embedding::visit_options(options, set);
-  } catch (const Json::exception&) {
+  } catch (const Error& failed) {
+    if (failed.kind() != ErrorKind::kFormat) throw;
     throw Error(ErrorKind::kConfig,
-                concat("option \"", key, "\" has the wrong type: ", value.dump()));
+                concat("option \"", key, "\" has the wrong type: ", failed.what()));
   }
   if (found) return;
   throw Error(ErrorKind::kConfig, concat("unknown option \"", key, "\""), {}, suggest(key, known));
+}
+
+Json parse_object(std::string_view text) {
+  constexpr std::string_view kWanted = "options must be a JSON object";
+  try {
+    Json json = parse_json(text);
+    if (json.is_object()) return json;
+  } catch (const Error& failed) {
+    throw Error(ErrorKind::kConfig, concat(kWanted, ": ", failed.what()));
+  }
+  throw Error(ErrorKind::kConfig, kWanted);
 }
 
 // A value as Python would write it.
@@ -66,15 +80,14 @@ Json plain_json(const T& value) {
 }  // namespace
 
 embedding::Options parse_table_options(const std::string& json) {
-  const Json all = Json::parse(json, nullptr, /*allow_exceptions=*/false);
-  if (!all.is_object()) throw Error(ErrorKind::kConfig, "options must be a JSON object");
+  const Json all = parse_object(json);
   Options options;
   for (const auto& [key, value] : all.items()) {
     set_option(options, key, value);
   }
   if (all.contains("budget")) {
     const Json& budget = all["budget"];
-    const std::string text = budget.is_string() ? budget.get<std::string>() : budget.dump();
+    const std::string text = budget.is_string() ? budget.get<std::string>() : json_text(budget);
     options.budget = resolve_budget(parse_budget(text), embedding::full_bytes(options));
   }
   return options;
@@ -94,7 +107,7 @@ std::string table_options_text(const embedding::Options& options) {
       all[option.key] = plain_json(option.value);
     }
   });
-  return all.dump();
+  return json_text(all);
 }
 
 std::string table_option_list() {
@@ -109,7 +122,7 @@ std::string table_option_list() {
                     {"help", fact.help},
                     {"keyword", fact.in_python}});
   });
-  return list.dump();
+  return json_text(list);
 }
 
 }  // namespace taut::nn

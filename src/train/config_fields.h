@@ -27,6 +27,7 @@ void visit_fields(RecommenderConfig& c, Visit&& visit) {
   visit("data", "on_bad_row", c.data.on_bad_row);
   visit("data", "separator", c.text.separator);
   visit("data", "list_separator", c.text.list_separator);
+  visit("data", "thousands", c.text.thousands);
   visit("data", "na_values", c.text.na_values);
   visit("data", "encoding", c.text.encoding);
   visit("data", "shuffle", c.shuffle_rows);

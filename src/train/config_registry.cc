@@ -43,8 +43,16 @@ const TaskEntry& task_of_text(std::string_view text, const std::string& name) {
 
 }  // namespace
 
-const TaskEntry& task_of_config(const std::string& path) {
-  return task_of_text(read_file(path), path);
+ConfigFile read_config_file(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;  // read_file says what is wrong with it
+  const bool regular = fs::is_regular_file(path, ignored);
+  const fs::path base = regular ? fs::absolute(path).parent_path() : fs::current_path();
+  return {.path = path, .base = base.string(), .text = read_file(path)};
+}
+
+const TaskEntry& task_of_config(const ConfigFile& file) {
+  return task_of_text(file.text, file.path);
 }
 
 std::shared_ptr<const Config> parse_config(std::string_view text, const std::string& base,
@@ -55,8 +63,12 @@ std::shared_ptr<const Config> parse_config(std::string_view text, const std::str
 
 std::shared_ptr<const Config> load_config(const std::string& path,
                                           std::span<const std::string> settings) {
-  const std::string base = std::filesystem::absolute(path).parent_path().string();
-  return parse_config(read_file(path), base, path, settings);
+  return load_config(read_config_file(path), settings);
+}
+
+std::shared_ptr<const Config> load_config(const ConfigFile& file,
+                                          std::span<const std::string> settings) {
+  return parse_config(file.text, file.base, file.path, settings);
 }
 
 graph::Network network_of_config(const std::string& path, std::span<const std::string> settings) {

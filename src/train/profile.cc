@@ -28,6 +28,7 @@ std::string profile_key(const RecommenderConfig& config) {
              static_cast<int>(config.scaling), '|', static_cast<int>(config.data.on_bad_row), '|',
              config.text.separator, '|', config.text.list_separator, '|',
              join(config.text.na_values, ","), '|', spelling_of(config.text.encoding));
+  if (!config.text.thousands.empty()) key += concat("|thousands ", config.text.thousands);
   for (const std::string& file : config.data.train) {
     const fs::path path(data::path_of_entry(file));
     const fs::path stamped = fs::exists(path) ? path : path.parent_path();

@@ -95,6 +95,18 @@ def workspace(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def trained(taut, tmp_path_factory):
+    """A folder with data, a config, a run and its package."""
+    folder = tmp_path_factory.mktemp("trained")
+    for seed, name in enumerate(("train", "valid", "test"), 1):
+        write_csv(folder / f"{name}.csv", 600, seed)
+    (folder / "ctr.toml").write_text(CONFIG)
+    taut("train", folder / "ctr.toml", "--out", folder / "run", "--set", "train.epochs=1")
+    taut("export", folder / "run", folder / "model.taut")
+    return folder
+
+
 SIDE = 10
 
 

@@ -28,11 +28,14 @@ TEST(DataSettings, LieOverOptionsTheLastOneWinning) {
 }
 
 TEST(DataSettings, SayHowTextsAreRead) {
-  const data::ReaderOptions options =
-      laid_over({"data.separator=tab", "data.na_values=missing,-", "data.encoding=latin-1"});
+  const data::ReaderOptions options = laid_over({"data.separator=tab", "data.na_values=missing,-",
+                                                 "data.encoding=latin-1", "data.thousands=,"});
   EXPECT_EQ(options.separator, '\t');
   EXPECT_EQ(options.na_values, (std::vector<std::string>{"missing", "-"}));
   EXPECT_EQ(options.encoding, data::Encoding::kLatin1);
+  EXPECT_EQ(options.thousands, ',');
+  EXPECT_THAT(error_of([] { (void)DataSettings({"data.thousands=."}); }),
+              IsError(ErrorKind::kConfig, "--set data.thousands"));
   EXPECT_THAT(error_of([] { (void)DataSettings({"data.separator=::"}); }),
               IsError(ErrorKind::kConfig, "--set data.separator"));
 }

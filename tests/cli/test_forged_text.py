@@ -4,21 +4,10 @@ that names file and key, exit code 2, nothing half written."""
 import json
 
 import pytest
-from conftest import CONFIG, write_csv
+from conftest import CONFIG
 from test_bad_input import fails
 
 DEEP = 200_000
-
-
-@pytest.fixture(scope="module")
-def finished(taut, tmp_path_factory):
-    """A folder with data, a config and a run that has ended."""
-    folder = tmp_path_factory.mktemp("forged")
-    for seed, name in enumerate(("train", "valid", "test"), 1):
-        write_csv(folder / f"{name}.csv", 600, seed)
-    (folder / "ctr.toml").write_text(CONFIG)
-    taut("train", folder / "ctr.toml", "--out", folder / "run", "--set", "train.epochs=1")
-    return folder
 
 
 DEEP_TOML = {
@@ -33,10 +22,10 @@ DEEP_TOML = {
 
 
 @pytest.mark.parametrize("text", DEEP_TOML.values(), ids=DEEP_TOML.keys())
-def test_toml_that_lies_deep(taut, finished, text):
-    path = finished / "deep.toml"
+def test_toml_that_lies_deep(taut, trained, text):
+    path = trained / "deep.toml"
     path.write_text(CONFIG + text)
-    assert "deep.toml, line" in fails(taut, "train", path, "--out", finished / "deep")
+    assert "deep.toml, line" in fails(taut, "train", path, "--out", trained / "deep")
     path.write_text('name = "x"\ninput = [1]\n[[layer]]\nname = "a"\nop = "fc"\nout = 1\n' + text)
     assert "deep.toml" in fails(taut, "info", path)
     path.write_text(text)
@@ -44,26 +33,26 @@ def test_toml_that_lies_deep(taut, finished, text):
     assert "deep.toml" in fails(taut, *plan)
 
 
-def test_settings_that_lie_deep_or_are_no_utf8(taut, finished):
-    train = ("train", finished / "ctr.toml", "--out", finished / "set", "--set")
+def test_settings_that_lie_deep_or_are_no_utf8(taut, trained):
+    train = ("train", trained / "ctr.toml", "--out", trained / "set", "--set")
     assert "data.train" in fails(taut, *train, "data.train=" + "[" * 30000)
     assert "data.train" in fails(taut, *train, b"data.train=\xff\xfe.csv".decode(errors="surrogateescape"))
 
 
-def test_folders_that_no_run_can_have_are_seen_before_the_training(taut, finished):
-    config = finished / "ctr.toml"
+def test_folders_that_no_run_can_have_are_seen_before_the_training(taut, trained):
+    config = trained / "ctr.toml"
     name = b"bad\xff".decode(errors="surrogateescape")
-    assert "UTF-8" in fails(taut, "train", config, "--out", f"{finished}/{name}")
-    assert "bytes" in fails(taut, "train", config, "--out", f"{finished}/" + "a/" * 2040 + "b")
-    assert "long" in fails(taut, "train", config, "--out", f"{finished}/" + "a" * 300)
+    assert "UTF-8" in fails(taut, "train", config, "--out", f"{trained}/{name}")
+    assert "bytes" in fails(taut, "train", config, "--out", f"{trained}/" + "a/" * 2040 + "b")
+    assert "long" in fails(taut, "train", config, "--out", f"{trained}/" + "a" * 300)
 
 
-def test_paths_that_no_file_can_have_are_the_users_to_mend(taut, finished):
+def test_paths_that_no_file_can_have_are_the_users_to_mend(taut, trained):
     for name in ("a" * 5000, "b/" * 3000, "c" * 300 + ".onnx", "d" * 300 + ".toml"):
         fails(taut, "info", name)
-        fails(taut, "predict", name, finished / "test.csv")
+        fails(taut, "predict", name, trained / "test.csv")
         fails(taut, "eval", name)
-        fails(taut, "train", finished / "ctr.toml", "--out", finished / "x", "--set", f"data.train={name}")
+        fails(taut, "train", trained / "ctr.toml", "--out", trained / "x", "--set", f"data.train={name}")
 
 
 JUNK = {
@@ -77,17 +66,17 @@ JUNK = {
 
 
 @pytest.mark.parametrize("text", JUNK.values(), ids=JUNK.keys())
-def test_summaries_and_profiles_that_are_junk(taut, finished, text):
+def test_summaries_and_profiles_that_are_junk(taut, trained, text):
     data = text if isinstance(text, bytes) else text.encode()
-    run = finished / "run"
+    run = trained / "run"
     good = (run / "summary.json").read_bytes()
     (run / "summary.json").write_bytes(data)
     assert "summary.json" in fails(taut, "info", run)
     (run / "summary.json").write_bytes(good)
-    fresh = finished / "junk"
+    fresh = trained / "junk"
     fresh.mkdir(exist_ok=True)
     (fresh / "profile.json").write_bytes(data)
-    message = fails(taut, "train", finished / "ctr.toml", "--out", fresh)
+    message = fails(taut, "train", trained / "ctr.toml", "--out", fresh)
     assert "profile.json" in message
     (run / "metrics.jsonl").write_bytes(data)  # read by reports alone
     taut("eval", run)
@@ -115,32 +104,32 @@ PROFILES = {
 
 
 @pytest.mark.parametrize("key, value", PROFILES.values(), ids=PROFILES.keys())
-def test_a_profile_edited_by_hand_names_file_and_key(taut, finished, key, value):
-    profile = json.loads((finished / "run/profile.json").read_text())
+def test_a_profile_edited_by_hand_names_file_and_key(taut, trained, key, value):
+    profile = json.loads((trained / "run/profile.json").read_text())
     if value is None:
         del profile[key]
     else:
         profile[key] = value
-    fresh = finished / "edited"
+    fresh = trained / "edited"
     fresh.mkdir(exist_ok=True)
     (fresh / "profile.json").write_text(json.dumps(profile))
-    message = fails(taut, "train", finished / "ctr.toml", "--out", fresh)
+    message = fails(taut, "train", trained / "ctr.toml", "--out", fresh)
     named = ("kind", "mean", "deviation") if key == "scaling" and value else (key,)
     assert "profile.json" in message and any(f'"{name}"' in message for name in named), message
 
 
-def test_a_profile_with_a_scale_that_is_not_a_number(taut, finished):
-    text = (finished / "run/profile.json").read_text()
-    fresh = finished / "nan"
+def test_a_profile_with_a_scale_that_is_not_a_number(taut, trained):
+    text = (trained / "run/profile.json").read_text()
+    fresh = trained / "nan"
     fresh.mkdir()
     (fresh / "profile.json").write_text(text.replace('"mean": ', '"mean": NaN, "was": '))
-    assert "profile.json" in fails(taut, "train", finished / "ctr.toml", "--out", fresh)
+    assert "profile.json" in fails(taut, "train", trained / "ctr.toml", "--out", fresh)
 
 
-def test_memory_that_no_machine_has_is_said_with_what_there_is(taut, finished):
-    train = ("train", finished / "ctr.toml", "--out", finished / "huge")
+def test_memory_that_no_machine_has_is_said_with_what_there_is(taut, trained):
+    train = ("train", trained / "ctr.toml", "--out", trained / "huge")
     message = fails(taut, *train, "--set", "model.top=[100000,100000]")
     assert "GiB" in message and "model.top" in message and "there are" in message
     message = fails(taut, *train, "--memory-budget", "1TiB")
     assert "1.0 TiB" in message and "embedding.budget" in message and "there are" in message
-    assert not (finished / "huge/checkpoint").exists()
+    assert not (trained / "huge/checkpoint").exists()

@@ -11,20 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import CONFIG, write_csv
-
-
-@pytest.fixture(scope="module")
-def trained(taut, tmp_path_factory):
-    """A folder with data, a config, a run and its package."""
-    folder = tmp_path_factory.mktemp("streams")
-    for seed, name in enumerate(("train", "valid", "test"), 1):
-        write_csv(folder / f"{name}.csv", 600, seed)
-    (folder / "ctr.toml").write_text(CONFIG)
-    taut("train", folder / "ctr.toml", "--out", folder / "run", "--set", "train.epochs=1")
-    taut("export", folder / "run", folder / "model.taut")
-    return folder
-
+from conftest import write_csv
 
 # What prints a result, of every command.
 COMMANDS = {
@@ -117,6 +104,19 @@ def test_output_goes_through_links_and_pipes(taut, trained):
     assert got == [(out / "kept.csv").read_text()]
     assert stat.S_ISFIFO((out / "pipe.csv").stat().st_mode)
     assert sorted(path.name for path in out.iterdir()) == ["kept.csv", "link.csv", "pipe.csv"]
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_a_config_may_come_out_of_a_pipe(program, trained, tmp_path, command):
+    """Read once, its relative paths taken from the current folder."""
+    more = {
+        "train": "--memory-budget 32KiB",
+        "sweep": "--methods hash --budgets 1/2 --seeds 1",
+    }
+    line = f'"$0" {command} <(cat ctr.toml) --out "$1" --set train.epochs=1 {more[command]} --json'
+    done = run("bash", trained, ("-c", line, program, tmp_path / "out"), stdout=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr
+    assert "auc" in done.stdout
 
 
 def test_what_a_killed_command_left_goes_with_the_next_one(program, taut, tmp_path):

@@ -184,8 +184,29 @@ def test_init_takes_what_the_user_says_of_text(taut, tmp_path):
     assert result.code == 2 and "ebcdic" in result.err and "latin-1" in result.err
 
 
+def test_numbers_with_thousands_are_read_from_init_to_predict(taut, tmp_path):
+    rng = random.Random(6)
+    rows = [(rng.randrange(2), rng.randrange(40), rng.randrange(10**7) / 4) for _ in range(2000)]
+
+    def write(name, form):
+        text = "label,user,price\n" + "".join(f'{y},{u},"{format(p, form)}"\n' for y, u, p in rows)
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    config, run, package = tmp_path / "c.toml", tmp_path / "run", tmp_path / "m.taut"
+    taut("init", write("train.csv", ",.2f"), "--out", config)
+    assert 'thousands = ","' in config.read_text() and 'dense = ["price"]' in config.read_text()
+    taut("train", config, "--out", run, "--set", "train.epochs=1")
+    taut("export", run, package)
+    marked = taut("predict", package, tmp_path / "train.csv").out
+    assert marked == taut("predict", package, write("plain.csv", ".2f")).out
+    without = taut("predict", package, tmp_path / "train.csv", "--set", "data.thousands=", check=False)
+    assert without.code == 2 and "data.thousands" in without.err
+
+
 def test_keys_of_text_are_checked(taut, workspace):
-    for setting in ('data.separator="::"', 'data.list_separator="ab"', 'data.encoding="ebcdic"'):
+    keys = ('data.separator="::"', 'data.list_separator="ab"', 'data.encoding="ebcdic"', 'data.thousands="."')
+    for setting in keys:
         out = ("--out", workspace / "run")
         result = taut("train", workspace / "ctr.toml", *out, "--set", setting, check=False)
         assert result.code == 2 and setting.split("=")[0] in result.err, result.err

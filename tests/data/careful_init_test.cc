@@ -4,13 +4,7 @@
 #include <gtest/gtest.h>
 #include <toml++/toml.h>
 
-#include <functional>
-#include <stdexcept>
-
-#include "taut/core/hash.h"
-#include "taut/core/text.h"
-#include "taut/data/init.h"
-#include "test_files.h"
+#include "init_files.h"
 
 namespace taut::data {
 namespace {
@@ -22,37 +16,10 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-class CarefulInit : public ::testing::Test {
+class CarefulInit : public InitFiles {
  protected:
-  struct Column {
-    std::string name;
-    std::function<std::string(int row)> cell;
-  };
+  CarefulInit() : InitFiles(4000) {}
 
-  std::string write(const std::string& name, const std::vector<Column>& columns, int rows = 4000) {
-    std::vector<std::string> names;
-    for (const Column& column : columns) names.push_back(column.name);
-    std::string text = join(names, ",") + "\n";
-    for (int row = 0; row < rows; ++row) {
-      std::vector<std::string> cells;
-      for (const Column& column : columns) cells.push_back(column.cell(row));
-      text += join(cells, ",") + "\n";
-    }
-    write_text(dir_.file(name), text);
-    return dir_.file(name);
-  }
-
-  static const ColumnGuess& column(const SchemaGuess& guess, const std::string& name) {
-    for (const ColumnGuess& found : guess.columns) {
-      if (found.name == name) return found;
-    }
-    throw std::runtime_error("no column " + name);
-  }
-
-  static std::uint64_t noise(int row, std::uint64_t salt) {
-    return hash_combine(static_cast<std::uint64_t>(row), salt);
-  }
-  static std::string label(int row) { return noise(row, 1) % 3 == 0 ? "1" : "0"; }
   static std::string user(int row) { return std::to_string(noise(row, 3) % 300); }
   static std::string price(int row) { return concat(static_cast<double>(noise(row, 4) % 999) / 8); }
 
@@ -64,8 +31,6 @@ class CarefulInit : public ::testing::Test {
   static toml::table config_of(const SchemaGuess& guess) {
     return toml::parse(starter_config(guess));
   }
-
-  test::TemporaryDirectory dir_;
 };
 
 TEST_F(CarefulInit, AStrayCellLeavesAColumnDenseAndItsRowIsSkipped) {
@@ -85,18 +50,49 @@ TEST_F(CarefulInit, CleanDataHasNoWarnings) {
   EXPECT_EQ(config_of(guess)["data"]["on_bad_row"].value<std::string>(), "fail");
 }
 
-TEST_F(CarefulInit, CommasBetweenThousandsAreTheReason) {
-  const std::string few =
-      write("few.csv", {{"label", label}, {"user", user}, price_but("\"1,234.5\"", 1000)});
-  const SchemaGuess guess = guess_schema(few);
-  EXPECT_THAT(guess.schema.dense, ElementsAre("price"));
-  EXPECT_THAT(column(guess, "price").reason,
-              HasSubstr("4 cells have commas between thousands, the first in row 8: \"1,234.5\""));
-  const std::string many =
-      write("many.csv", {{"label", label}, {"user", user}, price_but("\"1,234\"", 8)});
-  const SchemaGuess left_out = guess_schema(many);
-  EXPECT_EQ(column(left_out, "price").role, GuessedRole::kSkipped);
-  EXPECT_THAT(column(left_out, "price").reason, HasSubstr("write numbers without commas"));
+// Few or many of them: the config says what stands there, and no row is lost.
+TEST_F(CarefulInit, MarksBetweenThousandsAreFound) {
+  for (const auto& [cell, mark] :
+       {std::pair{"\"1,234.5\"", ","}, {"1'234.5", "'"}, {"1_234.5", "_"}}) {
+    for (const int every : {8, 1000}) {
+      const std::string path =
+          write("train.csv", {{"label", label}, {"user", user}, price_but(cell, every)});
+      const SchemaGuess guess = guess_schema(path);
+      EXPECT_THAT(guess.schema.dense, ElementsAre("price")) << cell;
+      EXPECT_EQ(guess.text.thousands, mark);
+      EXPECT_THAT(guess.warnings, IsEmpty());
+      const toml::table config = config_of(guess);
+      EXPECT_EQ(config["data"]["thousands"].value<std::string>(), mark);
+      EXPECT_EQ(config["data"]["on_bad_row"].value<std::string>(), "fail");
+      ReaderOptions options;
+      options.files = {path};
+      options.schema = guess.schema;
+      set_text_options(guess.text, "", options);
+      const Batch batch = read_all(options);
+      EXPECT_EQ(batch.dense[7], 1234.5F);
+      EXPECT_EQ(batch.size, 4000);
+    }
+  }
+}
+
+TEST_F(CarefulInit, ThousandsThatCannotBeToldAreTheReason) {
+  const SchemaGuess spaces =
+      guess_schema(write("spaces.csv", {{"label", label}, {"user", user}, price_but("1 234", 8)}));
+  EXPECT_EQ(column(spaces, "price").role, GuessedRole::kSkipped);
+  EXPECT_THAT(column(spaces, "price").reason,
+              HasSubstr("500 cells have marks between thousands, the first in row 8: \"1 234\""));
+  EXPECT_THAT(column(spaces, "price").reason, HasSubstr("or set data.thousands"));
+  const std::string path =
+      write("both.csv", {{"label", label}, {"user", user}, {"price", [](int row) {
+                                                              return row % 9 == 0   ? "1'234"
+                                                                     : row % 9 == 1 ? "\"5,678\""
+                                                                                    : price(row);
+                                                            }}});
+  EXPECT_EQ(guess_schema(path).text.thousands, "");
+  EXPECT_EQ(column(guess_schema(path), "price").role, GuessedRole::kSkipped);
+  const SchemaGuess told = guess_schema(dir_.file("spaces.csv"), {.text = {.thousands = "space"}});
+  EXPECT_THAT(told.schema.dense, ElementsAre("price"));
+  EXPECT_EQ(config_of(told)["data"]["thousands"].value<std::string>(), "space");
 }
 
 TEST_F(CarefulInit, TextsAreNoNumbersWithStrays) {
@@ -127,6 +123,7 @@ TEST_F(CarefulInit, SecondOutcomesAreLeftOutWithAWarning) {
               HasSubstr("known only after the fact: the value 1 goes with label 1"));
   for (const char* name : {"conversion", "paid", "dwell"}) {
     EXPECT_THAT(guess.warnings, Contains(HasSubstr(concat("column ", name, " is left out"))));
+    EXPECT_TRUE(column(guess, name).tells_label);
   }
 }
 
@@ -151,6 +148,7 @@ TEST_F(CarefulInit, ChanceAndStrongInputsAreNoOutcomes) {
   const SchemaGuess guess = guess_schema(
       write("train.csv", {{"label", label}, {"rare", rare}, {"strong", strong}, {"user", user}}));
   EXPECT_THAT(guess.schema.categorical, ElementsAre("rare", "strong", "user"));
+  for (const ColumnGuess& guessed : guess.columns) EXPECT_FALSE(guessed.tells_label);
 }
 
 TEST_F(CarefulInit, CriteosFormatSaysWhatIsDense) {

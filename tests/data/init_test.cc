@@ -7,11 +7,8 @@
 
 #include <toml++/toml.h>
 #include <filesystem>
-#include <stdexcept>
 
-#include "taut/core/hash.h"
-#include "taut/core/text.h"
-#include "test_files.h"
+#include "init_files.h"
 
 namespace taut::data {
 namespace {
@@ -22,45 +19,15 @@ using ::testing::HasSubstr;
 
 constexpr int kRows = 2000;
 
-class InitTest : public ::testing::Test {
+class InitTest : public InitFiles {
  protected:
-  // A CSV whose cell in column c of row r is what the column's function gives.
-  struct Column {
-    std::string name;
-    std::string (*cell)(int row);
-  };
+  InitTest() : InitFiles(kRows) {}
 
-  std::string write(const std::string& name, const std::vector<Column>& columns) {
-    std::string text;
-    for (const Column& column : columns) text += (text.empty() ? "" : ",") + column.name;
-    text += "\n";
-    for (int row = 0; row < kRows; ++row) {
-      for (std::size_t c = 0; c < columns.size(); ++c)
-        text += (c > 0 ? "," : "") + columns[c].cell(row);
-      text += "\n";
-    }
-    write_text(dir_.file(name), text);
-    return dir_.file(name);
-  }
-
-  static const ColumnGuess& column(const SchemaGuess& guess, const std::string& name) {
-    for (const ColumnGuess& found : guess.columns) {
-      if (found.name == name) return found;
-    }
-    throw std::runtime_error("no column " + name);
-  }
-
-  static std::uint64_t noise(int row, std::uint64_t salt) {
-    return hash_combine(static_cast<std::uint64_t>(row), salt);
-  }
-  static std::string label(int row) { return noise(row, 1) % 3 == 0 ? "1" : "0"; }
   static std::string few(int row) { return std::to_string(noise(row, 2) % 12); }
   static std::string many(int row) { return std::to_string(noise(row, 3) % 700); }
   static std::string fraction(int row) {
     return concat(static_cast<double>(noise(row, 4) % 1000) / 8);
   }
-
-  test::TemporaryDirectory dir_;
 };
 
 TEST_F(InitTest, GuessesRolesFromNamesAndValues) {

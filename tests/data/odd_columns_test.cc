@@ -34,6 +34,11 @@ TEST(StrayCells, KnowCommasBetweenThousands) {
   }
   EXPECT_FALSE(cells_of({"1,234", "oops"}).are_thousands());
   EXPECT_FALSE(cells_of({}).are_thousands());
+  EXPECT_EQ(cells_of({"1,234", "5,678"}).mark(), ',');
+  EXPECT_EQ(cells_of({"1'234"}).mark(), '\'');
+  EXPECT_EQ(cells_of({"1,234", "5'678", "1,234"}).mark(), 0);
+  EXPECT_EQ(cells_of({"1,234", "oops"}).mark(), 0);
+  EXPECT_EQ(cells_of({}).mark(), 0);
 }
 
 TEST(StrayCells, LeaveNumbersWhileTheyAreFewOrAllHaveCommas) {
@@ -47,7 +52,7 @@ TEST(StrayCells, LeaveNumbersWhileTheyAreFewOrAllHaveCommas) {
 TEST(StrayCells, SayHowManyAndWhere) {
   EXPECT_EQ(cells_of({"oops"}).text(), "1 cell is no number, in row 1: \"oops\"");
   EXPECT_EQ(cells_of({"oops", "x"}).text(), "2 cells are no number, the first in row 1: \"oops\"");
-  EXPECT_EQ(cells_of({"1,234"}).text(), "1 cell has commas between thousands, in row 1: \"1,234\"");
+  EXPECT_EQ(cells_of({"1,234"}).text(), "1 cell has marks between thousands, in row 1: \"1,234\"");
 }
 
 ColumnSample column_of(const std::vector<double>& numbers) {

@@ -11,7 +11,7 @@
 #include "taut/data/init.h"
 #include "taut/data/input_spec.h"
 #include "taut/data/table_info.h"
-#include "test_files.h"
+#include "text_files.h"
 
 namespace taut::data {
 namespace {
@@ -22,25 +22,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Bags = std::vector<std::vector<std::uint64_t>>;
 
-class TextFormsTest : public ::testing::Test {
+class TextFormsTest : public TextFiles {
  protected:
-  ReaderOptions reading(const std::string& name, const std::string& text, const Schema& schema) {
-    write_text(dir_.file(name), text);
-    ReaderOptions options;
-    options.files = {dir_.file(name)};
-    options.schema = schema;
-    return options;
-  }
-
-  void expect_error(const ReaderOptions& options, ErrorKind wanted,
-                    const std::vector<std::string>& parts) {
-    const auto [kind, message] = error_of([&] { (void)read_batches(options); });
-    EXPECT_EQ(to_string(kind), to_string(wanted)) << message;
-    for (const std::string& part : parts) EXPECT_THAT(message, HasSubstr(part));
-    EXPECT_EQ(first_not_utf8(message), std::string::npos);
-  }
-
-  test::TemporaryDirectory dir_;
   const Schema schema_{"y", {"d"}, {"c"}, ""};
 };
 
@@ -201,6 +184,45 @@ TEST_F(TextFormsTest, NaValuesCountInEveryColumn) {
   EXPECT_EQ(bags(batch, 0), (Bags{{kMissingId}, {hash_string("a"), hash_string("b")}}));
 }
 
+TEST_F(TextFormsTest, ThousandsAreReadWhereTheirMarkIsSet) {
+  const std::string text = "y,d,c\n1,\"1,234.5\",\"1,234\"\n0,\"-12,345,678\",b\n1,1234,c\n";
+  ReaderOptions options = reading("x.csv", text, schema_);
+  expect_error(options, ErrorKind::kData, {"\"1,234.5\" is not a number", "data.thousands"});
+  options.thousands = ',';
+  const Batch batch = read_all(options);
+  EXPECT_THAT(batch.dense, ElementsAre(1234.5F, -12345678.0F, 1234));
+  EXPECT_EQ(bags(batch, 0)[0], std::vector{hash_string("1,234")}) << "ids are what is written";
+  options.schema = {"d >= 1000", {}, {"c"}, ""};
+  EXPECT_THAT(read_all(options).labels, ElementsAre(1, 0, 1));
+  for (const char* wrong : {"12,34", "1,2345", "0,123", "1'234", ",123", "1,234,", "1,,234"}) {
+    options = reading("x.csv", concat("y,d,c\n1,\"", wrong, "\",a\n"), schema_);
+    options.thousands = ',';
+    expect_error(options, ErrorKind::kData, {concat("\"", wrong, "\" is not a number"), "row 1"});
+  }
+  write_parquet(dir_.file("x.parquet"),
+                *make_table({{"d", arrow::utf8(), R"(["1 234", null, "5", "-1 234 567.25"])"}}));
+  options = {};
+  options.files = {dir_.file("x.parquet")};
+  options.schema.dense = {"d"};
+  options.thousands = ' ';
+  EXPECT_THAT(read_all(options).dense, ElementsAre(1234, 0, 5, -1234567.25F));
+}
+
+TEST_F(TextFormsTest, MarksOfThousandsAreChecked) {
+  ReaderOptions options;
+  for (const auto& [text, mark] :
+       {std::pair{"", '\0'}, {",", ','}, {"'", '\''}, {"_", '_'}, {"space", ' '}, {" ", ' '}}) {
+    set_text_options({.thousands = text}, "", options);
+    EXPECT_EQ(options.thousands, mark);
+  }
+  for (const char* wrong : {".", "auto", "tab", "1", "::", "\xC2\xA0"}) {
+    const auto [kind, message] =
+        error_of([&] { set_text_options({.thousands = wrong}, "a.toml", options); });
+    EXPECT_EQ(kind, ErrorKind::kConfig);
+    EXPECT_THAT(message, HasSubstr("a.toml, data.thousands"));
+  }
+}
+
 TEST_F(TextFormsTest, AListSeparatorThatIsSetCutsTextsOfParquetToo) {
   for (const auto& type : {arrow::utf8(), arrow::dictionary(arrow::int32(), arrow::utf8())}) {
     for (const bool dictionary : {true, false}) {
@@ -251,13 +273,16 @@ TEST_F(TextFormsTest, AnInputSpecKeepsHowTextIsRead) {
   options.separator = ';';
   options.list_separator = '\0';
   options.na_values = {"?"};
+  options.thousands = ' ';
   options.encoding = Encoding::kLatin1;
   const ReaderOptions back = parse_input_spec(input_spec(options), "x");
   EXPECT_EQ(back.separator, ';');
   EXPECT_EQ(back.list_separator, '\0');
   EXPECT_THAT(back.na_values, ElementsAre("?"));
   EXPECT_EQ(back.encoding, Encoding::kLatin1);
+  EXPECT_EQ(back.thousands, ' ');
   EXPECT_EQ(parse_input_spec(input_spec({}), "x").list_separator, std::nullopt);
+  EXPECT_EQ(parse_input_spec(input_spec({}), "x").thousands, 0);
 }
 
 TEST_F(TextFormsTest, InitReadsUnsignedIdsNaAndTimes) {

@@ -14,7 +14,7 @@
 #include "taut/core/hash.h"
 #include "taut/core/random.h"
 #include "taut/core/text.h"
-#include "test_files.h"
+#include "text_files.h"
 
 namespace taut::data {
 namespace {
@@ -163,25 +163,8 @@ TEST(Ids, ATextThatIsAnIntegerIsThatInteger) {
   }
 }
 
-class TextTest : public ::testing::Test {
+class TextTest : public TextFiles {
  protected:
-  ReaderOptions reading(const std::string& name, const std::string& text, const Schema& schema) {
-    write_text(dir_.file(name), text);
-    ReaderOptions options;
-    options.files = {dir_.file(name)};
-    options.schema = schema;
-    return options;
-  }
-
-  void expect_error(const ReaderOptions& options, ErrorKind wanted,
-                    const std::vector<std::string>& parts) {
-    const auto [kind, message] = error_of([&] { (void)read_batches(options); });
-    EXPECT_EQ(to_string(kind), to_string(wanted)) << message;
-    for (const std::string& part : parts) EXPECT_THAT(message, HasSubstr(part));
-    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
-  }
-
-  test::TemporaryDirectory dir_;
   const Schema schema_{"y", {"d"}, {"c", "m"}, "t"};
 };
 

@@ -3,7 +3,7 @@
 //   taut_X_fuzz FILE...                    these inputs alone
 // An input that fails is named by seed and number, with which it is made again, and written to
 // X.crash where it can be: not for signals, unless TAUT_FUZZ_KEEP is set. One that takes more than
-// 60 seconds is a signal too; one that takes more than 2 GiB fails, but for sanitized builds.
+// 60 seconds is a signal too; one that takes more than 2 GiB fails, but under the thread sanitizer.
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -32,7 +32,7 @@ constexpr long kMostKibibytes = 2 << 20;
 
 // Whether this process has ever held more than an input may take.
 bool took_too_much() {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_THREAD__)
   return false;
 #else
   rusage usage{};

@@ -12,6 +12,7 @@
 #include "infer/small_packages.h"
 #include "support/error_matchers.h"
 #include "support/temporary_directory.h"
+#include "taut/graph/network_json.h"
 
 namespace taut::infer {
 namespace {
@@ -98,6 +99,30 @@ TEST(ForgedNetwork, SizesThatNoFileHoldsAreNamed) {
     test_support::write_sections(path, sections);
     EXPECT_THAT(error_of([&] { const Package never(path); }), IsError(ErrorKind::kFormat, path))
         << wide;
+  }
+}
+
+// Copies side by side: twice as many classes with each layer, and not a byte of weights more.
+TEST(ForgedNetwork, ClassesThatTheFileHoldsNothingOfAreNamed) {
+  const TemporaryDirectory folder;
+  const std::string path = folder.file("forged.taut");
+  for (const int doublings : {16, 29, 33}) {
+    test_support::SmallModel small = test_support::image_model();
+    small.model.input =
+        image_input_json({.mean = {0, 0, 0}, .deviation = {1, 1, 1}, .class_names = {}});
+    write_package(path, small.model);
+    Sections sections = test_support::read_sections(path);
+    test_support::SmallNetwork& net = *small.network;
+    for (int i = 0; i < doublings; ++i) {
+      const int last = static_cast<int>(net.network.layers.size()) - 1;
+      net.to(graph::Op::kConcat, {.channels = std::int64_t{4} << i}, {last, last});
+    }
+    sections.at("network") = graph::network_json(net.network);
+    test_support::write_sections(path, sections);
+    const Error error = error_of([&] { const Package never(path); });
+    EXPECT_THAT(error, IsError(ErrorKind::kFormat, path));
+    EXPECT_THAT(error, IsError(ErrorKind::kFormat,
+                               std::to_string(std::int64_t{2} << doublings) + " classes"));
   }
 }
 

@@ -53,6 +53,30 @@ TEST(TableOptions, WhatIsWrongIsNamed) {
   }
 }
 
+// What Python hands over may be anything that it could write as JSON.
+TEST(TableOptions, NumbersOutOfRangeDeepAndForeignTextAreTypedErrors) {
+  for (const char* more : {R"(, "chunk": 4.7)", R"(, "chunk": 4294967300)", R"(, "chunk": true)",
+                           R"(, "seed": -1)", R"(, "decay": true)", R"(, "method": 5)"}) {
+    EXPECT_THAT(error_of([&] { static_cast<void>(parsed(more)); }),
+                IsError(ErrorKind::kConfig, "has the wrong type"))
+        << more;
+  }
+  for (const char* tables : {"[3]", "{\"a\": 1}", "[{}]", R"([{"name": 4}])", "7",
+                             R"([{"name": "a", "distinct_ids": 1e3}])"}) {
+    EXPECT_THAT(error_of([&] {
+                  static_cast<void>(parse_table_options(concat("{\"tables\": ", tables, "}")));
+                }),
+                IsError(ErrorKind::kConfig, "option \"tables\" has the wrong type"))
+        << tables;
+  }
+  const std::string deep = std::string(200000, '[') + std::string(200000, ']');
+  for (const std::string& more :
+       {", \"chunk\": " + deep, ", \"budget\": " + deep, std::string(", \"method\": \"\xff\"")}) {
+    EXPECT_THAT(error_of([&] { static_cast<void>(parsed(more)); }),
+                IsError(ErrorKind::kConfig, "JSON object"));
+  }
+}
+
 TEST(TableOptions, AreWrittenSoThatTheyAreReadAgain) {
   const embedding::Options given = parsed(
       R"(, "budget": "100 KiB", "value_type": "bf16", "learning_rate": 0.1234567890123,

@@ -22,7 +22,8 @@ struct ColumnGuess {
   std::string name;
   std::string type;  ///< as the file says ("int32"), or as the text looks ("text, whole numbers")
   GuessedRole role = GuessedRole::kSkipped;
-  std::string reason;  ///< a clause: "whole numbers, 4037 different ones in the sample"
+  std::string reason;        ///< a clause: "whole numbers, 4037 different ones in the sample"
+  bool tells_label = false;  ///< skipped since it tells the label, or is known only after it
 };
 
 struct SchemaGuess {
@@ -33,7 +34,7 @@ struct SchemaGuess {
   Schema schema;
   ScalingKind scaling = ScalingKind::kStandard;
   OnBadRow on_bad_row = OnBadRow::kFail;  ///< kSkip where a column that is used has bad cells
-  TextOptions text = {};  ///< as hinted; list_separator where lists were found that need it
+  TextOptions text = {};  ///< as hinted; list_separator and thousands where they must be set
   std::int64_t rows = 0;  ///< of the file; of a long text file about so many
   std::int64_t ids = 0;   ///< different values of the categorical columns in the sample, together
   std::vector<std::string> warnings = {};  ///< what a user must know of the guess, a line each

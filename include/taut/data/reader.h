@@ -76,12 +76,13 @@ constexpr auto spellings(std::type_identity<Encoding>) {
                                             {"windows-1252", Encoding::kWindows1252}});
 }
 
-/// How texts are read, as configs spell it: the keys data.separator, list_separator, na_values and
-/// encoding. What they mean stands at the members of ReaderOptions of these names.
+/// How texts are read, as configs spell it: the keys data.separator, list_separator, na_values,
+/// thousands and encoding. What they mean stands at the members of ReaderOptions of these names.
 struct TextOptions {
   std::string separator = "auto";       ///< or one character of ASCII, "tab", "space"
   std::string list_separator = "auto";  ///< or "" (none), or as above
   std::vector<std::string> na_values = {};
+  std::string thousands = {};  ///< "" (none), or a character
   Encoding encoding = Encoding::kAuto;
 };
 
@@ -132,6 +133,10 @@ struct ReaderOptions {
   /// wanted (label, dense, time) the usual ones do so without being named: NA, N/A, n/a, #N/A,
   /// <NA>, NULL, null, None, \N.
   std::vector<std::string> na_values;
+  /// What may stand between the thousands of numbers in texts, in groups of three digits: comma,
+  /// apostrophe, space or underscore ("1,234.5"). Of dense columns and labels with a threshold;
+  /// labels of 0 and 1, times and ids are read as they are. 0: nothing may.
+  char thousands = 0;
 };
 
 /// Sets the options that they spell. where: before the keys in messages. Errors: kConfig.

@@ -84,9 +84,19 @@ struct TaskEntry {
                                          std::span<const std::string> settings);
 };
 
+/// A config file as it was read: once, since it may be a pipe.
+struct ConfigFile {
+  std::string path;  ///< for messages
+  std::string base;  ///< the folder that paths are relative to: the current one for a pipe
+  std::string text;
+};
+
+/// Errors: kNotFound, kIo.
+[[nodiscard]] ConfigFile read_config_file(const std::string& path);
+
 /// What a config file is for: its key task, that of recommenders when it has none. Errors: kConfig
-/// for another task, kNotFound.
-[[nodiscard]] const TaskEntry& task_of_config(const std::string& path);
+/// for another task.
+[[nodiscard]] const TaskEntry& task_of_config(const ConfigFile& file);
 
 /// Reads a config file and lays settings ("section.key=value") over it, the later ones winning.
 /// Paths become absolute, taken from the config's folder (settings: from the current one);
@@ -94,6 +104,9 @@ struct TaskEntry {
 /// value's range. Errors: kConfig naming file, line or setting, section.key and the nearest known
 /// key; kNotFound for the file.
 [[nodiscard]] std::shared_ptr<const Config> load_config(const std::string& path,
+                                                        std::span<const std::string> settings);
+
+[[nodiscard]] std::shared_ptr<const Config> load_config(const ConfigFile& file,
                                                         std::span<const std::string> settings);
 
 /// The same from text; base: the folder that paths are relative to; name: for messages.

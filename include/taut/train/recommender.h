@@ -19,7 +19,7 @@ struct RecommenderConfig final : Config {
   data::Schema schema;          ///< keys data.label, dense, categorical, time
   data::ScalingKind scaling = data::ScalingKind::kStandard;  ///< key data.scaling
   std::int64_t shuffle_rows = 1 << 20;  ///< key data.shuffle: rows of the buffer, 0: file order
-  data::TextOptions text;  ///< keys data.separator, list_separator, na_values, encoding
+  data::TextOptions text;  ///< keys data.separator, list_separator, na_values, thousands, encoding
   nn::RecommenderOptions model;
   embedding::Options embedding;
   Budget budget = Ratio{1.0};  ///< key embedding.budget

@@ -1,43 +1,24 @@
-// Throws broken ONNX models at the reader: only taut::Error may come out, within five seconds and
-// two gibibytes.
-// Usage: onnx_fuzz [SECONDS [SEED [FOLDER]]]. Mutates small valid models, and those of a folder:
-// their bytes, and their nodes, attributes, shapes and constants. With TAUT_FUZZ_KEEP set, each
-// input is left in onnx_fuzz.crash before it is read. LLVMFuzzerTestOneInput is also the entry of
-// libFuzzer.
-#include <sys/resource.h>
-
+// ONNX models: small valid ones, and those of the folder that TAUT_FUZZ_MODELS names, with their
+// bytes, nodes, attributes, shapes and constants changed. One that takes five seconds fails.
 #include <chrono>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "fuzz/fuzz.h"
 #include "graph/onnx_builder.h"
-#include "taut/core/error.h"
 #include "taut/core/file.h"
-#include "taut/core/random.h"
 #include "taut/graph/model_file.h"
 
-// The name is libFuzzer's.
-// NOLINTNEXTLINE(readability-identifier-naming)
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  try {
-    (void)taut::graph::parse_onnx({reinterpret_cast<const char*>(data), size}, "fuzz");
-  } catch (const taut::Error& error) {
-    if (error.kind() == taut::ErrorKind::kInternal) std::abort();
-  }
-  return 0;
-}
-
-#if !defined(TAUT_LIBFUZZER)
+namespace taut::fuzz {
 namespace {
 
-constexpr double kMostSeconds = 5;
-constexpr long kMostKilobytes = 2 << 20;
+constexpr std::chrono::seconds kMostSeconds(5);
 
 /// Operators that a node may be turned into: one of each kind of rule.
 const std::vector<std::string> kOperators = {"Add",
@@ -148,7 +129,7 @@ const std::vector<std::string> kTexts = {"SAME_UPPER", "VALID",         "ij,jk->
 /// Changes a model in one to eight places.
 class Mutator {
  public:
-  explicit Mutator(std::uint64_t seed) : random_(seed) {}
+  explicit Mutator(Random& random) : random_(random) {}
 
   std::string mutate(std::string bytes) {
     onnx::ModelProto model;
@@ -160,9 +141,10 @@ class Mutator {
     for (std::uint64_t n = below(8) + 1; n > 0 && !bytes.empty(); --n) change(bytes);
     return bytes;
   }
-  std::uint64_t below(std::uint64_t n) { return random_.below(counter_++, n); }
 
  private:
+  std::uint64_t below(std::uint64_t n) { return random_.below(n); }
+
   template <typename List>
   auto& one_of(List& list) {
     return list[static_cast<int>(below(static_cast<std::uint64_t>(list.size())))];
@@ -244,7 +226,7 @@ class Mutator {
     node.set_op_type(one_of(kOperators));
     node.add_input(in);
     if (below(2) == 0) node.add_input(more);
-    node.add_output("made" + std::to_string(counter_));
+    node.add_output("made" + std::to_string(graph.node_size()));
     // In front of one that may read it.
     for (int at = graph.node_size() - 1; at > 0 && below(4) != 0; --at) {
       graph.mutable_node()->SwapElements(at, at - 1);
@@ -332,57 +314,37 @@ class Mutator {
     }
   }
 
-  taut::CounterRandom random_;
-  std::uint64_t counter_ = 0;
+  Random& random_;
 };
 
-double since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-long peak_kilobytes() {
-  rusage use{};
-  getrusage(RUSAGE_SELF, &use);
-  return use.ru_maxrss;
-}
-
-std::vector<std::string> seeds(int argc, char** argv) {
-  std::vector<std::string> models = {
-      taut::graph::onnx_lenet_c().bytes(), taut::graph::onnx_residual().bytes(),
-      taut::graph::onnx_winners().bytes(), taut::graph::onnx_attention().bytes(),
-      taut::graph::onnx_flowing_shapes().bytes()};
-  if (argc <= 3) return models;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(argv[3])) {
+std::vector<std::string> models() {
+  std::vector<std::string> models = {graph::onnx_lenet_c().bytes(), graph::onnx_residual().bytes(),
+                                     graph::onnx_winners().bytes(), graph::onnx_attention().bytes(),
+                                     graph::onnx_flowing_shapes().bytes()};
+  const char* folder = std::getenv("TAUT_FUZZ_MODELS");
+  if (folder == nullptr) return models;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     const bool model = entry.path().extension() == ".onnx" && entry.file_size() < (1 << 20);
-    if (model) models.push_back(taut::read_file(entry.path().string()));
+    if (model) models.push_back(read_file(entry.path().string()));
   }
   return models;
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  const double seconds = argc > 1 ? std::strtod(argv[1], nullptr) : 5;
-  const std::uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
-  const std::vector<std::string> models = seeds(argc, argv);
-  Mutator mutator(seed);
-  const auto begin = std::chrono::steady_clock::now();
-  std::uint64_t inputs = 0;
-  while (since(begin) < seconds) {
-    const std::string input = mutator.mutate(models[mutator.below(models.size())]);
-    if (std::getenv("TAUT_FUZZ_KEEP") != nullptr) taut::write_file("onnx_fuzz.crash", input);
-    const auto start = std::chrono::steady_clock::now();
-    LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(input.data()), input.size());
-    if (since(start) > kMostSeconds || peak_kilobytes() > kMostKilobytes) {
-      std::printf("an input of %zu bytes took %.1f s, the process %ld kB\n", input.size(),
-                  since(start), peak_kilobytes());
-      taut::write_file("onnx_fuzz.crash", input);
-      return 1;
-    }
-    ++inputs;
-  }
-  std::printf("%llu inputs, seed %llu, no failure\n", static_cast<unsigned long long>(inputs),
-              static_cast<unsigned long long>(seed));
-  return 0;
+Target target() {
+  return {.name = "onnx",
+          .make = [models = models()](
+                      Random& random) { return Mutator(random).mutate(random.pick(models)); },
+          .read =
+              [](std::string_view bytes) {
+                const auto begin = std::chrono::steady_clock::now();
+                const bool refused = is_refused([&] { (void)graph::parse_onnx(bytes, "fuzz"); });
+                if (std::chrono::steady_clock::now() - begin > kMostSeconds) {
+                  throw std::runtime_error("more than five seconds");
+                }
+                return refused;
+              }};
 }
-#endif
+
+}  // namespace taut::fuzz
