@@ -4,6 +4,8 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/cpu/Utils.h>
 
+#include <algorithm>
+
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 #include "taut/nn/recommender.h"
@@ -68,8 +70,11 @@ bool has_bf16_products() {
 }
 
 void multiply(Products products, const Tensor& a, const Tensor& b, Tensor out) {
-  if (products == Products::kOneDnn && a.scalar_type() == at::kFloat) {
-    out.copy_(onednn_product(a, b.t()));
+  // Below this oneDNN's set-up costs more than its kernels win.
+  constexpr std::int64_t kLeastSide = 64;
+  const bool large = std::min({a.size(0), a.size(1), b.size(1)}) >= kLeastSide;
+  if (products == Products::kOneDnn && a.scalar_type() == at::kFloat && large) {
+    out.copy_(onednn_product(a.contiguous(), b.t()));
   } else {
     at::mm_out(out, a, b);
   }
