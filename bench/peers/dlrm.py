@@ -5,11 +5,15 @@ optimizer call for all features: faster than 26 modules), or FBGEMM's table-batc
 Adagrad. Dense layers are trained with fused Adam. All read the same batches from memory.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import queue
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
@@ -17,6 +21,7 @@ import evidence
 from clicks import CARDINALITIES, DENSE, DENSE_NAMES, FEATURE_NAMES
 
 TABLES = len(CARDINALITIES)
+FIRST_ROWS = np.concatenate([[0], np.cumsum(CARDINALITIES)[:-1]])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,25 +49,63 @@ class Batch:
     ids_by_table: torch.Tensor
 
 
-def load_batches(path: Path, batch: int) -> list[Batch]:
-    """The whole file as batches in memory."""
-    table = pq.read_table(path)
-    labels = table["label"].to_numpy().astype(np.float32)
-    dense = np.stack([table[name].to_numpy() for name in DENSE_NAMES], axis=1)
-    ids = np.stack([table[name].to_numpy() for name in FEATURE_NAMES], axis=1)
-    merged = ids + np.concatenate([[0], np.cumsum(CARDINALITIES)[:-1]])
-    batches = []
-    for start in range(0, len(labels), batch):
-        part = slice(start, start + batch)
-        batches.append(
-            Batch(
-                torch.from_numpy(labels[part].copy()),
-                torch.from_numpy(dense[part].copy()),
-                torch.from_numpy(merged[part].reshape(-1).copy()),
-                torch.from_numpy(ids[part].T.reshape(-1).copy()),
-            )
-        )
-    return batches
+def batch_of(columns: pa.RecordBatch | pa.Table) -> Batch:
+    """Columns as tensors."""
+    labels = columns["label"].to_numpy().astype(np.float32)
+    dense = np.stack([columns[name].to_numpy() for name in DENSE_NAMES], axis=1)
+    ids = np.stack([columns[name].to_numpy() for name in FEATURE_NAMES], axis=1)
+    merged = ids + FIRST_ROWS
+    return Batch(
+        torch.from_numpy(labels),
+        torch.from_numpy(dense),
+        torch.from_numpy(merged.reshape(-1)),
+        torch.from_numpy(np.ascontiguousarray(ids.T).reshape(-1)),
+    )
+
+
+class Batches:
+    """The batches of a file: held in memory, or read again while they are used."""
+
+    AHEAD = 4
+
+    def __init__(self, path: Path, batch: int) -> None:
+        self.path = path
+        self.batch = batch
+        self.all = list(self.read())
+
+    def read(self) -> Iterator[Batch]:
+        """Reads and lays out, one batch after another."""
+        with pq.ParquetFile(self.path) as file:
+            for columns in file.iter_batches(self.batch, columns=["label", *DENSE_NAMES, *FEATURE_NAMES]):
+                yield batch_of(columns)
+
+    def held(self) -> Iterator[Batch]:
+        """From memory."""
+        return iter(self.all)
+
+    def some(self, count: int) -> Iterator[Batch]:
+        """The first, from memory."""
+        return iter(self.all[:count])
+
+    def streamed(self) -> Iterator[Batch]:
+        """Read ahead by a thread, as a loader does."""
+        ready: queue.Queue[Batch | None] = queue.Queue(self.AHEAD)
+
+        def work() -> None:
+            for batch in self.read():
+                ready.put(batch)
+            ready.put(None)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        while (batch := ready.get()) is not None:
+            yield batch
+        thread.join()
+
+
+def load_batches(path: Path, batch: int) -> Batches:
+    """The whole file as batches in memory, and the way to read them again."""
+    return Batches(path, batch)
 
 
 def layers(inputs: int, widths: Sequence[int], *, relu_last: bool) -> torch.nn.Sequential:
@@ -177,21 +220,36 @@ class TableBatchedEmbedding:
         """Nothing is left to do: the backward pass has stepped."""
 
 
-def train(peer: type, settings: Settings, batches: Sequence[Batch], clock) -> tuple[float, list[float]]:
-    """Trains a fresh model over the batches; the seconds that the loop took, and each batch's mean loss."""
-    torch.manual_seed(settings.seed)
-    tables = peer(settings)
-    dense = DenseHalf(settings)
-    optimizer = torch.optim.Adam(dense.parameters(), lr=settings.dense_rate, fused=True)
-    losses = []
-    start = clock()
-    for batch in batches:
-        logits = dense(batch.dense, tables.lookup(batch))
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, batch.labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        tables.step()
-        losses.append(loss.detach())
-    seconds = clock() - start
-    return seconds, torch.stack(losses).tolist()
+class Loop:
+    """A way to train: tables of one kind, the dense half eager or compiled, in fp32 or under bf16 autocast."""
+
+    def __init__(self, tables: type, settings: Settings, *, bf16: bool = False, compiled: bool = False) -> None:
+        self.tables = tables
+        self.settings = settings
+        self.bf16 = bf16
+        self.compiled = compiled
+        self.dense = DenseHalf(settings)
+        self.forward = torch.compile(self.dense) if compiled else self.dense
+
+    def run(self, batches: Iterator[Batch], clock) -> tuple[float, list[float]]:
+        """Trains a fresh model over the batches; the seconds that the loop took, and each batch's mean loss."""
+        torch.manual_seed(self.settings.seed)
+        tables = self.tables(self.settings)
+        for module in self.dense.modules():
+            if isinstance(module, torch.nn.Linear):
+                module.reset_parameters()
+        optimizer = torch.optim.Adam(self.dense.parameters(), lr=self.settings.dense_rate, fused=True)
+        losses = []
+        start = clock()
+        for batch in batches:
+            pooled = tables.lookup(batch)
+            with torch.autocast("cpu", torch.bfloat16) if self.bf16 else contextlib.nullcontext():
+                logits = self.forward(batch.dense, pooled)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), batch.labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            tables.step()
+            losses.append(loss.detach())
+        seconds = clock() - start
+        return seconds, torch.stack(losses).tolist()

@@ -1,9 +1,10 @@
-"""Examples per second of DLRM training: `taut train` beside PyTorch with EmbeddingBag and with FBGEMM.
+"""Examples per second of DLRM training beside PyTorch: eager, `torch.compile` and FBGEMM; fp32 and bf16.
 
-The same model, data, batches and optimizers. Ours is the command itself: its time holds reading and decoding the
-Parquet file, finding rows by 64-bit ids, and training; the peers' batches lie ready in memory and their ids are row
-numbers already. Every side starts from a fresh model in each repetition. Answers are compared first: the mean loss of
-the last quarter of the steps, which is close but not equal, as the start is random.
+The same model, data, batches and optimizers, in two rows each: with the reading on both sides (ours: the command
+`taut train`; the peers: pyarrow's batches of the same Parquet file, read and laid out ahead in a thread), and without
+it on both sides (batches ready in memory; ours: `taut_step_bench`). Ours finds rows by 64-bit ids; the peers' ids are
+row numbers already. Every side starts from a fresh model in each repetition. Answers are compared first: the mean loss
+of the last quarter of the steps, which is close but not equal, as the start is random.
 """
 
 import json
@@ -11,20 +12,24 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 import evidence
 from clicks import DENSE_NAMES, FEATURE_NAMES, parquet_file
-from dlrm import MergedEmbeddingBag, Settings, TableBatchedEmbedding, load_batches, train
+from dlrm import Batches, Loop, MergedEmbeddingBag, Settings, TableBatchedEmbedding, load_batches
 
 PROGRAM = Path(os.environ.get("TAUT_PROGRAM", evidence.ROOT / "build/release/bin/taut"))
+STEP_PROGRAM = Path(os.environ.get("TAUT_STEP_PROGRAM", evidence.ROOT / "build/release/bin/taut_step_bench"))
 WORK = evidence.RESULTS / "work"
 GOAL = 1.5
 # Over some hundred thousand examples two random starts differ by about 0.001 in log loss; a wrong step by far more.
 LOSS_TOLERANCE = 0.005
 ELASTIC_BUDGET = "1/10"
+STEPS = 60
+REPETITIONS = 3  # with these sizes all ends within 15 minutes on two cores
 
 
 def config_text(settings: Settings, data: Path, steps: int) -> str:
@@ -73,6 +78,15 @@ def train_ours(config: Path, arguments: list[str], threads: int) -> tuple[float,
     return json.loads(done.stdout)["examples_per_second"], losses[-1]
 
 
+def step_ours(config: Path, arguments: list[str], threads: int) -> tuple[float, float]:
+    """The same from `taut_step_bench`, without the reading."""
+    done = subprocess.run([str(STEP_PROGRAM), str(config), str(threads), *arguments], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise evidence.BenchError(f"taut_step_bench failed: {done.stderr.strip()}")
+    result = json.loads(done.stdout)
+    return result["examples"] / result["seconds"], result["loss"]
+
+
 def check_losses(losses: dict[str, float], reference: str) -> None:
     """All sides that train the same table end at the same loss."""
     for name, loss in losses.items():
@@ -83,55 +97,95 @@ def check_losses(losses: dict[str, float], reference: str) -> None:
             )
 
 
+def peers_of(settings: Settings) -> dict[str, Loop]:
+    """The peers by name, compiled and tried; one that PyTorch cannot compile here is named and left out."""
+    loops: dict[str, Loop] = {}
+    for bf16 in (False, True):
+        suffix = ", bf16 autocast" if bf16 else ""
+        loops["PyTorch eager" + suffix] = Loop(MergedEmbeddingBag, settings, bf16=bf16)
+        loops["PyTorch compiled" + suffix] = Loop(MergedEmbeddingBag, settings, bf16=bf16, compiled=True)
+        loops["PyTorch + FBGEMM" + suffix] = Loop(TableBatchedEmbedding, settings, bf16=bf16)
+    return loops
+
+
+def ours_of(config: Path, threads: int) -> dict[str, Callable[[bool], tuple[float, float]]]:
+    """Ours by name: a function of whether reading is included."""
+    elastic = ['embedding.method="elastic"', 'embedding.value_type="mixed"', f'embedding.budget="{ELASTIC_BUDGET}"']
+    settings = {"full": [], f"elastic {ELASTIC_BUDGET}": elastic, "full, bf16": ["train.bf16=true"]}
+
+    def run(reading: bool, arguments: list[str]) -> tuple[float, float]:
+        if not reading:
+            return step_ours(config, arguments, threads)
+        return train_ours(config, [part for one in arguments for part in ("--set", one)], threads)
+
+    return {name: lambda reading, arguments=arguments: run(reading, arguments) for name, arguments in settings.items()}
+
+
+def try_peers(loops: dict[str, Loop], batches: Batches) -> dict[str, Loop]:
+    """A few untimed steps of each: libraries load, threads start, models are compiled."""
+    tried = {}
+    for name, loop in loops.items():
+        try:
+            loop.run(batches.some(5), time.perf_counter)
+            tried[name] = loop
+        except Exception as problem:
+            if not loop.compiled:
+                raise
+            print(f"{name} is left out, torch.compile fails here: {str(problem).splitlines()[0]}")
+    return tried
+
+
 def measure_dim(dim: int, steps: int, options: evidence.Options) -> list[evidence.Row]:
     """The rows of one width."""
     settings = Settings(dim=dim, batch=2048)
     data = parquet_file(WORK, steps * settings.batch)
     batches = load_batches(data, settings.batch)
-    examples = steps * settings.batch
     config = WORK / "dlrm.toml"
     config.write_text(config_text(settings, data, steps), "utf-8")
     losses: dict[str, float] = {}
 
-    def ours(name: str, arguments: list[str]) -> float:
-        rate, losses[name] = train_ours(config, arguments, options.threads)
+    def peer(name: str, loop: Loop, reading: bool) -> float:
+        seconds, by_step = loop.run(batches.streamed() if reading else batches.held(), time.perf_counter)
+        last = by_step[-(steps // 4) :]
+        losses[name] = sum(last) / len(last)
+        return steps * settings.batch / seconds
+
+    def ours(name: str, run: Callable[[bool], tuple[float, float]], reading: bool) -> float:
+        rate, losses[name] = run(reading)
         return rate
 
-    def peer(kind: type) -> float:
-        seconds, by_step = train(kind, settings, batches, time.perf_counter)
-        last = by_step[-(steps // 4) :]
-        losses[kind.name] = sum(last) / len(last)
-        return examples / seconds
-
-    peers = (MergedEmbeddingBag, TableBatchedEmbedding)
-    for kind in peers:  # a few untimed steps: libraries load, threads start
-        train(kind, settings, batches[:5], time.perf_counter)
-    elastic = f"taut elastic {ELASTIC_BUDGET}"
-    elastic_arguments = ["--set", 'embedding.method="elastic"', "--set", 'embedding.value_type="mixed"']
-    elastic_arguments += ["--memory-budget", ELASTIC_BUDGET]
-    sides = {"taut full": lambda: ours("taut full", []), elastic: lambda: ours(elastic, elastic_arguments)}
-    sides |= {kind.name: lambda kind=kind: peer(kind) for kind in peers}
-    measured = evidence.interleave(sides, options.repetitions)
-    print("log loss of the last quarter: " + ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items()))
-    check_losses({name: loss for name, loss in losses.items() if name != elastic}, "taut full")
-    return [
-        evidence.compare(
-            f"dlrm D={dim}, {ours_name.removeprefix('taut ')}",
-            "examples/s",
-            measured[ours_name],
-            (kind.name, measured[kind.name]),
-            threads=options.threads,
-            goal=GOAL,
-        )
-        for ours_name in ("taut full", elastic)
-        for kind in peers
-    ]
+    own = ours_of(config, options.threads)
+    peers = try_peers(peers_of(settings), batches)
+    rows = []
+    for reading in (True, False):
+        sides = {
+            "taut " + name: lambda n=name, r=run, on=reading: ours("taut " + n, r, on) for name, run in own.items()
+        }
+        sides |= {name: lambda n=name, p=loop, on=reading: peer(n, p, on) for name, loop in peers.items()}
+        measured = evidence.interleave(sides, min(options.repetitions, REPETITIONS))
+        print("log loss of the last quarter: " + ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items()))
+        check_losses({name: loss for name, loss in losses.items() if "elastic" not in name}, "taut full")
+        rows += [
+            evidence.compare(
+                f"dlrm D={dim}, {name}, {'with' if reading else 'without'} reading",
+                "examples/s",
+                measured["taut " + name],
+                (peer_name, measured[peer_name]),
+                threads=options.threads,
+                goal=GOAL,
+            )
+            for name in own
+            for peer_name, loop in peers.items()
+            if loop.bf16 == name.endswith("bf16")
+        ]
+    return rows
 
 
 def measure(options: evidence.Options) -> list[evidence.Row]:
     """Both widths."""
-    if not PROGRAM.exists():
-        raise evidence.BenchError(f"{PROGRAM} is missing, run make build")
+    for program in (PROGRAM, STEP_PROGRAM):
+        if not program.exists():
+            raise evidence.BenchError(f"{program} is missing, run make build")
     torch.set_num_threads(options.threads)
-    steps = 40 if options.quick else 300
+    steps = 40 if options.quick else STEPS
     return [row for dim in (16, 64) for row in measure_dim(dim, steps, options)]

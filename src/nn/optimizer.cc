@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "taut/core/error.h"
 #include "taut/core/text.h"
@@ -108,6 +109,57 @@ void set_state(optim::Optimizer& optimizer, std::string_view name, const Tensor&
     made = moments<optim::AdamWParamState>(std::move(state));
   }
   optimizer.state()[key] = std::move(made);
+}
+
+FusedStep::FusedStep(optim::Optimizer& optimizer, const OptimizerChoice& choice,
+                     double weight_decay, const Tensor& parameter, double scale)
+    : values_(static_cast<float*>(parameter.data_ptr())) {
+  TAUT_ASSERT(parameter.is_non_overlapping_and_dense());
+  const Tensor like = parameter.detach();
+  OptimizerState state = state_of(optimizer, parameter);
+  if (state.tensors.empty()) {
+    state.tensors.resize(optimizer_tensors(choice.name).size());
+    for (Tensor& kept : state.tensors) kept = torch::zeros_like(like);
+  }
+  for (Tensor& kept : state.tensors) {  // as a file gave it, perhaps
+    if (kept.strides() != like.strides()) kept = torch::empty_like(like).copy_(kept);
+  }
+  state_ = state.tensors;
+  const auto decay = static_cast<float>(weight_decay);
+  const auto rate = static_cast<float>(choice.learning_rate);
+  const auto factor = static_cast<float>(scale);
+  if (choice.name == "sgd") {
+    step_ = SgdStep{.scale = factor,
+                    .weight_decay = decay,
+                    .learning_rate = rate,
+                    .momentum = static_cast<float>(choice.momentum),
+                    .nesterov = choice.nesterov};
+  } else if (choice.name == "adagrad") {
+    ++state.steps;
+    step_ = AdagradStep{.scale = factor, .weight_decay = decay, .learning_rate = rate};
+  } else {
+    TAUT_ASSERT(choice.name == "adam");
+    AdamStep adam{.scale = factor, .weight_decay = decay};
+    const auto steps = static_cast<double>(++state.steps);
+    adam.step_size = static_cast<float>(choice.learning_rate / (1 - std::pow(0.9, steps)));
+    adam.correction_root = static_cast<float>(std::sqrt(1 - std::pow(0.999, steps)));
+    step_ = adam;
+  }
+  set_state(optimizer, choice.name, parameter, std::move(state));
+}
+
+void FusedStep::operator()(std::int64_t begin, std::int64_t count, const float* gradient) const {
+  const auto part = [&](std::size_t k) {
+    return static_cast<float*>(state_[k].data_ptr()) + begin;
+  };
+  float* values = values_ + begin;
+  if (const auto* one = std::get_if<AdamStep>(&step_)) {
+    adam(*one, count, gradient, part(0), part(1), values);
+  } else if (const auto* two = std::get_if<AdagradStep>(&step_)) {
+    adagrad(*two, count, gradient, part(0), values);
+  } else {
+    sgd(std::get<SgdStep>(step_), count, gradient, part(0), values);
+  }
 }
 
 }  // namespace taut::nn

@@ -9,7 +9,10 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
+
+#include "nn/dense_kernels.h"
 
 namespace taut::nn {
 
@@ -48,5 +51,23 @@ struct OptimizerState {
 /// Replaces it. state.tensors: none, or one for each of optimizer_tensors().
 void set_state(torch::optim::Optimizer& optimizer, std::string_view name,
                const torch::Tensor& parameter, OptimizerState state);
+
+/// A step of the optimizer on one parameter in plain memory, in one pass and in any parts: the same
+/// state, and the same step to rounding, as the optimizer's own step().
+class FusedStep {
+ public:
+  /// Counts the step and makes the parameter's state where there is none. The parameter is
+  /// float32 without gaps, places are counted as it lies in memory; its gradient will be given
+  /// times 1 / scale.
+  FusedStep(torch::optim::Optimizer& optimizer, const OptimizerChoice& choice, double weight_decay,
+            const torch::Tensor& parameter, double scale);
+  /// Steps values [begin, begin + count) by their gradient. Threads: any, on parts of their own.
+  void operator()(std::int64_t begin, std::int64_t count, const float* gradient) const;
+
+ private:
+  float* values_;
+  std::vector<torch::Tensor> state_;
+  std::variant<AdamStep, AdagradStep, SgdStep> step_;
+};
 
 }  // namespace taut::nn

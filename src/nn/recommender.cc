@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "nn/dense_step.h"
 #include "nn/program.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
@@ -47,15 +48,26 @@ Network network_of(const RecommenderOptions& o) {
 
 struct Recommender::Impl : Program {
   Impl(const RecommenderOptions& o, std::shared_ptr<ThreadPool> threads)
-      : Program(network_of(o), Start::kUniform, o.seed, std::move(threads), kSlice), options(o) {
+      : Program(network_of(o), Start::kUniform, o.seed, std::move(threads), kSlice),
+        options(o),
+        training(turned(), options, choice_of(o)) {
     set_rates({o.winner_rate});
     for (std::size_t i = 0; i < network.layers.size(); ++i) {
       if (network.layers[i].name == "wide") zero(values.weights[i]);
     }
-    set_optimizer({.name = o.optimizer,
-                   .offered = {"adam", "adagrad", "sgd"},
-                   .learning_rate = o.learning_rate},
-                  {{.parameters = parameters, .weight_decay = o.weight_decay}});
+    set_optimizer(choice_of(o), {{.parameters = parameters, .weight_decay = o.weight_decay}});
+  }
+
+  // Before the step, which looks at how weights lie.
+  Program& turned() {
+    DensePlan::turn_weights(*this);
+    return *this;
+  }
+
+  static OptimizerChoice choice_of(const RecommenderOptions& o) {
+    return {.name = o.optimizer,
+            .offered = {"adam", "adagrad", "sgd"},
+            .learning_rate = o.learning_rate};
   }
 
   static void zero(Tensor& weight) {
@@ -83,6 +95,7 @@ struct Recommender::Impl : Program {
   }
 
   RecommenderOptions options;
+  DenseStep training;
 };
 
 Recommender::Recommender(const RecommenderOptions& options, std::shared_ptr<ThreadPool> pool)
@@ -110,36 +123,7 @@ double Recommender::train_step(const RecommenderInput& input, std::span<const fl
   require_size("vectors_gradient", static_cast<std::int64_t>(input.vectors.size()),
                vectors_gradient.size());
 
-  const auto count = static_cast<std::size_t>(impl_->slices(input.batch));
-  std::vector<std::vector<Tensor>> gradients(count);
-  std::vector<double> losses(count);
-  impl_->for_slices(input.batch, [&](const Slice& slice) {
-    const auto at = static_cast<std::size_t>(slice.index);
-    NetworkInputs inputs = impl_->cut(input, slice);
-    std::vector<Tensor> wanted = impl_->parameters;
-    if (!vectors_gradient.empty()) {
-      inputs.embedded.set_requires_grad(true);
-      wanted.push_back(inputs.embedded);
-    }
-    const Tensor logit = impl_->logits_of(inputs);
-    const Tensor loss = torch::binary_cross_entropy_with_logits(
-        logit, view_of(labels, slice.begin, {slice.size}), {}, {}, at::Reduction::Sum);
-    gradients[at] = torch::autograd::grad({loss}, wanted);
-    if (!vectors_gradient.empty()) {
-      const Tensor inner = gradients[at].back().contiguous();
-      gradients[at].pop_back();
-      std::memcpy(vectors_gradient.data() + slice.begin * inner.size(1) * inner.size(2),
-                  inner.const_data_ptr<float>(), inner.nbytes());
-    }
-    const Tensor plain = logit.contiguous();
-    std::memcpy(logits.data() + slice.begin, plain.const_data_ptr<float>(), plain.nbytes());
-    losses[at] = loss.item<double>();
-  });
-  double loss = 0;
-  for (const double slice : losses) loss += slice;
-  require_finite(loss, "look for huge dense values (data.scaling) or lower the learning rates");
-  impl_->step(gradients, input.batch);
-  return loss;
+  return impl_->training.run(input, labels, logits, vectors_gradient);
 }
 
 void Recommender::predict(const RecommenderInput& input, std::span<float> logits) const {

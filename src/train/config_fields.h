@@ -54,6 +54,8 @@ void visit_fields(RecommenderConfig& c, Visit&& visit) {
   visit("train", "optimizer", c.model.optimizer);
   visit("train", "learning_rate", c.train.learning_rate);
   visit("train", "weight_decay", c.model.weight_decay);
+  visit("train", "bf16", c.model.bf16);
+  visit("train", "products", c.model.products);
   visit("train", "checkpoint_every", c.train.checkpoint_every);
   visit("train", "log_every", c.train.log_every);
   visit("train", "early_stop", c.train.early_stop);

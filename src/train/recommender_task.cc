@@ -201,6 +201,9 @@ class RecommenderTask final : public Task {
  private:
   void make_model() {
     check_network_memory(describe(config_, profile_, 0), "model.top and model.bottom");
+    if (config_.model.bf16 && !nn::has_bf16_products()) {
+      log_warning("train.bf16: this processor has no products in bf16, fp32 is faster here");
+    }
     model_ = std::make_unique<Model>(config_, profile_, pool_);
   }
 

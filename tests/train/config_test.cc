@@ -61,6 +61,17 @@ TEST(Config, ReadsBackWhatItWrites) {
   EXPECT_EQ(again.model.winner_rate, 0.3);
 }
 
+TEST(Config, ReadsHowTheDenseHalfIsComputed) {
+  EXPECT_FALSE(parse(kGood).model.bf16);
+  EXPECT_EQ(parse(kGood).model.products, "auto");
+  const RecommenderConfig config = parse(kGood, {"train.bf16=true", "train.products=onednn"});
+  EXPECT_TRUE(config.model.bf16);
+  EXPECT_EQ(config.model.products, "onednn");
+  EXPECT_EQ(parse_recommender_config(config.to_toml(), "/", "again.toml", {}).to_toml(),
+            config.to_toml());
+  EXPECT_NE(message_of(kGood, {"train.bf16=1"}).find("train.bf16"), std::string::npos);
+}
+
 TEST(Config, LaterSettingsWin) {
   EXPECT_EQ(parse(kGood, {"train.epochs=2", "train.epochs=3"}).train.epochs, 3);
 }

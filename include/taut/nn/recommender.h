@@ -35,8 +35,17 @@ struct RecommenderOptions {
   std::string optimizer = "adam";  ///< adam | adagrad | sgd
   double learning_rate = 1e-3;
   double weight_decay = 0;
+  /// Training computes activations and products in bf16 (their sums, parameters, the interaction
+  /// and the logit stay fp32); predictions are fp32.
+  bool bf16 = false;
+  /// Who multiplies in fp32: blas | onednn | auto, the faster on this processor (a rule).
+  std::string products = "auto";
   std::uint64_t seed = 1;
 };
+
+/// Whether the processor has instructions for products in bf16; where it has none they are slower
+/// than in fp32.
+[[nodiscard]] bool has_bf16_products();
 
 /// A batch as the dense half sees it. Views only.
 struct RecommenderInput {
