@@ -21,15 +21,45 @@
 #include "taut/core/file.h"
 #include "taut/core/random.h"
 #include "taut/graph/model_file.h"
+#include "taut/graph/onnx_network.h"
+
+namespace {
+
+/// Whatever was read, an engine may trust every size of it.
+void check_network(const taut::graph::Network& network) {
+  if (taut::graph::wrong_layer(network) || network.values.size() != network.layers.size()) {
+    std::abort();
+  }
+  for (std::size_t i = 0; i < network.layers.size(); ++i) {
+    const taut::graph::Layer& layer = network.layers[i];
+    const taut::graph::LayerValues& values = network.values[i];
+    std::size_t wanted =
+        layer.op == taut::graph::Op::kBatchNorm ? static_cast<std::size_t>(layer.out.channels) : 0;
+    const std::vector<std::int64_t> shape = taut::graph::weight_shape(layer);
+    if (!shape.empty()) wanted = 1;
+    for (const std::int64_t side : shape) wanted *= static_cast<std::size_t>(side);
+    if (values.weight.size() + values.codes.size() != wanted) std::abort();
+    if (layer.bias && values.bias.size() != static_cast<std::size_t>(layer.out.channels)) {
+      std::abort();
+    }
+  }
+}
+
+}  // namespace
 
 // The name is libFuzzer's.
 // NOLINTNEXTLINE(readability-identifier-naming)
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  try {
-    (void)taut::graph::parse_onnx({reinterpret_cast<const char*>(data), size}, "fuzz");
-  } catch (const taut::Error& error) {
-    if (error.kind() == taut::ErrorKind::kInternal) std::abort();
-  }
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  const auto only_errors = [](auto&& read) {
+    try {
+      read();
+    } catch (const taut::Error& error) {
+      if (error.kind() == taut::ErrorKind::kInternal) std::abort();
+    }
+  };
+  only_errors([&] { (void)taut::graph::parse_onnx(bytes, "fuzz"); });
+  only_errors([&] { check_network(taut::graph::parse_onnx_network(bytes, "fuzz").network); });
   return 0;
 }
 
@@ -348,9 +378,13 @@ long peak_kilobytes() {
 
 std::vector<std::string> seeds(int argc, char** argv) {
   std::vector<std::string> models = {
-      taut::graph::onnx_lenet_c().bytes(), taut::graph::onnx_residual().bytes(),
-      taut::graph::onnx_winners().bytes(), taut::graph::onnx_attention().bytes(),
-      taut::graph::onnx_flowing_shapes().bytes()};
+      taut::graph::onnx_lenet_c().bytes(),
+      taut::graph::onnx_residual().bytes(),
+      taut::graph::onnx_winners().bytes(),
+      taut::graph::onnx_attention().bytes(),
+      taut::graph::onnx_flowing_shapes().bytes(),
+      taut::graph::onnx_expressed().bytes(),
+      taut::graph::with_values(taut::graph::onnx_residual()).bytes()};
   if (argc <= 3) return models;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(argv[3])) {
     const bool model = entry.path().extension() == ".onnx" && entry.file_size() < (1 << 20);
