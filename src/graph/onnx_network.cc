@@ -164,8 +164,8 @@ void OnnxNetworkMaker::run_known(int number, Handler handler) {
     }
     (this->*handler)(node);
     return;
-  } catch (Refused& refused) {
-    note(step, std::move(refused.why));
+  } catch (const Refused& refused) {
+    note(step, refused.what());
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kUnsupported) throw;
     const std::string text = error.what();

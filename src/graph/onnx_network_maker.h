@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,8 +63,8 @@ class OnnxNetworkMaker {
                                  std::map<std::string, std::string> metadata);
 
  private:
-  struct Refused {
-    std::string why;
+  struct Refused : std::runtime_error {
+    using std::runtime_error::runtime_error;
   };
   /// A step with its attributes at hand.
   struct Node {
@@ -73,7 +74,7 @@ class OnnxNetworkMaker {
   };
   using Handler = void (OnnxNetworkMaker::*)(Node&);
   static const std::map<std::string_view, Handler>& handlers();
-  [[noreturn]] static void refuse(std::string why) { throw Refused{std::move(why)}; }
+  [[noreturn]] static void refuse(const std::string& why) { throw Refused(why); }
 
   // onnx_network.cc: the walk.
   void count_readers();
