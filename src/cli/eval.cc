@@ -13,9 +13,8 @@ Command add_eval(CLI::App& root, const Globals& globals) {
   struct Options {
     std::string source;
     std::vector<std::string> data;
-    std::shared_ptr<infer::OnnxInput> input = std::make_shared<infer::OnnxInput>();
-    std::shared_ptr<std::vector<std::string>> dimensions =
-        std::make_shared<std::vector<std::string>>();
+    infer::OnnxInput input;
+    std::vector<std::string> dimensions;
   };
   CLI::App* app =
       root.add_subcommand("eval", "Quality of a run, package or ONNX file on a data set");
@@ -26,13 +25,13 @@ Command add_eval(CLI::App& root, const Globals& globals) {
   app->add_option("--data", o->data, "Files to use; the config's test files when left out");
   add_onnx_input_options(*app, o->input, o->dimensions);
   return {app, [o, &globals] {
-            o->input->sizes = dimension_sizes(*o->dimensions);
+            o->input.sizes = dimension_sizes(o->dimensions);
             const bool is_run = std::filesystem::is_directory(o->source);
-            if (is_run) refuse_onnx_input(o->source, *o->input);
+            if (is_run) refuse_onnx_input(o->source, o->input);
             const nlohmann::json result =
                 is_run
                     ? globals.evaluate_run(o->source, o->data, globals)
-                    : open_scorer(o->source, *o->input)
+                    : open_scorer(o->source, o->input)
                           ->evaluate(
                               {.files = o->data, .threads = globals.threads, .sets = globals.sets});
             if (!globals.json) std::cout << quality_text(result) << "\n";

@@ -13,9 +13,8 @@ Command add_predict(CLI::App& root, const Globals& globals) {
     ScoringOptions scoring;
     std::string out;
     bool all = false;
-    std::shared_ptr<infer::OnnxInput> input = std::make_shared<infer::OnnxInput>();
-    std::shared_ptr<std::vector<std::string>> dimensions =
-        std::make_shared<std::vector<std::string>>();
+    infer::OnnxInput input;
+    std::vector<std::string> dimensions;
   };
   CLI::App* app =
       root.add_subcommand("predict", "Score data with a package or an ONNX file, without LibTorch");
@@ -33,11 +32,11 @@ Command add_predict(CLI::App& root, const Globals& globals) {
       ->capture_default_str();
   add_onnx_input_options(*app, o->input, o->dimensions);
   return {app, [o, &globals] {
-            o->input->sizes = dimension_sizes(*o->dimensions);
+            o->input.sizes = dimension_sizes(o->dimensions);
             o->scoring.threads = globals.threads;
             o->scoring.sets = globals.sets;
             const bool silent = globals.json && o->out.empty();
-            Json result = open_scorer(o->package, *o->input)
+            Json result = open_scorer(o->package, o->input)
                               ->predict(o->scoring, o->all, silent ? nullptr : &o->out);
             if (!o->out.empty()) result["out"] = o->out;
             return Outcome{result};

@@ -125,20 +125,20 @@ Json Scorer::evaluate(ScoringOptions options) const {
   return result;
 }
 
-void add_onnx_input_options(CLI::App& app, std::shared_ptr<infer::OnnxInput> input,
-                            std::shared_ptr<std::vector<std::string>> dimensions) {
+void add_onnx_input_options(CLI::App& app, infer::OnnxInput& input,
+                            std::vector<std::string>& dimensions) {
   app.add_option(
-         "--mean", input->mean,
+         "--mean", input.mean,
          "Of an ONNX file's images, as values in 0..1: one number, or one a channel (a,b,c)")
       ->delimiter(',');
-  app.add_option("--deviation", input->deviation,
+  app.add_option("--deviation", input.deviation,
                  "The same: what differences from the mean are "
                  "divided by")
       ->delimiter(',');
-  app.add_option("--size", input->size,
+  app.add_option("--size", input.size,
                  "Side to which an ONNX file's images are scaled, the shorter one; 0: as they are")
       ->check(CLI::Range(0, 1 << 20));
-  add_dimension_option(app, *dimensions);
+  add_dimension_option(app, dimensions);
 }
 
 void refuse_onnx_input(const std::string& path, const infer::OnnxInput& input) {

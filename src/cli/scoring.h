@@ -37,8 +37,9 @@ struct OpenedModel {
 };
 
 /// Declares what an ONNX file does not say of its images: --mean, --deviation, --size, --dim.
-void add_onnx_input_options(CLI::App& app, std::shared_ptr<infer::OnnxInput> input,
-                            std::shared_ptr<std::vector<std::string>> dimensions);
+/// Both must live as long as the command.
+void add_onnx_input_options(CLI::App& app, infer::OnnxInput& input,
+                            std::vector<std::string>& dimensions);
 
 /// Throws kConfig where anything of it was given: the path is no ONNX file.
 void refuse_onnx_input(const std::string& path, const infer::OnnxInput& input);

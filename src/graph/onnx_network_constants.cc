@@ -140,8 +140,7 @@ std::span<const float> OnnxNetworkMaker::transposed(const OnnxStep& step,
 // Codes of weights as the floats that they stand for.
 std::span<const float> OnnxNetworkMaker::decoded(const OnnxStep& step) {
   const Dimensions& shape = trace_.value(step.inputs[0]).shape;
-  OnnxStep copy = step;
-  const OnnxCall call = call_of(copy);
+  const OnnxCall call = call_of(step);
   const std::span<const float> codes = constant(step.inputs[0]);
   if (step.inputs.size() < 2 || step.inputs[1] < 0 || !is_constant(step.inputs[1])) {
     refuse("codes without a scale that is constant");

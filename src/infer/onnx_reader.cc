@@ -20,16 +20,15 @@ std::optional<ImageInput> described_input(const Metadata& metadata, const std::s
   try {
     if (text("taut.input") != metadata.end()) return parse_image_input(text("taut.input")->second);
     if (text("taut.mean") == metadata.end()) return std::nullopt;
-    const auto list = [&]<typename T>(const char* key, std::vector<T> empty) {
+    const auto read = [&]<typename T>(const char* key, std::vector<T>& list) {
       const auto found = text(key);
-      return found == metadata.end()
-                 ? empty
-                 : json_value<std::vector<T>>(parse_json(found->second, path), key, path);
+      if (found == metadata.end()) return;
+      list = json_value<std::vector<T>>(parse_json(found->second, path), key, path);
     };
     ImageInput input;
-    input.mean = list("taut.mean", std::vector<float>());
-    input.deviation = list("taut.deviation", std::vector<float>());
-    input.class_names = list("taut.class_names", std::vector<std::string>());
+    read("taut.mean", input.mean);
+    read("taut.deviation", input.deviation);
+    read("taut.class_names", input.class_names);
     return input;
   } catch (const Error& failed) {
     throw Error(ErrorKind::kFormat, concat("metadata of taut that is ", failed.what()), path);

@@ -111,8 +111,8 @@ class ValuedNetwork {
         std::int64_t count = 1;
         for (const std::int64_t size : shape) count *= size;
         floats_.push_back(some_numbers(count, seed++));
-        const auto fan = static_cast<float>(count / layer.out.channels);
-        for (float& value : floats_.back()) value /= std::sqrt(fan);
+        const std::int64_t fan = count / layer.out.channels;
+        for (float& value : floats_.back()) value /= std::sqrt(static_cast<float>(fan));
         values.weight = floats_.back();
         if (layer.bias) values.bias = store(layer.out.channels, 0.1f, -0.1f);
       }
