@@ -59,8 +59,8 @@ class ClickPass final : public ScoringPass {
 
 class ClickScorer final : public Scorer {
  public:
-  explicit ClickScorer(std::unique_ptr<const infer::Package> package)
-      : Scorer(std::move(package)),
+  explicit ClickScorer(OpenedModel opened)
+      : Scorer(std::move(opened)),
         options_(data::parse_input_spec(parse_json(model().input, path()), path())) {
     const auto dense = static_cast<std::int64_t>(options_.schema.dense.size());
     const std::size_t categorical = options_.schema.categorical.size();
@@ -101,8 +101,8 @@ class ClickScorer final : public Scorer {
 
 }  // namespace
 
-std::unique_ptr<const Scorer> make_click_scorer(std::unique_ptr<const infer::Package> package) {
-  return std::make_unique<const ClickScorer>(std::move(package));
+std::unique_ptr<const Scorer> make_click_scorer(OpenedModel opened) {
+  return std::make_unique<const ClickScorer>(std::move(opened));
 }
 
 }  // namespace taut::cli

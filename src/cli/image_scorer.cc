@@ -63,8 +63,8 @@ class ImagePass final : public ScoringPass {
 
 class ImageScorer final : public Scorer {
  public:
-  explicit ImageScorer(std::unique_ptr<const infer::Package> package)
-      : Scorer(std::move(package)), input_(infer::parse_image_input(model().input)) {
+  explicit ImageScorer(OpenedModel opened)
+      : Scorer(std::move(opened)), input_(infer::parse_image_input(model().input)) {
     names_ = input_.class_names;
     for (std::int64_t c = 0; names_.size() < static_cast<std::size_t>(outputs()); ++c) {
       names_.push_back(std::to_string(c));
@@ -139,8 +139,8 @@ class ImageScorer final : public Scorer {
 
 }  // namespace
 
-std::unique_ptr<const Scorer> make_image_scorer(std::unique_ptr<const infer::Package> package) {
-  return std::make_unique<const ImageScorer>(std::move(package));
+std::unique_ptr<const Scorer> make_image_scorer(OpenedModel opened) {
+  return std::make_unique<const ImageScorer>(std::move(opened));
 }
 
 }  // namespace taut::cli

@@ -1,12 +1,19 @@
 #include "cli/model_info.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <iostream>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/network_source.h"
 #include "cli/planning.h"
+#include "taut/core/error.h"
 #include "taut/core/text.h"
+#include "taut/graph/cost_graph.h"
+#include "taut/graph/onnx_network.h"
 
 namespace taut::cli {
 namespace {
@@ -14,6 +21,40 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMostSources = 32;
+
+// A model as a planner sees it, and what else is known of it.
+struct Described {
+  graph::Graph graph;
+  std::optional<std::int64_t> parameters;
+  json engine = nullptr;  // of an ONNX file: whether the engine computes it, and why not
+};
+
+// Whether the engine computes an ONNX file, and if not, every node that stands in the way.
+json engine_json(const std::string& path, const graph::DimensionSizes& sizes) {
+  json refused = json::array();
+  try {
+    static_cast<void>(graph::read_onnx_network(path, sizes));
+    return {{"runs", true}, {"refused", refused}};
+  } catch (const graph::OnnxNotExpressed& error) {
+    for (const graph::OnnxRefusal& one : error.refused()) {
+      refused.push_back({{"node", one.node}, {"op", one.op}, {"why", one.why}});
+    }
+    return {{"runs", false}, {"why", error.bare()}, {"refused", refused}};
+  } catch (const Error& error) {
+    return {{"runs", false}, {"why", error.what()}, {"refused", refused}};
+  }
+}
+
+Described describe(const std::string& name, const Globals& globals,
+                   const graph::DimensionSizes& sizes) {
+  if (source_of(name) == Source::kOnnx) {
+    graph::OnnxSummary summary = graph::summarize_onnx(name, sizes);
+    return {std::move(summary.graph), summary.parameters, engine_json(name, sizes)};
+  }
+  if (!sizes.empty()) return {source_graph(name, globals.sets, sizes), std::nullopt};  // an error
+  const graph::Network network = source_network(name, globals.sets);
+  return {graph::cost_graph(network), graph::parameter_count(network)};
+}
 
 json layer_json(const graph::Node& node) {
   return {{"name", node.name},
@@ -30,7 +71,7 @@ json layer_json(const graph::Node& node) {
           {"input_macs", node.input_macs}};
 }
 
-void print(const graph::Graph& graph) {
+void print(const graph::Graph& graph, const std::optional<std::int64_t>& parameters) {
   std::vector<std::vector<std::string>> rows = {
       {"layer", "op", "channels", "weights", "input", "output", "before pool", "MACs", "reads"}};
   for (int v = 0; v < graph.size(); ++v) {
@@ -50,7 +91,9 @@ void print(const graph::Graph& graph) {
   }
   std::cout << graph.name() << ": words of one sample, weights and multiply-adds\n\n"
             << aligned_table(rows) << "\n"
-            << graph.weights() << " weights, " << graph.macs() << " multiply-adds a sample";
+            << graph.weights() << " weights, "
+            << (parameters ? concat(*parameters, " parameters with biases and scales, ") : "")
+            << graph.macs() << " multiply-adds a sample";
   if (graph.table_words() > 0) {
     std::cout << ", " << graph.tables().size() << " tables of " << graph.table_words() << " words";
   }
@@ -61,9 +104,11 @@ void print(const graph::Graph& graph) {
 
 Outcome model_info(const std::string& name, const Globals& globals,
                    const graph::DimensionSizes& sizes) {
-  const graph::Graph graph = source_graph(name, globals.sets, sizes);
+  const Described described = describe(name, globals, sizes);
+  const graph::Graph& graph = described.graph;
   json result = {{"model", graph.name()},
                  {"weights", graph.weights()},
+                 {"parameters", described.parameters ? json(*described.parameters) : json(nullptr)},
                  {"macs", graph.macs()},
                  {"input_macs", graph.input_macs()},
                  {"table_words", graph.table_words()},
@@ -82,7 +127,16 @@ Outcome model_info(const std::string& name, const Globals& globals,
     result["tables"].push_back(
         {{"name", table.name}, {"rows", table.rows}, {"dim", table.dim}, {"bytes", table.bytes}});
   }
-  if (!globals.json) print(graph);
+  if (!described.engine.is_null()) result["engine"] = described.engine;
+  if (!globals.json) {
+    print(graph, described.parameters);
+    if (!described.engine.is_null()) {
+      const bool runs = described.engine["runs"];
+      std::cout << "runs in the engine: "
+                << (runs ? "yes" : "no, " + one_line(described.engine["why"].get<std::string>()))
+                << std::endl;
+    }
+  }
   return {result, 0};
 }
 

@@ -1,5 +1,6 @@
-// taut predict PACKAGE DATA [--out scores.csv|scores.parquet]
+// taut predict PACKAGE|MODEL.onnx DATA [--out scores.csv|scores.parquet]
 #include "cli/command.h"
+#include "cli/network_source.h"
 #include "cli/scoring.h"
 
 namespace taut::cli {
@@ -12,10 +13,15 @@ Command add_predict(CLI::App& root, const Globals& globals) {
     ScoringOptions scoring;
     std::string out;
     bool all = false;
+    infer::OnnxInput input;
+    std::vector<std::string> dimensions;
   };
-  CLI::App* app = root.add_subcommand("predict", "Score data with a package, without LibTorch");
+  CLI::App* app =
+      root.add_subcommand("predict", "Score data with a package or an ONNX file, without LibTorch");
   auto o = std::make_shared<Options>();
-  app->add_option("PACKAGE", o->package, "What taut export wrote")->required();
+  app->add_option("PACKAGE", o->package,
+                  "What taut export wrote, or the .onnx file of an image classifier")
+      ->required();
   app->add_option("DATA", o->scoring.files,
                   "Files with the model's columns, a label is not needed; or images")
       ->required();
@@ -24,12 +30,14 @@ Command add_predict(CLI::App& root, const Globals& globals) {
   app->add_option("--batch", o->scoring.batch, "Examples scored at a time")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
+  add_onnx_input_options(*app, o->input, o->dimensions);
   return {app, [o, &globals] {
+            o->input.sizes = dimension_sizes(o->dimensions);
             o->scoring.threads = globals.threads;
             o->scoring.sets = globals.sets;
             const bool silent = globals.json && o->out.empty();
-            Json result =
-                open_scorer(o->package)->predict(o->scoring, o->all, silent ? nullptr : &o->out);
+            Json result = open_scorer(o->package, o->input)
+                              ->predict(o->scoring, o->all, silent ? nullptr : &o->out);
             if (!o->out.empty()) result["out"] = o->out;
             return Outcome{result};
           }};

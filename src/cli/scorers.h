@@ -10,15 +10,13 @@
 namespace taut::cli {
 
 /// Columns of rows to the probability of a click.
-[[nodiscard]] std::unique_ptr<const Scorer> make_click_scorer(
-    std::unique_ptr<const infer::Package> package);
+[[nodiscard]] std::unique_ptr<const Scorer> make_click_scorer(OpenedModel opened);
 /// Images to classes.
-[[nodiscard]] std::unique_ptr<const Scorer> make_image_scorer(
-    std::unique_ptr<const infer::Package> package);
+[[nodiscard]] std::unique_ptr<const Scorer> make_image_scorer(OpenedModel opened);
 
 struct ScorerEntry {
   std::string_view task;
-  std::unique_ptr<const Scorer> (*make)(std::unique_ptr<const infer::Package> package);
+  std::unique_ptr<const Scorer> (*make)(OpenedModel opened);
 };
 
 [[nodiscard]] inline std::span<const ScorerEntry> scorers() {

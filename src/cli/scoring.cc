@@ -7,11 +7,14 @@
 #include <numeric>
 #include <utility>
 
+#include "cli/network_source.h"
 #include "cli/scorers.h"
 #include "core/json_text.h"
 #include "taut/core/error.h"
+#include "taut/core/log.h"
 #include "taut/core/progress.h"
 #include "taut/core/text.h"
+#include "taut/infer/package.h"
 #include "taut/infer/quality.h"
 
 namespace taut::cli {
@@ -70,8 +73,8 @@ Json latency_json(std::vector<double> seconds) {
 
 }  // namespace
 
-Scorer::Scorer(std::unique_ptr<const infer::Package> package)
-    : package_(std::move(package)), engine_(package_->model().network, package_->tables()) {}
+Scorer::Scorer(OpenedModel opened)
+    : opened_(std::move(opened)), engine_(opened_.model->network, opened_.tables) {}
 
 Json Scorer::predict(const ScoringOptions& options, bool all, const std::string* out) const {
   const auto pool = std::make_shared<ThreadPool>(options.threads);
@@ -106,7 +109,7 @@ Json Scorer::predict(const ScoringOptions& options, bool all, const std::string*
 Json Scorer::evaluate(ScoringOptions options) const {
   if (options.files.empty()) options.files = infer::test_files(model());
   if (options.files.empty()) {
-    throw Error(ErrorKind::kConfig, "the package names no test files", path(),
+    throw Error(ErrorKind::kConfig, "the model names no test files", path(),
                 "name one with --data");
   }
   options.labelled = true;
@@ -122,13 +125,59 @@ Json Scorer::evaluate(ScoringOptions options) const {
   return result;
 }
 
-std::unique_ptr<const Scorer> open_scorer(const std::string& path) {
-  auto package = std::make_unique<const infer::Package>(path);
-  const std::string task = package->model().task;
-  for (const ScorerEntry& entry : scorers()) {
-    if (entry.task == task) return entry.make(std::move(package));
+void add_onnx_input_options(CLI::App& app, infer::OnnxInput& input,
+                            std::vector<std::string>& dimensions) {
+  app.add_option(
+         "--mean", input.mean,
+         "Of an ONNX file's images, as values in 0..1: one number, or one a channel (a,b,c)")
+      ->delimiter(',');
+  app.add_option("--deviation", input.deviation,
+                 "The same: what differences from the mean are "
+                 "divided by")
+      ->delimiter(',');
+  app.add_option("--size", input.size,
+                 "Side to which an ONNX file's images are scaled, the shorter one; 0: as they are")
+      ->check(CLI::Range(0, 1 << 20));
+  add_dimension_option(app, dimensions);
+}
+
+void refuse_onnx_input(const std::string& path, const infer::OnnxInput& input) {
+  if (input.mean.empty() && input.deviation.empty() && input.size == 0 && input.sizes.empty()) {
+    return;
   }
-  throw Error(ErrorKind::kUnsupported, concat("nothing scores packages of the task ", task), path);
+  throw Error(ErrorKind::kConfig, "--mean, --deviation, --size and --dim are for ONNX files", path,
+              "leave them out");
+}
+
+namespace {
+
+OpenedModel open_package(const std::string& path) {
+  const auto package = std::make_shared<const infer::Package>(path);
+  return {package, &package->model(), package->tables(), path};
+}
+
+OpenedModel open_onnx(const std::string& path, const infer::OnnxInput& input) {
+  const auto read = std::make_shared<const infer::OnnxModel>(infer::read_onnx_model(path, input));
+  if (!read->is_normalized) {
+    log_warning(concat(path,
+                       " does not say how its images are normalized: values in 0..1 are "
+                       "taken as they are (--mean, --deviation)"));
+  }
+  return {read, &read->model, nullptr, path};
+}
+
+}  // namespace
+
+std::unique_ptr<const Scorer> open_scorer(const std::string& path,
+                                          const infer::OnnxInput& onnx_input) {
+  const bool is_onnx = source_of(path) == Source::kOnnx;
+  if (!is_onnx) refuse_onnx_input(path, onnx_input);
+  OpenedModel opened = is_onnx ? open_onnx(path, onnx_input) : open_package(path);
+  const std::string task = opened.model->task;
+  for (const ScorerEntry& entry : scorers()) {
+    if (entry.task == task) return entry.make(std::move(opened));
+  }
+  throw Error(ErrorKind::kUnsupported, concat("nothing scores models of the task ", task), path);
 }
 
 }  // namespace taut::cli

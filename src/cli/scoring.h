@@ -1,6 +1,7 @@
 #pragma once
-// Scores data with a package, whatever it is for: no LibTorch.
+// Scores data with a package, whatever it is for, or with an ONNX file: no LibTorch.
 
+#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -11,8 +12,10 @@
 #include "taut/core/thread_pool.h"
 #include "taut/data/reader.h"
 #include "taut/data/score_writer.h"
+#include "taut/embedding/embedding.h"
 #include "taut/infer/engine.h"
-#include "taut/infer/package.h"
+#include "taut/infer/model.h"
+#include "taut/infer/onnx_reader.h"
 
 namespace taut::cli {
 
@@ -24,6 +27,22 @@ struct ScoringOptions {
   bool labelled = false;               ///< labels are needed
   std::vector<std::string> sets = {};  ///< --set, as DataSettings takes them
 };
+
+/// A model to score with. Both pointers are into what is held.
+struct OpenedModel {
+  std::shared_ptr<const void> held;
+  const infer::Model* model = nullptr;
+  const embedding::FrozenEmbedding* tables = nullptr;
+  std::string path;
+};
+
+/// Declares what an ONNX file does not say of its images: --mean, --deviation, --size, --dim.
+/// Both must live as long as the command.
+void add_onnx_input_options(CLI::App& app, infer::OnnxInput& input,
+                            std::vector<std::string>& dimensions);
+
+/// Throws kConfig where anything of it was given: the path is no ONNX file.
+void refuse_onnx_input(const std::string& path, const infer::OnnxInput& input);
 
 /// One pass over data, as a network reads it. Reused from batch to batch.
 class ScoringPass {
@@ -63,10 +82,10 @@ class Scorer {
   [[nodiscard]] nlohmann::json evaluate(ScoringOptions options) const;
 
  protected:
-  explicit Scorer(std::unique_ptr<const infer::Package> package);
+  explicit Scorer(OpenedModel opened);
 
-  [[nodiscard]] const infer::Model& model() const noexcept { return package_->model(); }
-  [[nodiscard]] const std::string& path() const noexcept { return package_->file().path(); }
+  [[nodiscard]] const infer::Model& model() const noexcept { return *opened_.model; }
+  [[nodiscard]] const std::string& path() const noexcept { return opened_.path; }
   [[nodiscard]] std::int64_t outputs() const noexcept { return engine_.outputs(); }
 
   /// pool: what may help to make batches.
@@ -79,12 +98,15 @@ class Scorer {
                                                               bool all) const = 0;
 
  private:
-  std::unique_ptr<const infer::Package> package_;
+  OpenedModel opened_;
   infer::Engine engine_;
 };
 
-/// Opens a package for its task. Errors: those of infer::Package and infer::Engine; kFormat for an
-/// input that does not fit the network.
-[[nodiscard]] std::unique_ptr<const Scorer> open_scorer(const std::string& path);
+/// Opens a package for its task, or an .onnx file of an image classifier; warns where nobody says
+/// how its images are normalized. Errors: those of infer::Package, infer::read_onnx_model and
+/// infer::Engine; kFormat for an input that does not fit the network; kConfig for an onnx_input of
+/// a package.
+[[nodiscard]] std::unique_ptr<const Scorer> open_scorer(const std::string& path,
+                                                        const infer::OnnxInput& onnx_input);
 
 }  // namespace taut::cli

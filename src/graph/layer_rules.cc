@@ -46,7 +46,8 @@ std::int64_t checked_window(const std::string& layer, std::int64_t side, const W
   checked_size(layer, "kernel", window.kernel, 1);
   checked_size(layer, "stride", window.stride, 1);
   checked_size(layer, "pad", window.padding, 0);
-  const std::int64_t padded = side + 2 * window.padding;
+  checked_size(layer, "after", window.after, 0);
+  const std::int64_t padded = side + 2 * window.padding + window.after;
   if (padded < window.kernel) {
     throw_invalid_argument(concat("layer ", layer, ": kernel"),
                            concat("at most the padded input of ", padded), concat(window.kernel));

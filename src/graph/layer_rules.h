@@ -29,4 +29,9 @@ std::int64_t checked_window(const std::string& layer, std::int64_t side, const W
 /// rows an embedding gives, are taken from layer.out. Nothing where it cannot be told.
 [[nodiscard]] std::optional<Shape> output_shape(const Network& network, const Layer& layer);
 
+/// What is wrong with a layer that stands, or would stand, at this number, as wrong_layer() says it
+/// behind "with"; nothing for a sound one.
+[[nodiscard]] std::optional<std::string> wrong_in_layer(const Network& network, int number,
+                                                        const Layer& layer);
+
 }  // namespace taut::graph

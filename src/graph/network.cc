@@ -29,10 +29,12 @@ bool sane(const Shape& shape) {
 
 bool sane_window(const Layer& layer) {
   const Window& window = layer.window;
-  const bool positive = window.kernel >= 1 && window.stride >= 1 && window.padding >= 0;
+  const bool positive =
+      window.kernel >= 1 && window.stride >= 1 && window.padding >= 0 && window.after >= 0;
   return positive && window.kernel <= kLargestSide && window.stride <= kLargestSide &&
-         window.padding < window.kernel &&
-         std::min(layer.in.height, layer.in.width) + 2 * window.padding >= window.kernel;
+         window.padding < window.kernel && window.after < window.kernel - window.padding &&
+         std::min(layer.in.height, layer.in.width) + 2 * window.padding + window.after >=
+             window.kernel;
 }
 
 // Whether an op may read so many layers.
@@ -79,7 +81,9 @@ std::optional<std::string> wrong_tables(const Network& network, const Layer& lay
   return std::nullopt;
 }
 
-std::optional<std::string> wrong(const Network& network, int number, const Layer& layer) {
+}  // namespace
+
+std::optional<std::string> wrong_in_layer(const Network& network, int number, const Layer& layer) {
   if (!fits_inputs(layer.op, layer.inputs.size())) return "another number of inputs";
   for (const int input : layer.inputs) {
     if (input < kNetworkInput || input >= number) return "an input that is not before it";
@@ -111,8 +115,6 @@ std::optional<std::string> wrong(const Network& network, int number, const Layer
   if (!sane(layer.out) || layer.out != expected) return "an output of wrong size";
   return std::nullopt;
 }
-
-}  // namespace
 
 std::vector<int> Network::winner_sites() const {
   std::vector<int> sites;
@@ -212,7 +214,7 @@ std::optional<std::string> wrong_layer(const Network& network) {
       return concat("layer ", i, " (\"", layer.name, "\") with ", what);
     };
     if (layer.name.empty() || !names.insert(layer.name).second) return named("no name of its own");
-    if (const auto what = wrong(network, static_cast<int>(i), layer)) return named(*what);
+    if (const auto what = wrong_in_layer(network, static_cast<int>(i), layer)) return named(*what);
     if (layer.winner_site >= 0 && layer.winner_site != sites++) return named("a site out of order");
   }
   return std::nullopt;

@@ -40,12 +40,15 @@ void visit_members(AnyLayer& layer, Visit&& visit) {
 Json to_json(const Layer& layer) {
   Json json = {{"op", to_string(layer.op)}, {"in", to_json(layer.in)}, {"out", to_json(layer.out)}};
   visit_members(layer, [&](const char* key, const auto& value) { json[key] = value; });
+  // Networks that are trained here have none.
+  if (layer.window.after != 0) json["after"] = layer.window.after;
   return json;
 }
 
 Layer layer_from(const Json& json) {
   Layer layer;
   visit_members(layer, [&](const char* key, auto& value) { json.at(key).get_to(value); });
+  if (json.contains("after")) json["after"].get_to(layer.window.after);
   const auto name = json.at("op").get<std::string>();
   const auto op = parse_op(name);
   if (!op) throw Error(ErrorKind::kFormat, concat("unknown op \"", name, "\" in ", layer.name));

@@ -56,6 +56,9 @@ class OnnxCall {
   [[noreturn]] void fail(ErrorKind kind, const std::string& what,
                          const std::string& mend = {}) const;
 
+  [[nodiscard]] const OnnxAttributes& attributes() const noexcept { return attributes_; }
+  [[nodiscard]] const std::vector<const OnnxValue*>& inputs() const noexcept { return inputs_; }
+
   [[nodiscard]] int input_count() const noexcept { return static_cast<int>(inputs_.size()); }
   [[nodiscard]] bool has(int input) const noexcept {
     return input < input_count() && inputs_[input] != nullptr;

@@ -211,23 +211,74 @@ fs::path external_file(const Place& place, const std::string& owner, const std::
   return path;
 }
 
-std::vector<Number> external_numbers(const OnnxTensor& tensor, std::int64_t count,
-                                     const std::string& owner, const std::string& folder,
-                                     const std::string& source) {
+}  // namespace
+
+ExternalValues external_values(const OnnxTensor& tensor, const std::string& owner,
+                               const std::string& folder, const std::string& source) {
   const Place place = external_place(tensor, owner, source);
   if (folder.empty()) {
     broken(owner, source, concat("has its values in another file, \"", place.location, "\""));
   }
-  const MappedFile file(external_file(place, owner, folder, source).string());
+  return {external_file(place, owner, folder, source).string(), place.location, place.offset,
+          place.length};
+}
+
+std::string_view external_bytes(const ExternalValues& values, const MappedFile& file,
+                                const OnnxTensor& tensor, std::int64_t count,
+                                const std::string& owner, const std::string& source) {
   const std::string_view bytes(reinterpret_cast<const char*>(file.bytes().data()),
                                file.bytes().size());
   const auto wanted = static_cast<std::uint64_t>(count * raw_bits(tensor.type) / 8);
-  if (place.offset > bytes.size() || bytes.size() - place.offset < wanted) {
+  if (values.offset > bytes.size() || bytes.size() - values.offset < wanted) {
     broken(owner, source,
-           concat("has ", wanted, " bytes from ", place.offset, " on in \"", place.location,
+           concat("has ", wanted, " bytes from ", values.offset, " on in \"", values.location,
                   "\", which has ", bytes.size()));
   }
-  return raw_numbers(bytes.substr(place.offset, wanted), tensor.type);
+  return bytes.substr(values.offset, wanted);
+}
+
+std::optional<std::string_view> raw_bytes(const OnnxTensor& tensor) {
+  std::optional<std::string_view> raw;
+  WireMessage message(tensor.bytes);
+  while (message.next()) {
+    if (message.field() == kRawData) raw = message.bytes();
+  }
+  return raw;
+}
+
+bool decode_raw(std::string_view raw, std::int32_t type, std::span<float> out) {
+  const auto width = static_cast<std::size_t>(raw_bits(type) / 8);
+  if (!is_known_type(type) || width == 0 || raw.size() != width * out.size()) return false;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    std::uint64_t bits = 0;
+    std::memcpy(&bits, raw.data() + i * width, width);
+    out[i] = static_cast<float>(number_of(bits, type));
+  }
+  return true;
+}
+
+bool decode_listed(const OnnxTensor& tensor, std::span<float> out) {
+  std::size_t at = 0;
+  bool fits = is_known_type(tensor.type);
+  WireMessage message(tensor.bytes);
+  while (fits && message.next()) {
+    if (message.field() != list_field(tensor.type)) continue;
+    fits = listed_numbers(message, tensor.type, [&](std::uint64_t bits) {
+      if (at < out.size()) out[at] = static_cast<float>(number_of(bits, tensor.type));
+      ++at;
+    });
+  }
+  return fits && at == out.size();
+}
+
+namespace {
+
+std::vector<Number> external_numbers(const OnnxTensor& tensor, std::int64_t count,
+                                     const std::string& owner, const std::string& folder,
+                                     const std::string& source) {
+  const ExternalValues values = external_values(tensor, owner, folder, source);
+  const MappedFile file(values.path);
+  return raw_numbers(external_bytes(values, file, tensor, count, owner, source), tensor.type);
 }
 
 }  // namespace

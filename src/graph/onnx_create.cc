@@ -15,6 +15,7 @@ void give_tensor(OnnxCall& call, const OnnxTensor& tensor) {
   const std::string owner = concat("node ", call.label(), ": its constant");
   check_constant(tensor, owner, call.source());
   call.give(0, tensor.dims, tensor.type);
+  call.outputs()[0].tensor = &tensor;
   if (!call.can_know(tensor.dims, {})) return;
   if (const auto numbers = constant_numbers(tensor, owner, call.folder(), call.source())) {
     call.give_numbers(0, *numbers);

@@ -32,11 +32,12 @@ std::string inner_label(const std::string& prefix, const OnnxNode& node) {
 }  // namespace
 
 OnnxEvaluator::OnnxEvaluator(const OnnxFile& file, OnnxInputs inputs, const std::string& source,
-                             const std::string& folder)
+                             const std::string& folder, OnnxTrace* trace)
     : file_(file),
       inputs_(std::move(inputs)),
       source_(source),
       folder_(folder),
+      trace_(trace),
       layers_(inputs_.batch, source),
       steps_left_(kMostSteps) {
   for (const OnnxFunction& function : file.functions) {
@@ -67,7 +68,7 @@ void OnnxEvaluator::add_constants(const OnnxGraphBody& graph, OnnxScope& scope) 
   for (const OnnxTensor& tensor : graph.constants) {
     const std::string owner = concat("constant ", tensor.name);
     check_constant(tensor, owner, source_);
-    OnnxValue value{.shape = tensor.dims, .type = tensor.type, .constant = true};
+    OnnxValue value{.shape = tensor.dims, .type = tensor.type, .constant = true, .tensor = &tensor};
     const std::int64_t count = *element_count(tensor.dims);
     const bool small = count <= (is_whole_type(tensor.type) ? kMostKnown : kMostReals);
     if (small && tensor.external) value.external = &tensor;
@@ -75,6 +76,7 @@ void OnnxEvaluator::add_constants(const OnnxGraphBody& graph, OnnxScope& scope) 
       budget_.left -= count;
       value.numbers = constant_numbers(tensor, owner, folder_, source_);
     }
+    if (trace_ != nullptr) trace_->add_value(value);
     if (!scope.add(tensor.name, std::move(value))) {
       throw Error(ErrorKind::kFormat, concat(owner, " stands twice"), source_);
     }
@@ -121,12 +123,26 @@ void OnnxEvaluator::run_node(const OnnxNode& node, OnnxScope& scope, const Body&
   step(node);
   const std::string label = inner_label(body.prefix, node);
   std::vector<OnnxValue> made = evaluate(node, label, scope, body);
+  if (trace_ != nullptr) trace_trouble(node, label, scope, made);
   for (std::size_t i = 0; i < node.outputs.size(); ++i) {
     if (node.outputs[i].empty()) continue;
     if (!scope.add(node.outputs[i], std::move(made[i]))) {
       throw node_error(ErrorKind::kFormat, label, node, concat(node.outputs[i], " is made twice"));
     }
   }
+}
+
+/// What evaluate() wrote down nothing of: nodes whose outputs are not known.
+void OnnxEvaluator::trace_trouble(const OnnxNode& node, const std::string& label,
+                                  const OnnxScope& scope, std::vector<OnnxValue>& made) {
+  if (made.empty() || made[0].id >= 0 || made[0].trouble == nullptr) return;
+  OnnxStep step{.node = &node, .label = label, .trouble = made[0].trouble};
+  for (const std::string_view input : node.inputs) {
+    const OnnxValue* value = input.empty() ? nullptr : scope.find(input);
+    step.inputs.push_back(value == nullptr ? -1 : value->id);
+    if (value != nullptr && value->trouble == step.trouble) step.inherited = true;
+  }
+  trace_->add_step(std::move(step), made);
 }
 
 std::vector<OnnxValue> OnnxEvaluator::evaluate(const OnnxNode& node, const std::string& label,
@@ -188,6 +204,7 @@ std::vector<OnnxValue> OnnxEvaluator::apply(const OnnxNode& node, const OnnxOper
                 budget_);
   known.rule(call);
   layers_.add(call, known.role);
+  if (trace_ != nullptr) trace_->add_call(node, call);
   return std::move(call.outputs());
 }
 
@@ -270,22 +287,41 @@ std::vector<OnnxValue> OnnxEvaluator::call_function(const OnnxFunction& function
   return made;
 }
 
-Graph OnnxEvaluator::run(const std::string& name) {
-  OnnxScope scope;
-  add_constants(file_.graph, scope);
-  for (auto& [input, value] : inputs_.values) scope.add(input, std::move(value));
+void OnnxEvaluator::walk() {
+  add_constants(file_.graph, scope_);
+  for (auto& [input, value] : inputs_.values) {
+    if (trace_ != nullptr) {
+      trace_->add_value(value);
+      trace_->inputs[input] = value.id;
+    }
+    scope_.add(input, std::move(value));
+  }
   const OnnxAttributes none;
-  run_nodes(file_.graph.nodes, scope, {&file_.sets, &none, {}, 0});
-  std::vector<OnnxValue> outputs;
+  run_nodes(file_.graph.nodes, scope_, {&file_.sets, &none, {}, 0});
+  if (trace_ == nullptr || trace_->is_full) return;
+  for (const OnnxValue* output : outputs()) trace_->outputs.push_back(output->id);
+}
+
+std::vector<const OnnxValue*> OnnxEvaluator::outputs() const {
+  std::vector<const OnnxValue*> values;
   for (const OnnxInfo& output : file_.graph.outputs) {
-    const OnnxValue* value = scope.find(output.name);
+    const OnnxValue* value = scope_.find(output.name);
     if (value == nullptr) {
       throw Error(ErrorKind::kFormat, concat("no node makes the output ", output.name), source_);
     }
-    if (value->trouble != nullptr) throw Error(*value->trouble);
-    outputs.push_back(*value);
+    values.push_back(value);
   }
-  return layers_.finish(name, outputs);
+  return values;
+}
+
+Graph OnnxEvaluator::run(const std::string& name) {
+  walk();
+  std::vector<OnnxValue> made;
+  for (const OnnxValue* value : outputs()) {
+    if (value->trouble != nullptr) throw Error(*value->trouble);
+    made.push_back(*value);
+  }
+  return layers_.finish(name, made);
 }
 
 }  // namespace taut::graph

@@ -15,6 +15,7 @@
 #include "graph/onnx_file.h"
 #include "graph/onnx_inputs.h"
 #include "graph/onnx_layers.h"
+#include "graph/onnx_trace.h"
 
 namespace taut::graph {
 
@@ -42,14 +43,18 @@ class OnnxScope {
 /// where an output of the model depends on one, so that dead branches do no harm.
 class OnnxEvaluator {
  public:
-  /// folder: where external constants lie; empty: nowhere.
+  /// folder: where external constants lie; empty: nowhere. trace: where what is walked is written
+  /// down, if anybody reads it.
   OnnxEvaluator(const OnnxFile& file, OnnxInputs inputs, const std::string& source,
-                const std::string& folder);
+                const std::string& folder, OnnxTrace* trace = nullptr);
 
   /// Errors: those of rules and layers; kFormat (a node reads what no earlier one makes, a value
   /// made twice); kUnsupported (operators that are not known, control flow that depends on the
   /// input, functions deeper than 64, more than 2^22 steps).
   [[nodiscard]] Graph run(const std::string& name);
+  /// Fills the trace alone: operators that are not known are values in trouble there. Errors: those
+  /// that concern no single node; kFormat for an output that nothing makes.
+  void walk();
 
  private:
   /// What holds for the nodes of one graph or function.
@@ -63,6 +68,8 @@ class OnnxEvaluator {
   void add_constants(const OnnxGraphBody& graph, OnnxScope& scope);
   void run_nodes(const std::vector<OnnxNode>& nodes, OnnxScope& scope, const Body& body);
   void run_node(const OnnxNode& node, OnnxScope& scope, const Body& body);
+  void trace_trouble(const OnnxNode& node, const std::string& label, const OnnxScope& scope,
+                     std::vector<OnnxValue>& made);
   std::vector<OnnxValue> evaluate(const OnnxNode& node, const std::string& label,
                                   const OnnxScope& scope, const Body& body);
   std::vector<OnnxValue> apply(const OnnxNode& node, const OnnxOperator& known,
@@ -73,6 +80,7 @@ class OnnxEvaluator {
   std::vector<OnnxValue> call_function(const OnnxFunction& function, const OnnxNode& node,
                                        const OnnxAttributes& attributes, const std::string& label,
                                        const OnnxScope& scope, const Body& body);
+  std::vector<const OnnxValue*> outputs() const;
   const OnnxFunction* function_of(const OnnxNode& node) const;
   OnnxAttributes attributes_of(const OnnxNode& node, const Body& body) const;
   void load_external(OnnxValue& value);
@@ -84,6 +92,8 @@ class OnnxEvaluator {
   OnnxInputs inputs_;
   const std::string& source_;
   const std::string& folder_;
+  OnnxTrace* trace_;
+  OnnxScope scope_;
   OnnxLayers layers_;
   NumberBudget budget_;
   std::int64_t steps_left_;

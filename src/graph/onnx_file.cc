@@ -28,6 +28,10 @@ class Parser {
         case 8:
           set(at.bytes(), file.sets);
           break;
+        case 14:
+          part();
+          metadata(at.bytes(), file.metadata.emplace_back());
+          break;
         case 25:
           part(2);
           function(at.bytes(), file.functions.emplace_back());
@@ -86,6 +90,13 @@ class Parser {
     });
     part();
     sets[onnx_domain(domain)] = version;
+  }
+
+  void metadata(std::string_view bytes, std::pair<std::string_view, std::string_view>& entry) {
+    each(bytes, [&](const WireMessage& at) {
+      if (at.field() == 1) entry.first = name(at);
+      if (at.field() == 2) entry.second = at.bytes();
+    });
   }
 
   void graph(std::string_view bytes, OnnxGraphBody& graph) {

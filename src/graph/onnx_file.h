@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace taut::graph {
@@ -109,6 +110,7 @@ struct OnnxFile {
   OnnxGraphBody graph;
   std::vector<OnnxFunction> functions;
   OnnxSets sets;
+  std::vector<std::pair<std::string_view, std::string_view>> metadata;  ///< key, value
 };
 
 /// Reads the message; the views in the result live as long as the bytes. Takes memory in proportion

@@ -4,13 +4,15 @@
 #include <filesystem>
 #include <string>
 
+#include "graph/onnx_reader.h"
+
 #include "graph/onnx_evaluator.h"
-#include "graph/onnx_file.h"
-#include "graph/onnx_inputs.h"
+#include "graph/onnx_trace.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/text.h"
 #include "taut/graph/model_file.h"
+#include "taut/graph/onnx_network.h"
 
 namespace taut::graph {
 namespace {
@@ -33,34 +35,54 @@ void check_operator_set(const OnnxFile& file, const std::string& source) {
   }
 }
 
-/// The graph of a model whose external constants lie in folder; empty: nowhere.
-Graph read_model(std::string_view bytes, const std::string& source, const DimensionSizes& sizes,
-                 const std::string& folder) {
+}  // namespace
+
+std::string_view text_of(const MappedFile& file) {
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+OnnxModel open_onnx(std::string_view bytes, const std::string& source,
+                    const DimensionSizes& sizes) {
   if (bytes.size() > kLargestFile) {
     throw Error(ErrorKind::kFormat, concat("the model is ", bytes.size(), " bytes, above 1 GiB"),
                 source, "save the weights as external data");
   }
-  const OnnxFile file = parse_onnx_file(bytes, source);
-  if (file.graph.nodes.empty()) {
+  OnnxModel model{.file = parse_onnx_file(bytes, source), .inputs = {}, .name = {}};
+  const OnnxGraphBody& graph = model.file.graph;
+  if (graph.nodes.empty()) {
     throw Error(ErrorKind::kFormat, "the ONNX model has no nodes", source);
   }
-  check_operator_set(file, source);
-  const std::string name =
-      file.graph.name.empty() ? source : std::string(file.graph.name.substr(0, 256));
-  return OnnxEvaluator(file, size_inputs(file.graph, sizes, source), source, folder).run(name);
+  check_operator_set(model.file, source);
+  model.inputs = size_inputs(graph, sizes, source);
+  model.name = graph.name.empty() ? source : std::string(graph.name.substr(0, 256));
+  return model;
 }
 
-}  // namespace
+std::string onnx_folder(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
 
 Graph parse_onnx(std::string_view bytes, const std::string& source, const DimensionSizes& sizes) {
-  return read_model(bytes, source, sizes, {});
+  OnnxModel model = open_onnx(bytes, source, sizes);
+  return OnnxEvaluator(model.file, std::move(model.inputs), source, {}).run(model.name);
 }
 
 Graph read_onnx(const std::string& path, const DimensionSizes& sizes) {
   const MappedFile file(path);
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  return read_model({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path,
-                    sizes, folder.empty() ? "." : folder);
+  OnnxModel model = open_onnx(text_of(file), path, sizes);
+  const std::string folder = onnx_folder(path);
+  return OnnxEvaluator(model.file, std::move(model.inputs), path, folder).run(model.name);
+}
+
+OnnxSummary summarize_onnx(const std::string& path, const DimensionSizes& sizes) {
+  const MappedFile file(path);
+  OnnxModel model = open_onnx(text_of(file), path, sizes);
+  const std::string folder = onnx_folder(path);
+  OnnxTrace trace;
+  Graph graph =
+      OnnxEvaluator(model.file, std::move(model.inputs), path, folder, &trace).run(model.name);
+  return {std::move(graph), trace.is_full ? std::nullopt : std::optional(parameter_total(trace))};
 }
 
 }  // namespace taut::graph

@@ -36,7 +36,10 @@ struct OnnxValue {
   /// A constant whose values lie in another file and were not read yet.
   const OnnxTensor* external = nullptr;
   std::shared_ptr<const Error> trouble = {};
-  bool constant = false;       ///< does not depend on the model's input
+  bool constant = false;  ///< does not depend on the model's input
+  /// The constant of the file that it is, as it stands there.
+  const OnnxTensor* tensor = nullptr;
+  int id = -1;                 ///< in OnnxTrace::values; -1: nobody keeps a trace
   int layer = -1;              ///< that made it; -1: the model's input
   std::int64_t raw_words = 0;  ///< per sample, as that layer made it; 0: not pooled since
 };

@@ -1,4 +1,6 @@
 // Operators on images: convolutions, pools, and those that change sizes of images.
+#include "graph/onnx_windows.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -6,24 +8,10 @@
 #include "taut/core/text.h"
 
 namespace taut::graph {
-namespace {
 
-/// The attributes of a window over the spatial axes of an image.
-struct Windows {
-  std::vector<std::int64_t> kernel;
-  std::vector<std::int64_t> strides;
-  std::vector<std::int64_t> dilations;
-  std::vector<std::int64_t> pads;  ///< begins, then ends
-  std::string_view auto_pad;
-
-  [[nodiscard]] std::int64_t reach(std::size_t d) const {
-    return dilations[d] * (kernel[d] - 1) + 1;
-  }
-};
-
-Windows windows_of(const OnnxCall& call, std::vector<std::int64_t> kernel) {
+OnnxWindows onnx_windows(const OnnxCall& call, std::vector<std::int64_t> kernel) {
   const std::size_t axes = kernel.size();
-  Windows windows;
+  OnnxWindows windows;
   windows.kernel = std::move(kernel);
   windows.strides = call.sizes("strides", axes, 1, 1);
   windows.dilations = call.sizes("dilations", axes, 1, 1);
@@ -41,8 +29,10 @@ Windows windows_of(const OnnxCall& call, std::vector<std::int64_t> kernel) {
   return windows;
 }
 
+namespace {
+
 /// Windows that fit one axis of an image.
-std::int64_t window_count(const OnnxCall& call, const Windows& windows, std::size_t d,
+std::int64_t window_count(const OnnxCall& call, const OnnxWindows& windows, std::size_t d,
                           std::int64_t size) {
   const std::int64_t stride = windows.strides[d];
   if (windows.auto_pad.starts_with("SAME")) return (size + stride - 1) / stride;
@@ -105,7 +95,7 @@ void conv_rule(OnnxCall& call) {
   const Dimensions& in = call.shape(0, 3);
   const Dimensions& weights = call.shape(weights_operand(call), 3);
   const std::int64_t groups = checked_groups(call, in, weights, 1);
-  const Windows windows = windows_of(call, {weights.begin() + 2, weights.end()});
+  const OnnxWindows windows = onnx_windows(call, {weights.begin() + 2, weights.end()});
   (void)call.sizes("kernel_shape", windows.kernel.size(), 1, 1);
   Dimensions out = {in[0], weights[0]};
   for (std::size_t d = 0; d < windows.kernel.size(); ++d) {
@@ -123,7 +113,7 @@ void conv_transpose_rule(OnnxCall& call) {
   const Dimensions& in = call.shape(0, 3);
   const Dimensions& weights = call.shape(1, 3);
   const std::int64_t groups = checked_groups(call, in, weights, 0);
-  const Windows windows = windows_of(call, {weights.begin() + 2, weights.end()});
+  const OnnxWindows windows = onnx_windows(call, {weights.begin() + 2, weights.end()});
   const std::size_t axes = windows.kernel.size();
   const std::vector<std::int64_t> more = call.sizes("output_padding", axes, 0, 0);
   const auto wanted = call.integers("output_shape");
@@ -149,7 +139,8 @@ void conv_transpose_rule(OnnxCall& call) {
 
 void pool_rule(OnnxCall& call) {
   Dimensions shape = call.shape(0, 3);
-  const Windows windows = windows_of(call, call.sizes("kernel_shape", shape.size() - 2, 0, 1));
+  const OnnxWindows windows =
+      onnx_windows(call, call.sizes("kernel_shape", shape.size() - 2, 0, 1));
   for (std::size_t d = 0; d < windows.kernel.size(); ++d) {
     shape[d + 2] = window_count(call, windows, d, shape[d + 2]);
   }
@@ -162,7 +153,8 @@ void unpool_rule(OnnxCall& call) {
   if (call.has(2)) {
     shape = call.whole(2, "shape");
   } else {
-    const Windows windows = windows_of(call, call.sizes("kernel_shape", shape.size() - 2, 0, 1));
+    const OnnxWindows windows =
+        onnx_windows(call, call.sizes("kernel_shape", shape.size() - 2, 0, 1));
     for (std::size_t d = 0; d < windows.kernel.size(); ++d) {
       shape[d + 2] =
           call.counted({std::max<std::int64_t>(0, shape[d + 2] - 1), windows.strides[d]}) +

@@ -68,6 +68,12 @@ class Writer {
     return made_[static_cast<std::size_t>(from)];
   }
 
+  [[nodiscard]] std::vector<std::string> inputs(const Layer& layer) const {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < layer.inputs.size(); ++i) names.push_back(input(layer, i).name);
+    return names;
+  }
+
   Tensor apply(const Layer& layer, const LayerValues& values) {
     const Tensor x = input(layer);
     switch (layer.op) {
@@ -92,12 +98,10 @@ class Writer {
       case Op::kFlatten:
         return flattened(x.name, layer.name);
       case Op::kAdd:
-        return {nodes_.add("Add", {x.name, input(layer, 1).name}, {layer.name}), x.planes};
-      case Op::kConcat: {
-        std::vector<std::string> maps;
-        for (std::size_t i = 0; i < layer.inputs.size(); ++i) maps.push_back(input(layer, i).name);
-        return {nodes_.add("Concat", maps, {layer.name}, {number("axis", 1)}), x.planes};
-      }
+        return {nodes_.add(layer.inputs.size() == 2 ? "Add" : "Sum", inputs(layer), {layer.name}),
+                x.planes};
+      case Op::kConcat:
+        return {nodes_.add("Concat", inputs(layer), {layer.name}, {number("axis", 1)}), x.planes};
       default:
         throw Error(ErrorKind::kUnsupported, concat("layer ", layer.name, ": ", to_string(layer.op),
                                                     " cannot be written as ONNX"));
@@ -110,9 +114,10 @@ class Writer {
 
   static std::vector<OnnxAttribute> window(const Layer& layer) {
     const std::int64_t pad = layer.window.padding;
+    const std::int64_t end = pad + layer.window.after;
     return {numbers("kernel_shape", {layer.window.kernel, layer.window.kernel}),
             numbers("strides", {layer.window.stride, layer.window.stride}),
-            numbers("pads", {pad, pad, pad, pad})};
+            numbers("pads", {pad, pad, end, end})};
   }
 
   // The operands of a product: input and weight, both through 8 bits where the network is, and
@@ -170,6 +175,11 @@ class Writer {
   }
 
   Tensor linear(const Layer& layer, const LayerValues& values, const Tensor& x) {
+    if (layer.in.is_map()) {
+      throw Error(ErrorKind::kUnsupported,
+                  concat("layer ", layer.name,
+                         ": a linear layer on each position cannot be written as ONNX"));
+    }
     const std::string features =
         x.planes ? flattened(x.name, layer.name + ".features").name : x.name;
     return {
@@ -280,6 +290,7 @@ class Writer {
       entry.set_value(value);
     };
     const ImageInput input = parse_image_input(model_.input);
+    keep("taut.input", model_.input);
     keep("taut.mean", Json(input.mean).dump());
     keep("taut.deviation", Json(input.deviation).dump());
     keep("taut.class_names", Json(input.class_names).dump());

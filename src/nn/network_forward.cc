@@ -59,7 +59,8 @@ class Pass {
       case Op::kRelu6:
         return torch::clamp(input(layer), 0, 6);
       case Op::kMaxPool:
-        return torch::max_pool2d(input(layer), {layer.window.kernel, layer.window.kernel},
+        return torch::max_pool2d(with_after(layer, input(layer), -INFINITY),
+                                 {layer.window.kernel, layer.window.kernel},
                                  {layer.window.stride, layer.window.stride},
                                  {layer.window.padding, layer.window.padding});
       case Op::kGlobalMean:
@@ -135,8 +136,15 @@ class Pass {
     const Tensor& bias = values_.biases[i];
     const Tensor cast_bias = bias.defined() ? cast(bias) : bias;
     if (layer.op == Op::kLinear) return linear(layer, x, weight, cast_bias);
+    x = with_after(layer, x, 0);
     return torch::conv2d(x, weight, cast_bias, {layer.window.stride, layer.window.stride},
                          {layer.window.padding, layer.window.padding}, {1, 1}, layer.groups);
+  }
+
+  // What a window has below and to the right beyond its padding.
+  static Tensor with_after(const Layer& layer, const Tensor& x, double value) {
+    const std::int64_t after = layer.window.after;
+    return after == 0 ? x : torch::constant_pad_nd(x, {0, after, 0, after}, value);
   }
 
   static Tensor linear(const Layer& layer, const Tensor& x, const Tensor& weight,

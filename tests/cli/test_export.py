@@ -145,6 +145,54 @@ def test_a_package_of_images_answers_as_its_run_does(taut, trained, settings):
     assert log_loss == pytest.approx(of_run["log_loss"], abs=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["none", "calibrate"])
+def test_an_onnx_file_of_ours_answers_as_its_package_does(taut, trained, mode):
+    run, package, model = trained / f"same-{mode}", trained / f"same-{mode}.taut", trained / f"same-{mode}.onnx"
+    taut("train", trained / "corners.toml", "--out", run, "--set", f"quantize.mode={mode}")
+    for file in package, model:
+        taut("export", run, file)
+    info = taut("info", model, "--json").json
+    assert info["engine"] == {"runs": True, "refused": []}
+    assert info["parameters"] == taut("info", package, "--json").json["network"]["parameters"]
+    assert "parameters with biases and scales" in taut("info", model).out
+    assert "runs in the engine: yes" in taut("info", model).out
+    test = trained / "test-images-idx3"
+    predicted = taut("predict", model, test, "--all")
+    assert predicted.out == taut("predict", package, test, "--all").out
+    assert "normalized" not in predicted.err
+    of_model, of_package = taut("eval", model, "--json").json, taut("eval", package, "--json").json
+    assert of_model.pop("source") == str(model)
+    assert of_package.pop("source") == str(package)
+    assert of_model == of_package
+
+
+def test_what_an_onnx_file_does_not_say_is_asked_for(taut, trained):
+    package, model, test = trained / "said.taut", trained / "said.onnx", trained / "test-images-idx3"
+    for file in package, model:
+        taut("export", trained / "run", file)
+    own = taut("info", package, "--json").json["metadata"]["input"]
+    wanted = taut("predict", package, test).out
+    model.write_bytes(model.read_bytes().replace(b"taut.", b"them."))
+    bare = taut("predict", model, test)
+    assert "does not say how its images are normalized" in bare.err
+    assert bare.out != wanted
+    given = "--mean", repr(own["mean"][0]), "--deviation", repr(own["deviation"][0])
+    told = taut("predict", model, test, *given)
+    assert (told.out, told.err.count("normalized")) == (wanted, 0)
+    for file, arguments, message in (
+        (package, ("--mean", "0.5"), "are for ONNX files"),
+        (trained / "run", ("--size", "12"), "are for ONNX files"),
+        (model, ("--mean", "1,2"), "2 numbers of the mean for images of 1 channels"),
+        (model, ("--deviation", "0"), "a normalization that is none"),
+        (model, ("--dim", "M=3"), "no dimension without a size is called M"),
+        (model, ("--size", "99"), "a size of images of 99"),
+    ):
+        refused = taut("eval", file, "--data", test, *arguments, check=False)
+        assert (refused.code, message in refused.err) == (2, True), refused.err
+    refused = taut("eval", model, check=False)
+    assert (refused.code, "names no test files" in refused.err) == (2, True)
+
+
 def test_images_of_another_size_are_named(taut, trained, tmp_path):
     package = trained / "sized.taut"
     taut("export", trained / "run", package)

@@ -1,5 +1,6 @@
 // ONNX models: small valid ones, and those of the folder that TAUT_FUZZ_MODELS names, with their
-// bytes, nodes, attributes, shapes and constants changed. One that takes five seconds fails.
+// bytes, nodes, attributes, shapes and constants changed, read as costs and as networks. One that
+// takes five seconds fails.
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
@@ -14,6 +15,31 @@
 #include "graph/onnx_builder.h"
 #include "taut/core/file.h"
 #include "taut/graph/model_file.h"
+#include "taut/graph/onnx_network.h"
+
+namespace {
+
+/// Whatever was read, an engine may trust every size of it.
+void check_network(const taut::graph::Network& network) {
+  if (taut::graph::wrong_layer(network) || network.values.size() != network.layers.size()) {
+    std::abort();
+  }
+  for (std::size_t i = 0; i < network.layers.size(); ++i) {
+    const taut::graph::Layer& layer = network.layers[i];
+    const taut::graph::LayerValues& values = network.values[i];
+    std::size_t wanted =
+        layer.op == taut::graph::Op::kBatchNorm ? static_cast<std::size_t>(layer.out.channels) : 0;
+    const std::vector<std::int64_t> shape = taut::graph::weight_shape(layer);
+    if (!shape.empty()) wanted = 1;
+    for (const std::int64_t side : shape) wanted *= static_cast<std::size_t>(side);
+    if (values.weight.size() + values.codes.size() != wanted) std::abort();
+    if (layer.bias && values.bias.size() != static_cast<std::size_t>(layer.out.channels)) {
+      std::abort();
+    }
+  }
+}
+
+}  // namespace
 
 namespace taut::fuzz {
 namespace {
@@ -318,9 +344,13 @@ class Mutator {
 };
 
 std::vector<std::string> models() {
-  std::vector<std::string> models = {graph::onnx_lenet_c().bytes(), graph::onnx_residual().bytes(),
-                                     graph::onnx_winners().bytes(), graph::onnx_attention().bytes(),
-                                     graph::onnx_flowing_shapes().bytes()};
+  std::vector<std::string> models = {graph::onnx_lenet_c().bytes(),
+                                     graph::onnx_residual().bytes(),
+                                     graph::onnx_winners().bytes(),
+                                     graph::onnx_attention().bytes(),
+                                     graph::onnx_flowing_shapes().bytes(),
+                                     graph::onnx_expressed().bytes(),
+                                     graph::with_values(graph::onnx_residual()).bytes()};
   const char* folder = std::getenv("TAUT_FUZZ_MODELS");
   if (folder == nullptr) return models;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
@@ -339,7 +369,11 @@ Target target() {
           .read =
               [](std::string_view bytes) {
                 const auto begin = std::chrono::steady_clock::now();
-                const bool refused = is_refused([&] { (void)graph::parse_onnx(bytes, "fuzz"); });
+                bool refused = is_refused([&] { (void)graph::parse_onnx(bytes, "fuzz"); });
+                refused = is_refused([&] {
+                            check_network(graph::parse_onnx_network(bytes, "fuzz").network);
+                          }) &&
+                          refused;
                 if (std::chrono::steady_clock::now() - begin > kMostSeconds) {
                   throw std::runtime_error("more than five seconds");
                 }

@@ -41,6 +41,25 @@ TEST(NetworkJson, EveryNetworkOfTheZooComesBackTheSame) {
   }
 }
 
+TEST(NetworkJson, WindowsKeepWhatTheyHaveBehindTheImage) {
+  NetworkBuilder builder("made", {.channels = 1, .height = 8, .width = 7});
+  const int conv =
+      builder.conv("conv", kNetworkInput, 2, {.kernel = 4, .stride = 2, .padding = 1, .after = 2});
+  builder.max_pool("pool", conv, {.kernel = 2, .stride = 2, .padding = 0, .after = 1});
+  const Network network = builder.finish();
+  EXPECT_EQ(network.layers[0].out, (Shape{2, 5, 4}));
+  EXPECT_EQ(network.layers[1].out, (Shape{2, 3, 2}));
+  const Network back = parse_network_json(network_json(network), "made");
+  EXPECT_EQ(back.layers[0].window, network.layers[0].window);
+  EXPECT_EQ(back.layers[1].window, network.layers[1].window);
+  for (const std::int64_t after : {std::int64_t{-1}, std::int64_t{3}, std::int64_t{1} << 62}) {
+    json forged = json::parse(network_json(network));
+    forged["layers"][0]["after"] = after;
+    EXPECT_THAT(error_of([&] { (void)parse_network_json(forged.dump(), "made"); }),
+                IsError(ErrorKind::kFormat, "a window that does not fit"));
+  }
+}
+
 Network measured() {
   RecommenderShape shape;
   shape.dense = 3;

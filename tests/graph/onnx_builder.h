@@ -39,6 +39,13 @@ class OnnxBuilder {
     tensor.set_data_type(onnx::TensorProto::FLOAT);
     for (const std::int64_t size : shape) tensor.add_dims(size);
   }
+  /// The same with values, as raw bytes.
+  void values(const std::string& name, const std::vector<std::int64_t>& shape,
+              const std::vector<float>& numbers) {
+    weights(name, shape);
+    graph().mutable_initializer()->rbegin()->set_raw_data(numbers.data(),
+                                                          numbers.size() * sizeof(float));
+  }
   void integers(const std::string& name, const std::vector<std::int64_t>& values) {
     onnx::TensorProto& tensor = *graph().add_initializer();
     tensor.set_name(name);
@@ -88,6 +95,14 @@ class OnnxBuilder {
     attribute.set_name(name);
     attribute.set_type(onnx::AttributeProto::STRING);
     attribute.set_s(value);
+  }
+
+  /// Adds an attribute that is one real number.
+  static void real(onnx::NodeProto& node, const std::string& name, float value) {
+    onnx::AttributeProto& attribute = *node.add_attribute();
+    attribute.set_name(name);
+    attribute.set_type(onnx::AttributeProto::FLOAT);
+    attribute.set_f(value);
   }
 
   [[nodiscard]] std::string bytes() const { return model_.SerializeAsString(); }
@@ -180,6 +195,71 @@ inline OnnxBuilder onnx_winners() {
   made.node("MatMul", {"winners", "v"}, "fc2");
   made.output("fc2");
   return made;
+}
+
+/// Gives every constant of reals that has none values of 1, -1, 1 ...
+inline OnnxBuilder with_values(OnnxBuilder made) {
+  for (onnx::TensorProto& tensor : *made.graph().mutable_initializer()) {
+    const bool bare = tensor.data_type() == onnx::TensorProto::FLOAT && !tensor.has_raw_data() &&
+                      tensor.float_data().empty();
+    if (!bare) continue;
+    std::int64_t count = 1;
+    for (const std::int64_t size : tensor.dims()) count *= size;
+    for (std::int64_t i = 0; i < count; ++i) tensor.add_float_data(i % 2 == 0 ? 1.0f : -1.0f);
+  }
+  return made;
+}
+
+/// Everything that a network has a layer for: a Pad, a convolution in 8 bits, normalization,
+/// winners, pools of both kinds, a branch, a mean and a classifier.
+inline OnnxBuilder onnx_expressed() {
+  OnnxBuilder made(17);
+  made.input("x", {0, 2, 9, 8});
+  made.integers("pads", {0, 0, 1, 0, 0, 0, 1, 1});
+  made.node("Pad", {"x", "pads"}, "padded");
+  made.values("scale", {}, {0.5f});
+  made.values("least", {}, {-63.5f});
+  made.values("most", {}, {63.5f});
+  made.weights("zero_point", {});
+  made.graph().mutable_initializer()->rbegin()->set_data_type(onnx::TensorProto::INT8);
+  made.graph().mutable_initializer()->rbegin()->set_raw_data(std::string(1, '\0'));
+  made.node("Conv", {"padded", "a.w"}, "a", {{"strides", {2, 1}}});
+  made.graph().mutable_node()->rbegin()->mutable_attribute(0)->set_ints(1, 2);
+  made.weights("a.w", {4, 2, 3, 2});
+  made.node("Relu", {"a"}, "a.relu");
+  made.node("Clip", {"a.relu", "least", "most"}, "clipped");
+  made.node("QuantizeLinear", {"clipped", "scale", "zero_point"}, "codes");
+  made.node("DequantizeLinear", {"codes", "scale", "zero_point"}, "rounded");
+  made.weights("b.codes", {4, 1, 3, 3});
+  made.graph().mutable_initializer()->rbegin()->set_data_type(onnx::TensorProto::INT8);
+  made.graph().mutable_initializer()->rbegin()->set_raw_data(std::string(36, '\3'));
+  made.values("b.scales", {4}, {1, 2, 3, 4});
+  made.node("DequantizeLinear", {"b.codes", "b.scales"}, "b.w", {{"axis", {0}}});
+  made.node("Conv", {"rounded", "b.w"}, "b", {{"pads", {1, 1, 1, 1}}, {"group", {4}}});
+  for (const char* part : {"gain", "shift", "mean", "var"}) made.values(part, {4}, {1, 2, 3, 4});
+  made.node("BatchNormalization", {"b", "gain", "shift", "mean", "var"}, "b.norm");
+  made.node("Relu", {"b.norm"}, "b.relu");
+  made.node("Abs", {"b.relu"}, "scores");
+  made.values("zero", {}, {0});
+  made.integers("count", {2});
+  made.node("Less", {"scores", "zero"}, "none");
+  made.node("TopK", {"scores", "count"}, "most_of", {{"axis", {1}}}).add_output("places");
+  made.node("Greater", {"most_of", "zero"}, "won");
+  made.node("ScatterElements", {"none", "places", "won"}, "mask", {{"axis", {1}}});
+  made.node("Where", {"mask", "b.relu", "zero"}, "winners");
+  made.values("kept", {1, 4, 1, 1}, {1, 0, 1, 1});
+  made.node("Mul", {"winners", "kept"}, "maps");
+  made.node("AveragePool", {"maps"}, "average", {{"kernel_shape", {3, 3}}, {"strides", {1, 1}}});
+  made.node("MaxPool", {"maps"}, "largest", {{"kernel_shape", {3, 3}}, {"strides", {1, 1}}});
+  made.node("Concat", {"average", "largest"}, "joined", {{"axis", {1}}});
+  made.node("GlobalAveragePool", {"joined"}, "pooled");
+  made.node("Flatten", {"pooled"}, "features");
+  made.values("c.b", {3}, {1, 2, 3});
+  made.weights("c.w", {8, 3});
+  made.node("Gemm", {"features", "c.w", "c.b"}, "logits");
+  made.node("Softmax", {"logits"}, "y");
+  made.output("y");
+  return with_values(std::move(made));
 }
 
 /// Token ids through an embedding and one attention block of four heads.

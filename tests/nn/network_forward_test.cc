@@ -54,6 +54,21 @@ TEST(NetworkForward, AddsAnyNumberOfLayersInOrder) {
   EXPECT_TRUE(torch::equal(run(net.finish(), {x, {}}), wanted));
 }
 
+TEST(NetworkForward, WindowsReachBehindTheImage) {
+  NetworkBuilder net("windows", {.channels = 2, .height = 8, .width = 8});
+  const int conv =
+      net.conv("conv", kNetworkInput, 3, {.kernel = 3, .stride = 2, .padding = 0, .after = 1});
+  net.max_pool("pool", conv, {.kernel = 3, .stride = 2, .padding = 0, .after = 1});
+  const Network network = net.finish();
+  const torch::NoGradGuard no_grad;
+  const NetworkValues values = initial_values(network, Start::kKaiming, 3);
+  const Tensor x = maps({2, 2, 8, 8}, 4);
+  const Tensor padded = torch::constant_pad_nd(x, {0, 1, 0, 1}, 0);
+  const Tensor y = torch::conv2d(padded, values.weights[0], values.biases[0], 2);
+  const Tensor wanted = torch::max_pool2d(y, {3, 3}, {2, 2}, {0, 0}, {1, 1}, /*ceil_mode=*/true);
+  EXPECT_TRUE(torch::allclose(forward(network, values, {x, {}}, {}), wanted));
+}
+
 TEST(NetworkForward, GivesEachEmbeddingLayerItsVectors) {
   NetworkBuilder net("tables", {.channels = 0});
   std::vector<int> tables;

@@ -77,6 +77,13 @@ def test_our_own_engine_gives_what_the_networks_and_onnx_runtime_give(cases):
             assert np.mean(apart < 1e-4) >= (0.7 if "int8" in case["name"] else 0.9), case["name"]
 
 
+def test_files_that_are_read_back_give_the_very_same_bits(cases):
+    folder, every = cases
+    for case in every:
+        read = np.fromfile(folder / f"{case['name']}.read", np.float32)
+        assert np.array_equal(read, np.fromfile(folder / f"{case['name']}.engine", np.float32)), case["name"]
+
+
 def test_the_files_use_standard_operators_alone(cases):
     _, every = cases
     used = set().union(*(case["operators"] for case in every))

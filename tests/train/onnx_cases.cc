@@ -12,6 +12,7 @@
 #include "taut/core/file.h"
 #include "taut/core/random.h"
 #include "taut/core/text.h"
+#include "taut/graph/onnx_network.h"
 #include "taut/infer/engine.h"
 #include "taut/infer/onnx_writer.h"
 #include "taut/train/export.h"
@@ -80,6 +81,8 @@ class Folder {
     write_values<float>(file + ".images", channels_first(images, in));
     write_values<float>(file + ".outputs", outputs);
     write_values<float>(file + ".engine", engine_outputs(model.network, images));
+    const graph::OnnxNetwork read = graph::read_onnx_network(file + ".onnx");
+    write_values<float>(file + ".read", engine_outputs(read.network, images));
     cases_.push_back({{"name", name},
                       {"input", {in.channels, in.height, in.width}},
                       {"operators", onnx.operators},

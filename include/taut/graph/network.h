@@ -75,14 +75,15 @@ struct Shape {
 struct Window {
   std::int64_t kernel = 1;
   std::int64_t stride = 1;
-  std::int64_t padding = 0;
+  std::int64_t padding = 0;  ///< on every side: zeros, or for a pool nothing
+  std::int64_t after = 0;    ///< as much more below and to the right
   bool operator==(const Window&) const = default;
 };
 
-/// Side of what a window gives: floor((side + 2 * padding - kernel) / stride) + 1.
+/// Side of what a window gives: floor((side + 2 * padding + after - kernel) / stride) + 1.
 [[nodiscard]] constexpr std::int64_t windowed_side(std::int64_t side,
                                                    const Window& window) noexcept {
-  return (side + 2 * window.padding - window.kernel) / window.stride + 1;
+  return (side + 2 * window.padding + window.after - window.kernel) / window.stride + 1;
 }
 
 /// An embedding table.

@@ -1,0 +1,84 @@
+#pragma once
+// ONNX files as the one description of a network, with its values.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "taut/core/error.h"
+#include "taut/graph/graph.h"
+#include "taut/graph/model_file.h"
+#include "taut/graph/network.h"
+
+namespace taut::graph {
+
+/// A node of an ONNX model that a Network has no layer for.
+struct OnnxRefusal {
+  std::string node;
+  std::string op;
+  std::string why;
+};
+
+/// Thrown for a sound model that a Network cannot express, kUnsupported. The message names the
+/// first hundred nodes, refused() all of them, in the order of the file.
+class OnnxNotExpressed : public Error {
+ public:
+  OnnxNotExpressed(std::vector<OnnxRefusal> refused, const std::string& source);
+  [[nodiscard]] const std::vector<OnnxRefusal>& refused() const noexcept { return refused_; }
+  /// The message without the file: "because of node a (Erf): ...; node b ...".
+  [[nodiscard]] std::string bare() const;
+
+ private:
+  std::vector<OnnxRefusal> refused_;
+};
+
+/// A network that was read from an ONNX model.
+struct OnnxNetwork {
+  Network network;  ///< with values for every layer: views of what `held` owns
+  /// The mapped files and the arrays that were made.
+  std::shared_ptr<const void> held;
+  /// metadata_props of the model, but for values above 16 MiB.
+  std::map<std::string, std::string> metadata;
+  /// Whether the model ends in a Softmax, LogSoftmax or Sigmoid, which is left out: the network
+  /// gives what it reads.
+  bool ends_in_probabilities = false;
+  /// The axis of channels in the model's input: 1 for images as planes, the last for channel-last.
+  std::size_t channel_axis = 1;
+};
+
+/// Reads an ONNX model of one input [batch, channels, height, width] (or [batch, height, width,
+/// channels] behind one Transpose), [batch, features] or [batch, tokens, channels], and one output,
+/// as a network. What is no layer of its own: Identity, Dropout, casts of floats, reshapes that
+/// move nothing, an Add of constants behind a product (its bias), other constants for each channel
+/// (a normalization of mean 0), a Pad of zeros in front of a convolution, a mean over whole maps by
+/// any name, a last Softmax. A convolution that is not square, is dilated or padded unevenly
+/// becomes a square one with zeros beside its weights, an average pool a depthwise convolution. The
+/// subgraphs of winners, 8 bits and pruned maps that infer::write_onnx makes are read back as such.
+/// sizes as for read_onnx(). Weights lie in the file or beside it; values are views of these files
+/// where they lie aligned as floats, else copies, 1 GiB at most.
+/// Errors: those of read_onnx(); OnnxNotExpressed; kData (a constant without values), kFormat
+/// (values that are not as many as their shape says, a file outside of the model's folder),
+/// kNotFound (a file of values that is not there). Threads: calls are independent.
+[[nodiscard]] OnnxNetwork read_onnx_network(const std::string& path,
+                                            const DimensionSizes& sizes = {});
+
+/// The same from bytes in memory, which must live as long as the network.
+[[nodiscard]] OnnxNetwork parse_onnx_network(std::string_view bytes, const std::string& source,
+                                             const DimensionSizes& sizes = {});
+
+/// What an ONNX model is to a planner, and how large.
+struct OnnxSummary {
+  Graph graph;
+  /// Numbers in its weights, biases, scales and shifts of normalizations and tables, each constant
+  /// once; nothing for more than 2^18 operators.
+  std::optional<std::int64_t> parameters = {};
+};
+
+/// Errors: those of read_onnx().
+[[nodiscard]] OnnxSummary summarize_onnx(const std::string& path, const DimensionSizes& sizes = {});
+
+}  // namespace taut::graph

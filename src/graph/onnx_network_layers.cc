@@ -1,0 +1,317 @@
+// Operators that have a layer of their own without weights, or none: activations, normalizations,
+// sums, joins, reshapes.
+#include <algorithm>
+#include <cmath>
+
+#include "graph/onnx_network_maker.h"
+#include "taut/core/text.h"
+
+namespace taut::graph {
+namespace {
+
+bool is_single(const Shape& shape) {
+  return shape.height * shape.width == 1;
+}
+
+// The axis of a tensor that holds `channels`, where every other one but the first is 1; 0: none.
+std::size_t channels_alone(const Dimensions& dims, std::int64_t channels) {
+  for (std::size_t axis = 1; axis < dims.size(); ++axis) {
+    if (dims[axis] != channels) continue;
+    const auto others = [&] {
+      for (std::size_t d = 1; d < dims.size(); ++d) {
+        if (d != axis && dims[d] != 1) return false;
+      }
+      return true;
+    };
+    if (others()) return axis;
+  }
+  return 0;
+}
+
+}  // namespace
+
+const std::map<std::string_view, OnnxNetworkMaker::Handler>& OnnxNetworkMaker::handlers() {
+  using Maker = OnnxNetworkMaker;
+  static const std::map<std::string_view, Handler> kHandlers = {
+      {"Add", &Maker::sum},
+      {"AveragePool", &Maker::average_pool},
+      {"BatchNormalization", &Maker::batch_norm},
+      {"Cast", &Maker::cast},
+      {"Clip", &Maker::clip},
+      {"Concat", &Maker::join},
+      {"Conv", &Maker::convolution},
+      {"DequantizeLinear", &Maker::dequantize},
+      {"Div", &Maker::affine},
+      {"Dropout", &Maker::same},
+      {"Flatten", &Maker::reshape},
+      {"Gemm", &Maker::gemm},
+      {"GlobalAveragePool", &Maker::global_mean},
+      {"Identity", &Maker::same},
+      {"LogSoftmax", &Maker::probabilities},
+      {"MatMul", &Maker::matmul},
+      {"MaxPool", &Maker::max_pool},
+      {"Mul", &Maker::affine},
+      {"Pad", &Maker::pad},
+      {"QuantizeLinear", &Maker::quantize},
+      {"ReduceMean", &Maker::reduce_mean},
+      {"Relu", &Maker::relu},
+      {"Reshape", &Maker::reshape},
+      {"Sigmoid", &Maker::probabilities},
+      {"Softmax", &Maker::probabilities},
+      {"Squeeze", &Maker::reshape},
+      {"Sub", &Maker::affine},
+      {"Sum", &Maker::sum},
+      {"Transpose", &Maker::transpose},
+      {"Unsqueeze", &Maker::reshape},
+      {"Where", &Maker::winners}};
+  return kHandlers;
+}
+
+void OnnxNetworkMaker::same(Node& node) {
+  if (node.step.node->op == "Dropout") {
+    const int training = input(node, 2);
+    const std::optional<Number> on = one_number(training);
+    if (training >= 0 && (!on || *on != 0)) refuse("it drops values, as in training");
+  }
+  OnnxOperand from = operand(node, 0);
+  give(node, std::move(from));
+}
+
+void OnnxNetworkMaker::cast(Node& node) {
+  const std::int32_t type = trace_.value(node.step.outputs[0]).type;
+  if (is_whole_type(type) || type == kOnnxString) refuse("it casts to another type than a float");
+  give(node, plain(node, 0));
+}
+
+void OnnxNetworkMaker::relu(Node& node) {
+  const OnnxOperand from = plain(node, 0);
+  const int layer = append(node, reading(Op::kRelu, {from.layer}));
+  give(node, {.layer = layer, .channel_axis = from.channel_axis});
+}
+
+void OnnxNetworkMaker::clip(Node& node) {
+  const OnnxOperand from = plain(node, 0);
+  const auto bound = [&](std::size_t place, const char* name, Number fallback) -> Number {
+    const OnnxAttribute* attribute = node.call.attribute(name);
+    if (attribute != nullptr && !attribute->reals.empty()) return attribute->reals[0];
+    if (input(node, place) < 0) return fallback;
+    const std::optional<Number> known = one_number(input(node, place));
+    if (!known) refuse("its bounds are not known");
+    return *known;
+  };
+  constexpr Number kNone = 3.0e38;  // what exporters write for no bound is near the largest float
+  const Number least = bound(1, "min", -INFINITY);
+  const Number most = bound(2, "max", INFINITY);
+  const int reader = only_reader(node.step.outputs[0]);
+  if (most > 0 && least == -most && reader >= 0 &&
+      trace_.step(reader).node->op == "QuantizeLinear") {
+    OnnxOperand clipped = from;
+    clipped.clipped = static_cast<float>(most);
+    return give(node, std::move(clipped));
+  }
+  if (least != 0 || (most != 6 && most < kNone)) {
+    refuse(concat("it clips to ", static_cast<double>(least), " .. ", static_cast<double>(most),
+                  ", a network to 0 .. 6 or from 0 on"));
+  }
+  const int layer = append(node, reading(most == 6 ? Op::kRelu6 : Op::kRelu, {from.layer}));
+  give(node, {.layer = layer, .channel_axis = from.channel_axis});
+}
+
+void OnnxNetworkMaker::batch_norm(Node& node) {
+  const OnnxOperand from = plain(node, 0);
+  if (from.channel_axis != 1) refuse("its axis 1 is not that of the channels");
+  if (node.call.integer("training_mode", 0) != 0) refuse("it is in training mode");
+  if (node.call.integer("spatial", 1) != 1) refuse("it normalizes each position by itself");
+  const Layer layer = reading(Op::kBatchNorm, {from.layer});
+  LayerValues values;
+  for (const auto& [place, part] : {std::pair{1, &values.weight}, std::pair{2, &values.bias},
+                                    std::pair{3, &values.mean}, std::pair{4, &values.variance}}) {
+    const int value = input(node, static_cast<std::size_t>(place));
+    if (!is_constant(value)) refuse(concat("its input ", place, " is no constant"));
+    *part = constant(value);
+    if (static_cast<std::int64_t>(part->size()) != layer.in.channels) {
+      node.call.fail(ErrorKind::kFormat, concat("its input ", place, " is of ", part->size(),
+                                                " values, its channels are ", layer.in.channels));
+    }
+  }
+  const OnnxAttribute* given = node.call.attribute("epsilon");
+  const double epsilon = given != nullptr && !given->reals.empty() ? given->reals[0] : 1e-5;
+  if (static_cast<float>(epsilon) != static_cast<float>(kNormEpsilon)) {
+    // A network adds its own to the variance.
+    const std::span<float> moved = values_.make(layer.in.channels, node.step.label);
+    std::transform(values.variance.begin(), values.variance.end(), moved.begin(), [&](float v) {
+      return static_cast<float>(static_cast<double>(v) + epsilon - kNormEpsilon);
+    });
+    values.variance = moved;
+  }
+  const int number = append(node, layer, values);
+  give(node, {.layer = number, .channel_axis = 1});
+}
+
+void OnnxNetworkMaker::sum(Node& node) {
+  std::vector<int> layers;
+  std::size_t axis = 0;
+  for (std::size_t place = 0; place < node.step.inputs.size(); ++place) {
+    if (is_constant(input(node, place))) continue;
+    const OnnxOperand& from = plain(node, place);
+    const bool alike =
+        layers.empty() || (from.channel_axis == axis &&
+                           network_.shape_of(from.layer) == network_.shape_of(layers.front()));
+    if (!alike) refuse("it adds values of two shapes");
+    axis = from.channel_axis;
+    layers.push_back(from.layer);
+  }
+  if (layers.size() == 1) return affine(node);
+  if (layers.size() != node.step.inputs.size()) refuse("it adds several values and constants");
+  const int layer = append(node, reading(Op::kAdd, std::move(layers)));
+  give(node, {.layer = layer, .channel_axis = axis});
+}
+
+// One value and constants for each channel: y = x * scale + shift.
+void OnnxNetworkMaker::affine(Node& node) {
+  const std::string_view op = node.step.node->op;
+  const std::size_t moving = moving_place(node);
+  if (op == "Sum" && node.step.inputs.size() == 1) return give(node, plain(node, 0));
+  if (node.step.inputs.size() != 2) refuse("it does not read two values");
+  const OnnxOperand from = plain(node, moving);
+  const std::int64_t channels = network_.shape_of(from.layer).channels;
+  const auto numbers = by_channel(node.step.inputs[1 - moving], node.step.inputs[moving], channels);
+  if (!numbers) refuse("its constant differs by more than the channel");
+  if (op == "Div" && moving == 1) refuse("it divides a constant by a value");
+  const auto each = [&](auto&& value_of) -> std::span<const float> {
+    const std::span<float> made = values_.make(channels, node.step.label);
+    for (std::size_t c = 0; c < made.size(); ++c) made[c] = value_of((*numbers)[c]);
+    return made;
+  };
+  const auto all = [&](float value) { return each([&](float) { return value; }); };
+  if (op == "Mul") {
+    if (keeps_maps(node, moving, *numbers)) return;
+    return scaled(node, moving, *numbers, all(0));
+  }
+  if (op == "Div") return scaled(node, moving, each([](float x) { return 1 / x; }), all(0));
+  if (op == "Sub" && moving == 0) return scaled(node, 0, all(1), each([](float x) { return -x; }));
+  scaled(node, moving, all(op == "Sub" ? -1.0f : 1.0f), *numbers);
+}
+
+void OnnxNetworkMaker::scaled(const Node& node, std::size_t moving, std::span<const float> scale,
+                              std::span<const float> shift) {
+  const OnnxOperand from = plain(node, moving);
+  const std::int64_t channels = network_.shape_of(from.layer).channels;
+  const std::span<float> variance = values_.make(channels, node.step.label);
+  std::fill(variance.begin(), variance.end(), static_cast<float>(1 - kNormEpsilon));
+  LayerValues values;
+  values.weight = scale;
+  values.bias = shift;
+  values.mean = values_.make(channels, node.step.label);
+  values.variance = variance;
+  const int layer = append(node, reading(Op::kBatchNorm, {from.layer}), values);
+  give(node, {.layer = layer, .channel_axis = from.channel_axis});
+}
+
+// Channels times 1 or 0 behind an activation or its pool: maps that are pruned for all inputs.
+bool OnnxNetworkMaker::keeps_maps(const Node& node, std::size_t moving,
+                                  std::span<const float> factor) {
+  const int value = node.step.inputs[moving];
+  const OnnxOperand from = plain(node, moving);
+  if (from.layer == kNetworkInput) return false;
+  const auto number = static_cast<std::size_t>(from.layer);
+  const Op op = network_.layers[number].op;
+  const bool mask =
+      std::all_of(factor.begin(), factor.end(), [](float x) { return x == 0 || x == 1; });
+  const bool site =
+      op == Op::kRelu || op == Op::kRelu6 || op == Op::kMaxPool || sites_.contains(from.layer);
+  if (!mask || !site || latest_[number] != value || readers(value) != 1 ||
+      !network_.values[number].kept_maps.empty()) {
+    return false;
+  }
+  network_.values[number].kept_maps = factor;
+  latest_[number] = node.step.outputs[0];
+  give(node, from);
+  return true;
+}
+
+void OnnxNetworkMaker::join(Node& node) {
+  std::vector<int> layers;
+  std::size_t channel_axis = 0;
+  for (std::size_t place = 0; place < node.step.inputs.size(); ++place) {
+    if (is_constant(input(node, place))) refuse("it joins constants");
+    const OnnxOperand& from = plain(node, place);
+    const std::size_t rank = trace_.value(input(node, place)).shape.size();
+    channel_axis = from.channel_axis;
+    if (node.call.axis(node.call.integer("axis", 1), rank) != channel_axis) {
+      refuse("it joins along another axis than the channels'");
+    }
+    layers.push_back(from.layer);
+  }
+  const int layer = append(node, reading(Op::kConcat, std::move(layers)));
+  give(node, {.layer = layer, .channel_axis = channel_axis});
+}
+
+// The same values in another shape: the same features, or maps as features.
+void OnnxNetworkMaker::reshape(Node& node) {
+  const OnnxOperand from = plain(node, 0);
+  const Dimensions& before = trace_.value(input(node, 0)).shape;
+  const OnnxValue& made = trace_.value(node.step.outputs[0]);
+  const Shape shape = network_.shape_of(from.layer);
+  const auto flattened = [&] {
+    const int layer = append(node, reading(Op::kFlatten, {from.layer}));
+    give(node, {.layer = layer, .channel_axis = 1});
+  };
+  if (made.shape.size() < 2 || made.shape[0] != batch_) refuse("it mixes examples");
+  if (is_single(shape)) {
+    const std::size_t axis = channels_alone(made.shape, shape.channels);
+    if (axis == 0) refuse("it splits channels");
+    // As the last one it says that the model gives features, which only a mean does by itself.
+    if (node.step.node->op == "Flatten" && is_output(made.id) && !from.averaged) {
+      return flattened();
+    }
+    return give(node, {.layer = from.layer, .channel_axis = axis});
+  }
+  if (made.shape == before) return give(node, from);
+  if (made.shape.size() == 2 && from.channel_axis == 1) return flattened();
+  refuse(concat("it makes ", dimensions_text(made.shape), " of ", dimensions_text(before)));
+}
+
+void OnnxNetworkMaker::transpose(Node& node) {
+  const OnnxOperand from = plain(node, 0);
+  const Dimensions& shape = trace_.value(input(node, 0)).shape;
+  std::vector<std::int64_t> order;
+  for (std::size_t d = shape.size(); d-- > 0;) order.push_back(static_cast<std::int64_t>(d));
+  if (const auto given = node.call.integers("perm")) order = *given;
+  if (order[0] != 0) refuse("it moves the examples");
+  const auto at =
+      std::find(order.begin(), order.end(), static_cast<std::int64_t>(from.channel_axis));
+  const auto axis = static_cast<std::size_t>(at - order.begin());
+  std::vector<std::int64_t> positions;
+  for (const std::int64_t d : order) {
+    if (d != 0 && d != static_cast<std::int64_t>(from.channel_axis)) positions.push_back(d);
+  }
+  if (!is_single(network_.shape_of(from.layer)) &&
+      !std::is_sorted(positions.begin(), positions.end())) {
+    refuse("it turns images");
+  }
+  give(node, {.layer = from.layer, .channel_axis = axis});
+}
+
+// What makes probabilities of the network's outputs is left out: they are logits.
+void OnnxNetworkMaker::probabilities(Node& node) {
+  const OnnxOperand from = plain(node, 0);
+  const Shape& shape = network_.shape_of(from.layer);
+  if (!is_output(node.step.outputs[0]) || readers(node.step.outputs[0]) != 1) {
+    refuse("it is not the last operator");
+  }
+  if (!is_single(shape)) refuse("it is taken of maps");
+  const Dimensions& dims = trace_.value(input(node, 0)).shape;
+  if (node.step.node->op == "Sigmoid") {
+    if (shape.channels != 1) refuse("a Sigmoid of several outputs: each is a question of its own");
+  } else {
+    const bool old = node.step.operator_set < 13;  // then over all axes from this one on
+    const std::size_t axis = node.call.axis(node.call.integer("axis", old ? 1 : -1), dims.size());
+    if (shape.channels < 2) refuse("of one output it is always 1");
+    if (old ? axis != 1 : axis != from.channel_axis) refuse("it is not over the classes");
+  }
+  ends_in_probabilities_ = true;
+  give(node, from);
+}
+
+}  // namespace taut::graph
