@@ -97,7 +97,8 @@ HWY_INLINE void add_values(const std::uint8_t* values, float scale, int size, fl
 template <Storage kLow>
 HWY_INLINE void add_row(const FoundRow& row, const PageLayout& layout, float weight, float* out) {
   const int size = row.width * layout.chunk;
-  if (row.precise) {
+  const bool precise = kLow == Storage::kInt8 && row.precise;  // others are not mixed
+  if (precise) {
     add_values<Storage::kInt16>(row.values, row.scale, size, weight, out);
   } else {
     add_values<kLow>(row.values, row.scale, size, weight, out);

@@ -190,11 +190,13 @@ class RowUpdater {
     auto* values = const_cast<std::uint8_t*>(values_in_page(page, shape_, at.row));
     std::uint8_t none = 0;
     std::uint8_t& scale = is_scaled(kLow) ? shapes[2 * rows + at.row] : none;
-    if (held.precise) {
-      step_values<Storage::kInt16>(values, scale, size, rate, l2, gradient, dice_.others());
-    } else {
-      step_values<kLow>(values, scale, size, rate, l2, gradient, dice_.others());
+    if constexpr (kLow == Storage::kInt8) {  // alone or mixed with 16 bits
+      if (held.precise) {
+        step_values<Storage::kInt16>(values, scale, size, rate, l2, gradient, dice_.others());
+        return true;
+      }
     }
+    step_values<kLow>(values, scale, size, rate, l2, gradient, dice_.others());
     return true;
   }
 
