@@ -11,7 +11,6 @@ namespace taut::infer {
 namespace {
 
 using graph::OnnxBuilder;
-using graph::Op;
 using test_support::expect_near;
 using test_support::image_of;
 using test_support::plain_convolution;

@@ -78,7 +78,7 @@ TEST(OnnxOperators, ConvolutionsOfAnyWindow) {
       }
       OnnxBuilder::Integers attributes = {
           {"strides", w.strides}, {"dilations", w.dilations}, {"group", {w.groups}}};
-      const bool automatic = std::string(one.auto_pad) != "";
+      const bool automatic = !std::string(one.auto_pad).empty();
       if (!automatic) attributes.emplace_back("pads", w.pads);
       onnx::NodeProto& node = made.node("Conv", operands, "y", attributes);
       if (automatic) OnnxBuilder::text(node, "auto_pad", one.auto_pad);
