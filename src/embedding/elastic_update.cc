@@ -229,7 +229,7 @@ namespace taut::embedding {
 HWY_EXPORT(update_rows);
 
 void ElasticShard::update_rows(const TouchedRows& rows, const StepContext& context) {
-  if (getenv("PLAIN") == nullptr && !layout_->has_state() && !has_pool()) {
+  if (!layout_->has_state() && !has_pool()) {
     HWY_DYNAMIC_DISPATCH(update_rows)(*this, rows, context, *layout_);
     return;
   }
