@@ -27,13 +27,9 @@ using graph::Shape;
 using sparsity::Score;
 using sparsity::Unit;
 using test_support::engine_scores;
+using test_support::expect_same_values;
 using test_support::SmallNetwork;
 using test_support::some_numbers;
-
-template <typename T>
-std::vector<T> copied(std::span<const T> values) {
-  return {values.begin(), values.end()};
-}
 
 Model image_model_of(const Network& network) {
   Model model;
@@ -44,18 +40,6 @@ Model image_model_of(const Network& network) {
                                   .deviation = std::vector<float>(channels, 2.0f),
                                   .class_names = {}});
   return model;
-}
-
-void expect_same_values(const LayerValues& a, const LayerValues& b) {
-  EXPECT_EQ(copied(a.weight), copied(b.weight));
-  EXPECT_EQ(copied(a.codes), copied(b.codes));
-  EXPECT_EQ(copied(a.code_scales), copied(b.code_scales));
-  EXPECT_EQ(copied(a.bias), copied(b.bias));
-  EXPECT_EQ(copied(a.mean), copied(b.mean));
-  EXPECT_EQ(copied(a.variance), copied(b.variance));
-  EXPECT_EQ(a.input_scale, b.input_scale);
-  EXPECT_EQ(a.input_unsigned, b.input_unsigned);
-  EXPECT_EQ(copied(a.kept_maps), copied(b.kept_maps));
 }
 
 // Everything but names and what was measured.

@@ -30,11 +30,6 @@ using test_support::Sections;
 using test_support::write_sections;
 using Json = nlohmann::json;
 
-template <typename T>
-std::vector<T> copied(std::span<const T> values) {
-  return {values.begin(), values.end()};
-}
-
 class Packages : public ::testing::Test {
  protected:
   [[nodiscard]] std::string path() const { return folder_.file("small.taut"); }
@@ -83,17 +78,7 @@ TEST_F(Packages, GiveBackWhatWasWritten) {
   EXPECT_EQ(graph::network_json(read.network), graph::network_json(wanted.network));
   ASSERT_EQ(read.network.values.size(), wanted.network.values.size());
   for (std::size_t i = 0; i < read.network.values.size(); ++i) {
-    const LayerValues& values = read.network.values[i];
-    const LayerValues& given = wanted.network.values[i];
-    EXPECT_EQ(copied(values.weight), copied(given.weight));
-    EXPECT_EQ(copied(values.codes), copied(given.codes));
-    EXPECT_EQ(copied(values.code_scales), copied(given.code_scales));
-    EXPECT_EQ(copied(values.bias), copied(given.bias));
-    EXPECT_EQ(copied(values.mean), copied(given.mean));
-    EXPECT_EQ(copied(values.variance), copied(given.variance));
-    EXPECT_EQ(copied(values.kept_maps), copied(given.kept_maps));
-    EXPECT_EQ(values.input_scale, given.input_scale);
-    EXPECT_EQ(values.input_unsigned, given.input_unsigned);
+    test_support::expect_same_values(read.network.values[i], wanted.network.values[i]);
   }
   EXPECT_EQ(package.tables(), nullptr);
 }

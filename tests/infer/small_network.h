@@ -1,11 +1,14 @@
 #pragma once
 // Small networks with values of their own, and what they give, computed plainly in double.
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <deque>
 #include <numeric>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,6 +25,24 @@ using graph::LayerValues;
 using graph::Network;
 using graph::Op;
 using graph::Shape;
+
+template <typename T>
+std::vector<T> copied(std::span<const T> values) {
+  return {values.begin(), values.end()};
+}
+
+/// All values of a layer are the same.
+inline void expect_same_values(const LayerValues& got, const LayerValues& wanted) {
+  EXPECT_EQ(copied(got.weight), copied(wanted.weight));
+  EXPECT_EQ(copied(got.codes), copied(wanted.codes));
+  EXPECT_EQ(copied(got.code_scales), copied(wanted.code_scales));
+  EXPECT_EQ(copied(got.bias), copied(wanted.bias));
+  EXPECT_EQ(copied(got.mean), copied(wanted.mean));
+  EXPECT_EQ(copied(got.variance), copied(wanted.variance));
+  EXPECT_EQ(got.input_scale, wanted.input_scale);
+  EXPECT_EQ(got.input_unsigned, wanted.input_unsigned);
+  EXPECT_EQ(copied(got.kept_maps), copied(wanted.kept_maps));
+}
 
 /// Builds a network layer by layer and owns its values.
 class SmallNetwork {
