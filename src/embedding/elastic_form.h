@@ -24,15 +24,6 @@ struct ElasticReader {
   [[nodiscard]] TAUT_INLINE std::size_t shard_of(std::uint64_t key) const noexcept {
     return key & (shards.size() - 1);
   }
-  struct Where {
-    const ShardView* shard;
-    std::uint64_t key;
-    Candidates candidates;
-  };
-  [[nodiscard]] TAUT_INLINE Where where(std::uint64_t key) const noexcept {
-    const ShardView& shard = shards[shard_of(key)];
-    return {.shard = &shard, .key = key, .candidates = shard.prefetch(key)};
-  }
   [[nodiscard]] bool read_row(std::uint64_t key, RowCopy& copy) const noexcept {
     const RowState state = shards[shard_of(key)].read(key, copy.values.data());
     copy.mask = prefix_mask(state.width);

@@ -11,25 +11,6 @@
 #include "page_kernels-inl.h"
 #include "row_kernels-inl.h"
 
-#ifndef TAUT_EMBEDDING_ELASTIC_LOOKUP_ONCE
-#define TAUT_EMBEDDING_ELASTIC_LOOKUP_ONCE
-namespace taut::embedding {
-
-/// Some bags of one table, and where their sums go.
-struct LookupTask {
-  const ElasticReader* reader;
-  const JaggedIds* ids;
-  std::size_t table;
-  std::size_t tables;
-  std::int64_t first_bag;
-  std::int64_t end_bag;
-  std::size_t dim;
-  float* out;
-};
-
-}  // namespace taut::embedding
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace taut::embedding::HWY_NAMESPACE {
 
@@ -37,8 +18,7 @@ namespace taut::embedding::HWY_NAMESPACE {
 struct AskedRow {
   const ShardView* shard;
   std::uint64_t key;
-  const std::uint8_t* pages[2];
-  std::uint16_t tags[2];
+  KeyPages where;
 };
 
 // A row whose values are on their way.
@@ -52,20 +32,14 @@ struct FoundRow {
 };
 
 HWY_INLINE void ask_row(const ElasticReader& reader, std::uint64_t key, AskedRow& asked) {
-  const ShardView& shard = reader.shards[reader.shard_of(key)];
-  const Candidates where = shard.candidates(key);
-  asked.shard = &shard;
+  asked.shard = &reader.shards[reader.shard_of(key)];
   asked.key = key;
-  for (int i = 0; i < 2; ++i) {
-    asked.pages[i] = shard.page_bytes(where.page[i]);
-    asked.tags[i] = where.tag[i];
-    __builtin_prefetch(asked.pages[i]);
-  }
+  asked.shard->ask(key, asked.where);
 }
 
 template <Storage kLow>
 HWY_INLINE void find_row(const AskedRow& asked, const PageShape& shape, FoundRow& found) {
-  const PageRow at = find_in_pages(asked.pages, shape, asked.tags, asked.key);
+  const PageRow at = find_in_pages(asked.where, shape, asked.key);
   found.shard = asked.shard;
   found.key = asked.key;
   found.values = nullptr;
@@ -112,15 +86,15 @@ HWY_INLINE void add_row(const FoundRow& row, const PageLayout& layout, float wei
 }
 
 template <Storage kLow>
-void add_bags(const LookupTask& task) {
+void add_bags(const ElasticReader& reader, std::span<const JaggedIds> tables, const BagRange& range,
+              std::size_t dim, float* sums) {
   constexpr std::size_t kAsked = 16;  // rows whose pages are on their way
   constexpr std::size_t kFound = 8;   // rows whose values are
-  const ElasticReader& reader = *task.reader;
   const PageLayout& layout = *reader.layout;
-  const JaggedIds& table = *task.ids;
+  const JaggedIds& table = tables[range.table];
   const auto* offsets = table.offsets.data();
-  const auto first = static_cast<std::size_t>(offsets[task.first_bag]);
-  const auto end = static_cast<std::size_t>(offsets[task.end_bag]);
+  const auto first = static_cast<std::size_t>(offsets[range.first]);
+  const auto end = static_cast<std::size_t>(offsets[range.end]);
   const PageShape shape(layout);
   AskedRow asked_rows[kAsked];
   FoundRow found_rows[kFound];
@@ -128,7 +102,7 @@ void add_bags(const LookupTask& task) {
   std::size_t found = first;
   const auto ask = [&]() HWY_ATTR __attribute__((always_inline)) {
     const std::uint64_t id = table.ids[asked];
-    ask_row(reader, reader.key(task.table, id), asked_rows[asked % kAsked]);
+    ask_row(reader, reader.key(range.table, id), asked_rows[asked % kAsked]);
     ++asked;
   };
   const auto find = [&]() HWY_ATTR __attribute__((always_inline)) {
@@ -137,9 +111,9 @@ void add_bags(const LookupTask& task) {
   };
   while (asked < end && asked - first < kAsked) ask();
   while (found < end && found - first < kFound) find();
-  for (std::int64_t bag = task.first_bag; bag < task.end_bag; ++bag) {
-    float* out = task.out + (static_cast<std::size_t>(bag) * task.tables + task.table) * task.dim;
-    fill_zeros(static_cast<int>(task.dim), out);
+  for (std::int64_t bag = range.first; bag < range.end; ++bag) {
+    float* out = sums + (static_cast<std::size_t>(bag) * tables.size() + range.table) * dim;
+    fill_zeros(static_cast<int>(dim), out);
     const auto bag_end = static_cast<std::size_t>(offsets[bag + 1]);
     for (auto i = static_cast<std::size_t>(offsets[bag]); i < bag_end; ++i) {
       const float weight = table.weights.empty() ? 1.0f : table.weights[i];
@@ -150,8 +124,10 @@ void add_bags(const LookupTask& task) {
   }
 }
 
-void lookup_bags(const LookupTask& task) {
-  with_storage(task.reader->layout->low, [&]<Storage kLow>() HWY_ATTR { add_bags<kLow>(task); });
+void lookup_bags(const ElasticReader& reader, std::span<const JaggedIds> tables,
+                 const BagRange& range, std::size_t dim, float* sums) {
+  with_storage(reader.layout->low,
+               [&]<Storage kLow>() HWY_ATTR { add_bags<kLow>(reader, tables, range, dim, sums); });
 }
 
 }  // namespace taut::embedding::HWY_NAMESPACE
@@ -166,14 +142,7 @@ void pooled_lookup(const ElasticReader& reader, std::span<const JaggedIds> table
                    std::int64_t batch, int dim, std::span<float> out, ThreadPool* pool) {
   for_bag_ranges(tables.size(), batch, pool, [&](const BagRange& range) {
     HWY_DYNAMIC_DISPATCH(lookup_bags)
-    ({.reader = &reader,
-      .ids = &tables[range.table],
-      .table = range.table,
-      .tables = tables.size(),
-      .first_bag = range.first,
-      .end_bag = range.end,
-      .dim = static_cast<std::size_t>(dim),
-      .out = out.data()});
+    (reader, tables, range, static_cast<std::size_t>(dim), out.data());
   });
 }
 

@@ -45,13 +45,13 @@ class ShardView {
   ShardView(const std::uint8_t* bytes, const ShardSizes& sizes, const PageLayout* layout) noexcept;
 
   /// Asks for the memory of the pages where the key may lie.
-  TAUT_INLINE Candidates prefetch(std::uint64_t key) const noexcept {
+  TAUT_INLINE void ask(std::uint64_t key, KeyPages& asked) const noexcept {
     const Candidates where = candidates(key);
-    for (const std::int64_t index : where.page) {
-      const std::uint8_t* page = bytes_ + index * layout_->page_bytes;
-      __builtin_prefetch(page);
+    for (std::size_t i = 0; i < 2; ++i) {
+      asked.pages[i] = page_bytes(where.page[i]);
+      asked.tags[i] = where.tag[i];
+      __builtin_prefetch(asked.pages[i]);
     }
-    return where;
   }
   /// What is held of a row, width 0 if nothing; its values into out, the rest of out as it was.
   RowState read(std::uint64_t key, float* out) const noexcept;
@@ -77,7 +77,7 @@ class ShardView {
   [[nodiscard]] TAUT_INLINE const std::uint8_t* page_bytes(std::int64_t index) const noexcept {
     return bytes_ + index * layout_->page_bytes;
   }
-  [[nodiscard]] TAUT_INLINE PageView page(std::int64_t index) const noexcept {
+  [[nodiscard]] PageView page(std::int64_t index) const noexcept {
     return {page_bytes(index), *layout_};
   }
   [[nodiscard]] TAUT_INLINE bool has_pool() const noexcept { return sizes_.pool_slots > 0; }
@@ -165,9 +165,6 @@ class ElasticShard : public ShardView {
                    const StepContext& context);
   /// Asks for the memory of a row's counters in the sketch.
   void prefetch_sketch(std::uint64_t key) const noexcept;
-  [[nodiscard]] Page mutable_page(std::int64_t index) noexcept {
-    return {arena_.data() + index * layout_->page_bytes, *layout_};
-  }
   /// Takes a row out; fine if it is not held.
   void remove(std::uint64_t key) noexcept;
   /// Puts in a row that is not held, with as much of `most` as the rule wants and room is found
@@ -213,6 +210,9 @@ class ElasticShard : public ShardView {
                 const StepContext& context, RowRandom& random);
   void rehome(const PageView& from, std::int64_t index, std::int64_t old_pages,
               const StepContext& context, RowRandom& random);
+  [[nodiscard]] Page mutable_page(std::int64_t index) noexcept {
+    return {arena_.data() + index * layout_->page_bytes, *layout_};
+  }
   [[nodiscard]] std::uint8_t* mutable_slot(std::uint64_t key, int chunk) noexcept {
     return arena_.data() + slot_offset(key, chunk);
   }

@@ -22,15 +22,15 @@ constexpr int kLongestRow = 512;
 constexpr std::size_t kAsked = 16;  // rows whose pages are on their way
 constexpr std::size_t kFound = 8;   // rows whose values are
 
-struct AskedRow {
-  Candidates where;
-  const std::uint8_t* pages[2];
-};
-
 struct FoundRow {
   PageRow at;
   bool stale;  // its page has changed since
 };
+
+// Bytes of the shard that is updated, found by what reads any shard.
+HWY_INLINE std::uint8_t* changeable(const std::uint8_t* bytes) {
+  return const_cast<std::uint8_t*>(bytes);
+}
 
 // The words of a RowRandom: [count, rounded up to a vector].
 HWY_INLINE void fill_words(std::uint64_t key, int count, std::uint64_t* words) {
@@ -94,6 +94,7 @@ class RowUpdater {
       : shard_(shard),
         rows_(rows),
         context_(context),
+        layout_(layout),
         shape_(layout),
         chunk_(layout.chunk),
         dim_(layout.dim()),
@@ -112,18 +113,12 @@ class RowUpdater {
 
  private:
   HWY_INLINE void ask() {
-    AskedRow& asked = asked_[asked_count_ % kAsked];
-    asked.where = shard_.candidates(rows_.keys[asked_count_]);
-    for (int i = 0; i < 2; ++i) {
-      asked.pages[i] = shard_.page_bytes(asked.where.page[i]);
-      __builtin_prefetch(asked.pages[i], 1);
-    }
+    shard_.ask(rows_.keys[asked_count_], asked_[asked_count_ % kAsked]);
     ++asked_count_;
   }
 
   HWY_INLINE PageRow find_now(std::size_t i) const {
-    const AskedRow& asked = asked_[i % kAsked];
-    return find_in_pages(asked.pages, shape_, asked.where.tag, rows_.keys[i]);
+    return find_in_pages(asked_[i % kAsked], shape_, rows_.keys[i]);
   }
 
   HWY_INLINE void find() {
@@ -150,15 +145,14 @@ class RowUpdater {
       return;
     }
     if (step_in_place(key, found.at, q, gradient)) return;
-    const AskedRow& asked = asked_[i % kAsked];
-    const std::int64_t page = asked.where.page[found.at.page == asked.pages[0] ? 0 : 1];
-    shard_.update_held(key, shard_.mutable_page(page), found.at.row, q, gradient, context_);
+    shard_.update_held(key, Page(changeable(found.at.page), layout_), found.at.row, q, gradient,
+                       context_);
     pages_changed(i);
   }
 
   // Rows that were found in the pages of row i are found again when their turn comes.
   HWY_INLINE void pages_changed(std::size_t i) {
-    const AskedRow& changed = asked_[i % kAsked];
+    const KeyPages& changed = asked_[i % kAsked];
     for (std::size_t k = i + 1; k < found_count_; ++k) {
       FoundRow& found = found_[k % kFound];
       found.stale |= found.at.page == changed.pages[0] || found.at.page == changed.pages[1];
@@ -168,7 +162,7 @@ class RowUpdater {
   // False, and nothing has happened, where the row wants another shape or has the last importance.
   HWY_INLINE bool step_in_place(std::uint64_t key, const PageRow& at, float q,
                                 const float* gradient) {
-    auto* page = const_cast<std::uint8_t*>(at.page);  // the shard is ours while it is updated
+    std::uint8_t* page = changeable(at.page);
     const int rows = rows_of(page);
     std::uint8_t* shapes = page + PageLayout::kHeaderBytes + rows * PageLayout::kTagBytes;
     const auto bits = static_cast<std::uint16_t>(shapes[at.row] << 8 | shapes[rows + at.row]);
@@ -187,7 +181,7 @@ class RowUpdater {
     shapes[rows + at.row] = static_cast<std::uint8_t>(state);
     const float rate = context_.optimizer->common_rate(importance / context_.inflation);
     const float l2 = context_.optimizer->l2();
-    auto* values = const_cast<std::uint8_t*>(values_in_page(page, shape_, at.row));
+    std::uint8_t* values = changeable(values_in_page(page, shape_, at.row));
     std::uint8_t none = 0;
     std::uint8_t& scale = is_scaled(kLow) ? shapes[2 * rows + at.row] : none;
     if constexpr (kLow == Storage::kInt8) {  // alone or mixed with 16 bits
@@ -203,13 +197,14 @@ class RowUpdater {
   ElasticShard& shard_;
   const TouchedRows& rows_;
   const StepContext& context_;
+  const PageLayout& layout_;
   const PageShape shape_;
   const int chunk_;
   const int dim_;
   const std::uint64_t random_base_;
   std::size_t asked_count_ = 0;
   std::size_t found_count_ = 0;
-  std::array<AskedRow, kAsked> asked_;
+  std::array<KeyPages, kAsked> asked_;
   std::array<FoundRow, kFound> found_;
   Dice dice_;
 };
@@ -236,7 +231,8 @@ void ElasticShard::update_rows(const TouchedRows& rows, const StepContext& conte
   constexpr std::size_t kAhead = 8;
   const auto dim = static_cast<std::size_t>(layout_->dim());
   for (std::size_t i = 0; i < rows.keys.size(); ++i) {
-    if (i + kAhead < rows.keys.size()) prefetch(rows.keys[i + kAhead]);
+    KeyPages asked;
+    if (i + kAhead < rows.keys.size()) ask(rows.keys[i + kAhead], asked);
     update(rows.keys[i], rows.gradients.data() + i * dim, context);
   }
 }

@@ -56,11 +56,9 @@ struct PageLayout {
   static constexpr int kBytesBeforeScales = kTagBytes + 2;
 
   [[nodiscard]] int dim() const noexcept { return chunk * chunks; }
-  [[nodiscard]] TAUT_INLINE Storage storage(bool precise) const noexcept {
-    return precise ? high : low;
-  }
+  [[nodiscard]] Storage storage(bool precise) const noexcept { return precise ? high : low; }
   /// Bytes of a chunk: values and their state.
-  [[nodiscard]] TAUT_INLINE int chunk_bytes(bool precise) const noexcept {
+  [[nodiscard]] int chunk_bytes(bool precise) const noexcept {
     return chunk * (bytes_per_value(storage(precise)) + (value_state ? kStateBytes : 0));
   }
   /// Bytes of a row's values and their state.
@@ -73,7 +71,7 @@ struct PageLayout {
   }
   /// The columns of a page: bytes of a row in each, 0 where there is none.
   enum Column : std::uint8_t { kTags, kShapes, kImportances, kScales, kRowStates, kKeys, kColumns };
-  [[nodiscard]] TAUT_INLINE constexpr int column_bytes(int column) const noexcept {
+  [[nodiscard]] constexpr int column_bytes(int column) const noexcept {
     switch (column) {
       case kTags:
         return kTagBytes;
@@ -88,7 +86,7 @@ struct PageLayout {
     }
   }
   /// Bytes of a row in the columns before this one.
-  [[nodiscard]] TAUT_INLINE constexpr int bytes_before(int column) const noexcept {
+  [[nodiscard]] constexpr int bytes_before(int column) const noexcept {
     if (column <= kScales) return column == kTags ? 0 : kTagBytes + column - kShapes;
     int bytes = kBytesBeforeScales;
     for (int i = kScales; i < column; ++i) bytes += column_bytes(i);
@@ -104,7 +102,7 @@ struct PageLayout {
     return bare;
   }
   /// Bytes of a row beside its values.
-  [[nodiscard]] TAUT_INLINE int overhead_bytes() const noexcept { return bytes_before(kColumns); }
+  [[nodiscard]] int overhead_bytes() const noexcept { return bytes_before(kColumns); }
   [[nodiscard]] RowState widest() const noexcept {
     return {.width = chunks, .precise = mixed, .importance = 0};
   }
@@ -114,22 +112,28 @@ struct PageLayout {
   }
 };
 
+/// The two pages where a key may lie, and its tag in each.
+struct KeyPages {
+  const std::uint8_t* pages[2];
+  std::uint16_t tags[2];
+};
+
 /// Reads one page.
 class PageView {
  public:
-  TAUT_INLINE PageView(const std::uint8_t* bytes, const PageLayout& layout) noexcept
+  PageView(const std::uint8_t* bytes, const PageLayout& layout) noexcept
       : bytes_(bytes), layout_(&layout) {}
 
-  [[nodiscard]] TAUT_INLINE int rows() const noexcept { return load<std::uint16_t>(0); }
-  [[nodiscard]] TAUT_INLINE int used_value_bytes() const noexcept { return load<std::uint16_t>(2); }
+  [[nodiscard]] int rows() const noexcept { return load<std::uint16_t>(0); }
+  [[nodiscard]] int used_value_bytes() const noexcept { return load<std::uint16_t>(2); }
   [[nodiscard]] int free_bytes() const noexcept {
     return layout_->page_bytes - PageLayout::kHeaderBytes - rows() * layout_->overhead_bytes() -
            used_value_bytes();
   }
-  [[nodiscard]] TAUT_INLINE std::uint16_t tag(int row) const noexcept {
+  [[nodiscard]] std::uint16_t tag(int row) const noexcept {
     return load<std::uint16_t>(at(PageLayout::kTags, row));
   }
-  [[nodiscard]] TAUT_INLINE RowState state(int row) const noexcept {
+  [[nodiscard]] RowState state(int row) const noexcept {
     const unsigned shape = bytes_[at(PageLayout::kShapes, row)];
     const unsigned importance = bytes_[at(PageLayout::kImportances, row)];
     return RowState::unpack(static_cast<std::uint16_t>(shape << 8 | importance));
@@ -143,14 +147,14 @@ class PageView {
       body(row, static_cast<std::uint16_t>(unsigned{shapes[row]} << 8 | importances[row]));
     }
   }
-  [[nodiscard]] TAUT_INLINE std::uint8_t scale(int row) const noexcept {
+  [[nodiscard]] std::uint8_t scale(int row) const noexcept {
     return is_scaled(layout_->low) ? bytes_[at(PageLayout::kScales, row)] : std::uint8_t{0};
   }
-  [[nodiscard]] TAUT_INLINE float scale_step(int row, bool precise) const noexcept {
+  [[nodiscard]] float scale_step(int row, bool precise) const noexcept {
     return is_scaled(layout_->low) ? ScaleCode::step(scale(row), layout_->storage(precise)) : 0.0f;
   }
   /// Exact keys only.
-  [[nodiscard]] TAUT_INLINE std::uint64_t key(int row) const noexcept {
+  [[nodiscard]] std::uint64_t key(int row) const noexcept {
     return load<std::uint64_t>(at(PageLayout::kKeys, row));
   }
   /// The row of this tag (and key, if keys are exact), or -1.
@@ -173,13 +177,13 @@ class PageView {
 
  protected:
   template <typename T>
-  [[nodiscard]] TAUT_INLINE T load(int offset) const noexcept {
+  [[nodiscard]] T load(int offset) const noexcept {
     T value;
     std::memcpy(&value, bytes_ + offset, sizeof(T));
     return value;
   }
   // Where a row's bytes of a column begin.
-  [[nodiscard]] TAUT_INLINE int at(PageLayout::Column column, int row) const noexcept {
+  [[nodiscard]] int at(PageLayout::Column column, int row) const noexcept {
     return PageLayout::kHeaderBytes + rows() * layout_->bytes_before(column) +
            row * layout_->column_bytes(column);
   }

@@ -152,9 +152,9 @@ HWY_INLINE RowShape shape_of(const std::uint8_t* page, int row) {
   return {.width = (bits >> 3) + 1, .precise = (bits & 4) != 0};
 }
 
-// The row that lies in one of two pages, by the tag of the page, or the first page and -1.
-HWY_INLINE PageRow find_in_pages(const std::uint8_t* const* pages, const PageShape& shape,
-                                 const std::uint16_t* tags, std::uint64_t key) {
+// The key's row, or the first page and -1.
+HWY_INLINE PageRow find_in_pages(const KeyPages& where, const PageShape& shape, std::uint64_t key) {
+  const auto& [pages, tags] = where;
 #if HWY_TARGET <= HWY_AVX3
   // Which page it is cannot be foretold: both are compared, and nothing branches.
   const hn::ScalableTag<std::uint16_t> d;
