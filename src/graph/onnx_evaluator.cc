@@ -11,7 +11,7 @@ namespace taut::graph {
 namespace {
 
 constexpr std::int64_t kMostSteps = std::int64_t{1} << 22;
-constexpr int kDeepest = 64;
+constexpr int kDeepestBody = 64;
 constexpr std::size_t kLongestLabel = 512;
 constexpr int kMostAdvice = 1000;  // looking for the nearest name takes time
 /// Constants of reals are looked at up to here: scales of Resize, bounds of Range.
@@ -228,7 +228,7 @@ std::vector<OnnxValue> OnnxEvaluator::branch(const OnnxNode& node, const OnnxAtt
                      concat("its branch gives ", graph.outputs.size(), " values, the node ",
                             node.outputs.size()));
   }
-  if (body.depth >= kDeepest) {
+  if (body.depth >= kDeepestBody) {
     throw node_error(ErrorKind::kUnsupported, label, node, "branches deeper than 64");
   }
   OnnxScope inner(&scope);
@@ -253,7 +253,7 @@ std::vector<OnnxValue> OnnxEvaluator::call_function(const OnnxFunction& function
                                                     const OnnxAttributes& attributes,
                                                     const std::string& label,
                                                     const OnnxScope& scope, const Body& body) {
-  if (body.depth >= kDeepest) {
+  if (body.depth >= kDeepestBody) {
     throw node_error(ErrorKind::kUnsupported, label, node, "functions deeper than 64");
   }
   if (node.inputs.size() > function.inputs.size() ||

@@ -11,7 +11,6 @@ namespace taut::graph {
 namespace {
 
 constexpr std::size_t kMostLayers = 65536;
-constexpr std::size_t kLongestName = 200;
 
 /// The axis of channels: the second of an image or a matrix, the last of a sequence.
 std::int64_t channels(const Dimensions& dims) {
@@ -148,14 +147,6 @@ void OnnxLayers::joined(OnnxCall& call, const std::vector<int>& moving) {
   append(call, std::move(node), moving);
 }
 
-std::string OnnxLayers::unique_name(const std::string& label) {
-  std::string name =
-      label.size() <= kLongestName ? label : "..." + label.substr(label.size() - kLongestName);
-  const std::string base = name;
-  while (!names_.try_emplace(name, 1).second) name = concat(base, " ", ++names_[base]);
-  return name;
-}
-
 void OnnxLayers::append(OnnxCall& call, Node node, const std::vector<int>& inputs) {
   if (nodes_.size() >= kMostLayers) {
     call.fail(ErrorKind::kUnsupported, concat("a model of more than ", kMostLayers, " layers"));
@@ -163,7 +154,7 @@ void OnnxLayers::append(OnnxCall& call, Node node, const std::vector<int>& input
   const int index = static_cast<int>(nodes_.size());
   for (const int input : inputs) connect(index, call.in(input));
   const std::int64_t raw = node.raw_words;
-  node.name = unique_name(call.label());
+  node.name = names_.name_for(call.label());
   nodes_.push_back(std::move(node));
   for (OnnxValue& output : call.outputs()) {
     output.layer = index;
@@ -210,7 +201,7 @@ void OnnxLayers::drop_unread() {
 }
 
 Graph OnnxLayers::finish(const std::string& name, const std::vector<OnnxValue>& outputs) {
-  Node loss{.name = unique_name("loss"), .op = "loss", .kind = NodeKind::kBatchOnly};
+  Node loss{.name = names_.name_for("loss"), .op = "loss", .kind = NodeKind::kBatchOnly};
   for (const OnnxValue& output : outputs) {
     if (output.constant || output.layer < 0) continue;
     loss.in_words += words(output);

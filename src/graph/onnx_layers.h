@@ -3,12 +3,12 @@
 // before it, what is read by whom.
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "graph/onnx_call.h"
 #include "graph/onnx_operators.h"
+#include "graph/unique_names.h"
 #include "taut/graph/graph.h"
 
 namespace taut::graph {
@@ -36,7 +36,6 @@ class OnnxLayers {
   void joined(OnnxCall& call, const std::vector<int>& moving);
   void append(OnnxCall& call, Node node, const std::vector<int>& inputs);
   void connect(int reader, const OnnxValue& value);
-  std::string unique_name(const std::string& label);
   void drop_unread();
 
   std::int64_t batch_;
@@ -44,7 +43,7 @@ class OnnxLayers {
   std::vector<Node> nodes_;
   std::vector<Edge> edges_;
   std::vector<GraphTable> tables_;
-  std::map<std::string, int> names_;  ///< how often each was asked for
+  UniqueNames names_;
 };
 
 }  // namespace taut::graph

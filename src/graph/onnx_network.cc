@@ -13,7 +13,6 @@ namespace taut::graph {
 namespace {
 
 constexpr std::size_t kMostNamed = 100;
-constexpr std::size_t kLongestName = 200;
 constexpr std::size_t kLongestMetadata = std::size_t{1} << 24;
 constexpr const char* kInputOp = "input";
 constexpr const char* kMend = "taut plan takes it; the engine does not";
@@ -139,7 +138,7 @@ void OnnxNetworkMaker::stand_in(const OnnxStep& step) {
   const std::optional<Shape> shape = shape_of(made.shape, axis);
   if (!shape || element_count(made.shape) == 0) return;
   Layer layer;
-  layer.name = unique_name(step.label);
+  layer.name = names_.name_for(step.label);
   layer.out = *shape;
   network_.layers.push_back(std::move(layer));
   network_.values.emplace_back();
@@ -194,14 +193,6 @@ void OnnxNetworkMaker::run(int number) {
   run_known(number, found->second);
 }
 
-std::string OnnxNetworkMaker::unique_name(const std::string& label) {
-  std::string name =
-      label.size() <= kLongestName ? label : "..." + label.substr(label.size() - kLongestName);
-  const std::string base = name;
-  while (!names_.try_emplace(name, 1).second) name = concat(base, " ", ++names_[base]);
-  return name;
-}
-
 // Sizes of one example; nothing where the value has none.
 std::optional<Shape> OnnxNetworkMaker::shape_of(const Dimensions& dims, std::size_t channel_axis) {
   if (dims.size() < 2 || channel_axis >= dims.size()) return std::nullopt;
@@ -229,7 +220,7 @@ int OnnxNetworkMaker::append(const Node& node, Layer layer, const LayerValues& v
   if (const auto wrong = wrong_in_layer(network_, number, layer)) {
     refuse(concat("it would be a layer with ", *wrong));
   }
-  layer.name = unique_name(node.step.label);
+  layer.name = names_.name_for(node.step.label);
   network_.layers.push_back(std::move(layer));
   network_.values.push_back(values);
   latest_.push_back(node.step.outputs[0]);

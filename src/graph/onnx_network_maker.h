@@ -15,6 +15,7 @@
 #include "graph/onnx_call.h"
 #include "graph/onnx_trace.h"
 #include "graph/onnx_values.h"
+#include "graph/unique_names.h"
 #include "taut/graph/network.h"
 #include "taut/graph/onnx_network.h"
 
@@ -86,7 +87,6 @@ class OnnxNetworkMaker {
   void note_trouble(const OnnxStep& step);
   void stand_in(const OnnxStep& step);
   [[nodiscard]] OnnxCall call_of(const OnnxStep& step);
-  std::string unique_name(const std::string& label);
   static std::optional<Shape> shape_of(const Dimensions& dims, std::size_t channel_axis);
   int append(const Node& node, Layer layer, const LayerValues& values = {});
   [[nodiscard]] Layer reading(Op op, std::vector<int> inputs) const;
@@ -204,7 +204,7 @@ class OnnxNetworkMaker {
   std::map<int, OnnxWinners> winners_;                ///< by the step that ends the subgraph
   std::map<int, OnnxWinners> sites_;                  ///< by layer
   std::vector<int> latest_;  ///< by layer: the value that is its output, as far as it was read
-  std::map<std::string, int> names_;
+  UniqueNames names_;
   std::size_t input_axis_ = 1;
   bool ends_in_probabilities_ = false;
 };
