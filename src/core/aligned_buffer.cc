@@ -4,7 +4,7 @@
 
 #include <cstdlib>
 
-namespace taut::detail {
+namespace taut {
 namespace {
 
 constexpr std::size_t kLine = 64;
@@ -32,14 +32,22 @@ void* map_aligned(std::size_t size) {
 
 }  // namespace
 
-std::size_t rounded_bytes(std::size_t size_bytes) noexcept {
-  const std::size_t lines = round_up(size_bytes, kLine);
-  return lines >= kMapFrom ? round_up(size_bytes, kPage) : lines;
+std::int64_t rounded_bytes(std::int64_t size_bytes) noexcept {
+  const auto size = static_cast<std::size_t>(size_bytes);
+  const std::size_t lines = round_up(size, kLine);
+  return static_cast<std::int64_t>(lines >= kMapFrom ? round_up(size, kPage) : lines);
 }
 
+std::int64_t bytes_within(std::int64_t budget_bytes) noexcept {
+  const auto budget = static_cast<std::size_t>(budget_bytes);
+  return static_cast<std::int64_t>(budget - budget % (budget >= kMapFrom ? kPage : kLine));
+}
+
+namespace detail {
+
 void* allocate_zeroed(std::size_t size_bytes, std::int64_t& bytes) {
-  const std::size_t taken = rounded_bytes(size_bytes);
-  bytes = static_cast<std::int64_t>(taken);
+  bytes = rounded_bytes(static_cast<std::int64_t>(size_bytes));
+  const auto taken = static_cast<std::size_t>(bytes);
   if (taken >= kMapFrom) return map_aligned(taken);  // release() knows no other size either
   void* data = std::aligned_alloc(kLine, taken);
   if (data == nullptr) throw std::bad_alloc();
@@ -56,4 +64,5 @@ void release(void* data, std::int64_t bytes) noexcept {
   }
 }
 
-}  // namespace taut::detail
+}  // namespace detail
+}  // namespace taut

@@ -6,6 +6,7 @@
 
 #include "elastic_embedding.h"
 #include "state.h"
+#include "taut/core/aligned_buffer.h"
 #include "taut/core/checked.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
@@ -13,7 +14,7 @@
 namespace taut::embedding {
 namespace {
 
-constexpr std::uint64_t kMostShards = 4096;
+constexpr std::uint64_t kMostStoredShards = 4096;
 
 // What a checkpoint and a frozen file need beside the shards' bytes.
 struct SavedState {
@@ -58,10 +59,10 @@ void ElasticEmbedding::load(const SectionSource& file, const std::string& prefix
   const auto count = static_cast<std::uint64_t>(state.shards);
   auto layout = std::make_unique<PageLayout>(*layout_);
   layout->page_bytes = static_cast<int>(state.page_bytes);
-  if (count < 1 || count > kMostShards || (count & (count - 1)) != 0 || state.threshold_code < 0 ||
-      state.threshold_code >= ImportanceCode::kCodes || !(state.inflation >= 1) ||
-      !std::isfinite(state.inflation) || state.page_bytes < layout->least_page_bytes() ||
-      state.page_bytes > 65535) {
+  if (count < 1 || count > kMostStoredShards || (count & (count - 1)) != 0 ||
+      state.threshold_code < 0 || state.threshold_code >= ImportanceCode::kCodes ||
+      !(state.inflation >= 1) || !std::isfinite(state.inflation) ||
+      state.page_bytes < layout->least_page_bytes() || state.page_bytes > 65535) {
     throw_damaged(file, prefix + "state", "holds impossible values");
   }
   std::vector<SavedShard> saved(count);
@@ -79,7 +80,7 @@ void ElasticEmbedding::load(const SectionSource& file, const std::string& prefix
         !is_count(saved[i].counts.evicted)) {
       throw_damaged(file, name + "/sizes", "holds impossible values");
     }
-    total += static_cast<std::int64_t>(detail::rounded_bytes(contents[i].size()));
+    total += rounded_bytes(static_cast<std::int64_t>(contents[i].size()));
     same = same && contents[i].size() == shards_[i].bytes().size();
   }
   if (total > options_.budget.count) {

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "optimizer.h"
+#include "taut/core/aligned_buffer.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 #include "taut/core/units.h"
@@ -13,9 +14,7 @@
 namespace taut::embedding {
 namespace {
 
-constexpr std::int64_t kLine = 64;             // what allocations are rounded up to
-constexpr std::int64_t kMappedFrom = 4 << 20;  // from here on, to
-constexpr std::int64_t kMappedUnit = 4096;
+constexpr std::int64_t kBudgetStep = 64;        // of the least budget that a message names
 constexpr std::int64_t kShardBytes = 64 << 10;  // the least worth a shard of its own
 constexpr int kMostShards = 64;
 constexpr int kFullRowsPerPage = 3;
@@ -105,8 +104,7 @@ std::optional<ElasticPlan> try_plan(const Options& options, std::int64_t bytes,
   const auto shards = std::clamp<std::int64_t>(bytes / kShardBytes, 1, kMostShards);
   plan.shards = static_cast<int>(std::bit_floor(static_cast<std::uint64_t>(shards)));
   if (now != nullptr) plan.shards = now->shards;
-  std::int64_t arena = bytes / plan.shards;
-  arena -= arena % (arena >= kMappedFrom ? kMappedUnit : kLine);
+  const std::int64_t arena = bytes_within(bytes / plan.shards);
 
   const auto counters =
       static_cast<std::int64_t>(static_cast<double>(arena) * options.sketch_share);
@@ -138,8 +136,8 @@ std::optional<ElasticPlan> try_plan(const Options& options, std::int64_t bytes,
 
 ElasticPlan plan_or_throw(const Options& options, const ElasticPlan* now) {
   if (const auto plan = try_plan(options, options.budget.count, now)) return *plan;
-  std::int64_t least = (options.budget.count / kLine + 1) * kLine;
-  while (!try_plan(options, least, now)) least += kLine;
+  std::int64_t least = (options.budget.count / kBudgetStep + 1) * kBudgetStep;
+  while (!try_plan(options, least, now)) least += kBudgetStep;
   throw Error(
       ErrorKind::kBudget,
       concat(options.budget.count, " bytes hold not one row of ", options.dim, " dimensions"),

@@ -31,11 +31,8 @@ constexpr std::int64_t kSlots = 8;          // of a bucket
 constexpr int kTagBytes = 4;                // 0: free
 constexpr int kHeadBytes = 8;               // tag, utility
 constexpr std::int64_t kShardBuckets = 64;  // the least worth a shard of its own
-constexpr std::int64_t kMostShards = 64;
+constexpr std::int64_t kMostFiitedShards = 64;
 constexpr float kMostInflation = 1e6f;  // utilities are rewritten from here on
-constexpr std::int64_t kMappedFrom = 4 << 20;
-constexpr std::int64_t kMappedUnit = 4096;
-constexpr std::int64_t kLine = 64;
 
 std::uint64_t chunk_hash(std::uint64_t key, int chunk) noexcept {
   return mix64(key + static_cast<std::uint64_t>(chunk + 1) * 0xA0761D6478BD642Full);
@@ -121,7 +118,7 @@ struct SavedState {
   std::int64_t evicted = 0;
 };
 
-struct FrozenHeader {
+struct FiitedHeader {
   std::int64_t tables = 0;
   std::int64_t chunk = 0;
   std::int64_t chunks = 0;
@@ -134,17 +131,15 @@ Shape make_shape(const Options& options, const DenseRowFormat& format) {
   Shape shape{
       .chunk = options.chunk, .chunks = options.dim / options.chunk, .shards = 1, .buckets = 0};
   const std::int64_t bucket = kSlots * (kHeadBytes + format.row_bytes());
-  std::int64_t room = options.budget.count;
-  room -= room % (room >= kMappedFrom ? kMappedUnit : kLine);
-  while (shape.shards < kMostShards && room / bucket / (shape.shards * 2) >= kShardBuckets) {
+  const std::int64_t room = bytes_within(options.budget.count);
+  while (shape.shards < kMostFiitedShards && room / bucket / (shape.shards * 2) >= kShardBuckets) {
     shape.shards *= 2;
   }
   shape.buckets = room / bucket / shape.shards;
   if (shape.buckets == 0) {
     throw Error(ErrorKind::kBudget,
                 concat(options.budget.count, " bytes hold not one bucket of ", kSlots, " chunks"),
-                "embedding.budget",
-                concat("give at least ", (bucket + kLine - 1) / kLine * kLine, " bytes"));
+                "embedding.budget", concat("give at least ", rounded_bytes(bucket), " bytes"));
   }
   return shape;
 }
@@ -385,7 +380,7 @@ void FiitedEmbedding::export_frozen(SectionSink& file, const std::string& prefix
   const Shape& shape = reader_.shape;
   file.add(prefix + "method", options_.method);
   save_value(file, prefix + "header",
-             FrozenHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
+             FiitedHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
                           .chunk = shape.chunk,
                           .chunks = shape.chunks,
                           .shards = shape.shards,
@@ -404,10 +399,10 @@ void FiitedEmbedding::export_frozen(SectionSink& file, const std::string& prefix
 class FrozenFiited final : public FrozenForm<FiitedReader> {
  public:
   FrozenFiited(const SectionSource& file, const std::string& prefix)
-      : FrozenFiited(file, prefix, load_value<FrozenHeader>(file, prefix + "header")) {}
+      : FrozenFiited(file, prefix, load_value<FiitedHeader>(file, prefix + "header")) {}
 
  private:
-  FrozenFiited(const SectionSource& file, const std::string& prefix, const FrozenHeader& header)
+  FrozenFiited(const SectionSource& file, const std::string& prefix, const FiitedHeader& header)
       : FrozenForm(
             file, prefix,
             {.format = frozen_format(file, prefix, header.tables,
@@ -421,7 +416,7 @@ class FrozenFiited final : public FrozenForm<FiitedReader> {
     const std::string name = prefix + "header";
     check_number(file, name, "chunk", header.chunk, 2, 512);
     check_number(file, name, "chunks", header.chunks, 1, 32);
-    check_number(file, name, "shards", header.shards, 1, kMostShards);
+    check_number(file, name, "shards", header.shards, 1, kMostFiitedShards);
     if ((header.shards & (header.shards - 1)) != 0) {
       throw_damaged(file, name, concat("says shards = ", header.shards, ", no power of 2"));
     }

@@ -18,7 +18,7 @@
 namespace taut::embedding {
 namespace {
 
-constexpr std::size_t kShards = 16;
+constexpr std::size_t kFullShards = 16;
 constexpr std::size_t kBlockRows = 256;
 constexpr std::size_t kFirstSlots = 64;
 
@@ -55,13 +55,13 @@ struct FullView {
 struct FullReader {
   DenseRowFormat format;
   std::uint64_t seed;
-  std::array<FullView, kShards> shards;
+  std::array<FullView, kFullShards> shards;
   std::uint32_t mask = 1;  // of a whole row
 
   [[nodiscard]] std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
     return row_key(table, id);
   }
-  [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept { return key % kShards; }
+  [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept { return key % kFullShards; }
   [[nodiscard]] std::uint64_t where(std::uint64_t key) const noexcept {
     shards[shard_of(key)].prefetch(key);
     return key;
@@ -157,7 +157,7 @@ class FullShard {
   std::size_t size_ = 0;
 };
 
-struct FrozenHeader {
+struct FullHeader {
   std::int64_t tables = 0;
   std::uint64_t seed = 0;
   std::int32_t dim = 0;
@@ -172,7 +172,7 @@ std::string shard_name(const std::string& prefix, std::size_t shard, const char*
 class FullEmbedding final : public RowwiseEmbedding {
  public:
   FullEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool)
-      : RowwiseEmbedding(options, std::move(pool), kShards),
+      : RowwiseEmbedding(options, std::move(pool), kFullShards),
         format_(options, options.dim),
         counter_(std::make_unique<MemoryCounter>()),
         shards_(empty_shards()) {}
@@ -202,7 +202,7 @@ class FullEmbedding final : public RowwiseEmbedding {
   void save(SectionSink& file, const std::string& prefix) const override {
     save_options(file, prefix, options_);
     save_progress(file, prefix);
-    for (std::size_t s = 0; s < kShards; ++s) {
+    for (std::size_t s = 0; s < kFullShards; ++s) {
       file.add_array(shard_name(prefix, s, "keys"),
                      std::span<const std::uint64_t>(shards_[s].keys()));
       write_rows(file, shard_name(prefix, s, "rows"), shards_[s], 0);
@@ -214,13 +214,13 @@ class FullEmbedding final : public RowwiseEmbedding {
     const Progress progress = load_progress(file, prefix);
     const auto row_bytes = static_cast<std::size_t>(format_.row_bytes());
     std::vector<FullShard> loaded = empty_shards();
-    for (std::size_t s = 0; s < kShards; ++s) {
+    for (std::size_t s = 0; s < kFullShards; ++s) {
       const auto keys = file.array<std::uint64_t>(shard_name(prefix, s, "keys"));
       const auto rows = file.array<std::uint8_t>(shard_name(prefix, s, "rows"));
       check_section_bytes(file, shard_name(prefix, s, "rows"), keys.size() * row_bytes,
                           rows.size());
       for (std::size_t i = 0; i < keys.size(); ++i) {
-        if (keys[i] % kShards != s || loaded[s].find(keys[i]) != nullptr) {
+        if (keys[i] % kFullShards != s || loaded[s].find(keys[i]) != nullptr) {
           throw_damaged(file, shard_name(prefix, s, "keys"), concat("has a wrong key at ", i));
         }
         std::memcpy(loaded[s].append(keys[i]), rows.data() + i * row_bytes, row_bytes);
@@ -233,12 +233,12 @@ class FullEmbedding final : public RowwiseEmbedding {
   void export_frozen(SectionSink& file, const std::string& prefix) const override {
     file.add(prefix + "method", options_.method);
     save_value(file, prefix + "header",
-               FrozenHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
-                            .seed = options_.seed,
-                            .dim = options_.dim,
-                            .chunk = options_.chunk,
-                            .value_type = static_cast<std::int64_t>(options_.value_type)});
-    for (std::size_t s = 0; s < kShards; ++s) {
+               FullHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
+                          .seed = options_.seed,
+                          .dim = options_.dim,
+                          .chunk = options_.chunk,
+                          .value_type = static_cast<std::int64_t>(options_.value_type)});
+    for (std::size_t s = 0; s < kFullShards; ++s) {
       const FullView view = shards_[s].view();
       file.add_array(shard_name(prefix, s, "keys"), std::span(view.keys, shards_[s].slots()));
       file.add_array(shard_name(prefix, s, "index"), std::span(view.rows, shards_[s].slots()));
@@ -263,7 +263,7 @@ class FullEmbedding final : public RowwiseEmbedding {
   LoadedRows do_load_rows(const Rows& rows) override {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const std::uint64_t key = row_key(rows.tables[i], rows.ids[i]);
-      FullShard& owned = shards_[key % kShards];
+      FullShard& owned = shards_[key % kFullShards];
       std::uint8_t* row = owned.find(key);
       if (row == nullptr) row = owned.append(key);
       RowRandom random = row_random(options_.seed, 0, key);
@@ -295,12 +295,12 @@ class FullEmbedding final : public RowwiseEmbedding {
                       .seed = options_.seed,
                       .shards = {},
                       .mask = prefix_mask(options_.dim / options_.chunk)};
-    for (std::size_t s = 0; s < kShards; ++s) reader.shards[s] = shards_[s].view();
+    for (std::size_t s = 0; s < kFullShards; ++s) reader.shards[s] = shards_[s].view();
     return reader;
   }
   [[nodiscard]] std::vector<FullShard> empty_shards() const {
     std::vector<FullShard> shards;
-    for (std::size_t s = 0; s < kShards; ++s) shards.emplace_back(format_, counter_.get());
+    for (std::size_t s = 0; s < kFullShards; ++s) shards.emplace_back(format_, counter_.get());
     return shards;
   }
   // The rows in order, each without its first `skip` bytes.
@@ -321,10 +321,10 @@ class FullEmbedding final : public RowwiseEmbedding {
 class FrozenFull final : public FrozenForm<FullReader> {
  public:
   FrozenFull(const SectionSource& file, const std::string& prefix)
-      : FrozenFull(file, prefix, load_value<FrozenHeader>(file, prefix + "header")) {}
+      : FrozenFull(file, prefix, load_value<FullHeader>(file, prefix + "header")) {}
 
  private:
-  FrozenFull(const SectionSource& file, const std::string& prefix, const FrozenHeader& header)
+  FrozenFull(const SectionSource& file, const std::string& prefix, const FullHeader& header)
       : FrozenForm(file, prefix,
                    {.format = frozen_format(file, prefix, header.tables, header.dim,
                                             header.value_type, header.dim),
@@ -333,7 +333,7 @@ class FrozenFull final : public FrozenForm<FullReader> {
     set_shape(header.tables, header.dim);
     if (header.chunk > 0) reader_.mask = prefix_mask(header.dim / header.chunk);
     const auto row_bytes = static_cast<std::size_t>(reader_.format.row_bytes());
-    for (std::size_t s = 0; s < kShards; ++s) {
+    for (std::size_t s = 0; s < kFullShards; ++s) {
       const auto keys = file.array<std::uint64_t>(shard_name(prefix, s, "keys"));
       const auto index = file.array<std::uint32_t>(shard_name(prefix, s, "index"));
       const auto rows = file.array<std::uint8_t>(shard_name(prefix, s, "rows"));
@@ -354,7 +354,7 @@ class FrozenFull final : public FrozenForm<FullReader> {
     }
   }
 
-  std::array<std::vector<const std::uint8_t*>, kShards> pointers_;
+  std::array<std::vector<const std::uint8_t*>, kFullShards> pointers_;
 };
 
 }  // namespace

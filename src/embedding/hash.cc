@@ -13,7 +13,7 @@
 namespace taut::embedding {
 namespace {
 
-constexpr int kShards = 16;
+constexpr int kHashShards = 16;
 
 struct HashReader {
   DenseRowFormat format;
@@ -30,13 +30,13 @@ struct HashReader {
     __builtin_prefetch(row(key));
     return key;
   }
-  [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept { return key % kShards; }
+  [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept { return key % kHashShards; }
   void add(std::uint64_t key, float weight, float* out, RowAdder& sums) const noexcept {
     sums.add(format.part(row(key), weight, out));
   }
 };
 
-struct FrozenHeader {
+struct HashHeader {
   std::int64_t tables = 0;
   std::uint64_t rows = 0;
   std::int64_t dim = 0;
@@ -54,7 +54,7 @@ std::uint64_t rows_within(const Options& options, const DenseRowFormat& format) 
 class HashEmbedding final : public RowArrayEmbedding {
  public:
   HashEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool)
-      : RowArrayEmbedding(options, std::move(pool), kShards,
+      : RowArrayEmbedding(options, std::move(pool), kHashShards,
                           rows_within(options, DenseRowFormat(options, options.dim))) {
     for (std::uint64_t i = 0; i < row_count(); ++i) {
       format().initialize(row(i), options.seed, mix64(i), initial_bound(options.dim));
@@ -64,10 +64,10 @@ class HashEmbedding final : public RowArrayEmbedding {
   void export_frozen(SectionSink& file, const std::string& prefix) const override {
     file.add(prefix + "method", options_.method);
     save_value(file, prefix + "header",
-               FrozenHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
-                            .rows = row_count(),
-                            .dim = options_.dim,
-                            .value_type = static_cast<std::int64_t>(options_.value_type)});
+               HashHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
+                          .rows = row_count(),
+                          .dim = options_.dim,
+                          .value_type = static_cast<std::int64_t>(options_.value_type)});
     export_rows(file, prefix);
   }
 
@@ -97,10 +97,10 @@ class HashEmbedding final : public RowArrayEmbedding {
 class FrozenHash final : public FrozenForm<HashReader> {
  public:
   FrozenHash(const SectionSource& file, const std::string& prefix)
-      : FrozenHash(file, prefix, load_value<FrozenHeader>(file, prefix + "header")) {}
+      : FrozenHash(file, prefix, load_value<HashHeader>(file, prefix + "header")) {}
 
  private:
-  FrozenHash(const SectionSource& file, const std::string& prefix, const FrozenHeader& header)
+  FrozenHash(const SectionSource& file, const std::string& prefix, const HashHeader& header)
       : FrozenForm(file, prefix,
                    {.format = frozen_format(file, prefix, header.tables, header.dim,
                                             header.value_type, header.dim),

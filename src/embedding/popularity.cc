@@ -36,7 +36,7 @@ std::int64_t slots_for(std::int64_t rows) {
   return rows + rows / 4 + 1;
 }
 
-struct FrozenHeader {
+struct PopularityHeader {
   std::int64_t tables = 0;
   std::int32_t chunk = 0;
   std::int32_t unit = 0;  // chunks of the options in one of these; 0: not kept, by earlier versions
@@ -358,11 +358,11 @@ void PopularityEmbedding::load(const SectionSource& file, const std::string& pre
 void PopularityEmbedding::export_frozen(SectionSink& file, const std::string& prefix) const {
   file.add(prefix + "method", options_.method);
   save_value(file, prefix + "header",
-             FrozenHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
-                          .chunk = chunk(),
-                          .unit = chunk() / options_.chunk,
-                          .chunks = chunks(),
-                          .value_type = static_cast<std::int64_t>(options_.value_type)});
+             PopularityHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
+                              .chunk = chunk(),
+                              .unit = chunk() / options_.chunk,
+                              .chunks = chunks(),
+                              .value_type = static_cast<std::int64_t>(options_.value_type)});
   save_value(file, prefix + "classes", layout_.classes());
   file.add_array(prefix + "keys", keys_.span());
   file.add_array(prefix + "index", index_.span());
@@ -379,7 +379,7 @@ class FrozenPopularity final : public FrozenForm<PopularityReader> {
  public:
   FrozenPopularity(const SectionSource& file, const std::string& prefix)
       : FrozenForm(file, prefix, {}) {
-    const auto header = load_value<FrozenHeader>(file, prefix + "header");
+    const auto header = load_value<PopularityHeader>(file, prefix + "header");
     check_frozen_shape(file, prefix, header.tables,
                        checked_product({header.chunk, header.chunks}).value_or(-1),
                        header.value_type);

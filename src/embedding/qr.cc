@@ -21,7 +21,7 @@
 namespace taut::embedding {
 namespace {
 
-constexpr int kShards = 16;
+constexpr int kQrShards = 16;
 constexpr std::int64_t kNamesPerId = 8;
 constexpr std::int64_t kUnknownIds =
     10;  // distinct ids assumed for each row where they are not known
@@ -62,7 +62,7 @@ struct QrReader {
     format.read(row(key & 0xFFFFFFFF), quotient);
   }
   [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept {
-    return mix64(key) % kShards;
+    return mix64(key) % kQrShards;
   }
   void add(std::uint64_t key, float weight, float* out, RowAdder& sums) const noexcept {
     std::array<float, kLongestRow> quotient;
@@ -73,7 +73,7 @@ struct QrReader {
   }
 };
 
-struct FrozenHeader {
+struct QrHeader {
   std::int64_t tables = 0;
   std::int64_t dim = 0;
   std::int64_t value_type = 0;
@@ -127,10 +127,10 @@ class QrEmbedding final : public RowArrayEmbedding {
   void export_frozen(SectionSink& file, const std::string& prefix) const override {
     file.add(prefix + "method", options_.method);
     save_value(file, prefix + "header",
-               FrozenHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
-                            .dim = options_.dim,
-                            .value_type = static_cast<std::int64_t>(options_.value_type),
-                            .rows = static_cast<std::int64_t>(row_count())});
+               QrHeader{.tables = static_cast<std::int64_t>(options_.tables.size()),
+                        .dim = options_.dim,
+                        .value_type = static_cast<std::int64_t>(options_.value_type),
+                        .rows = static_cast<std::int64_t>(row_count())});
     file.add_array(prefix + "parts", std::span<const Parts>(parts_));
     export_rows(file, prefix);
   }
@@ -164,10 +164,10 @@ class QrEmbedding final : public RowArrayEmbedding {
   };
 
   QrEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool, std::vector<Parts> parts)
-      : RowArrayEmbedding(options, std::move(pool), kShards,
+      : RowArrayEmbedding(options, std::move(pool), kQrShards,
                           parts.back().first_quotient + parts.back().quotients),
         parts_(std::move(parts)),
-        touched_(kShards) {
+        touched_(kQrShards) {
     for (const Parts& part : parts_) {
       for (std::uint64_t i = 0; i < part.remainders; ++i) {
         const std::uint64_t index = part.first_remainder + i;
@@ -240,10 +240,10 @@ void QrEmbedding::apply(bool remainders) {
 class FrozenQr final : public FrozenForm<QrReader> {
  public:
   FrozenQr(const SectionSource& file, const std::string& prefix)
-      : FrozenQr(file, prefix, load_value<FrozenHeader>(file, prefix + "header")) {}
+      : FrozenQr(file, prefix, load_value<QrHeader>(file, prefix + "header")) {}
 
  private:
-  FrozenQr(const SectionSource& file, const std::string& prefix, const FrozenHeader& header)
+  FrozenQr(const SectionSource& file, const std::string& prefix, const QrHeader& header)
       : FrozenForm(file, prefix,
                    {.format = frozen_format(file, prefix, header.tables, header.dim,
                                             header.value_type, header.dim)}) {

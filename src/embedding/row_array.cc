@@ -4,28 +4,19 @@
 #include <utility>
 
 #include "state.h"
+#include "taut/core/aligned_buffer.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
 namespace taut::embedding {
-namespace {
-
-constexpr std::int64_t kMappedFrom = 4 << 20;  // allocations are rounded up to
-constexpr std::int64_t kMappedUnit = 4096;     // this from there on,
-constexpr std::int64_t kLine = 64;             // to this below
-
-}  // namespace
 
 std::int64_t rows_in_budget(const Options& options, const DenseRowFormat& format) {
-  std::int64_t room = options.budget.count;
-  room -= room % (room >= kMappedFrom ? kMappedUnit : kLine);
-  return room / format.row_bytes();
+  return bytes_within(options.budget.count) / format.row_bytes();
 }
 
 void throw_budget(const Options& options, std::string_view what, std::int64_t least_bytes) {
   throw Error(ErrorKind::kBudget, concat(options.budget.count, " bytes hold not ", what),
-              "embedding.budget",
-              concat("give at least ", (least_bytes + kLine - 1) / kLine * kLine, " bytes"));
+              "embedding.budget", concat("give at least ", rounded_bytes(least_bytes), " bytes"));
 }
 
 RowArrayEmbedding::RowArrayEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool,

@@ -87,9 +87,12 @@ class AlignedBuffer {
   MemoryCounter* counter_ = nullptr;
 };
 
+/// What a buffer of so many bytes takes: allocations are rounded up, above 4 MiB to whole pages.
+[[nodiscard]] std::int64_t rounded_bytes(std::int64_t size_bytes) noexcept;
+/// The largest buffer that takes no more than so many bytes: rounded_bytes of it is itself.
+[[nodiscard]] std::int64_t bytes_within(std::int64_t budget_bytes) noexcept;
+
 namespace detail {
-/// What a buffer of so many bytes takes.
-[[nodiscard]] std::size_t rounded_bytes(std::size_t size_bytes) noexcept;
 /// Zeroed memory; sets bytes to what was taken. Throws std::bad_alloc.
 [[nodiscard]] void* allocate_zeroed(std::size_t size_bytes, std::int64_t& bytes);
 void release(void* data, std::int64_t bytes) noexcept;
