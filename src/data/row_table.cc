@@ -210,11 +210,8 @@ std::unique_ptr<RowTableWriter> open_row_table(const std::string& path, int dim)
 RowTable read_row_table(const std::string& path, int dim) {
   const std::unique_ptr<parquet::arrow::FileReader> reader =
       open_reader({.path = path, .metadata = nullptr, .columns = {}, .dictionary_leaves = {}});
-  const std::shared_ptr<arrow::Table> file = guarded(path, [&] {
-    std::shared_ptr<arrow::Table> table;
-    check_status(reader->ReadTable(&table));
-    return table;
-  });
+  const std::shared_ptr<arrow::Table> file =
+      guarded(path, [&] { return value_of(reader->ReadTable()); });
   const auto column = [&](const char* name) { return file->GetColumnByName(name); };
   for (const char* name : {"id", "vector"}) {
     if (column(name) != nullptr) continue;
