@@ -34,7 +34,7 @@ test: build/release/configured.stamp ## build the libraries, programs and tests,
 
 check: lint sanitize ## format, lint, clang-tidy; tests under the sanitizers
 
-lint: build/asan-ubsan/configured.stamp ## format, lint and clang-tidy alone
+lint: build/tidy/configured.stamp ## format, lint and clang-tidy alone
 	@$(PYTHON) scripts/lint.py --jobs $(JOBS)
 
 sanitize: $(SANITIZERS:%=build/%/configured.stamp) ## the LibTorch-free areas' tests under address, UB and thread sanitizers

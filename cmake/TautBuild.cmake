@@ -28,6 +28,24 @@ if(TAUT_SANITIZE)
   target_link_options(taut_options INTERFACE -fsanitize=${TAUT_SANITIZE})
 endif()
 
+# taut_unity(TARGET): compiles a few sources of a target as one file, so that the headers that they share are read once.
+# A source that Highway compiles once for each instruction set (foreach_target.h) stays alone: it includes itself.
+function(taut_unity target)
+  if(NOT TAUT_UNITY)
+    return()
+  endif()
+  get_target_property(_sources ${target} SOURCES)
+  foreach(_source IN LISTS _sources)
+    file(STRINGS ${_source} _includes_itself REGEX "foreach_target\\.h" LIMIT_COUNT 1)
+    if(_includes_itself)
+      set_source_files_properties(${_source} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+  # The warning is meant for headers, and takes an included source for one.
+  target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+endfunction()
+
 # taut_area(NAME SOURCES a.cc ... [PUBLIC targets...] [PRIVATE targets...])
 # One library per area: target taut_NAME, alias taut::NAME, public headers in include/taut/NAME.
 # PUBLIC names what its headers need, PRIVATE what only its sources need.
@@ -41,19 +59,44 @@ function(taut_area name)
     PRIVATE ${PROJECT_SOURCE_DIR}/src)
   target_compile_features(taut_${name} PUBLIC cxx_std_20)
   target_link_libraries(taut_${name} PUBLIC ${ARG_PUBLIC} PRIVATE $<BUILD_INTERFACE:taut_options> ${ARG_PRIVATE})
+  taut_unity(taut_${name})
   set_property(GLOBAL APPEND PROPERTY TAUT_AREAS ${name})
 endfunction()
 
-# taut_test(NAME SOURCES a_test.cc ... LIBS taut::x ... [LABELS l ...] [TIMEOUT seconds])
-# One GoogleTest binary; every TEST is a ctest entry of its own.
+# Tests are compiled nearly as written: an assertion is much code that runs once, and what they test is in the
+# areas' libraries, optimized. Sanitizers make several times that code of it.
+if(TAUT_SANITIZE)
+  set(TAUT_TEST_OPTIONS -O0 -g1)
+elseif(CMAKE_BUILD_TYPE STREQUAL Release)
+  set(TAUT_TEST_OPTIONS -O1 -Wno-array-bounds)  # with -O1 GCC 12 suspects "path" + "/more"
+endif()
+
+# taut_test_headers(NAME [LIBS targets...] HEADERS <x.h> ...): headers that tests share, read once (see taut_test).
+# LIBS give what must be the same for all of them: the definitions and folders of a package.
+function(taut_test_headers name)
+  cmake_parse_arguments(ARG "" "" "LIBS;HEADERS" ${ARGN})
+  add_library(${name} OBJECT ${PROJECT_SOURCE_DIR}/tests/support/headers.cc)
+  target_link_libraries(${name} PRIVATE ${ARG_LIBS} taut_options GTest::gmock GTest::gtest)
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)  # as executables are compiled, not libraries:
+  target_compile_options(${name} PRIVATE -fPIE ${TAUT_TEST_OPTIONS})
+  target_precompile_headers(${name} PRIVATE <gmock/gmock.h> <gtest/gtest.h> ${ARG_HEADERS})
+endfunction()
+
+# taut_test(NAME SOURCES a_test.cc ... LIBS taut::x ... [HEADERS target] [LABELS l ...] [TIMEOUT seconds])
+# One GoogleTest binary; every TEST is a ctest entry of its own. HEADERS: another target than taut_test_headers.
 function(taut_test name)
-  cmake_parse_arguments(ARG "WHOLE" "TIMEOUT" "SOURCES;LIBS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT;HEADERS" "SOURCES;LIBS;LABELS" ${ARGN})
+  if(NOT ARG_HEADERS)
+    set(ARG_HEADERS taut_test_headers)
+  endif()
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} taut_options GTest::gmock GTest::gtest GTest::gtest_main)
+  target_compile_options(${name} PRIVATE ${TAUT_TEST_OPTIONS})
+  target_precompile_headers(${name} REUSE_FROM ${ARG_HEADERS})
   target_compile_definitions(${name} PRIVATE TAUT_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Format and lint checks over the files that git knows; --fix rewrites instead of complaining.
 
-clang-tidy runs on the sources that the asan-ubsan preset compiles: the areas that need neither LibTorch
-nor Arrow, with their tests. A file is not checked again while it, the headers and .clang-tidy are the same.
+clang-tidy runs on the sources of the preset tidy: the areas that need neither LibTorch nor Arrow, with
+their tests. A file is not checked again while it, the headers and .clang-tidy are the same.
 """
 
 import argparse
@@ -18,8 +18,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
-COMPILE_DIR = ROOT / "build" / "asan-ubsan"
-CACHE = ROOT / "build" / "tidy"
+COMPILE_DIR = ROOT / "build" / "tidy"
+CACHE = COMPILE_DIR / "checked"
 
 
 def tracked(*patterns: str) -> list[str]:

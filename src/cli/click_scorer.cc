@@ -41,13 +41,13 @@ class ClickPass final : public ScoringPass {
   [[nodiscard]] Json quality() const override {
     quality_.unscored().warn();
     const infer::Quality quality = quality_.measure();
-    Json json = {{"examples", quality.examples},
-                 {"auc", json_number(quality.auc)},
-                 {"log_loss", json_number(quality.log_loss)},
-                 {"normalized_entropy", json_number(quality.normalized_entropy)}};
-    if (quality.unscored > 0) json["unscored_rows"] = quality.unscored;
-    if (!std::isfinite(quality.auc) && quality.examples > 0) json["note"] = infer::kOneClass;
-    return json;
+    Json facts = {{"examples", quality.examples},
+                  {"auc", json_number(quality.auc)},
+                  {"log_loss", json_number(quality.log_loss)},
+                  {"normalized_entropy", json_number(quality.normalized_entropy)}};
+    if (quality.unscored > 0) facts["unscored_rows"] = quality.unscored;
+    if (!std::isfinite(quality.auc) && quality.examples > 0) facts["note"] = infer::kOneClass;
+    return facts;
   }
 
  private:

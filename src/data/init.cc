@@ -240,7 +240,9 @@ LabelChoice choose_label(const std::vector<Facts>& columns, const GuessHints& hi
     const auto rating = std::find_if(columns.begin(), columns.end(), [](const Facts& facts) {
       return is_rating_name(facts.sample->name) && is_rating(facts);
     });
-    if (rating != columns.end() && std::none_of(columns.begin(), columns.end(), can_be_label)) {
+    if (rating != columns.end() &&
+        std::none_of(columns.begin(), columns.end(),
+                     [](const Facts& facts) { return can_be_label(facts); })) {
       return by_threshold(*rating, guess_threshold(*rating));
     }
     const Facts& facts = facts_of(columns, find_label(columns, path));

@@ -17,7 +17,7 @@ struct EnumText<sparsity::Prune> {
 };
 namespace {
 
-void check_ranges(const ImageConfig& c, const std::string& name) {
+void check_image_ranges(const ImageConfig& c, const std::string& name) {
   const auto require = [&](bool holds, std::string_view key, std::string_view wanted,
                            const auto& got) { require_value(name, holds, key, wanted, got); };
   check_common(name, c, 65536);
@@ -62,13 +62,13 @@ std::string ImageConfig::to_toml() const {
 }
 
 std::shared_ptr<const Config> ImageConfig::with(std::span<const std::string> settings) const {
-  return with_settings(*this, settings, check_ranges);
+  return with_settings(*this, settings, check_image_ranges);
 }
 
 ImageConfig parse_image_config(std::string_view text, const std::string& base,
                                const std::string& name, std::span<const std::string> settings) {
   const auto config = read_config<ImageConfig>(text, base, name, settings);
-  check_ranges(config, name);
+  check_image_ranges(config, name);
   return config;
 }
 

@@ -4,7 +4,7 @@
 namespace taut::train {
 namespace {
 
-void check_ranges(const RecommenderConfig& c, const std::string& name) {
+void check_recommender_ranges(const RecommenderConfig& c, const std::string& name) {
   const auto require = [&](bool holds, std::string_view key, std::string_view wanted,
                            const auto& got) { require_value(name, holds, key, wanted, got); };
   check_common(name, c, 1 << 24);
@@ -30,14 +30,14 @@ std::string RecommenderConfig::to_toml() const {
 }
 
 std::shared_ptr<const Config> RecommenderConfig::with(std::span<const std::string> settings) const {
-  return with_settings(*this, settings, check_ranges);
+  return with_settings(*this, settings, check_recommender_ranges);
 }
 
 RecommenderConfig parse_recommender_config(std::string_view text, const std::string& base,
                                            const std::string& name,
                                            std::span<const std::string> settings) {
   const auto config = read_config<RecommenderConfig>(text, base, name, settings);
-  check_ranges(config, name);
+  check_recommender_ranges(config, name);
   return config;
 }
 

@@ -59,7 +59,8 @@ constexpr std::array<std::string_view, 22> kCells = {"",
                                                      "2017-05-06 00:00:00"};
 
 void use(const std::string& path, bool criteo) {
-  data::ReaderOptions options{.files = {path}};
+  data::ReaderOptions options;
+  options.files = {path};
   options.format = criteo ? "criteo" : "csv";
   options.schema = criteo ? data::criteo_schema()
                           : data::Schema{.label = "label",
