@@ -55,7 +55,8 @@ def read_junit(path: pathlib.Path) -> Counts:
 def command_of(runner: str, junit: pathlib.Path, jobs: int) -> list[str]:
     """The command line of a runner that writes its JUnit file to junit."""
     if runner == "pytest":
-        return [sys.executable, "-m", "pytest", "-q", "-rs", f"--junitxml={junit}"]
+        by_file = ["-n", str(jobs), "--dist", "loadfile"]
+        return [sys.executable, "-m", "pytest", "-q", "-rs", *by_file, f"--junitxml={junit}"]
     kind, _, preset = runner.partition(":")
     if kind != "ctest" or not preset:
         raise SystemExit(f"error: unknown runner {runner!r}, run_tests.py, known: pytest, ctest:PRESET")
