@@ -87,8 +87,10 @@ struct FullReader {
 
 class FullShard {
  public:
-  FullShard(const DenseRowFormat& format, MemoryCounter* counter)
-      : row_bytes_(static_cast<std::size_t>(format.row_bytes())), counter_(counter) {
+  FullShard(const DenseRowFormat& format, MemoryCounter* counter, MemoryPool* memory)
+      : row_bytes_(static_cast<std::size_t>(format.row_bytes())),
+        counter_(counter),
+        memory_(memory) {
     rehash(kFirstSlots);
   }
 
@@ -108,7 +110,7 @@ class FullShard {
   std::uint8_t* append(std::uint64_t key) {
     if ((size_ + 1) * 10 > rows_.size() * 7) rehash(rows_.size() * 2);
     if (size_ % kBlockRows == 0) {
-      AlignedBuffer<std::uint8_t> block(kBlockRows * row_bytes_, counter_);
+      AlignedBuffer<std::uint8_t> block(kBlockRows * row_bytes_, counter_, memory_);
       blocks_.reserve(std::bit_ceil(blocks_.size() + 1));  // from here on nothing can fail
       pointers_.reserve(std::bit_ceil(blocks_.size() + 1));
       blocks_.push_back(std::move(block));
@@ -136,8 +138,8 @@ class FullShard {
     return blocks_[index / kBlockRows].data() + index % kBlockRows * row_bytes_;
   }
   void rehash(std::size_t slots) {
-    AlignedBuffer<std::uint64_t> old_keys(slots, counter_);
-    AlignedBuffer<std::uint32_t> old_rows(slots, counter_);
+    AlignedBuffer<std::uint64_t> old_keys(slots, counter_, memory_);
+    AlignedBuffer<std::uint32_t> old_rows(slots, counter_, memory_);
     keys_.swap(old_keys);
     rows_.swap(old_rows);
     for (std::size_t i = 0; i < old_rows.size(); ++i) {
@@ -150,6 +152,7 @@ class FullShard {
 
   std::size_t row_bytes_;
   MemoryCounter* counter_;
+  MemoryPool* memory_;
   AlignedBuffer<std::uint64_t> keys_;
   AlignedBuffer<std::uint32_t> rows_;
   std::vector<AlignedBuffer<std::uint8_t>> blocks_;
@@ -174,12 +177,11 @@ class FullEmbedding final : public RowwiseEmbedding {
   FullEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool)
       : RowwiseEmbedding(options, std::move(pool), kFullShards),
         format_(options, options.dim),
-        counter_(std::make_unique<MemoryCounter>()),
         shards_(empty_shards()) {}
 
-  [[nodiscard]] std::int64_t memory_bytes() const noexcept override { return counter_->bytes(); }
+  [[nodiscard]] std::int64_t memory_bytes() const noexcept override { return counter_.bytes(); }
   [[nodiscard]] std::int64_t peak_memory_bytes() const noexcept override {
-    return counter_->peak_bytes();
+    return counter_.peak_bytes();
   }
 
   [[nodiscard]] Statistics statistics() const override {
@@ -298,9 +300,9 @@ class FullEmbedding final : public RowwiseEmbedding {
     for (std::size_t s = 0; s < kFullShards; ++s) reader.shards[s] = shards_[s].view();
     return reader;
   }
-  [[nodiscard]] std::vector<FullShard> empty_shards() const {
+  [[nodiscard]] std::vector<FullShard> empty_shards() {
     std::vector<FullShard> shards;
-    for (std::size_t s = 0; s < kFullShards; ++s) shards.emplace_back(format_, counter_.get());
+    for (std::size_t s = 0; s < kFullShards; ++s) shards.emplace_back(format_, &counter_, &memory_);
     return shards;
   }
   // The rows in order, each without its first `skip` bytes.
@@ -314,7 +316,8 @@ class FullEmbedding final : public RowwiseEmbedding {
   }
 
   DenseRowFormat format_;
-  std::unique_ptr<MemoryCounter> counter_;
+  MemoryCounter counter_;
+  MemoryPool memory_;
   std::vector<FullShard> shards_;
 };
 
