@@ -72,7 +72,7 @@ void for_bag_ranges(std::size_t tables, std::int64_t batch, ThreadPool* pool,
   }
 }
 
-GradientGrouper::GradientGrouper(int shards) : scratch_(static_cast<std::size_t>(shards)) {}
+GradientGrouper::GradientGrouper(int shards) : sums_(static_cast<std::size_t>(shards)) {}
 
 void GradientGrouper::begin_sort(std::span<const JaggedIds> tables, std::int64_t batch) {
   ranges_ = (batch + kBagsPerTask - 1) / kBagsPerTask;
@@ -85,12 +85,12 @@ void GradientGrouper::begin_sort(std::span<const JaggedIds> tables, std::int64_t
   }
   staged_.resize(total);
   occurrences_.resize(total);
-  begins_.assign(static_cast<std::size_t>(tasks()) * scratch_.size(), 0);
+  begins_.assign(static_cast<std::size_t>(tasks()) * sums_.size(), 0);
 }
 
 // A stable counting sort by shard: the tasks' counts become where each of them begins to write.
 void GradientGrouper::count_shards() {
-  const std::size_t shards = scratch_.size();
+  const std::size_t shards = sums_.size();
   shard_begins_.assign(shards + 1, 0);
   std::size_t total = 0;
   for (std::size_t s = 0; s < shards; ++s) {
@@ -104,39 +104,42 @@ void GradientGrouper::count_shards() {
 
 void GradientGrouper::for_shards(int dim, std::span<const float> gradient, ThreadPool& pool,
                                  const std::function<void(int, const TouchedRows&)>& update) {
-  pool.run(static_cast<std::int64_t>(scratch_.size()), [&](std::int64_t s) {
+  pool.run(static_cast<std::int64_t>(sums_.size()), [&](std::int64_t s) {
     const auto i = static_cast<std::size_t>(s);
     const std::size_t begin = shard_begins_[i];
     const std::size_t end = shard_begins_[i + 1];
     if (begin == end) return;
-    Scratch& scratch = scratch_[i];
-    group(std::span(occurrences_).subspan(begin, end - begin), dim, gradient, scratch);
-    update(static_cast<int>(s), TouchedRows{.keys = scratch.keys, .gradients = scratch.gradients});
+    sums_[i].start(end - begin, dim);
+    sums_[i].add(std::span(occurrences_).subspan(begin, end - begin), gradient);
+    update(static_cast<int>(s), sums_[i].rows());
   });
 }
 
-void GradientGrouper::group(std::span<const Occurrence> occurrences, int dim,
-                            std::span<const float> gradient, Scratch& scratch) {
-  const std::size_t capacity = std::bit_ceil(occurrences.size() * 2);
-  scratch.slots.assign(capacity, -1);
-  scratch.keys.clear();
-  scratch.parts.clear();
+void RowSums::start(std::size_t most, int dim) {
+  dim_ = dim;
+  slots_.assign(std::bit_ceil(most * 2), -1);
+  keys_.clear();
+  gradients_.clear();
+}
+
+void RowSums::add(std::span<const Occurrence> occurrences, std::span<const float> gradient) {
+  const std::size_t mask = slots_.size() - 1;
+  parts_.clear();
   for (const Occurrence& occurrence : occurrences) {
-    std::size_t slot = mix64(occurrence.key) & (capacity - 1);
-    while (scratch.slots[slot] >= 0 &&
-           scratch.keys[static_cast<std::size_t>(scratch.slots[slot])] != occurrence.key) {
-      slot = (slot + 1) & (capacity - 1);
+    std::size_t slot = mix64(occurrence.key) & mask;
+    while (slots_[slot] >= 0 && keys_[static_cast<std::size_t>(slots_[slot])] != occurrence.key) {
+      slot = (slot + 1) & mask;
     }
-    if (scratch.slots[slot] < 0) {
-      scratch.slots[slot] = static_cast<std::int32_t>(scratch.keys.size());
-      scratch.keys.push_back(occurrence.key);
+    if (slots_[slot] < 0) {
+      slots_[slot] = static_cast<std::int32_t>(keys_.size());
+      keys_.push_back(occurrence.key);
     }
-    scratch.parts.push_back({.row = static_cast<std::uint32_t>(scratch.slots[slot]),
-                             .output = occurrence.output,
-                             .weight = occurrence.weight});
+    parts_.push_back({.row = static_cast<std::uint32_t>(slots_[slot]),
+                      .output = occurrence.output,
+                      .weight = occurrence.weight});
   }
-  scratch.gradients.assign(scratch.keys.size() * static_cast<std::size_t>(dim), 0.0f);
-  add_gradients(scratch.parts, dim, gradient.data(), scratch.gradients.data());
+  gradients_.resize(keys_.size() * static_cast<std::size_t>(dim_), 0.0f);
+  add_gradients(parts_, dim_, gradient.data(), gradients_.data());
 }
 
 void clip_gradients(const TouchedRows& rows, int dim, float most) noexcept {

@@ -15,8 +15,8 @@
 
 namespace taut::embedding {
 
-/// Gathers the runs of values of some rows, asks for their memory, and adds them all at once, in
-/// their order. Two of them never share an output.
+/// Gathers the runs of values of some rows, asks for their memory, and adds them in their order,
+/// some rows later. Two of them never share an output.
 class RowAdder {
  public:
   RowAdder() = default;
@@ -26,9 +26,14 @@ class RowAdder {
 
   /// out [part.size] += weight * values. The values stay where they are until flush().
   void add(const RowPart& part) noexcept {
-    __builtin_prefetch(part.values);
+    const int bytes = part.size * bytes_per_value(part.storage);
+    for (int line = 0; line < bytes; line += 64) __builtin_prefetch(part.values + line);
+    __builtin_prefetch(part.values + bytes - 1);
     parts_[size_++] = part;
-    if (size_ == parts_.size()) flush();  // so that what room() gives is not taken before its part
+    if (size_ < parts_.size()) return;
+    add_parts(std::span(parts_).first(kHalf));
+    std::copy(parts_.begin() + kHalf, parts_.end(), parts_.begin());
+    size_ = kHalf;
   }
   /// Room for values [size, at most 512] that are nowhere: to be filled before they are added.
   [[nodiscard]] std::span<float> room(int size) noexcept {
@@ -53,7 +58,9 @@ class RowAdder {
   }
 
  private:
-  std::array<RowPart, 64> parts_;
+  static constexpr std::size_t kHalf = 32;  // rows whose memory is on its way
+
+  std::array<RowPart, 2 * kHalf> parts_;
   std::array<float, 1024> room_;
   std::size_t size_ = 0;
   std::size_t used_ = 0;
@@ -130,6 +137,24 @@ struct Occurrence {
   float weight;
 };
 
+/// Sums of gradients by row, each row numbered when it first comes. Keeps its memory for the next
+/// batch.
+class RowSums {
+ public:
+  /// Forgets all rows; at most so many occurrences follow.
+  void start(std::size_t most, int dim);
+  /// Adds weight * gradient[output] for each, in their order. gradient: [outputs, dim].
+  void add(std::span<const Occurrence> occurrences, std::span<const float> gradient);
+  [[nodiscard]] TouchedRows rows() noexcept { return {.keys = keys_, .gradients = gradients_}; }
+
+ private:
+  int dim_ = 0;
+  std::vector<std::uint64_t> keys_;
+  std::vector<float> gradients_;
+  std::vector<GradientPart> parts_;
+  std::vector<std::int32_t> slots_;  // open addressing: row number or -1
+};
+
 /// Groups a batch's gradients by row. Keeps its memory for the next batch; it is bounded by the
 /// batch, not by the table.
 class GradientGrouper {
@@ -167,19 +192,13 @@ class GradientGrouper {
                   const std::function<void(int, const TouchedRows&)>& update);
 
  private:
-  struct Scratch {
-    std::vector<std::uint64_t> keys;
-    std::vector<float> gradients;
-    std::vector<GradientPart> parts;
-    std::vector<std::int32_t> slots;  // open addressing: row number or -1
-  };
   static constexpr std::int64_t kBagsPerTask = 1024;
 
   [[nodiscard]] std::int64_t tasks() const noexcept {
     return ranges_ * static_cast<std::int64_t>(table_begins_.size());
   }
   [[nodiscard]] std::size_t* counts_of(std::int64_t task) noexcept {
-    return begins_.data() + static_cast<std::size_t>(task) * scratch_.size();
+    return begins_.data() + static_cast<std::size_t>(task) * sums_.size();
   }
   // Where a task's occurrences begin in the order of tables and bags.
   [[nodiscard]] std::size_t first_of(std::int64_t task,
@@ -210,8 +229,6 @@ class GradientGrouper {
   }
   void begin_sort(std::span<const JaggedIds> tables, std::int64_t batch);
   void count_shards();
-  static void group(std::span<const Occurrence> occurrences, int dim,
-                    std::span<const float> gradient, Scratch& scratch);
 
   std::int64_t ranges_ = 0;  // of bags: tasks of a table
   std::vector<std::size_t> table_begins_;
@@ -219,7 +236,7 @@ class GradientGrouper {
   std::vector<Occurrence> occurrences_;  // by shard
   std::vector<std::size_t> begins_;      // [tasks, shards]
   std::vector<std::size_t> shard_begins_;
-  std::vector<Scratch> scratch_;
+  std::vector<RowSums> sums_;  // of each shard
 };
 
 /// A method whose rows are found by one key each and updated by the owner of the key's shard.

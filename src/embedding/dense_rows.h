@@ -28,6 +28,18 @@ class DenseRowFormat {
     return values_at_ + size_ * bytes_per_value(storage_);
   }
   [[nodiscard]] int state_bytes() const noexcept { return scale_at_; }
+  [[nodiscard]] Storage storage() const noexcept { return storage_; }
+  [[nodiscard]] std::uint8_t* values(std::uint8_t* row) const noexcept { return row + values_at_; }
+  /// The row's ScaleCode; integers only.
+  [[nodiscard]] std::uint8_t* scale_code(std::uint8_t* row) const noexcept {
+    return row + scale_at_;
+  }
+  /// Asks for all of a row's memory.
+  void prefetch(const std::uint8_t* row) const noexcept {
+    const int bytes = row_bytes();
+    for (int line = 0; line < bytes; line += 64) __builtin_prefetch(row + line);
+    __builtin_prefetch(row + bytes - 1);
+  }
   /// Writes the row's start: these values, state 0.
   void write_start(std::uint8_t* row, const float* values, RowRandom& random) const noexcept;
   /// write_start() with uniform(-bound, bound) from (seed, key, dimension).

@@ -39,11 +39,16 @@ ElasticEmbedding::ElasticEmbedding(const Options& options, std::shared_ptr<Threa
       sketch_(plan.sketch),
       rule_(rule_for(plan.layout, options)) {
   shards_.reserve(static_cast<std::size_t>(plan.shards));
+  reserve_shards(plan);
   for (int i = 0; i < plan.shards; ++i) {
     shards_.emplace_back(plan.sizes, layout_.get(), &counter_,
-                         hash_combine(options.seed, static_cast<std::uint64_t>(i)));
+                         hash_combine(options.seed, static_cast<std::uint64_t>(i)), &memory_);
   }
   refresh_reader();
+}
+
+void ElasticEmbedding::reserve_shards(const ElasticPlan& plan) {
+  memory_.reserve(plan.shards * rounded_bytes(ElasticShard::total_bytes(plan.sizes, plan.layout)));
 }
 
 WidthRule ElasticEmbedding::rule_for(const PageLayout& layout, const Options& options) {

@@ -65,7 +65,11 @@ class ElasticEmbedding final : public RowwiseEmbedding {
   void move_shards_together(const ShardSizes& sizes, std::unique_ptr<PageLayout> layout);
   void refresh_reader();
 
+  // Asks for all shards of a plan to lie side by side.
+  void reserve_shards(const ElasticPlan& plan);
+
   MemoryCounter counter_;
+  MemoryPool memory_;  // the shards' bytes
   RowOptimizer optimizer_;
   std::unique_ptr<PageLayout> layout_;  // shards point to it
   bool may_switch_;

@@ -93,8 +93,10 @@ void ElasticEmbedding::load(const SectionSource& file, const std::string& prefix
   } else {
     std::vector<ElasticShard> loaded;
     loaded.reserve(count);
+    memory_.reserve(total);
     for (std::size_t i = 0; i < count; ++i) {
-      loaded.emplace_back(contents[i], saved[i].sizes, saved[i].counts, layout.get(), &counter_);
+      loaded.emplace_back(contents[i], saved[i].sizes, saved[i].counts, layout.get(), &counter_,
+                          &memory_);
     }
     GradientGrouper grouper(static_cast<int>(count));
     reader_.shards.reserve(count);  // from here on nothing can fail
@@ -129,6 +131,7 @@ void ElasticEmbedding::resize_budget(Bytes budget) {
     return static_cast<double>(sizes.pages) * (layout.page_bytes - PageLayout::kHeaderBytes);
   };
   auto layout = std::make_unique<PageLayout>(next.layout);
+  reserve_shards(next);
   const WidthRule before = rule_;
   choose_threshold(std::numeric_limits<std::int64_t>::max() / 2,
                    room(next.sizes, next.layout) / room(shards_[0].sizes(), *layout_));
@@ -153,7 +156,7 @@ void ElasticEmbedding::resize_budget(Bytes budget) {
 ElasticShard ElasticEmbedding::moved_shard(std::size_t index, const ShardSizes& sizes,
                                            const PageLayout* layout) {
   ElasticShard shard(sizes, layout, &counter_,
-                     hash_combine(options_.seed, static_cast<std::uint64_t>(index)));
+                     hash_combine(options_.seed, static_cast<std::uint64_t>(index)), &memory_);
   shard.adopt(shards_[index], context());
   return shard;
 }

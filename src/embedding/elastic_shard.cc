@@ -66,8 +66,8 @@ std::int64_t ElasticShard::total_bytes(const ShardSizes& sizes, const PageLayout
 }
 
 ElasticShard::ElasticShard(const ShardSizes& sizes, const PageLayout* layout,
-                           MemoryCounter* counter, std::uint64_t seed)
-    : arena_(static_cast<std::size_t>(total_bytes(sizes, *layout)), counter) {
+                           MemoryCounter* counter, std::uint64_t seed, MemoryPool* memory)
+    : arena_(static_cast<std::size_t>(total_bytes(sizes, *layout)), counter, memory) {
   layout_ = layout;
   sizes_ = sizes;
   bind();

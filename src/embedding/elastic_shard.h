@@ -145,12 +145,14 @@ struct ShardCounts {
 
 class ElasticShard : public ShardView {
  public:
+  /// counter and memory, which its bytes come from, may be null; both outlive the shard.
   ElasticShard(const ShardSizes& sizes, const PageLayout* layout, MemoryCounter* counter,
-               std::uint64_t seed);
+               std::uint64_t seed, MemoryPool* memory = nullptr);
 
   /// A shard as it was saved; the caller has checked that bytes and sizes fit.
   ElasticShard(std::span<const std::uint8_t> bytes, const ShardSizes& sizes,
-               const ShardCounts& counts, const PageLayout* layout, MemoryCounter* counter);
+               const ShardCounts& counts, const PageLayout* layout, MemoryCounter* counter,
+               MemoryPool* memory = nullptr);
 
   /// One optimizer step of one row with its summed gradient [dim].
   void update(std::uint64_t key, const float* gradient, const StepContext& context);

@@ -181,8 +181,8 @@ void ElasticShard::drop_sketch(const StepContext& context, std::span<std::uint8_
 
 ElasticShard::ElasticShard(std::span<const std::uint8_t> bytes, const ShardSizes& sizes,
                            const ShardCounts& counts, const PageLayout* layout,
-                           MemoryCounter* counter)
-    : arena_(bytes.size(), counter) {
+                           MemoryCounter* counter, MemoryPool* memory)
+    : arena_(bytes.size(), counter, memory) {
   layout_ = layout;
   restore(bytes, sizes, counts);
 }

@@ -18,7 +18,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace taut::embedding::HWY_NAMESPACE {
 
-constexpr int kLongestRow = 512;
 constexpr std::size_t kAsked = 16;  // rows whose pages are on their way
 constexpr std::size_t kFound = 8;   // rows whose values are
 
@@ -32,28 +31,8 @@ HWY_INLINE std::uint8_t* changeable(const std::uint8_t* bytes) {
   return const_cast<std::uint8_t*>(bytes);
 }
 
-// The words of a RowRandom: [count, rounded up to a vector].
-HWY_INLINE void fill_words(std::uint64_t key, int count, std::uint64_t* words) {
-#if HWY_TARGET <= HWY_AVX3
-  const hn::ScalableTag<std::uint64_t> d;
-  const auto lanes = static_cast<int>(hn::Lanes(d));
-  const auto numbers = hn::Iota(d, 0);
-  for (int i = 0; i < count; i += lanes) {
-    const std::uint64_t first = key + static_cast<std::uint64_t>(i) + 0x9E3779B97F4A7C15ull;
-    auto x = hn::Add(numbers, hn::Set(d, first));
-    x = hn::Mul(hn::Xor(x, hn::ShiftRight<30>(x)), hn::Set(d, 0xBF58476D1CE4E5B9ull));
-    x = hn::Mul(hn::Xor(x, hn::ShiftRight<27>(x)), hn::Set(d, 0x94D049BB133111EBull));
-    hn::Store(hn::Xor(x, hn::ShiftRight<31>(x)), d, words + i);
-  }
-#else
-  for (int i = 0; i < count; ++i) words[i] = mix64(key + static_cast<std::uint64_t>(i));
-#endif
-}
-
 // A row's numbers for rounding: the first for its importance, the others for its values.
 struct Dice {
-  static constexpr int kWords = (kLongestRow + 1 + 3) / 4 + 7;
-
   HWY_INLINE void fill(std::uint64_t key, int numbers) {
     fill_words(key, (numbers + 3) / 4, words);
   }
@@ -62,28 +41,17 @@ struct Dice {
     return reinterpret_cast<const std::uint16_t*>(words) + 1;
   }
 
-  HWY_ALIGN std::uint64_t words[kWords];
+  HWY_ALIGN std::uint64_t words[words_for(kLongestRow + 1)];
 };
 
 // values -= rate * (gradient + l2 * values), from and to a page.
 template <Storage kStorage>
 HWY_INLINE void step_values(std::uint8_t* at, std::uint8_t& scale_code, int size, float rate,
                             float l2, const float* gradient, const std::uint16_t* dice) {
-  HWY_ALIGN float values[kLongestRow];
-  const float scale = is_scaled(kStorage) ? ScaleCode::step(scale_code, kStorage) : 0.0f;
-  for_vectors(size, [&](auto d, auto lanes, int i) HWY_ATTR {
-    const auto held = decode<kStorage>(d, lanes, at, scale, i);
-    const auto slope = hn::Add(lanes.load(d, gradient + i), hn::Mul(hn::Set(d, l2), held));
-    lanes.store(hn::Sub(held, hn::Mul(hn::Set(d, rate), slope)), d, values + i);
-  });
-  float inverse = 0;
-  if constexpr (is_scaled(kStorage)) {
-    scale_code = ScaleCode::fit(largest_magnitude(values, size), scale_code);
-    inverse = 1.0f / ScaleCode::step(scale_code, kStorage);
-  }
-  for_vectors(size, [&](auto d, auto lanes, int i) HWY_ATTR {
-    encode<kStorage>(d, lanes, lanes.load(d, values + i), inverse, dice, at, i);
-  });
+  descend<kStorage>(at, scale_code, size, rate, dice,
+                    [&](auto d, auto lanes, auto held, int i) HWY_ATTR {
+                      return hn::Add(lanes.load(d, gradient + i), hn::Mul(hn::Set(d, l2), held));
+                    });
 }
 
 template <Storage kLow>

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "dense_rows.h"
+#include "dense_update.h"
 #include "frozen_form.h"
+#include "full_index.h"
 #include "load_order.h"
 #include "registry.h"
 #include "state.h"
@@ -20,42 +22,29 @@ namespace {
 
 constexpr std::size_t kFullShards = 16;
 constexpr std::size_t kBlockRows = 256;
-constexpr std::size_t kFirstSlots = 64;
 
-/// Open addressing from key to row, and blocks of rows; live or mapped.
+/// An index and blocks of rows; live or mapped.
+template <typename Index>
 struct FullView {
-  const std::uint64_t* keys = nullptr;
-  const std::uint32_t* rows = nullptr;  // row + 1; 0: free slot
-  std::uint64_t mask = 0;
+  Index index;
   const std::uint8_t* const* blocks = nullptr;
   std::size_t row_bytes = 0;
 
-  [[nodiscard]] std::uint64_t first_slot(std::uint64_t key) const noexcept {
-    return (key >> 8) & mask;
+  [[nodiscard]] const std::uint8_t* row(std::size_t number) const noexcept {
+    return blocks[number / kBlockRows] + number % kBlockRows * row_bytes;
   }
-  /// The key's slot, or the free one where it belongs.
-  [[nodiscard]] std::uint64_t slot(std::uint64_t key) const noexcept {
-    std::uint64_t slot = first_slot(key);
-    while (rows[slot] != 0 && keys[slot] != key) slot = (slot + 1) & mask;
-    return slot;
-  }
-  [[nodiscard]] const std::uint8_t* row(std::size_t index) const noexcept {
-    return blocks[index / kBlockRows] + index % kBlockRows * row_bytes;
-  }
+  /// The key's row, or null.
   [[nodiscard]] const std::uint8_t* find(std::uint64_t key) const noexcept {
-    const std::uint32_t found = rows[slot(key)];
-    return found == 0 ? nullptr : row(found - 1);
-  }
-  void prefetch(std::uint64_t key) const noexcept {
-    __builtin_prefetch(rows + first_slot(key));
-    __builtin_prefetch(keys + first_slot(key));
+    const std::uint32_t found = index.find(key);
+    return found == Index::kNone ? nullptr : row(found);
   }
 };
 
+template <typename Index>
 struct FullReader {
   DenseRowFormat format;
   std::uint64_t seed;
-  std::array<FullView, kFullShards> shards;
+  std::array<FullView<Index>, kFullShards> shards;
   std::uint32_t mask = 1;  // of a whole row
 
   [[nodiscard]] std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
@@ -63,7 +52,7 @@ struct FullReader {
   }
   [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept { return key % kFullShards; }
   [[nodiscard]] std::uint64_t where(std::uint64_t key) const noexcept {
-    shards[shard_of(key)].prefetch(key);
+    shards[shard_of(key)].index.prefetch(key);
     return key;
   }
   void add(std::uint64_t key, float weight, float* out, RowAdder& sums) const noexcept {
@@ -87,74 +76,47 @@ struct FullReader {
 
 class FullShard {
  public:
-  FullShard(const DenseRowFormat& format, MemoryCounter* counter)
-      : row_bytes_(static_cast<std::size_t>(format.row_bytes())), counter_(counter) {
-    rehash(kFirstSlots);
-  }
+  FullShard(const DenseRowFormat& format, MemoryCounter* counter, MemoryPool* memory)
+      : row_bytes_(static_cast<std::size_t>(format.row_bytes())),
+        counter_(counter),
+        memory_(memory),
+        index_(counter, memory) {}
 
-  [[nodiscard]] FullView view() const noexcept {
-    return {.keys = keys_.data(),
-            .rows = rows_.data(),
-            .mask = rows_.size() - 1,
-            .blocks = pointers_.data(),
-            .row_bytes = row_bytes_};
+  [[nodiscard]] FullView<FullBuckets> view() const noexcept {
+    return {.index = index_.view(), .blocks = pointers_.data(), .row_bytes = row_bytes_};
   }
+  [[nodiscard]] const FullIndex& index() const noexcept { return index_; }
+  [[nodiscard]] std::size_t size() const noexcept { return index_.size(); }
   /// The key's row, or null.
   [[nodiscard]] std::uint8_t* find(std::uint64_t key) noexcept {
-    const std::uint32_t found = rows_[view().slot(key)];
-    return found == 0 ? nullptr : row(found - 1);
+    const std::uint32_t found = index_.find(key);
+    return found == FullBuckets::kNone ? nullptr : row(found);
   }
-  /// Adds a row for a key that has none; the caller writes its bytes.
+  /// Adds a row for a key that has none; the caller writes its bytes. Rows never move.
   std::uint8_t* append(std::uint64_t key) {
-    if ((size_ + 1) * 10 > rows_.size() * 7) rehash(rows_.size() * 2);
-    if (size_ % kBlockRows == 0) {
-      AlignedBuffer<std::uint8_t> block(kBlockRows * row_bytes_, counter_);
+    index_.make_room();
+    if (size() % kBlockRows == 0) {
+      AlignedBuffer<std::uint8_t> block(kBlockRows * row_bytes_, counter_, memory_);
       blocks_.reserve(std::bit_ceil(blocks_.size() + 1));  // from here on nothing can fail
       pointers_.reserve(std::bit_ceil(blocks_.size() + 1));
       blocks_.push_back(std::move(block));
       pointers_.push_back(blocks_.back().data());
     }
-    const std::uint64_t slot = view().slot(key);
-    keys_[slot] = key;
-    rows_[slot] = static_cast<std::uint32_t>(++size_);
-    return row(size_ - 1);
-  }
-  [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  [[nodiscard]] std::size_t slots() const noexcept { return rows_.size(); }
-  [[nodiscard]] std::int64_t index_bytes() const noexcept { return keys_.bytes() + rows_.bytes(); }
-  /// Keys in the order of their rows.
-  [[nodiscard]] std::vector<std::uint64_t> keys() const {
-    std::vector<std::uint64_t> ordered(size_);
-    for (std::size_t slot = 0; slot < rows_.size(); ++slot) {
-      if (rows_[slot] != 0) ordered[rows_[slot] - 1] = keys_[slot];
-    }
-    return ordered;
+    index_.append(key);
+    return row(size() - 1);
   }
 
  private:
-  [[nodiscard]] std::uint8_t* row(std::size_t index) noexcept {
-    return blocks_[index / kBlockRows].data() + index % kBlockRows * row_bytes_;
-  }
-  void rehash(std::size_t slots) {
-    AlignedBuffer<std::uint64_t> old_keys(slots, counter_);
-    AlignedBuffer<std::uint32_t> old_rows(slots, counter_);
-    keys_.swap(old_keys);
-    rows_.swap(old_rows);
-    for (std::size_t i = 0; i < old_rows.size(); ++i) {
-      if (old_rows[i] == 0) continue;
-      const std::uint64_t slot = view().slot(old_keys[i]);
-      keys_[slot] = old_keys[i];
-      rows_[slot] = old_rows[i];
-    }
+  [[nodiscard]] std::uint8_t* row(std::size_t number) noexcept {
+    return blocks_[number / kBlockRows].data() + number % kBlockRows * row_bytes_;
   }
 
   std::size_t row_bytes_;
   MemoryCounter* counter_;
-  AlignedBuffer<std::uint64_t> keys_;
-  AlignedBuffer<std::uint32_t> rows_;
+  MemoryPool* memory_;
+  FullIndex index_;
   std::vector<AlignedBuffer<std::uint8_t>> blocks_;
   std::vector<const std::uint8_t*> pointers_;
-  std::size_t size_ = 0;
 };
 
 struct FullHeader {
@@ -174,12 +136,11 @@ class FullEmbedding final : public RowwiseEmbedding {
   FullEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool)
       : RowwiseEmbedding(options, std::move(pool), kFullShards),
         format_(options, options.dim),
-        counter_(std::make_unique<MemoryCounter>()),
         shards_(empty_shards()) {}
 
-  [[nodiscard]] std::int64_t memory_bytes() const noexcept override { return counter_->bytes(); }
+  [[nodiscard]] std::int64_t memory_bytes() const noexcept override { return counter_.bytes(); }
   [[nodiscard]] std::int64_t peak_memory_bytes() const noexcept override {
-    return counter_->peak_bytes();
+    return counter_.peak_bytes();
   }
 
   [[nodiscard]] Statistics statistics() const override {
@@ -189,7 +150,7 @@ class FullEmbedding final : public RowwiseEmbedding {
     std::int64_t index = 0;
     for (const FullShard& shard : shards_) {
       result.resident_rows += static_cast<std::int64_t>(shard.size());
-      index += shard.index_bytes();
+      index += shard.index().bytes();
     }
     const std::int64_t rows = result.resident_rows * format_.row_bytes();
     result.parts = {{"rows", rows}, {"index", index}, {"free", result.memory_bytes - rows - index}};
@@ -204,7 +165,7 @@ class FullEmbedding final : public RowwiseEmbedding {
     save_progress(file, prefix);
     for (std::size_t s = 0; s < kFullShards; ++s) {
       file.add_array(shard_name(prefix, s, "keys"),
-                     std::span<const std::uint64_t>(shards_[s].keys()));
+                     std::span<const std::uint64_t>(shards_[s].index().keys()));
       write_rows(file, shard_name(prefix, s, "rows"), shards_[s], 0);
     }
   }
@@ -239,9 +200,9 @@ class FullEmbedding final : public RowwiseEmbedding {
                           .chunk = options_.chunk,
                           .value_type = static_cast<std::int64_t>(options_.value_type)});
     for (std::size_t s = 0; s < kFullShards; ++s) {
-      const FullView view = shards_[s].view();
-      file.add_array(shard_name(prefix, s, "keys"), std::span(view.keys, shards_[s].slots()));
-      file.add_array(shard_name(prefix, s, "index"), std::span(view.rows, shards_[s].slots()));
+      const FullSlotArrays slots(shards_[s].index().keys());
+      file.add_array(shard_name(prefix, s, "keys"), std::span<const std::uint64_t>(slots.keys));
+      file.add_array(shard_name(prefix, s, "index"), std::span<const std::uint32_t>(slots.rows));
       write_rows(file, shard_name(prefix, s, "rows"), shards_[s],
                  static_cast<std::size_t>(format_.state_bytes()));
     }
@@ -274,39 +235,45 @@ class FullEmbedding final : public RowwiseEmbedding {
   }
 
   void update_shard(int shard, const TouchedRows& rows) override {
+    constexpr std::size_t kAhead = 16;  // keys whose buckets are on their way
     FullShard& owned = shards_[static_cast<std::size_t>(shard)];
     const RowOptimizer optimizer(options_);
+    DenseUpdater steps({.optimizer = &optimizer, .seed = options_.seed, .step = steps_});
     const auto dim = static_cast<std::size_t>(options_.dim);
     for (std::size_t i = 0; i < rows.keys.size(); ++i) {
+      if (i + kAhead < rows.keys.size()) owned.index().view().prefetch(rows.keys[i + kAhead]);
       const std::uint64_t key = rows.keys[i];
       std::uint8_t* row = owned.find(key);
       if (row == nullptr) {
         row = owned.append(key);
         format_.initialize(row, options_.seed, key, initial_bound(options_.dim));
       }
-      RowRandom random = row_random(options_.seed, steps_, key);
-      format_.update(row, rows.gradients.data() + i * dim, optimizer, steps_, random);
+      steps.add({.row = row,
+                 .gradient = rows.gradients.data() + i * dim,
+                 .name = key,
+                 .format = &format_});
     }
+    steps.flush();
   }
 
  private:
-  [[nodiscard]] FullReader reader() const {
-    FullReader reader{.format = format_,
-                      .seed = options_.seed,
-                      .shards = {},
-                      .mask = prefix_mask(options_.dim / options_.chunk)};
+  [[nodiscard]] FullReader<FullBuckets> reader() const {
+    FullReader<FullBuckets> reader{.format = format_,
+                                   .seed = options_.seed,
+                                   .shards = {},
+                                   .mask = prefix_mask(options_.dim / options_.chunk)};
     for (std::size_t s = 0; s < kFullShards; ++s) reader.shards[s] = shards_[s].view();
     return reader;
   }
-  [[nodiscard]] std::vector<FullShard> empty_shards() const {
+  [[nodiscard]] std::vector<FullShard> empty_shards() {
     std::vector<FullShard> shards;
-    for (std::size_t s = 0; s < kFullShards; ++s) shards.emplace_back(format_, counter_.get());
+    for (std::size_t s = 0; s < kFullShards; ++s) shards.emplace_back(format_, &counter_, &memory_);
     return shards;
   }
   // The rows in order, each without its first `skip` bytes.
   void write_rows(SectionSink& file, const std::string& name, const FullShard& shard,
                   std::size_t skip) const {
-    const FullView view = shard.view();
+    const auto view = shard.view();
     file.begin(name);
     for (std::size_t i = 0; i < shard.size(); ++i) {
       file.append(view.row(i) + skip, view.row_bytes - skip);
@@ -314,11 +281,12 @@ class FullEmbedding final : public RowwiseEmbedding {
   }
 
   DenseRowFormat format_;
-  std::unique_ptr<MemoryCounter> counter_;
+  MemoryCounter counter_;
+  MemoryPool memory_;
   std::vector<FullShard> shards_;
 };
 
-class FrozenFull final : public FrozenForm<FullReader> {
+class FrozenFull final : public FrozenForm<FullReader<FullSlots>> {
  public:
   FrozenFull(const SectionSource& file, const std::string& prefix)
       : FrozenFull(file, prefix, load_value<FullHeader>(file, prefix + "header")) {}
@@ -346,11 +314,10 @@ class FrozenFull final : public FrozenForm<FullReader> {
       for (std::size_t i = 0; i < count; i += kBlockRows) {
         pointers_[s].push_back(rows.data() + i * row_bytes);
       }
-      reader_.shards[s] = {.keys = keys.data(),
-                           .rows = index.data(),
-                           .mask = index.size() - 1,
-                           .blocks = pointers_[s].data(),
-                           .row_bytes = row_bytes};
+      reader_.shards[s] = {
+          .index = {.keys = keys.data(), .rows = index.data(), .mask = index.size() - 1},
+          .blocks = pointers_[s].data(),
+          .row_bytes = row_bytes};
     }
   }
 

@@ -27,7 +27,7 @@ struct HashReader {
     return bytes + key * static_cast<std::uint64_t>(format.row_bytes());
   }
   [[nodiscard]] std::uint64_t where(std::uint64_t key) const noexcept {
-    __builtin_prefetch(row(key));
+    format.prefetch(row(key));
     return key;
   }
   [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept { return key % kHashShards; }
@@ -80,13 +80,7 @@ class HashEmbedding final : public RowArrayEmbedding {
                  std::span<float> out) const override {
     pooled_lookup(reader(), tables, batch, options_.dim, out, pool_.get());
   }
-  void update_shard(int, const TouchedRows& rows) override {
-    const RowOptimizer optimizer(options_);
-    const auto dim = static_cast<std::size_t>(options_.dim);
-    for (std::size_t i = 0; i < rows.keys.size(); ++i) {
-      update_row(rows.keys[i], rows.gradients.data() + i * dim, optimizer);
-    }
-  }
+  void update_shard(int, const TouchedRows& rows) override { update_rows(rows); }
 
  private:
   [[nodiscard]] HashReader reader() const noexcept {

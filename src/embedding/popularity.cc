@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "dense_rows.h"
+#include "dense_update.h"
 #include "frozen_form.h"
 #include "load_order.h"
 #include "popularity_layout.h"
@@ -245,17 +246,23 @@ void PopularityEmbedding::do_lookup(std::span<const JaggedIds> tables, std::int6
 }
 
 void PopularityEmbedding::update_shard(int, const TouchedRows& rows) {
+  constexpr std::size_t kAhead = 16;  // keys whose slots are on their way
   const RowOptimizer optimizer(options_);
+  DenseUpdater steps({.optimizer = &optimizer, .seed = options_.seed, .step = steps_});
+  const PopularityReader index = reader();
   const auto dim = static_cast<std::size_t>(options_.dim);
   for (std::size_t i = 0; i < rows.keys.size(); ++i) {
+    if (i + kAhead < rows.keys.size()) (void)index.where(rows.keys[i + kAhead]);
     const std::uint64_t key = rows.keys[i];
-    const std::uint32_t found = index_[reader().slot(key)];
+    const std::uint32_t found = index_[index.slot(key)];
     if (found == 0) continue;
     const int width = layout_.width(found - 1);
-    RowRandom random = row_random(options_.seed, steps_, key);
-    layout_.format(width).update(rows_.data() + layout_.offset(found - 1, width),
-                                 rows.gradients.data() + i * dim, optimizer, steps_, random);
+    steps.add({.row = rows_.data() + layout_.offset(found - 1, width),
+               .gradient = rows.gradients.data() + i * dim,
+               .name = key,
+               .format = &layout_.format(width)});
   }
+  steps.flush();
 }
 
 LoadedRows PopularityEmbedding::do_load_rows(const Rows& rows) {

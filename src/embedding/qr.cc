@@ -53,8 +53,8 @@ struct QrReader {
     return bytes + index * static_cast<std::uint64_t>(format.row_bytes());
   }
   [[nodiscard]] std::uint64_t where(std::uint64_t key) const noexcept {
-    __builtin_prefetch(row(key >> 32));
-    __builtin_prefetch(row(key & 0xFFFFFFFF));
+    format.prefetch(row(key >> 32));
+    format.prefetch(row(key & 0xFFFFFFFF));
     return key;
   }
   void read(std::uint64_t key, float* remainder, float* quotient) const noexcept {
@@ -65,10 +65,10 @@ struct QrReader {
     return mix64(key) % kQrShards;
   }
   void add(std::uint64_t key, float weight, float* out, RowAdder& sums) const noexcept {
-    std::array<float, kLongestRow> quotient;
     const std::span<float> product = sums.room(format.size());
-    read(key, product.data(), quotient.data());
-    for (std::size_t i = 0; i < product.size(); ++i) product[i] *= quotient[i];
+    const RowPart remainder = format.part(row(key >> 32), weight, out);
+    const RowPart quotient = format.part(row(key & 0xFFFFFFFF), weight, out);
+    read_products(remainder, quotient, product.data());
     sums.add(product, weight, out);
   }
 };
@@ -163,6 +163,12 @@ class QrEmbedding final : public RowArrayEmbedding {
     std::vector<float> quotient_gradients;
   };
 
+  // The gradients of a part's rows.
+  struct PartSums {
+    std::vector<Occurrence> ids;
+    RowSums sums;
+  };
+
   QrEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool, std::vector<Parts> parts)
       : RowArrayEmbedding(options, std::move(pool), kQrShards,
                           parts.back().first_quotient + parts.back().quotients),
@@ -193,17 +199,21 @@ class QrEmbedding final : public RowArrayEmbedding {
 
   std::vector<Parts> parts_;
   std::vector<Touched> touched_;  // of each shard; kept between batches for its memory
+  std::array<PartSums, 2> sums_;  // of remainders and quotients, likewise
 };
 
 void QrEmbedding::collect(const TouchedRows& rows, Touched& touched) const {
+  constexpr std::size_t kAhead = 16;  // keys whose rows are on their way
   const auto dim = static_cast<std::size_t>(options_.dim);
   touched.remainder_gradients.resize(rows.gradients.size());
   touched.quotient_gradients.resize(rows.gradients.size());
   touched.keys.assign(rows.keys.begin(), rows.keys.end());
   std::array<float, kLongestRow> remainder;
   std::array<float, kLongestRow> quotient;
+  const QrReader parts = reader();
   for (std::size_t i = 0; i < rows.keys.size(); ++i) {
-    reader().read(rows.keys[i], remainder.data(), quotient.data());
+    if (i + kAhead < rows.keys.size()) (void)parts.where(rows.keys[i + kAhead]);
+    parts.read(rows.keys[i], remainder.data(), quotient.data());
     for (std::size_t d = 0; d < dim; ++d) {
       const float g = rows.gradients[i * dim + d];
       touched.remainder_gradients[i * dim + d] = g * quotient[d];
@@ -213,28 +223,21 @@ void QrEmbedding::collect(const TouchedRows& rows, Touched& touched) const {
 }
 
 void QrEmbedding::apply(bool remainders) {
-  const auto dim = static_cast<std::size_t>(options_.dim);
-  std::vector<std::pair<std::uint64_t, const float*>> parts;  // row, its gradient from one id
+  std::size_t most = 1;
+  for (const Touched& touched : touched_) most += touched.keys.size();
+  PartSums& part = sums_[remainders ? 0 : 1];
+  part.sums.start(most, options_.dim);
   for (const Touched& touched : touched_) {
-    const std::vector<float>& gradients =
-        remainders ? touched.remainder_gradients : touched.quotient_gradients;
+    part.ids.clear();
     for (std::size_t i = 0; i < touched.keys.size(); ++i) {
       const std::uint64_t key = touched.keys[i];
-      parts.emplace_back(remainders ? key >> 32 : key & 0xFFFFFFFF, gradients.data() + i * dim);
+      part.ids.push_back({.key = remainders ? key >> 32 : key & 0xFFFFFFFF,
+                          .output = static_cast<std::uint32_t>(i),
+                          .weight = 1.0f});
     }
+    part.sums.add(part.ids, remainders ? touched.remainder_gradients : touched.quotient_gradients);
   }
-  std::stable_sort(parts.begin(), parts.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
-  const RowOptimizer optimizer(options_);
-  std::array<float, kLongestRow> sum;
-  for (std::size_t i = 0; i < parts.size();) {
-    const std::uint64_t index = parts[i].first;
-    sum.fill(0.0f);
-    for (; i < parts.size() && parts[i].first == index; ++i) {
-      for (std::size_t d = 0; d < dim; ++d) sum[d] += parts[i].second[d];
-    }
-    update_row(index, sum.data(), optimizer);
-  }
+  update_rows(part.sums.rows());
 }
 
 class FrozenQr final : public FrozenForm<QrReader> {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "dense_update.h"
 #include "state.h"
 #include "taut/core/aligned_buffer.h"
 #include "taut/core/error.h"
@@ -54,10 +55,17 @@ void RowArrayEmbedding::load(const SectionSource& file, const std::string& prefi
   set_progress(progress);
 }
 
-void RowArrayEmbedding::update_row(std::uint64_t index, const float* gradient,
-                                   const RowOptimizer& optimizer) {
-  RowRandom random = row_random(options_.seed, steps_, index);
-  format_.update(row(index), gradient, optimizer, steps_, random);
+void RowArrayEmbedding::update_rows(const TouchedRows& rows) {
+  const RowOptimizer optimizer(options_);
+  DenseUpdater steps({.optimizer = &optimizer, .seed = options_.seed, .step = steps_});
+  const auto dim = static_cast<std::size_t>(options_.dim);
+  for (std::size_t i = 0; i < rows.keys.size(); ++i) {
+    steps.add({.row = row(rows.keys[i]),
+               .gradient = rows.gradients.data() + i * dim,
+               .name = rows.keys[i],
+               .format = &format_});
+  }
+  steps.flush();
 }
 
 void RowArrayEmbedding::export_rows(SectionSink& file, const std::string& prefix) const {

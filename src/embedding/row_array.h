@@ -38,7 +38,8 @@ class RowArrayEmbedding : public RowwiseEmbedding {
   [[nodiscard]] std::uint8_t* row(std::uint64_t index) noexcept {
     return rows_.data() + index * static_cast<std::uint64_t>(format_.row_bytes());
   }
-  void update_row(std::uint64_t index, const float* gradient, const RowOptimizer& optimizer);
+  /// One optimizer step of each row; the keys are the rows' numbers.
+  void update_rows(const TouchedRows& rows);
   /// Section "rows" of a frozen file: the rows without their state.
   void export_rows(SectionSink& file, const std::string& prefix) const;
 

@@ -19,6 +19,8 @@ HWY_BEFORE_NAMESPACE();
 namespace taut::embedding::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+constexpr int kLongestRow = 512;
+
 using Floats = hn::ScalableTag<float>;
 template <typename D>
 using Words = hn::RebindToUnsigned<D>;
@@ -268,6 +270,55 @@ HWY_INLINE void encode(D d, L lanes, hn::Vec<D> values, float inverse, const std
         kStorage == Storage::kBFloat16 ? to_bfloat16(d, values, dice) : to_float16(d, values, dice);
     const auto halves = hn::DemoteTo(Halves<D>(), hn::BitCast(Integers<D>(), bits));
     lanes.store(halves, Halves<D>(), typed<std::uint16_t>(target) + i);
+  }
+}
+
+// Room for the words of so many numbers, and what fill_words() writes behind them.
+constexpr int words_for(int numbers) {
+  return (numbers + 3) / 4 + 7;
+}
+
+// The words of a RowRandom: [count, rounded up to a vector].
+HWY_INLINE void fill_words(std::uint64_t key, int count, std::uint64_t* words) {
+#if HWY_TARGET <= HWY_AVX3
+  const hn::ScalableTag<std::uint64_t> d;
+  const auto lanes = static_cast<int>(hn::Lanes(d));
+  const auto numbers = hn::Iota(d, 0);
+  for (int i = 0; i < count; i += lanes) {
+    const std::uint64_t first = key + static_cast<std::uint64_t>(i) + 0x9E3779B97F4A7C15ull;
+    auto x = hn::Add(numbers, hn::Set(d, first));
+    x = hn::Mul(hn::Xor(x, hn::ShiftRight<30>(x)), hn::Set(d, 0xBF58476D1CE4E5B9ull));
+    x = hn::Mul(hn::Xor(x, hn::ShiftRight<27>(x)), hn::Set(d, 0x94D049BB133111EBull));
+    hn::Store(hn::Xor(x, hn::ShiftRight<31>(x)), d, words + i);
+  }
+#else
+  for (int i = 0; i < count; ++i) words[i] = mix64(key + static_cast<std::uint64_t>(i));
+#endif
+}
+
+// values -= rate * slope(d, lanes, values, i), in place. scale_code: read and changed for integers
+// only; dice: a number for each value, not read for fp32.
+template <Storage kStorage, typename Slope>
+HWY_INLINE void descend(std::uint8_t* at, std::uint8_t& scale_code, int size, float rate,
+                        const std::uint16_t* dice, Slope&& slope) {
+  const float scale = is_scaled(kStorage) ? ScaleCode::step(scale_code, kStorage) : 0.0f;
+  const auto stepped = [&](auto d, auto lanes, int i) HWY_ATTR __attribute__((always_inline)) {
+    const auto held = decode<kStorage>(d, lanes, at, scale, i);
+    return hn::Sub(held, hn::Mul(hn::Set(d, rate), slope(d, lanes, held, i)));
+  };
+  if constexpr (is_scaled(kStorage)) {
+    HWY_ALIGN float values[kLongestRow];
+    for_vectors(size, [&](auto d, auto lanes, int i)
+                          HWY_ATTR { lanes.store(stepped(d, lanes, i), d, values + i); });
+    scale_code = ScaleCode::fit(largest_magnitude(values, size), scale_code);
+    const float inverse = 1.0f / ScaleCode::step(scale_code, kStorage);
+    for_vectors(size, [&](auto d, auto lanes, int i) HWY_ATTR {
+      encode<kStorage>(d, lanes, lanes.load(d, values + i), inverse, dice, at, i);
+    });
+  } else {
+    for_vectors(size, [&](auto d, auto lanes, int i) HWY_ATTR {
+      encode<kStorage>(d, lanes, stepped(d, lanes, i), 0.0f, dice, at, i);
+    });
   }
 }
 

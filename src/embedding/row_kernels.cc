@@ -44,6 +44,16 @@ void read_values(Storage storage, const std::uint8_t* source, float scale, int s
   });
 }
 
+void read_products(const RowPart& first, const RowPart& second, float* out) {
+  with_storage(first.storage, [&]<Storage kStorage>() HWY_ATTR {
+    for_vectors(first.size, [&](auto d, auto lanes, int i) HWY_ATTR {
+      const auto left = decode<kStorage>(d, lanes, first.values, first.scale, i);
+      const auto right = decode<kStorage>(d, lanes, second.values, second.scale, i);
+      lanes.store(hn::Mul(left, right), d, out + i);
+    });
+  });
+}
+
 float squares(const float* values, int size) {
   return sum_of_squares(values, size);
 }
@@ -69,7 +79,7 @@ HWY_AFTER_NAMESPACE();
 namespace taut::embedding {
 namespace {
 
-constexpr std::size_t kLongestRow = 512;
+constexpr std::size_t kMostValues = 512;  // of a row
 
 }  // namespace
 
@@ -78,6 +88,7 @@ HWY_EXPORT(add_gradients);
 HWY_EXPORT(squares);
 HWY_EXPORT(magnitude);
 HWY_EXPORT(read_values);
+HWY_EXPORT(read_products);
 HWY_EXPORT(write_values);
 
 void add_parts(std::span<const RowPart> parts) noexcept {
@@ -113,9 +124,13 @@ void read_values(Storage storage, const std::uint8_t* source, float scale, int s
   HWY_DYNAMIC_DISPATCH(read_values)(storage, source, scale, size, out);
 }
 
+void read_products(const RowPart& first, const RowPart& second, float* out) noexcept {
+  HWY_DYNAMIC_DISPATCH(read_products)(first, second, out);
+}
+
 void write_values(Storage storage, const float* values, float scale, int size, RowRandom& random,
                   std::uint8_t* target) noexcept {
-  std::array<std::uint16_t, kLongestRow> dice;
+  std::array<std::uint16_t, kMostValues> dice;
   if (storage != Storage::kFloat32) random.fill(dice.data(), size);
   HWY_DYNAMIC_DISPATCH(write_values)(storage, values, scale, size, dice.data(), target);
 }

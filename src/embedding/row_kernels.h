@@ -45,6 +45,8 @@ void add_gradients(std::span<const GradientPart> parts, int dim, const float* gr
 /// As codec.h's read_values_reference().
 void read_values(Storage storage, const std::uint8_t* source, float scale, int size,
                  float* out) noexcept;
+/// out[i] = value i of first * value i of second, runs of one size and storage.
+void read_products(const RowPart& first, const RowPart& second, float* out) noexcept;
 /// As codec.h's write_values_reference(): the same bytes from the same random numbers.
 void write_values(Storage storage, const float* values, float scale, int size, RowRandom& random,
                   std::uint8_t* target) noexcept;

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "embedding/codec.h"
+#include "embedding/full_index.h"
 #include "support.h"
 
 namespace taut::embedding {
@@ -123,6 +124,53 @@ TEST(Full, TakesFourDimPlusFourBytesARowAndAnIndex) {
   EXPECT_GT(statistics.resident_rows, 50000);
   EXPECT_EQ(statistics.parts[0].second, statistics.resident_rows * (4 * 16 + 4));
   EXPECT_LE(statistics.memory_bytes, statistics.resident_rows * (4 * 16 + 4 + 40));
+}
+
+// Keys by the thousand whose homes are the same few buckets, the last one among them.
+std::vector<std::uint64_t> crowded_keys() {
+  std::vector<std::uint64_t> keys = {0, 1, UINT64_MAX};
+  for (std::uint64_t i = 0; i < 5000; ++i) {
+    keys.push_back(mix64(i));
+    if (i % 8 == 0) keys.push_back(UINT64_MAX - 1 - i);
+    if (i % 16 == 0) keys.push_back((std::uint64_t{1} << 40) + i);
+  }
+  return keys;
+}
+
+TEST(FullIndex, FindsEveryKeyAndNoOtherAsItGrows) {
+  MemoryCounter counter;
+  MemoryPool memory;
+  FullIndex index(&counter, &memory);
+  const std::vector<std::uint64_t> keys = crowded_keys();
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    ASSERT_EQ(index.find(keys[i]), FullBuckets::kNone) << i;
+    index.make_room();
+    index.append(keys[i]);
+    ASSERT_EQ(index.find(keys[i]), i);
+    if (i % 97 != 0) continue;
+    for (std::size_t k = 0; k <= i; ++k) ASSERT_EQ(index.find(keys[k]), k);
+    ASSERT_EQ(index.find(keys[i] ^ (std::uint64_t{1} << 20)), FullBuckets::kNone);
+  }
+  EXPECT_EQ(index.size(), keys.size());
+  EXPECT_EQ(index.keys(), keys);
+  EXPECT_EQ(index.bytes(), counter.bytes());
+  EXPECT_LE(index.bytes(), static_cast<std::int64_t>(keys.size() * 26 + 64));
+}
+
+TEST(FullIndex, IsReadFromAFileAsItWas) {
+  std::vector<std::uint64_t> keys;
+  for (const std::uint64_t key : crowded_keys()) {
+    const FullSlotArrays made(keys);
+    ASSERT_GE(made.keys.size() * 7, keys.size() * 10);
+    keys.push_back(key);
+    if (keys.size() == 50) break;
+  }
+  keys = crowded_keys();
+  const FullSlotArrays made(keys);
+  const FullSlots slots{
+      .keys = made.keys.data(), .rows = made.rows.data(), .mask = made.keys.size() - 1};
+  for (std::size_t i = 0; i < keys.size(); ++i) ASSERT_EQ(slots.find(keys[i]), i);
+  EXPECT_EQ(slots.find(std::uint64_t{1} << 50), FullSlots::kNone);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <limits>
 #include <vector>
 
+#include "embedding/dense_update.h"
 #include "embedding/page_kernels.h"
 #include "embedding/row_kernels.h"
 #include "taut/core/random.h"
@@ -114,6 +115,76 @@ TEST_P(RowKernelsEveryIsa, GradientsGoToTheirRows) {
     }
     add_gradients(parts, dim, gradient.data(), got.data());
     ASSERT_TRUE(same_bits(got, wanted)) << dim;
+  }
+}
+
+TEST_P(RowKernelsEveryIsa, ProductsAreThoseOfTheValues) {
+  for (const Storage storage : kAll) {
+    for (const int size : kSizes) {
+      const std::vector<std::uint8_t> first = encoded(storage, random_floats(size, 1, 1), 0.01f, 1);
+      const std::vector<std::uint8_t> second =
+          encoded(storage, random_floats(size, 2, 1), 0.02f, 2);
+      std::vector<float> wanted(static_cast<std::size_t>(size) + 1, 5.0f);
+      std::vector<float> factors = wanted;
+      std::vector<float> got = wanted;
+      read_values_reference(storage, first.data(), 0.01f, size, wanted.data());
+      read_values_reference(storage, second.data(), 0.02f, size, factors.data());
+      for (std::size_t i = 0; i < static_cast<std::size_t>(size); ++i) wanted[i] *= factors[i];
+      const auto part = [&](const std::vector<std::uint8_t>& values, float scale) {
+        return RowPart{.values = values.data(),
+                       .out = nullptr,
+                       .scale = scale,
+                       .weight = 1.0f,
+                       .size = size,
+                       .storage = storage};
+      };
+      read_products(part(first, 0.01f), part(second, 0.02f), got.data());
+      ASSERT_TRUE(same_bits(got, wanted)) << static_cast<int>(storage) << " " << size;
+    }
+  }
+}
+
+TEST_P(RowKernelsEveryIsa, DenseRowsTakeTheStepsThatEachTakesAlone) {
+  constexpr std::size_t kRows = 75;
+  for (const Optimizer kind :
+       {Optimizer::kRowwiseAdagrad, Optimizer::kSgd, Optimizer::kAdagrad, Optimizer::kAdam}) {
+    for (const ValueType type :
+         {ValueType::kFloat32, ValueType::kBFloat16, ValueType::kFloat16, ValueType::kInt8}) {
+      for (const int size : {4, 12, 16, 20, 33, 64, 512}) {
+        for (const double l2 : {0.0, 0.01}) {
+          Options options;
+          options.optimizer = kind;
+          options.value_type = type;
+          options.l2 = l2;
+          const DenseRowFormat format(options, size);
+          const RowOptimizer optimizer(options);
+          const auto stride = static_cast<std::size_t>(format.row_bytes());
+          const auto width = static_cast<std::size_t>(size);
+          std::vector<std::uint8_t> wanted(kRows * stride + 1, kGuard);
+          for (std::size_t i = 0; i < kRows; ++i) {
+            format.initialize(wanted.data() + i * stride, 3, i, 0.5f);
+          }
+          std::vector<std::uint8_t> got = wanted;
+          const std::vector<float> gradient =
+              random_floats(static_cast<int>(kRows) * size, 9, 2.0f);
+          for (std::int64_t step = 1; step <= 2; ++step) {
+            DenseUpdater steps({.optimizer = &optimizer, .seed = 5, .step = step});
+            for (std::size_t i = 0; i < kRows; ++i) {
+              RowRandom random = row_random(5, step, i);
+              format.update(wanted.data() + i * stride, gradient.data() + i * width, optimizer,
+                            step, random);
+              steps.add({.row = got.data() + i * stride,
+                         .gradient = gradient.data() + i * width,
+                         .name = i,
+                         .format = &format});
+            }
+            steps.flush();
+          }
+          ASSERT_EQ(got, wanted) << static_cast<int>(kind) << " " << static_cast<int>(type) << " "
+                                 << size << " " << l2;
+        }
+      }
+    }
   }
 }
 

@@ -11,6 +11,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "taut/core/memory_pool.h"
+
 namespace taut {
 
 /// Counts the bytes that buffers hold now, and the most they ever held.
@@ -39,15 +41,17 @@ class MemoryCounter {
 
 /// A fixed-size array of trivially copyable values, zeroed at first, aligned to 64 bytes (to 2 MiB
 /// from 4 MiB on, so that huge pages can serve it; the size is rounded up to a page there, and what
-/// is freed goes back to the system at once). Move-only.
+/// is freed goes back to the system at once). Those of a pool lie side by side in it, whatever
+/// their size, and take the same bytes. Move-only.
 template <typename T>
 class AlignedBuffer {
   static_assert(std::is_trivially_copyable_v<T>);
 
  public:
   AlignedBuffer() = default;
-  /// Throws std::bad_alloc. counter may be null.
-  explicit AlignedBuffer(std::size_t size, MemoryCounter* counter = nullptr);
+  /// Throws std::bad_alloc. counter and pool may be null.
+  explicit AlignedBuffer(std::size_t size, MemoryCounter* counter = nullptr,
+                         MemoryPool* pool = nullptr);
   AlignedBuffer(AlignedBuffer&& other) noexcept { swap(other); }
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
     AlignedBuffer taken(std::move(other));
@@ -78,6 +82,7 @@ class AlignedBuffer {
     std::swap(size_, other.size_);
     std::swap(bytes_, other.bytes_);
     std::swap(counter_, other.counter_);
+    std::swap(pool_, other.pool_);
   }
 
  private:
@@ -85,6 +90,7 @@ class AlignedBuffer {
   std::size_t size_ = 0;
   std::int64_t bytes_ = 0;
   MemoryCounter* counter_ = nullptr;
+  MemoryPool* pool_ = nullptr;
 };
 
 /// What a buffer of so many bytes takes: allocations are rounded up, above 4 MiB to whole pages.
@@ -94,23 +100,23 @@ class AlignedBuffer {
 
 namespace detail {
 /// Zeroed memory; sets bytes to what was taken. Throws std::bad_alloc.
-[[nodiscard]] void* allocate_zeroed(std::size_t size_bytes, std::int64_t& bytes);
-void release(void* data, std::int64_t bytes) noexcept;
+[[nodiscard]] void* allocate_zeroed(std::size_t size_bytes, std::int64_t& bytes, MemoryPool* pool);
+void release(void* data, std::int64_t bytes, MemoryPool* pool) noexcept;
 }  // namespace detail
 
 template <typename T>
-AlignedBuffer<T>::AlignedBuffer(std::size_t size, MemoryCounter* counter)
-    : size_(size), counter_(counter) {
+AlignedBuffer<T>::AlignedBuffer(std::size_t size, MemoryCounter* counter, MemoryPool* pool)
+    : size_(size), counter_(counter), pool_(pool) {
   if (size == 0) return;
   if (size > SIZE_MAX / 2 / sizeof(T)) throw std::bad_alloc();
-  data_ = static_cast<T*>(detail::allocate_zeroed(size * sizeof(T), bytes_));
+  data_ = static_cast<T*>(detail::allocate_zeroed(size * sizeof(T), bytes_, pool_));
   if (counter_ != nullptr) counter_->add(bytes_);
 }
 
 template <typename T>
 AlignedBuffer<T>::~AlignedBuffer() {
   if (data_ == nullptr) return;
-  detail::release(data_, bytes_);
+  detail::release(data_, bytes_, pool_);
   if (counter_ != nullptr) counter_->add(-bytes_);
 }
 
