@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "taut/infer/engine.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "infer/blocked_kernels.cc"
 #include <hwy/foreach_target.h>
@@ -325,6 +327,10 @@ void finish_sums(const Finish& finish, const float* sums, std::int64_t positions
   }
 }
 
+std::int64_t target() {
+  return HWY_TARGET;
+}
+
 }  // namespace taut::infer::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -336,6 +342,11 @@ HWY_EXPORT(list_nonzeros);
 HWY_EXPORT(sum_lists);
 HWY_EXPORT(sum_channels);
 HWY_EXPORT(finish_sums);
+HWY_EXPORT(target);
+
+std::string kernel_target() {
+  return hwy::TargetName(HWY_DYNAMIC_DISPATCH(target)());
+}
 
 std::int64_t count_nonzeros(const float* x, std::int64_t positions, std::int64_t stride,
                             std::int64_t channels) {
