@@ -6,6 +6,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "infer/blocked_kernels.cc"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 // Must come after foreach_target.h.
 #include <hwy/highway.h>
@@ -140,8 +141,18 @@ void walk_weights(const BlockSums& block, Visit&& visit) {
   }
 }
 
-// kVectors vectors of the block's outputs from `weight` on, at each position that the tap reaches.
+// Asks for a listed channel's weights of the next block of inputs.
 template <int kVectors>
+HWY_INLINE void fetch_listed(const float* weight, const std::uint32_t* offsets, std::uint32_t i) {
+  constexpr std::int64_t kLineFloats = 16;
+  const float* w = weight + offsets[i];
+  for (std::int64_t line = 0; line < kVectors * lanes(); line += kLineFloats) {
+    hwy::Prefetch(w + line);
+  }
+}
+
+// kVectors vectors of the block's outputs from `weight` on, at each position that the tap reaches.
+template <int kVectors, bool kAhead>
 HWY_NOINLINE void sum_listed_columns(const BlockSums& block, const ChannelLists& lists,
                                      const float* weight, std::int64_t first, std::int64_t tap,
                                      std::int64_t column) {
@@ -160,19 +171,28 @@ HWY_NOINLINE void sum_listed_columns(const BlockSums& block, const ChannelLists&
     for (std::int64_t out = range.begin; out < range.end;
          ++out, sums += block.width, at += sizes.stride) {
       const std::uint32_t count = lists.counts[at];
-      if (count == 0) continue;
+      const bool more = kAhead && first + kInputBlock < sizes.inputs;
+      const std::uint32_t next_count = more ? lists.counts[at + lists.positions] : 0;
+      const std::uint32_t* next = lists.offsets + (at + lists.positions) * kInputBlock;
+      const float* next_weight = weight + kInputBlock * block.width;
       const float* values = lists.values + at * kInputBlock;
       const std::uint32_t* offsets = lists.offsets + at * kInputBlock;
       Numbers held[kVectors];
       for (int v = 0; v < kVectors; ++v) held[v] = hn::Load(d, sums + v * step);
       for (std::uint32_t i = 0; i < count; ++i) {
         const float* w = weight + offsets[i];
+        if (kAhead && i < next_count) fetch_listed<kVectors>(next_weight, next, i);
         const Numbers value = hn::Set(d, values[i]);
         for (int v = 0; v < kVectors; ++v) {
           held[v] = hn::MulAdd(value, hn::Load(d, w + v * step), held[v]);
         }
       }
       for (int v = 0; v < kVectors; ++v) hn::Store(held[v], d, sums + v * step);
+      if constexpr (kAhead) {
+        for (std::uint32_t i = count; i < next_count; ++i) {
+          fetch_listed<kVectors>(next_weight, next, i);
+        }
+      }
     }
   }
 }
@@ -182,7 +202,11 @@ template <int kVectors>
 void sum_listed(const BlockSums& block, const ChannelLists& lists, const float* weight,
                 std::int64_t first, std::int64_t tap, std::int64_t column) {
   for (; column + kVectors * lanes() <= block.width; column += kVectors * lanes()) {
-    sum_listed_columns<kVectors>(block, lists, weight, first, tap, column);
+    if (block.fetches_ahead) {
+      sum_listed_columns<kVectors, true>(block, lists, weight, first, tap, column);
+    } else {
+      sum_listed_columns<kVectors, false>(block, lists, weight, first, tap, column);
+    }
   }
   if constexpr (kVectors > 1) {
     if (column < block.width) {

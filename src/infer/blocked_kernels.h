@@ -50,6 +50,9 @@ struct BlockSums {
   std::int64_t row_begin = 0;
   std::int64_t row_end = 0;
   float* sums = nullptr;  ///< [positions, width], 64-byte aligned
+  /// Few positions, kernel 1: weights come from memory, and while a list is summed those of the
+  /// next one are asked for.
+  bool fetches_ahead = false;
 };
 
 /// Values that are not zero (NaN is none) of `channels` at `positions` each `stride` apart.

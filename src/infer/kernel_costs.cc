@@ -12,14 +12,15 @@
 namespace taut::infer {
 namespace {
 
-constexpr std::int64_t kCostPositions = 64;
-constexpr std::int64_t kCostOutputs = 128;
-constexpr int kCostTrials = 12;  // the least counts: others run beside us
+constexpr std::int64_t kCostPositions = 512;  // more than branches can be learnt
+constexpr std::int64_t kNarrow = 64;
+constexpr std::int64_t kWide = 128;
+constexpr int kCostTrials = 6;  // the least counts: others run beside us
 
 // One block of 1 x 1 taps over positions whose channels are not zero with a given chance.
 class CostProbe {
  public:
-  CostProbe() {
+  explicit CostProbe(std::int64_t width) : width_(width) {
     for (std::size_t i = 0; i < weight_.size(); ++i) weight_[i] = 1.0f / 64;
   }
 
@@ -28,7 +29,7 @@ class CostProbe {
     for (std::size_t i = 0; i < x_.size(); ++i) x_[i] = random.uniform(i) < density ? 1.0f : 0.0f;
     list();
   }
-  void list() { list_nonzeros(x_.data(), kInputBlock, kInputBlock, kCostOutputs, lists_); }
+  void list() { list_nonzeros(x_.data(), kInputBlock, kInputBlock, width_, lists_); }
   void sum_all() { sum_channels(block_, x_.data(), nullptr); }
   void sum_listed() { sum_lists(block_, lists_); }
 
@@ -48,10 +49,11 @@ class CostProbe {
  private:
   static constexpr std::size_t kChannels = kCostPositions * kInputBlock;
 
+  std::int64_t width_;
   AlignedBuffer<float> x_{kChannels};
-  AlignedBuffer<float> weight_{kInputBlock * kCostOutputs};
-  AlignedBuffer<float> bias_{kCostOutputs};
-  AlignedBuffer<float> sums_{kCostPositions * kCostOutputs};
+  AlignedBuffer<float> weight_{kInputBlock * kWide};
+  AlignedBuffer<float> bias_{kWide};
+  AlignedBuffer<float> sums_{kCostPositions * kWide};
   AlignedBuffer<float> values_{kChannels};
   AlignedBuffer<std::uint32_t> offsets_{kChannels};
   AlignedBuffer<std::uint32_t> counts_{kCostPositions};
@@ -64,24 +66,25 @@ class CostProbe {
       .sizes = {.in_height = kCostPositions, .in_stride = kInputBlock, .inputs = kInputBlock},
       .weight = weight_.data(),
       .bias = bias_.data(),
-      .width = kCostOutputs,
+      .width = width_,
       .row_begin = 0,
       .row_end = kCostPositions,
       .sums = sums_.data()};
 };
 
-KernelCosts measured_costs() {
+KernelCosts measured_costs(std::int64_t width) {
   constexpr double kSparse = 0.125;
   constexpr double kHalf = 0.5;
-  constexpr double kProducts = 1.0 * kCostPositions * kInputBlock * kCostOutputs;
-  CostProbe probe;
+  const auto values = static_cast<double>(kCostPositions * kInputBlock);
+  const double products = values * static_cast<double>(width);
+  CostProbe probe(width);
   KernelCosts costs;
   probe.fill(kHalf);
-  costs.all = CostProbe::least_seconds([&] { probe.sum_all(); }) / kProducts;
-  costs.listing = CostProbe::least_seconds([&] { probe.list(); }) * kCostOutputs / kProducts;
-  const double half = CostProbe::least_seconds([&] { probe.sum_listed(); }) / kProducts;
+  costs.all = CostProbe::least_seconds([&] { probe.sum_all(); }) / products;
+  costs.listing = CostProbe::least_seconds([&] { probe.list(); }) / values;
+  const double half = CostProbe::least_seconds([&] { probe.sum_listed(); }) / products;
   probe.fill(kSparse);
-  const double sparse = CostProbe::least_seconds([&] { probe.sum_listed(); }) / kProducts;
+  const double sparse = CostProbe::least_seconds([&] { probe.sum_listed(); }) / products;
   costs.each = std::max(0.0, (half - sparse) / (kHalf - kSparse));
   costs.base = std::max(0.0, sparse - kSparse * costs.each);
   return costs;
@@ -89,9 +92,10 @@ KernelCosts measured_costs() {
 
 }  // namespace
 
-const KernelCosts& kernel_costs() {
-  static const KernelCosts kMeasuredOnce = measured_costs();
-  return kMeasuredOnce;
+const KernelCosts& kernel_costs(std::int64_t width) {
+  static const KernelCosts kOfNarrow = measured_costs(kNarrow);
+  static const KernelCosts kOfWide = measured_costs(kWide);
+  return width <= kNarrow ? kOfNarrow : kOfWide;
 }
 
 }  // namespace taut::infer

@@ -161,7 +161,7 @@ bool Product::chooses_lists(const Strip& strip, Kernel kernel, ProductCounts& co
   counts.nonzeros += nonzeros;
   bool lists = kernel == Kernel::kLists;
   if (kernel == Kernel::kMeasured) {
-    const KernelCosts& costs = kernel_costs();
+    const KernelCosts& costs = kernel_costs(block_);
     const double density =
         static_cast<double>(nonzeros) / static_cast<double>(std::max<std::int64_t>(1, sampled));
     const double listed =
@@ -220,7 +220,8 @@ void Product::sum_block(const Strip& strip, std::int64_t group, std::int64_t blo
                .width = block_,
                .row_begin = strip.row_begin,
                .row_end = strip.row_end,
-               .sums = sums};
+               .sums = sums,
+               .fetches_ahead = linear_ && strip.positions() < kFewPositions};
   if (gathers_) {
     to.sizes = {.in_height = strip.positions(), .in_stride = depth, .inputs = depth};
     to.row_begin = 0;

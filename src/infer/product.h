@@ -23,9 +23,10 @@ struct KernelCosts {
   double listing = 0;
 };
 
-/// Measured on this machine when first asked for, in about a millisecond. The choice that follows
-/// never changes an answer. Threads: may be called at once.
-[[nodiscard]] const KernelCosts& kernel_costs();
+/// Of blocks of so many outputs: lists are shared by fewer in narrow ones. Measured on this machine
+/// when first asked for, in a few milliseconds. The choice that follows never changes an answer.
+/// Threads: may be called at once.
+[[nodiscard]] const KernelCosts& kernel_costs(std::int64_t width);
 
 /// How a product is computed.
 enum class Kernel {
@@ -40,6 +41,13 @@ struct ProductCounts {
   std::int64_t nonzeros = 0;  ///< of them
   std::int64_t strips = 0;    ///< pieces of output rows
   std::int64_t listed = 0;    ///< those computed from lists
+
+  void add(const ProductCounts& other) noexcept {
+    sampled += other.sampled;
+    nonzeros += other.nonzeros;
+    strips += other.strips;
+    listed += other.listed;
+  }
 };
 
 /// A convolution that is not depthwise, or a linear layer. Threads: run() may be called at once.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
 
 #include "taut/core/error.h"
 #include "taut/core/text.h"
@@ -45,6 +44,7 @@ struct Runner::Work {
   Kernel kernel;
   ThreadPool& pool;
   float* memory = nullptr;
+  float* logits = nullptr;
   std::span<std::int64_t> begins;  // of each slot in memory
   std::span<const float*> inputs;  // room for those of a layer
   float* rounded = nullptr;        // an input through 8 bits
@@ -132,10 +132,15 @@ std::int64_t Runner::vectors_of(const Layer& layer) const {
   return vectors / layer.in.channels;
 }
 
+// Where a step's output goes: that of the network, which nobody else reads, to the caller.
+float* Runner::place_of(std::size_t step, const Work& work) const {
+  const bool is_output = static_cast<int>(step) == plan_.step_of.back();
+  return is_output ? work.logits : work.slot(plan_.steps[step].slot);
+}
+
 const float* Runner::output_of(int layer, const Work& work) const {
   if (layer == kNetworkInput) return work.of.values;
-  const int step = plan_.step_of[static_cast<std::size_t>(layer)];
-  return work.slot(plan_.steps[static_cast<std::size_t>(step)].slot);
+  return place_of(static_cast<std::size_t>(plan_.step_of[static_cast<std::size_t>(layer)]), work);
 }
 
 // The input of a weighted layer, through 8 bits where the network is.
@@ -164,13 +169,13 @@ ProductCounts Runner::apply(std::size_t number, const Work& work) const {
   const Ready& ready = ready_[number];
   const Layer& layer = network_.layers[step.layer];
   if (layer.op != Op::kConv && layer.op != Op::kLinear) {
-    apply_plain(step, ready, work);
+    apply_plain(number, work);
     return {};
   }
   Finish finish = ready.finish;
   if (step.added != Step::kNone) finish.added = output_of(step.added, work);
   const float* x = input_of(step, work);
-  float* y = work.slot(step.slot);
+  float* y = place_of(number, work);
   if (ready.product) {
     return ready.product->run(x, work.of.rows, finish, y, work.kernel, scratch_, work.pool);
   }
@@ -178,10 +183,12 @@ ProductCounts Runner::apply(std::size_t number, const Work& work) const {
   return {};
 }
 
-void Runner::apply_plain(const Step& step, const Ready& ready, const Work& work) const {
+void Runner::apply_plain(std::size_t number, const Work& work) const {
+  const Step& step = plan_.steps[number];
+  const Ready& ready = ready_[number];
   const Layer& layer = network_.layers[step.layer];
   const std::int64_t rows = work.of.rows;
-  float* y = work.slot(step.slot);
+  float* y = place_of(number, work);
   const float* x = layer.inputs.empty() ? nullptr : output_of(layer.inputs.front(), work);
   switch (layer.op) {
     case Op::kBatchNorm:
@@ -276,6 +283,7 @@ void Runner::run(const Piece& of, Kernel kernel, float* logits, ThreadPool& pool
                   .kernel = kernel,
                   .pool = pool,
                   .memory = memory,
+                  .logits = logits,
                   .begins = {begins, slots},
                   .inputs = {reinterpret_cast<const float**>(begins + slots), most_inputs_},
                   .rounded = memory + place(rounded_floats_),
@@ -286,17 +294,14 @@ void Runner::run(const Piece& of, Kernel kernel, float* logits, ThreadPool& pool
     const ProductCounts counts = apply(i, work);
     const Clock::time_point chosen = times.empty() ? Clock::time_point() : Clock::now();
     if (network_.layers[step.last].winner_site >= 0) {
-      choose(step.last, of.rows, work.slot(step.slot), pool);
+      choose(step.last, of.rows, place_of(i, work), pool);
     }
     if (times.empty()) continue;
     StepTimes& own = times[i];
-    own.seconds = std::min(own.seconds, std::chrono::duration<double>(chosen - start).count());
-    own.selection_seconds = std::min(own.selection_seconds, seconds_since(chosen));
-    own.counts = counts;
+    own.seconds += std::chrono::duration<double>(chosen - start).count();
+    own.selection_seconds += seconds_since(chosen);
+    own.counts.add(counts);
   }
-  const std::int64_t outputs = network_.layers.back().out.size();
-  std::copy_n(output_of(static_cast<int>(network_.layers.size()) - 1, work), of.rows * outputs,
-              logits);
 }
 
 }  // namespace taut::infer

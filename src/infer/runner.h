@@ -22,11 +22,11 @@ struct Piece {
   std::int64_t rows = 0;
 };
 
-/// What is written down of a pass, by step: the least seconds of all passes so far.
+/// What a step took and found, summed over pieces.
 struct StepTimes {
   double seconds = 0;
   double selection_seconds = 0;
-  ProductCounts counts = {};  ///< of the last pass
+  ProductCounts counts = {};
 };
 
 /// Threads: run() may be called at once, with different pools.
@@ -44,7 +44,7 @@ class Runner {
     return ready_[step].product ? &*ready_[step].product : nullptr;
   }
 
-  /// Writes logits [of.rows, outputs]. times: by step, or empty: nothing is timed.
+  /// Writes logits [of.rows, outputs]. times: by step, added to; or empty: nothing is timed.
   void run(const Piece& of, Kernel kernel, float* logits, ThreadPool& pool,
            std::span<StepTimes> times) const;
 
@@ -62,12 +62,13 @@ class Runner {
   void prepare(std::size_t number);
   void prepare_finish(const Step& step, Ready& ready) const;
   [[nodiscard]] std::int64_t vectors_of(const graph::Layer& layer) const;
+  [[nodiscard]] float* place_of(std::size_t step, const Work& work) const;
   [[nodiscard]] const float* output_of(int layer, const Work& work) const;
   [[nodiscard]] const float* input_of(const Step& step, const Work& work) const;
   [[nodiscard]] std::span<const float* const> inputs_of(const graph::Layer& layer,
                                                         const Work& work) const;
   ProductCounts apply(std::size_t number, const Work& work) const;
-  void apply_plain(const Step& step, const Ready& ready, const Work& work) const;
+  void apply_plain(std::size_t number, const Work& work) const;
   void interact_inputs(const graph::Layer& layer, const Ready& ready, const Work& work,
                        float* y) const;
   void copy_pooled(const graph::Layer& layer, const Work& work, float* y) const;

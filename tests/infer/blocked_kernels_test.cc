@@ -66,7 +66,8 @@ struct Layer {
             .width = width,
             .row_begin = begin,
             .row_end = end,
-            .sums = sums};
+            .sums = sums,
+            .fetches_ahead = sizes.kernel == 1};
   }
 
   // Sums of all rows, `strip` rows at a time.

@@ -22,6 +22,31 @@ struct Inputs {
   std::span<const embedding::JaggedIds> ids = {};
 };
 
+/// What a few layers that are computed in one go took for a batch, the least of some passes.
+struct LayerTimes {
+  std::vector<std::string> layers;  ///< their names
+  graph::Op op = graph::Op::kRelu;  ///< of the first
+  graph::Shape in;                  ///< of the first, for one example
+  graph::Shape out;                 ///< of the last
+  bool has_lists = false;    ///< it can be computed from lists; else the times are one and the same
+  double density = 1;        ///< share of its input that is not zero, as counted to choose
+  double listed = 0;         ///< share of its work that was computed from lists
+  double seconds = 0;        ///< as predict() computes it
+  double all_seconds = 0;    ///< from all channels
+  double lists_seconds = 0;  ///< from lists
+  double selection_seconds = 0;  ///< choosing winners behind it
+  /// Inputs, outputs and packed weights once; of a linear layer for one example the weights of the
+  /// listed inputs alone.
+  double bytes = 0;
+};
+
+/// What Engine::measure found.
+struct NetworkTimes {
+  std::vector<LayerTimes> layers;
+  std::vector<double> seconds;    ///< of predict(), ascending
+  std::int64_t weight_bytes = 0;  ///< packed weights of all layers
+};
+
 /// A network made ready to run: weights are packed in blocks once (a copy of the dense weights in
 /// fp32; tables stay where they are), layers that follow one another are computed in one go, and
 /// convolutions and linear layers are computed from lists of the channels that are not zero where
@@ -48,6 +73,10 @@ class Engine {
   /// The same bits for any number of threads and any cut into batches. Errors: kInvalidArgument for
   /// sizes that differ, naming both.
   void predict(const Inputs& inputs, std::span<float> logits, ThreadPool& pool) const;
+  /// Times passes over a batch after one that is not counted: predict(), and all layers from all
+  /// channels, from lists and as they are chosen, in turn. Errors: those of predict();
+  /// kInvalidArgument for less than one repetition.
+  [[nodiscard]] NetworkTimes measure(const Inputs& inputs, int repetitions, ThreadPool& pool) const;
 
  private:
   struct Impl;
