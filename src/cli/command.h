@@ -47,6 +47,7 @@ struct Command {
 };
 
 // Commands that need no LibTorch.
+Command add_bench(CLI::App& root, const Globals& globals);
 Command add_info(CLI::App& root, const Globals& globals);
 Command add_init(CLI::App& root, const Globals& globals);
 Command add_synth(CLI::App& root, const Globals& globals);

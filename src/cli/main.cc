@@ -90,8 +90,8 @@ std::vector<Command> add_commands(CLI::App& root, const Globals& globals) {
     commands.push_back(add(root, globals));
   }
 #endif
-  std::vector<Command (*)(CLI::App&, const Globals&)> light = {add_info, add_plan, add_simulate,
-                                                               add_figures};
+  std::vector<Command (*)(CLI::App&, const Globals&)> light = {add_info, add_bench, add_plan,
+                                                               add_simulate, add_figures};
 #if defined(TAUT_CLI_DATA)
   light.insert(light.begin() + 1, {add_init, add_synth, add_predict, add_eval});
 #endif

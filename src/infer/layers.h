@@ -5,24 +5,26 @@
 #include <span>
 #include <vector>
 
+#include "infer/blocked_kernels.h"
+#include "taut/core/thread_pool.h"
 #include "taut/graph/network.h"
 
 namespace taut::infer {
 
-/// A convolution's or linear layer's numbers as the kernels read them.
-struct PackedWeights {
-  /// For each group [kernel * kernel * channels / groups, outputs / groups]; of a depthwise
-  /// convolution [kernel * kernel, channels].
-  std::vector<float> weight;
-  std::vector<float> bias;  ///< [outputs], zeros where the layer has none
-};
-
 /// Whether each output channel of a convolution reads the one input channel of its number.
 [[nodiscard]] bool is_depthwise(const graph::Layer& layer) noexcept;
 
-/// Decodes 8-bit weights. Sizes must fit (check_model).
-[[nodiscard]] PackedWeights pack_weights(const graph::Layer& layer,
-                                         const graph::LayerValues& values);
+/// The weights of a convolution or linear layer, decoded where they are in 8 bits.
+[[nodiscard]] std::vector<float> decoded_weight(const graph::LayerValues& values);
+
+/// A depthwise convolution's numbers as its kernel reads them.
+struct DepthwiseWeights {
+  std::vector<float> weight;  ///< [kernel * kernel, channels]
+  std::vector<float> bias;    ///< [channels], zeros where the layer has none
+};
+/// Sizes must fit (check_model).
+[[nodiscard]] DepthwiseWeights pack_depthwise(const graph::Layer& layer,
+                                              const graph::LayerValues& values);
 
 /// y = x * scale + shift for each channel.
 struct ChannelScale {
@@ -31,18 +33,21 @@ struct ChannelScale {
 };
 [[nodiscard]] ChannelScale pack_norm(const graph::LayerValues& values);
 
-/// Floats that convolve() wants as columns.
-[[nodiscard]] std::int64_t column_floats(const graph::Layer& layer) noexcept;
+/// The window of one output position and one group as a column [kernel * kernel, channels /
+/// groups], zeros for what lies beside the image. x: of the example.
+void gather_window(const graph::Layer& layer, const float* x, std::int64_t position,
+                   std::int64_t group, float* column);
 
-void convolve(const graph::Layer& layer, const PackedWeights& weights, const float* x,
-              std::int64_t rows, float* y, float* columns);
-void apply_linear(const graph::Layer& layer, const PackedWeights& weights, const float* x,
-                  std::int64_t rows, float* y);
+/// Rows of the output are spread over the pool. What the finish adds is laid like y.
+void convolve_depthwise(const graph::Layer& layer, const DepthwiseWeights& weights, const float* x,
+                        std::int64_t rows, const Finish& finish, float* y, ThreadPool& pool);
 /// x and y may be the same array.
 void apply_norm(const ChannelScale& norm, const float* x, std::int64_t positions, float* y);
 /// min(max(x, 0), most); NaN stays. x and y may be the same array.
 void rectify(const float* x, std::int64_t count, float most, float* y);
-void pool_maxima(const graph::Layer& layer, const float* x, std::int64_t rows, float* y);
+/// Rows of the output are spread over the pool.
+void pool_maxima(const graph::Layer& layer, const float* x, std::int64_t rows, float* y,
+                 ThreadPool& pool);
 void average_positions(const graph::Layer& layer, const float* x, std::int64_t rows, float* y);
 /// To features in the order [channels, height, width].
 void flatten(const graph::Shape& shape, const float* x, std::int64_t rows, float* y);

@@ -1,0 +1,150 @@
+"""Our engine beside ONNX Runtime on the same ONNX files: convolutions of VGG-16 and a linear layer, by rate.
+
+Batch 1. At each position (of the linear layer: in the input) the given share of channels is not zero, as winners leave
+them; both read the same values and the same file. Answers are compared first. A figure is the least of several calls in
+a row: `taut bench` times its own, ONNX Runtime is called in this process, with as many threads and all optimizations.
+Ours reads and writes channel-last, as it does inside a network; ONNX Runtime channel-first, as it does by default.
+"""
+
+import json
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper
+
+import evidence
+
+PEER = f"ONNX Runtime {onnxruntime.__version__}"
+RATES = (1.0, 0.3, 0.15, 0.1)
+CONV_GOALS = {1.0: 0.9, 0.3: 2.4, 0.15: 4.2, 0.1: 5.5}
+LINEAR_GOALS = {0.3: 2.8}
+TOLERANCE = 1e-4  # relative to the largest answer: sums of up to 4,608 floats in another order
+CALLS = 12
+
+
+def winners(random: np.random.Generator, shape: tuple[int, ...], rate: float) -> np.ndarray:
+    """Normal values [1, channels, ...] of which the largest share of the channels stays at each position."""
+    x = random.standard_normal(shape, dtype=np.float32)
+    kept = int(np.ceil(rate * shape[1]))
+    if kept < shape[1]:
+        least = np.sort(np.abs(x), axis=1)[:, shape[1] - kept : shape[1] - kept + 1]
+        x[np.abs(x) < least] = 0
+    return x
+
+
+def write_model(path: Path, node: str, weight: np.ndarray, shapes: tuple[list, list], **attributes: object) -> None:
+    """A model of one node that reads x and a weight."""
+    graph = helper.make_graph(
+        [helper.make_node(node, ["x", "w"], ["y"], **attributes)],
+        "layer",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shapes[0])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shapes[1])],
+        [onnx.numpy_helper.from_array(weight, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.save(model, path)
+
+
+class Layer:
+    """One layer in a file, ready to be run by both sides."""
+
+    def __init__(self, folder: Path, name: str, size: tuple[int, ...]) -> None:
+        self.name = name
+        self.path = folder / "layer.onnx"
+        self.folder = folder
+        random = np.random.default_rng(1)
+        if len(size) == 3:
+            inputs, outputs, side = size
+            weight = random.standard_normal((outputs, inputs, 3, 3), dtype=np.float32) / np.sqrt(9 * inputs)
+            self.shape = (1, inputs, side, side)
+            shapes = (list(self.shape), [1, outputs, side, side])
+            write_model(self.path, "Conv", weight.astype(np.float32), shapes, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+        else:
+            inputs, outputs = size
+            weight = random.standard_normal((outputs, inputs), dtype=np.float32) / np.sqrt(inputs)
+            self.shape = (1, inputs)
+            write_model(self.path, "Gemm", weight.astype(np.float32), ([1, inputs], [1, outputs]), transB=1)
+
+    def ours(self, x: np.ndarray, threads: int, calls: int) -> tuple[float, np.ndarray]:
+        """Microseconds of the fastest call, and the answer, channel-first."""
+        program = evidence.ROOT / "build/release/bin/taut"
+        if not program.exists():
+            raise evidence.BenchError(f"{program} is missing, run make build")
+        read, written = self.folder / "x.bin", self.folder / "y.bin"
+        np.moveaxis(x, 1, -1).astype("<f4").tofile(read)
+        command = [program, "bench", self.path, "--json", "--threads", threads, "--repetitions", calls]
+        command += ["--input", read, "--output", written]
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise evidence.BenchError(f"{self.name}: {done.stderr.strip()}")
+        answer = np.fromfile(written, "<f4").reshape(1, *self.shape[2:], -1)
+        return json.loads(done.stdout)["latency_microseconds"]["least"], np.moveaxis(answer, -1, 1)
+
+    def session(self, threads: int) -> onnxruntime.InferenceSession:
+        """ONNX Runtime's, with all optimizations."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+
+
+def least_microseconds(session: onnxruntime.InferenceSession, x: np.ndarray, calls: int) -> float:
+    """Of several calls, after one that is not counted."""
+    least = float("inf")
+    for _ in range(calls + 1):
+        start = time.perf_counter()
+        session.run(None, {"x": x})
+        least = min(least, 1e6 * (time.perf_counter() - start))
+    return least
+
+
+def measure_rate(layer: Layer, rate: float, *, threads: int, repetitions: int) -> evidence.Row:
+    """One row."""
+    x = winners(np.random.default_rng(2), layer.shape, rate)
+    session = layer.session(threads)
+    answer, wanted = layer.ours(x, threads, 1)[1], session.run(None, {"x": x})[0]
+    difference = np.abs(answer - wanted).max() / np.abs(wanted).max()
+    if not difference <= TOLERANCE:
+        raise evidence.BenchError(f"{layer.name}: answers differ by {difference:g} of the largest")
+    name = f"{layer.name}, rate {rate:g}"
+    sides = {
+        f"taut {name}": lambda: layer.ours(x, threads, CALLS)[0],
+        PEER: lambda: least_microseconds(session, x, CALLS),
+    }
+    measured = evidence.interleave(sides, repetitions)
+    goals = CONV_GOALS if len(layer.shape) == 4 else LINEAR_GOALS
+    return evidence.compare(
+        name,
+        "us",
+        measured[f"taut {name}"],
+        (PEER, measured[PEER]),
+        threads=threads,
+        goal=goals.get(rate),
+        lower_is_better=True,
+    )
+
+
+def layers(*, quick: bool) -> list[tuple[str, tuple[int, ...]]]:
+    """(name, sizes) of what is compared: inputs, outputs and side of a convolution, or of a linear layer."""
+    if quick:
+        return [("conv 64-64 14x14", (64, 64, 14)), ("linear 512-512", (512, 512))]
+    convolutions = [(64, 64, 56), (128, 128, 56), (256, 256, 28), (512, 512, 14)]
+    named = [(f"conv {i}-{o} {side}x{side}", (i, o, side)) for i, o, side in convolutions]
+    return [*named, ("linear 4096-4096", (4096, 4096))]
+
+
+def measure(options: evidence.Options) -> list[evidence.Row]:
+    """All layers and rates on one thread, then on all."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for threads in sorted({1, options.threads}):
+            for name, size in layers(quick=options.quick):
+                layer = Layer(Path(folder), name, size)
+                rows += [measure_rate(layer, rate, threads=threads, repetitions=options.repetitions) for rate in RATES]
+    return rows

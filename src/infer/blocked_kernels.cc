@@ -1,0 +1,419 @@
+#include "infer/blocked_kernels.h"
+
+#include <algorithm>
+
+#include "taut/infer/engine.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "infer/blocked_kernels.cc"
+#include <hwy/cache_control.h>
+#include <hwy/foreach_target.h>
+// Must come after foreach_target.h.
+#include <hwy/highway.h>
+
+#ifndef TAUT_INFER_TAP_RANGE
+#define TAUT_INFER_TAP_RANGE
+namespace taut::infer {
+
+/// Output positions whose tap (down, across) lies on the image.
+struct TapRange {
+  TapRange(const BlockSums& block, std::int64_t tap)
+      : down(tap / block.sizes.kernel - block.sizes.padding),
+        across(tap % block.sizes.kernel - block.sizes.padding) {
+    const ConvSizes& s = block.sizes;
+    row_begin = std::max(block.row_begin, first(down, s.stride));
+    row_end = std::min(block.row_end, past(down, s.in_height, s.stride));
+    begin = first(across, s.stride);
+    end = std::min(s.out_width, past(across, s.in_width, s.stride));
+  }
+  // The least output whose input is 0 or more, and the one past the last whose input is below side.
+  static std::int64_t first(std::int64_t offset, std::int64_t stride) {
+    return offset >= 0 ? 0 : (-offset + stride - 1) / stride;
+  }
+  static std::int64_t past(std::int64_t offset, std::int64_t side, std::int64_t stride) {
+    return side <= offset ? 0 : (side - offset + stride - 1) / stride;
+  }
+  std::int64_t down;    // input row of output row 0
+  std::int64_t across;  // input column of output column 0
+  std::int64_t row_begin;
+  std::int64_t row_end;
+  std::int64_t begin;  // columns
+  std::int64_t end;
+};
+
+}  // namespace taut::infer
+#endif  // TAUT_INFER_TAP_RANGE
+
+HWY_BEFORE_NAMESPACE();
+namespace taut::infer::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Lane = hn::CappedTag<float, kOutputUnit>;
+using Index = hn::RebindToUnsigned<Lane>;
+using Single = hn::CappedTag<float, 1>;
+using Numbers = hn::Vec<Lane>;
+
+std::int64_t lanes() {
+  return static_cast<std::int64_t>(hn::Lanes(Lane()));
+}
+
+// Sets with 32 vector registers keep more sums at hand than those with 16.
+constexpr bool kManyRegisters = HWY_MAX_BYTES >= 64 || HWY_ARCH_ARM_A64;
+constexpr int kTileVectors = kManyRegisters ? 4 : 2;
+constexpr int kTilePositions = 6;
+constexpr int kListVectors = kManyRegisters ? 16 : 8;
+
+std::int64_t count_nonzeros(const float* x, std::int64_t positions, std::int64_t stride,
+                            std::int64_t channels) {
+  const Lane d;
+  const auto zero = hn::Zero(d);
+  const std::int64_t step = lanes();
+  std::int64_t zeros = 0;
+  for (std::int64_t p = 0; p < positions; ++p, x += stride) {
+    std::int64_t c = 0;
+    for (; c + step <= channels; c += step) {
+      zeros += static_cast<std::int64_t>(hn::CountTrue(d, hn::Eq(hn::LoadU(d, x + c), zero)));
+    }
+    for (; c < channels; ++c) zeros += x[c] == 0 ? 1 : 0;
+  }
+  return positions * channels - zeros;
+}
+
+// Lists up to kInputBlock channels at one position; returns how many are not zero. A vector's store
+// ends within the slots, as no more have been written than channels seen.
+std::uint32_t list_block(const float* x, std::int64_t channels, std::int64_t width, float* values,
+                         std::uint32_t* offsets) {
+  const Lane d;
+  const Index di;
+  const auto zero = hn::Zero(d);
+  const std::int64_t step = lanes();
+  auto index = hn::Mul(hn::Iota(di, 0), hn::Set(di, static_cast<std::uint32_t>(width)));
+  const auto advance = hn::Set(di, static_cast<std::uint32_t>(step * width));
+  std::size_t count = 0;
+  std::int64_t c = 0;
+  for (; c + step <= channels; c += step) {
+    const auto v = hn::LoadU(d, x + c);
+    const auto kept = hn::Not(hn::Eq(v, zero));
+    hn::StoreU(hn::Compress(v, kept), d, values + count);
+    hn::StoreU(hn::Compress(index, hn::RebindMask(di, kept)), di, offsets + count);
+    count += hn::CountTrue(d, kept);
+    index = hn::Add(index, advance);
+  }
+  for (; c < channels; ++c) {
+    if (x[c] == 0) continue;
+    values[count] = x[c];
+    offsets[count++] = static_cast<std::uint32_t>(c * width);
+  }
+  return static_cast<std::uint32_t>(count);
+}
+
+void list_nonzeros(const float* x, std::int64_t stride, std::int64_t channels, std::int64_t width,
+                   const ChannelLists& lists) {
+  for (std::int64_t p = 0; p < lists.positions; ++p, x += stride) {
+    for (std::int64_t c = 0, at = p; c < channels; c += kInputBlock, at += lists.positions) {
+      lists.counts[at] =
+          list_block(x + c, std::min(kInputBlock, channels - c), width,
+                     lists.values + at * kInputBlock, lists.offsets + at * kInputBlock);
+    }
+  }
+}
+
+void start_sums(const BlockSums& block) {
+  const std::int64_t positions = (block.row_end - block.row_begin) * block.sizes.out_width;
+  float* sums = block.sums;
+  for (std::int64_t p = 0; p < positions; ++p, sums += block.width) {
+    std::copy_n(block.bias, block.width, sums);
+  }
+}
+
+// Calls visit(weight, input block, tap) for the weights [channels, width] of each block and tap, in
+// the order of the sums.
+template <typename Visit>
+void walk_weights(const BlockSums& block, Visit&& visit) {
+  const ConvSizes& sizes = block.sizes;
+  const float* weight = block.weight;
+  for (std::int64_t first = 0; first < sizes.inputs; first += kInputBlock) {
+    const std::int64_t channels = std::min(kInputBlock, sizes.inputs - first);
+    for (std::int64_t tap = 0; tap < sizes.kernel * sizes.kernel; ++tap) {
+      visit(weight, first, channels, tap);
+      weight += channels * block.width;
+    }
+  }
+}
+
+// Asks for a listed channel's weights of the next block of inputs.
+template <int kVectors>
+HWY_INLINE void fetch_listed(const float* weight, const std::uint32_t* offsets, std::uint32_t i) {
+  constexpr std::int64_t kLineFloats = 16;
+  const float* w = weight + offsets[i];
+  for (std::int64_t line = 0; line < kVectors * lanes(); line += kLineFloats) {
+    hwy::Prefetch(w + line);
+  }
+}
+
+// kVectors vectors of the block's outputs from `weight` on, at each position that the tap reaches.
+template <int kVectors, bool kAhead>
+HWY_NOINLINE void sum_listed_columns(const BlockSums& block, const ChannelLists& lists,
+                                     const float* weight, std::int64_t first, std::int64_t tap,
+                                     std::int64_t column) {
+  const Lane d;
+  const std::int64_t step = lanes();
+  const ConvSizes& sizes = block.sizes;
+  const TapRange range(block, tap);
+  const std::int64_t block_start = first / kInputBlock * lists.positions;
+  weight += column;
+  for (std::int64_t row = range.row_begin; row < range.row_end; ++row) {
+    const std::int64_t in_row = row * sizes.stride + range.down - lists.first_row;
+    float* sums = block.sums + column +
+                  ((row - block.row_begin) * sizes.out_width + range.begin) * block.width;
+    std::int64_t at =
+        block_start + in_row * sizes.in_width + range.begin * sizes.stride + range.across;
+    for (std::int64_t out = range.begin; out < range.end;
+         ++out, sums += block.width, at += sizes.stride) {
+      const std::uint32_t count = lists.counts[at];
+      const bool more = kAhead && first + kInputBlock < sizes.inputs;
+      const std::uint32_t next_count = more ? lists.counts[at + lists.positions] : 0;
+      const std::uint32_t* next = lists.offsets + (at + lists.positions) * kInputBlock;
+      const float* next_weight = weight + kInputBlock * block.width;
+      const float* values = lists.values + at * kInputBlock;
+      const std::uint32_t* offsets = lists.offsets + at * kInputBlock;
+      Numbers held[kVectors];
+      for (int v = 0; v < kVectors; ++v) held[v] = hn::Load(d, sums + v * step);
+      for (std::uint32_t i = 0; i < count; ++i) {
+        const float* w = weight + offsets[i];
+        if (kAhead && i < next_count) fetch_listed<kVectors>(next_weight, next, i);
+        const Numbers value = hn::Set(d, values[i]);
+        for (int v = 0; v < kVectors; ++v) {
+          held[v] = hn::MulAdd(value, hn::Load(d, w + v * step), held[v]);
+        }
+      }
+      for (int v = 0; v < kVectors; ++v) hn::Store(held[v], d, sums + v * step);
+      if constexpr (kAhead) {
+        for (std::uint32_t i = count; i < next_count; ++i) {
+          fetch_listed<kVectors>(next_weight, next, i);
+        }
+      }
+    }
+  }
+}
+
+// From column on with kVectors while they fit, then with half of them.
+template <int kVectors>
+void sum_listed(const BlockSums& block, const ChannelLists& lists, const float* weight,
+                std::int64_t first, std::int64_t tap, std::int64_t column) {
+  for (; column + kVectors * lanes() <= block.width; column += kVectors * lanes()) {
+    if (block.fetches_ahead) {
+      sum_listed_columns<kVectors, true>(block, lists, weight, first, tap, column);
+    } else {
+      sum_listed_columns<kVectors, false>(block, lists, weight, first, tap, column);
+    }
+  }
+  if constexpr (kVectors > 1) {
+    if (column < block.width) {
+      sum_listed<kVectors / 2>(block, lists, weight, first, tap, column);
+    }
+  }
+}
+
+void sum_lists(const BlockSums& block, const ChannelLists& lists) {
+  start_sums(block);
+  walk_weights(block, [&](const float* weight, std::int64_t first, std::int64_t /*channels*/,
+                          std::int64_t tap) {
+    sum_listed<kListVectors>(block, lists, weight, first, tap, 0);
+  });
+}
+
+// Positions that are summed together, and the weights of one input block and tap.
+struct Tile {
+  const float* weight;
+  std::int64_t channels;
+  std::int64_t width;
+  const float* x[kTilePositions];
+  float* sums[kTilePositions];
+};
+
+template <int kPositions, int kVectors>
+HWY_INLINE void sum_tile(const Tile& tile) {
+  const Lane d;
+  const std::int64_t step = lanes();
+  Numbers held[kPositions][kVectors];
+  const float* x[kPositions];
+  for (int p = 0; p < kPositions; ++p) {
+    x[p] = tile.x[p];
+    for (int v = 0; v < kVectors; ++v) held[p][v] = hn::Load(d, tile.sums[p] + v * step);
+  }
+  const float* weight = tile.weight;
+  for (std::int64_t c = 0; c < tile.channels; ++c, weight += tile.width) {
+    Numbers w[kVectors];
+    for (int v = 0; v < kVectors; ++v) w[v] = hn::Load(d, weight + v * step);
+    for (int p = 0; p < kPositions; ++p) {
+      const Numbers value = hn::Set(d, x[p][c]);
+      for (int v = 0; v < kVectors; ++v) held[p][v] = hn::MulAdd(value, w[v], held[p][v]);
+    }
+  }
+  for (int p = 0; p < kPositions; ++p) {
+    for (int v = 0; v < kVectors; ++v) hn::Store(held[p][v], d, tile.sums[p] + v * step);
+  }
+}
+
+// The first `count` positions of a tile.
+template <int kPositions, int kVectors>
+void sum_first(const Tile& tile, int count) {
+  if (count == kPositions) return sum_tile<kPositions, kVectors>(tile);
+  if constexpr (kPositions > 1) sum_first<kPositions - 1, kVectors>(tile, count);
+}
+
+template <int kVectors>
+HWY_NOINLINE void sum_tap(const BlockSums& block, const float* x, const float* zeros, Tile tile,
+                          std::int64_t tap, std::int64_t column) {
+  const ConvSizes& sizes = block.sizes;
+  const TapRange range(block, tap);
+  tile.weight += column;
+  int count = 0;
+  const auto take = [&](const float* from, std::int64_t row, std::int64_t out) {
+    tile.x[count] = from;
+    tile.sums[count] =
+        block.sums + column + ((row - block.row_begin) * sizes.out_width + out) * block.width;
+    if (++count < kTilePositions) return;
+    sum_tile<kTilePositions, kVectors>(tile);
+    count = 0;
+  };
+  const bool all = zeros != nullptr;
+  const std::int64_t row_end = all ? block.row_end : range.row_end;
+  const std::int64_t end = all ? sizes.out_width : range.end;
+  for (std::int64_t row = all ? block.row_begin : range.row_begin; row < row_end; ++row) {
+    const std::int64_t in_row = row * sizes.stride + range.down;
+    for (std::int64_t out = all ? 0 : range.begin; out < end; ++out) {
+      const bool inside = !all || (row >= range.row_begin && row < range.row_end &&
+                                   out >= range.begin && out < range.end);
+      const std::int64_t at = in_row * sizes.in_width + out * sizes.stride + range.across;
+      take(inside ? x + at * sizes.in_stride : zeros, row, out);
+    }
+  }
+  if (count > 0) sum_first<kTilePositions - 1, kVectors>(tile, count);
+}
+
+template <int kVectors>
+void sum_columns(const BlockSums& block, const float* x, const float* zeros, const Tile& tile,
+                 std::int64_t tap, std::int64_t column) {
+  for (; column + kVectors * lanes() <= block.width; column += kVectors * lanes()) {
+    sum_tap<kVectors>(block, x, zeros, tile, tap, column);
+  }
+  if constexpr (kVectors > 1) {
+    if (column < block.width) {
+      sum_columns<kVectors / 2>(block, x, zeros, tile, tap, column);
+    }
+  }
+}
+
+void sum_channels(const BlockSums& block, const float* x, const float* zeros) {
+  start_sums(block);
+  walk_weights(
+      block, [&](const float* weight, std::int64_t first, std::int64_t channels, std::int64_t tap) {
+        const Tile tile{
+            .weight = weight, .channels = channels, .width = block.width, .x = {}, .sums = {}};
+        sum_columns<kTileVectors>(block, x + first, zeros, tile, tap, 0);
+      });
+}
+
+template <class D>
+HWY_INLINE hn::Vec<D> finished(D d, const Finish& finish, std::int64_t o, const float* added,
+                               hn::Vec<D> y) {
+  if (finish.scale != nullptr) {
+    y = hn::Add(hn::Mul(y, hn::LoadU(d, finish.scale + o)), hn::LoadU(d, finish.shift + o));
+  }
+  if (added != nullptr) {
+    const auto other = hn::LoadU(d, added + o);
+    y = finish.added_first ? hn::Add(other, y) : hn::Add(y, other);
+  }
+  if (finish.rectified) {
+    const auto most = hn::Set(d, finish.most);
+    y = hn::IfThenZeroElse(hn::Lt(y, hn::Zero(d)), y);
+    y = hn::IfThenElse(hn::Gt(y, most), most, y);
+  }
+  return y;
+}
+
+void finish_sums(const Finish& finish, const float* sums, std::int64_t positions,
+                 std::int64_t width, std::int64_t outputs, std::int64_t stride, float* y) {
+  const Lane d;
+  const Single one;
+  const std::int64_t step = lanes();
+  for (std::int64_t p = 0; p < positions; ++p, sums += width, y += stride) {
+    const float* added = finish.added == nullptr ? nullptr : finish.added + p * stride;
+    std::int64_t o = 0;
+    for (; o + step <= outputs; o += step) {
+      hn::StoreU(finished(d, finish, o, added, hn::LoadU(d, sums + o)), d, y + o);
+    }
+    for (; o < outputs; ++o) {
+      hn::StoreU(finished(one, finish, o, added, hn::LoadU(one, sums + o)), one, y + o);
+    }
+  }
+}
+
+std::int64_t target() {
+  return HWY_TARGET;
+}
+
+}  // namespace taut::infer::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace taut::infer {
+
+HWY_EXPORT(count_nonzeros);
+HWY_EXPORT(list_nonzeros);
+HWY_EXPORT(sum_lists);
+HWY_EXPORT(sum_channels);
+HWY_EXPORT(finish_sums);
+HWY_EXPORT(target);
+
+std::string kernel_target() {
+  return hwy::TargetName(HWY_DYNAMIC_DISPATCH(target)());
+}
+
+std::int64_t count_nonzeros(const float* x, std::int64_t positions, std::int64_t stride,
+                            std::int64_t channels) {
+  return HWY_DYNAMIC_DISPATCH(count_nonzeros)(x, positions, stride, channels);
+}
+void list_nonzeros(const float* x, std::int64_t stride, std::int64_t channels, std::int64_t width,
+                   const ChannelLists& lists) {
+  HWY_DYNAMIC_DISPATCH(list_nonzeros)(x, stride, channels, width, lists);
+}
+void sum_lists(const BlockSums& block, const ChannelLists& lists) {
+  HWY_DYNAMIC_DISPATCH(sum_lists)(block, lists);
+}
+void sum_channels(const BlockSums& block, const float* x, const float* zeros) {
+  HWY_DYNAMIC_DISPATCH(sum_channels)(block, x, zeros);
+}
+void finish_sums(const Finish& finish, const float* sums, std::int64_t positions,
+                 std::int64_t width, std::int64_t outputs, std::int64_t stride, float* y) {
+  HWY_DYNAMIC_DISPATCH(finish_sums)(finish, sums, positions, width, outputs, stride, y);
+}
+
+void sum_position_reference(const BlockSums& block, const float* x, std::int64_t row,
+                            std::int64_t column, std::span<double> sums) {
+  const ConvSizes& sizes = block.sizes;
+  std::copy_n(block.bias, block.width, sums.begin());
+  const float* weight = block.weight;
+  for (std::int64_t first = 0; first < sizes.inputs; first += kInputBlock) {
+    const std::int64_t channels = std::min(kInputBlock, sizes.inputs - first);
+    for (std::int64_t tap = 0; tap < sizes.kernel * sizes.kernel; ++tap) {
+      const std::int64_t in_row = row * sizes.stride - sizes.padding + tap / sizes.kernel;
+      const std::int64_t in_column = column * sizes.stride - sizes.padding + tap % sizes.kernel;
+      const bool inside =
+          in_row >= 0 && in_row < sizes.in_height && in_column >= 0 && in_column < sizes.in_width;
+      const float* from =
+          inside ? x + (in_row * sizes.in_width + in_column) * sizes.in_stride + first : nullptr;
+      for (std::int64_t c = 0; c < channels; ++c) {
+        for (std::size_t o = 0; o < sums.size(); ++o) {
+          const double w = *weight++;
+          if (inside) sums[o] += w * from[c];
+        }
+      }
+    }
+  }
+}
+
+}  // namespace taut::infer
+#endif  // HWY_ONCE

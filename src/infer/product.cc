@@ -1,0 +1,292 @@
+#include "infer/product.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <vector>
+
+#include "infer/layers.h"
+#include "taut/core/error.h"
+
+namespace taut::infer {
+namespace {
+
+// Outputs of a block: eight of the widest vectors. With 64 lists run a fifth slower, with 256 the
+// weights of a tap leave the first-level cache (bench/infer/blocked_bench.cc).
+constexpr std::int64_t kConvBlock = 128;
+// A linear layer's weights are read once a strip: longer pieces of memory.
+constexpr std::int64_t kLinearBlock = 256;
+// Output positions of a strip: its sums and lists stay in a core's own cache. At 56 x 56 lists of a
+// tenth of the channels run twice as fast as without strips (the same benchmark).
+constexpr std::int64_t kStripPositions = 400;
+constexpr std::int64_t kLeastPositions = 16;
+constexpr std::int64_t kLeastRows = 4;  // rows around a strip are listed again
+// Values of a strip's input.
+constexpr std::int64_t kStripValues = std::int64_t{1} << 18;
+// Below so many channels a window becomes one column.
+constexpr std::int64_t kFewChannels = 16;
+// A few positions of a linear layer: its time is that of reading weights, fewer from lists.
+constexpr std::int64_t kFewPositions = 6;
+constexpr std::int64_t kSampledPositions = 48;
+// Lists must promise so much less time.
+constexpr double kGain = 0.97;
+
+constexpr std::int64_t round_up(std::int64_t value, std::int64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+
+constexpr std::int64_t bytes_of(std::int64_t floats) {
+  return round_up(floats * static_cast<std::int64_t>(sizeof(float)), 64);
+}
+
+const float* zero_channels() {
+  alignas(64) static constexpr float kZeros[kInputBlock] = {};
+  return kZeros;
+}
+
+}  // namespace
+
+// Some output rows of one example.
+struct Product::Strip {
+  ConvSizes sizes;
+  const float* x = nullptr;  // of the example
+  float* y = nullptr;        // of the strip
+  Finish finish;             // what it adds is the strip's
+  std::int64_t row_begin = 0;
+  std::int64_t row_end = 0;
+  std::int64_t in_begin = 0;  // input rows
+  std::int64_t in_end = 0;
+  bool lists = false;
+
+  [[nodiscard]] std::int64_t positions() const { return (row_end - row_begin) * sizes.out_width; }
+  [[nodiscard]] std::int64_t in_positions() const { return (in_end - in_begin) * sizes.in_width; }
+};
+
+// Where a strip's lists or columns lie.
+struct Product::Places {
+  ChannelLists lists;
+  float* columns = nullptr;
+};
+
+Product::Product(const graph::Layer& layer, const graph::LayerValues& values)
+    : layer_(layer), linear_(layer.op == graph::Op::kLinear) {
+  TAUT_ASSERT(!is_depthwise(layer));
+  const std::int64_t groups = linear_ ? 1 : layer.groups;
+  outputs_ = layer.out.channels / groups;
+  const std::int64_t widest = linear_ ? kLinearBlock : kConvBlock;
+  const std::int64_t count = (outputs_ + widest - 1) / widest;
+  block_ = round_up((outputs_ + count - 1) / count, kOutputUnit);  // all are as wide
+  padded_ = count * block_;
+  sizes_ = {.in_height = layer.in.height,
+            .in_width = layer.in.width,
+            .in_stride = layer.in.channels,
+            .inputs = layer.in.channels / groups,
+            .out_width = layer.out.width,
+            .kernel = layer.window.kernel,
+            .stride = layer.window.stride,
+            .padding = layer.window.padding};
+  if (linear_) sizes_.in_width = sizes_.out_width = sizes_.kernel = sizes_.stride = 1;
+  gathers_ = sizes_.inputs < kFewChannels && taps() > 1;
+  const std::int64_t values_in = layer.in.channels * (gathers_ ? taps() : 1);
+  const std::int64_t positions =
+      std::clamp(kStripValues / values_in, kLeastPositions, kStripPositions);
+  strip_rows_ = std::max(linear_ ? 1 : kLeastRows, positions / sizes_.out_width);
+  pack(decoded_weight(values));
+  bias_ = AlignedBuffer<float>(static_cast<std::size_t>(groups * padded_));
+  for (std::size_t o = 0; o < values.bias.size(); ++o) {
+    const auto channel = static_cast<std::int64_t>(o);
+    bias_[static_cast<std::size_t>(channel / outputs_ * padded_ + channel % outputs_)] =
+        values.bias[o];
+  }
+}
+
+void Product::pack(const std::vector<float>& weight) {
+  const std::int64_t inputs = sizes_.inputs;
+  const std::int64_t groups = layer_.in.channels / inputs;
+  weight_ = AlignedBuffer<float>(static_cast<std::size_t>(groups * padded_ * inputs * taps()));
+  float* to = weight_.data();
+  for (std::int64_t group = 0; group < groups; ++group) {
+    for (std::int64_t begin = 0; begin < padded_; begin += block_) {
+      const std::int64_t outputs = std::clamp<std::int64_t>(outputs_ - begin, 0, block_);
+      for (std::int64_t first = 0; first < inputs; first += kInputBlock) {
+        const std::int64_t channels = std::min(kInputBlock, inputs - first);
+        for (std::int64_t o = 0; o < outputs; ++o) {
+          const float* from =
+              weight.data() + ((group * outputs_ + begin + o) * inputs + first) * taps();
+          for (std::int64_t c = 0; c < channels; ++c) {
+            for (std::int64_t tap = 0; tap < taps(); ++tap, ++from) {
+              to[(tap * channels + c) * block_ + o] = *from;
+            }
+          }
+        }
+        to += taps() * channels * block_;
+      }
+    }
+  }
+  finite_ = std::all_of(weight.begin(), weight.end(), [](float w) { return std::isfinite(w); });
+}
+
+Product::Strip Product::strip_of(std::int64_t number, std::int64_t rows, const float* x,
+                                 const Finish& finish, float* y) const {
+  Strip strip;
+  strip.sizes = sizes_;
+  std::int64_t out_rows = layer_.out.height;
+  if (linear_) strip.sizes.in_height = out_rows = rows * layer_.in.height * layer_.in.width;
+  const std::int64_t strips = (out_rows + strip_rows_ - 1) / strip_rows_;
+  const std::int64_t example = number / strips;
+  strip.row_begin = number % strips * strip_rows_;
+  strip.row_end = std::min(out_rows, strip.row_begin + strip_rows_);
+  const std::int64_t top = strip.row_begin * sizes_.stride - sizes_.padding;
+  const std::int64_t past = (strip.row_end - 1) * sizes_.stride - sizes_.padding + sizes_.kernel;
+  strip.in_begin = std::clamp<std::int64_t>(top, 0, strip.sizes.in_height);
+  strip.in_end = std::clamp<std::int64_t>(past, strip.in_begin, strip.sizes.in_height);
+  strip.x = x + example * layer_.in.size();
+  const std::int64_t at =
+      example * layer_.out.size() + strip.row_begin * sizes_.out_width * layer_.out.channels;
+  strip.y = y + at;
+  strip.finish = finish;
+  if (finish.added != nullptr) strip.finish.added += at;
+  return strip;
+}
+
+bool Product::chooses_lists(const Strip& strip, Kernel kernel, ProductCounts& counts) const {
+  if (!may_list()) return false;
+  const std::int64_t step = std::max<std::int64_t>(1, strip.in_positions() / kSampledPositions);
+  const std::int64_t positions = (strip.in_positions() + step - 1) / step;
+  const std::int64_t channels = layer_.in.channels;
+  const float* first = strip.x + strip.in_begin * sizes_.in_width * channels;
+  const std::int64_t nonzeros = count_nonzeros(first, positions, step * channels, channels);
+  const std::int64_t sampled = positions * channels;
+  counts.sampled += sampled;
+  counts.nonzeros += nonzeros;
+  bool lists = kernel == Kernel::kLists;
+  if (kernel == Kernel::kMeasured) {
+    const KernelCosts& costs = kernel_costs(block_);
+    const double density =
+        static_cast<double>(nonzeros) / static_cast<double>(std::max<std::int64_t>(1, sampled));
+    const double listed =
+        costs.base + costs.each * density + costs.listing / static_cast<double>(taps() * padded_);
+    lists = (linear_ && strip.positions() < kFewPositions) || listed < kGain * costs.all;
+  }
+  counts.listed += lists ? 1 : 0;
+  return lists;
+}
+
+std::int64_t Product::place_bytes(const Strip& strip) const noexcept {
+  if (gathers_) return bytes_of(strip.positions() * taps() * sizes_.inputs);
+  if (!strip.lists) return 0;
+  const std::int64_t lists = round_up(sizes_.inputs, kInputBlock) * strip.in_positions();
+  return 2 * bytes_of(lists) + bytes_of(lists / kInputBlock);
+}
+
+std::int64_t Product::sum_bytes(const Strip& strip) const noexcept {
+  return bytes_of(strip.positions() * block_);
+}
+
+Product::Places Product::places(const Strip& strip, std::byte* memory) const {
+  Places at;
+  if (gathers_) {
+    at.columns = reinterpret_cast<float*>(memory);
+    return at;
+  }
+  const std::int64_t slots = round_up(sizes_.inputs, kInputBlock) * strip.in_positions();
+  at.lists = {.first_row = strip.in_begin,
+              .positions = strip.in_positions(),
+              .values = reinterpret_cast<float*>(memory),
+              .offsets = reinterpret_cast<std::uint32_t*>(memory + bytes_of(slots)),
+              .counts = reinterpret_cast<std::uint32_t*>(memory + 2 * bytes_of(slots))};
+  return at;
+}
+
+void Product::prepare(const Strip& strip, std::int64_t group, const Places& at) const {
+  if (gathers_) {
+    const std::int64_t first = strip.row_begin * sizes_.out_width;
+    for (std::int64_t p = 0; p < strip.positions(); ++p) {
+      gather_window(layer_, strip.x, first + p, group, at.columns + p * taps() * sizes_.inputs);
+    }
+  } else if (strip.lists) {
+    const float* first = strip.x + strip.in_begin * sizes_.in_width * sizes_.in_stride;
+    list_nonzeros(first + group * sizes_.inputs, sizes_.in_stride, sizes_.inputs, block_, at.lists);
+  }
+}
+
+void Product::sum_block(const Strip& strip, std::int64_t group, std::int64_t block,
+                        const Places& at, float* sums) const {
+  const std::int64_t begin = block * block_;
+  const std::int64_t depth = sizes_.inputs * taps();
+  BlockSums to{.sizes = strip.sizes,
+               .weight = weight_.data() + (group * padded_ + begin) * depth,
+               .bias = bias_.data() + group * padded_ + begin,
+               .width = block_,
+               .row_begin = strip.row_begin,
+               .row_end = strip.row_end,
+               .sums = sums,
+               .fetches_ahead = linear_ && strip.positions() < kFewPositions};
+  if (gathers_) {
+    to.sizes = {.in_height = strip.positions(), .in_stride = depth, .inputs = depth};
+    to.row_begin = 0;
+    to.row_end = strip.positions();
+    sum_channels(to, at.columns, nullptr);
+  } else if (strip.lists) {
+    sum_lists(to, at.lists);
+  } else {
+    sum_channels(to, strip.x + group * sizes_.inputs, finite_ ? nullptr : zero_channels());
+  }
+  const std::int64_t channel = group * outputs_ + begin;
+  Finish finish = strip.finish;
+  if (finish.scale != nullptr) {
+    finish.scale += channel;
+    finish.shift += channel;
+  }
+  if (finish.added != nullptr) finish.added += channel;
+  finish_sums(finish, sums, strip.positions(), block_,
+              std::clamp<std::int64_t>(outputs_ - begin, 0, block_), layer_.out.channels,
+              strip.y + channel);
+}
+
+ProductCounts Product::run(const float* x, std::int64_t rows, const Finish& finish, float* y,
+                           Kernel kernel, ScratchPool& scratch, ThreadPool& pool) const {
+  const std::int64_t out_rows =
+      linear_ ? rows * layer_.in.height * layer_.in.width : layer_.out.height;
+  const std::int64_t strips = (out_rows + strip_rows_ - 1) / strip_rows_ * (linear_ ? 1 : rows);
+  const std::int64_t groups = layer_.in.channels / sizes_.inputs;
+  const bool spread_blocks = pool.threads() > 1 && strips < pool.threads() && blocks() > 1;
+  std::atomic<std::int64_t> sampled{0};
+  std::atomic<std::int64_t> nonzeros{0};
+  std::atomic<std::int64_t> listed{0};
+  const auto run_strip = [&](std::int64_t number) {
+    Strip strip = strip_of(number, rows, x, finish, y);
+    ProductCounts found;
+    strip.lists = chooses_lists(strip, kernel, found);
+    sampled.fetch_add(found.sampled, std::memory_order_relaxed);
+    nonzeros.fetch_add(found.nonzeros, std::memory_order_relaxed);
+    listed.fetch_add(found.listed, std::memory_order_relaxed);
+    const std::int64_t held = place_bytes(strip);
+    ScratchPool::Loan loan = scratch.borrow(held + sum_bytes(strip));
+    const Places at = places(strip, loan.data());
+    for (std::int64_t group = 0; group < groups; ++group) {
+      prepare(strip, group, at);
+      const auto sum = [&](std::int64_t first, std::int64_t last, std::byte* sums) {
+        for (std::int64_t block = first; block < last; ++block) {
+          sum_block(strip, group, block, at, reinterpret_cast<float*>(sums));
+        }
+      };
+      if (!spread_blocks) {
+        sum(0, blocks(), loan.data() + held);
+        continue;
+      }
+      pool.parallel_for(blocks(), 1, [&](std::int64_t first, std::int64_t last) {
+        ScratchPool::Loan own = scratch.borrow(sum_bytes(strip));
+        sum(first, last, own.data());
+      });
+    }
+  };
+  if (spread_blocks) {
+    for (std::int64_t number = 0; number < strips; ++number) run_strip(number);
+  } else {
+    pool.run(strips, run_strip);
+  }
+  return {.sampled = sampled, .nonzeros = nonzeros, .strips = strips, .listed = listed};
+}
+
+}  // namespace taut::infer

@@ -1,0 +1,307 @@
+#include "infer/runner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+#include "taut/embedding/interaction.h"
+#include "taut/sparsity/quantize.h"
+#include "taut/sparsity/winners.h"
+
+namespace taut::infer {
+namespace {
+
+using graph::kNetworkInput;
+using graph::Layer;
+using graph::LayerValues;
+using graph::Network;
+using graph::Op;
+
+constexpr std::int64_t kMostExamples = 256;  // of a piece
+// Floats of a piece: what a core's own cache holds.
+constexpr std::int64_t kPieceFloats = std::int64_t{1} << 18;
+// Floats of one example, 4 GiB.
+constexpr std::int64_t kLargestExample = std::int64_t{1} << 30;
+constexpr std::int64_t kLineFloats = 16;
+
+std::int64_t whole_lines(std::int64_t floats) {
+  return (floats + kLineFloats - 1) / kLineFloats * kLineFloats;
+}
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+}  // namespace
+
+// One pass: what it reads, and its memory.
+struct Runner::Work {
+  const Piece& of;
+  Kernel kernel;
+  ThreadPool& pool;
+  float* memory = nullptr;
+  float* logits = nullptr;
+  std::span<std::int64_t> begins;  // of each slot in memory
+  std::span<const float*> inputs;  // room for those of a layer
+  float* rounded = nullptr;        // an input through 8 bits
+  float* gathered = nullptr;       // vectors of an interaction side by side
+
+  [[nodiscard]] float* slot(int number) const {
+    return memory + begins[static_cast<std::size_t>(number)];
+  }
+};
+
+Runner::Runner(const Network& network) : network_(network), plan_(make_plan(network)) {
+  ready_.resize(plan_.steps.size());
+  for (std::size_t i = 0; i < ready_.size(); ++i) prepare(i);
+  std::int64_t floats = rounded_floats_ + gathered_floats_;
+  for (const std::int64_t size : plan_.slots) floats += size;
+  if (floats > kLargestExample) {
+    throw Error(ErrorKind::kUnsupported, concat("the network's results for one example take ",
+                                                floats, " floats, above ", kLargestExample));
+  }
+  piece_ =
+      std::clamp<std::int64_t>(kPieceFloats / std::max<std::int64_t>(1, floats), 1, kMostExamples);
+}
+
+void Runner::prepare(std::size_t number) {
+  const Step& step = plan_.steps[number];
+  Ready& ready = ready_[number];
+  const Layer& layer = network_.layers[step.layer];
+  const LayerValues& values = network_.values[step.layer];
+  most_inputs_ = std::max(most_inputs_, layer.inputs.size());
+  switch (layer.op) {
+    case Op::kConv:
+    case Op::kLinear:
+      if (is_depthwise(layer)) {
+        ready.depthwise = pack_depthwise(layer, values);
+      } else {
+        ready.product.emplace(layer, values);
+      }
+      prepare_finish(step, ready);
+      if (values.input_scale > 0) rounded_floats_ = std::max(rounded_floats_, layer.in.size());
+      return;
+    case Op::kBatchNorm:
+      ready.norm = pack_norm(values);
+      return;
+    case Op::kConcat:
+      for (const int input : layer.inputs) {
+        ready.widths.push_back(network_.shape_of(input).channels);
+      }
+      return;
+    case Op::kInteraction:
+      for (const int input : layer.inputs) ready.widths.push_back(network_.shape_of(input).size());
+      gathered_floats_ = std::max(gathered_floats_, vectors_of(layer) * layer.in.channels);
+      return;
+    case Op::kEmbedding:
+      if (layer.out.height * layer.out.width == static_cast<std::int64_t>(layer.tables.size())) {
+        return;
+      }
+      throw Error(ErrorKind::kUnsupported,
+                  concat("layer ", layer.name, ": more than one pooled row a table"));
+    case Op::kAttention:
+      throw Error(ErrorKind::kUnsupported,
+                  concat("layer ", layer.name, ": attention cannot be computed yet"));
+    default:
+      return;
+  }
+}
+
+void Runner::prepare_finish(const Step& step, Ready& ready) const {
+  Finish& finish = ready.finish;
+  if (step.norm != Step::kNone) {
+    ready.norm = pack_norm(network_.values[static_cast<std::size_t>(step.norm)]);
+    finish.scale = ready.norm.scale.data();
+    finish.shift = ready.norm.shift.data();
+  }
+  finish.added_first = step.added_first;
+  if (step.rectifier != Step::kNone) {
+    const Op op = network_.layers[static_cast<std::size_t>(step.rectifier)].op;
+    finish.rectified = true;
+    finish.most = op == Op::kRelu6 ? 6.0f : INFINITY;
+  }
+}
+
+std::int64_t Runner::vectors_of(const Layer& layer) const {
+  std::int64_t vectors = 0;
+  for (const int input : layer.inputs) vectors += network_.shape_of(input).size();
+  return vectors / layer.in.channels;
+}
+
+// Where a step's output goes: that of the network, which nobody else reads, to the caller.
+float* Runner::place_of(std::size_t step, const Work& work) const {
+  const bool is_output = static_cast<int>(step) == plan_.step_of.back();
+  return is_output ? work.logits : work.slot(plan_.steps[step].slot);
+}
+
+const float* Runner::output_of(int layer, const Work& work) const {
+  if (layer == kNetworkInput) return work.of.values;
+  return place_of(static_cast<std::size_t>(plan_.step_of[static_cast<std::size_t>(layer)]), work);
+}
+
+// The input of a weighted layer, through 8 bits where the network is.
+const float* Runner::input_of(const Step& step, const Work& work) const {
+  const Layer& layer = network_.layers[step.layer];
+  const LayerValues& values = network_.values[step.layer];
+  const float* x = output_of(layer.inputs.front(), work);
+  if (values.input_scale == 0) return x;
+  const auto count = static_cast<std::size_t>(work.of.rows * layer.in.size());
+  sparsity::fake_quantize(
+      {x, count}, values.input_scale,
+      values.input_unsigned ? sparsity::Codes::kUnsigned : sparsity::Codes::kSigned,
+      {work.rounded, count});
+  return work.rounded;
+}
+
+std::span<const float* const> Runner::inputs_of(const Layer& layer, const Work& work) const {
+  for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
+    work.inputs[i] = output_of(layer.inputs[i], work);
+  }
+  return work.inputs.first(layer.inputs.size());
+}
+
+ProductCounts Runner::apply(std::size_t number, const Work& work) const {
+  const Step& step = plan_.steps[number];
+  const Ready& ready = ready_[number];
+  const Layer& layer = network_.layers[step.layer];
+  if (layer.op != Op::kConv && layer.op != Op::kLinear) {
+    apply_plain(number, work);
+    return {};
+  }
+  Finish finish = ready.finish;
+  if (step.added != Step::kNone) finish.added = output_of(step.added, work);
+  const float* x = input_of(step, work);
+  float* y = place_of(number, work);
+  if (ready.product) {
+    return ready.product->run(x, work.of.rows, finish, y, work.kernel, scratch_, work.pool);
+  }
+  convolve_depthwise(layer, ready.depthwise, x, work.of.rows, finish, y, work.pool);
+  return {};
+}
+
+void Runner::apply_plain(std::size_t number, const Work& work) const {
+  const Step& step = plan_.steps[number];
+  const Ready& ready = ready_[number];
+  const Layer& layer = network_.layers[step.layer];
+  const std::int64_t rows = work.of.rows;
+  float* y = place_of(number, work);
+  const float* x = layer.inputs.empty() ? nullptr : output_of(layer.inputs.front(), work);
+  switch (layer.op) {
+    case Op::kBatchNorm:
+      return apply_norm(ready.norm, x, rows * layer.in.height * layer.in.width, y);
+    case Op::kRelu:
+      return rectify(x, rows * layer.in.size(), INFINITY, y);
+    case Op::kRelu6:
+      return rectify(x, rows * layer.in.size(), 6.0f, y);
+    case Op::kMaxPool:
+      return pool_maxima(layer, x, rows, y, work.pool);
+    case Op::kGlobalMean:
+      return average_positions(layer, x, rows, y);
+    case Op::kFlatten:
+      return flatten(layer.in, x, rows, y);
+    case Op::kAdd:
+      return add(inputs_of(layer, work), rows * layer.out.size(), y);
+    case Op::kConcat:
+      return put_side_by_side(inputs_of(layer, work), ready.widths,
+                              rows * layer.out.height * layer.out.width, y);
+    case Op::kInteraction:
+      return interact_inputs(layer, ready, work, y);
+    case Op::kFirstValues:
+      return sum_first_values(layer.in, x, rows, y);
+    case Op::kEmbedding:
+      return copy_pooled(layer, work, y);
+    case Op::kConv:
+    case Op::kLinear:
+    case Op::kAttention:
+      break;
+  }
+  TAUT_ASSERT(false);
+}
+
+void Runner::interact_inputs(const Layer& layer, const Ready& ready, const Work& work,
+                             float* y) const {
+  put_side_by_side(inputs_of(layer, work), ready.widths, work.of.rows, work.gathered);
+  embedding::interact(
+      {.vectors = vectors_of(layer), .dim = layer.in.channels, .copied = layer.copied},
+      work.of.rows, work.gathered, y);
+}
+
+// The pooled rows of the layer's tables from those of all.
+void Runner::copy_pooled(const Layer& layer, const Work& work, float* y) const {
+  const std::int64_t dim = network_.tables.front().dim;
+  const auto stride = static_cast<std::int64_t>(network_.tables.size()) * dim;
+  for (std::int64_t row = 0; row < work.of.rows; ++row) {
+    for (const int table : layer.tables) {
+      y = std::copy_n(work.of.embedded + row * stride + table * dim, dim, y);
+    }
+  }
+}
+
+// Winners of a layer's output, and what is pruned of it for all inputs alike, in place.
+void Runner::choose(std::size_t number, std::int64_t rows, float* y, ThreadPool& pool) const {
+  const Layer& layer = network_.layers[number];
+  const sparsity::WinnersOptions options = graph::winners_at(network_, layer);
+  if (options.rate < 1) {
+    const sparsity::WinnerSelector selector({.batch = rows,
+                                             .channels = layer.out.channels,
+                                             .height = layer.out.height,
+                                             .width = layer.out.width},
+                                            sparsity::Layout::kChannelsLast, options);
+    sparsity::winners(selector, y, y, pool);
+  }
+  const std::span<const float> kept = network_.values[number].kept_maps;
+  if (kept.empty()) return;
+  const std::int64_t positions = rows * layer.out.height * layer.out.width;
+  for (std::int64_t p = 0; p < positions; ++p, y += kept.size()) {
+    for (std::size_t c = 0; c < kept.size(); ++c) y[c] *= kept[c];
+  }
+}
+
+void Runner::run(const Piece& of, Kernel kernel, float* logits, ThreadPool& pool,
+                 std::span<StepTimes> times) const {
+  // One loan: where slots begin and a layer's inputs, then values, each from a whole line on.
+  const auto slots = plan_.slots.size();
+  const auto words = static_cast<std::int64_t>((slots + most_inputs_) * 2);  // of 8 bytes
+  std::int64_t floats = whole_lines(words);
+  const auto place = [&](std::int64_t values) {
+    const std::int64_t begin = floats;
+    floats += whole_lines(values * of.rows);
+    return begin;
+  };
+  std::int64_t total =
+      floats + whole_lines(rounded_floats_ * of.rows) + whole_lines(gathered_floats_ * of.rows);
+  for (const std::int64_t size : plan_.slots) total += whole_lines(size * of.rows);
+  ScratchPool::Loan loan = scratch_.borrow(total * static_cast<std::int64_t>(sizeof(float)));
+  auto* memory = reinterpret_cast<float*>(loan.data());
+  auto* begins = reinterpret_cast<std::int64_t*>(loan.data());
+  for (std::size_t i = 0; i < slots; ++i) begins[i] = place(plan_.slots[i]);
+  const Work work{.of = of,
+                  .kernel = kernel,
+                  .pool = pool,
+                  .memory = memory,
+                  .logits = logits,
+                  .begins = {begins, slots},
+                  .inputs = {reinterpret_cast<const float**>(begins + slots), most_inputs_},
+                  .rounded = memory + place(rounded_floats_),
+                  .gathered = memory + place(gathered_floats_)};
+  for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+    const Step& step = plan_.steps[i];
+    const Clock::time_point start = times.empty() ? Clock::time_point() : Clock::now();
+    const ProductCounts counts = apply(i, work);
+    const Clock::time_point chosen = times.empty() ? Clock::time_point() : Clock::now();
+    if (network_.layers[step.last].winner_site >= 0) {
+      choose(step.last, of.rows, place_of(i, work), pool);
+    }
+    if (times.empty()) continue;
+    StepTimes& own = times[i];
+    own.seconds += std::chrono::duration<double>(chosen - start).count();
+    own.selection_seconds += seconds_since(chosen);
+    own.counts.add(counts);
+  }
+}
+
+}  // namespace taut::infer

@@ -1,0 +1,20 @@
+#pragma once
+// Kernels of layers whose channels stay apart: depthwise convolutions and maxima of windows.
+// Compiled once for each instruction set (Highway).
+
+#include <cstdint>
+
+#include "taut/graph/network.h"
+
+namespace taut::infer {
+
+/// Output row `row` of one example, x [height, width, channels] to y [out width, channels]:
+/// the bias, then each tap's weight [kernel * kernel, channels] times the input where the tap lies
+/// on the image, in order.
+void depthwise_row(const graph::Layer& layer, const float* weight, const float* bias,
+                   const float* x, std::int64_t row, float* y);
+
+/// The same of maxima: -infinity where a window lies wholly beside the image; NaN wins.
+void maxima_row(const graph::Layer& layer, const float* x, std::int64_t row, float* y);
+
+}  // namespace taut::infer

@@ -1,0 +1,246 @@
+#include "infer/blocked_kernels.h"
+
+#include <gtest/gtest.h>
+#include <hwy/targets.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "taut/core/aligned_buffer.h"
+#include "taut/core/random.h"
+
+namespace taut::infer {
+namespace {
+
+constexpr float kGuard = 12345.0f;
+
+AlignedBuffer<float> random_floats(std::int64_t count, std::uint64_t seed, double density = 1) {
+  AlignedBuffer<float> values(static_cast<std::size_t>(count));
+  const CounterRandom random(seed);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (CounterRandom(seed + 1).uniform(i) < density) {
+      values[i] = static_cast<float>(random.normal(i));
+    }
+  }
+  return values;
+}
+
+struct ConvCase {
+  std::int64_t inputs;
+  std::int64_t height;
+  std::int64_t width;
+  std::int64_t kernel;
+  std::int64_t stride;
+  std::int64_t padding;
+  std::int64_t outputs;  // of the block
+};
+
+// One block of one layer, its values and its places.
+struct Layer {
+  Layer(const ConvCase& one, double density)
+      : sizes{.in_height = one.height,
+              .in_width = one.width,
+              .in_stride = one.inputs + 3,
+              .inputs = one.inputs,
+              .out_width = side(one.width, one),
+              .kernel = one.kernel,
+              .stride = one.stride,
+              .padding = one.padding},
+        rows(side(one.height, one)),
+        x(random_floats(one.height * one.width * sizes.in_stride, 1, density)),
+        weight(random_floats(one.kernel * one.kernel * one.inputs * one.outputs, 3)),
+        bias(random_floats(one.outputs, 5)),
+        width(one.outputs) {}
+
+  static std::int64_t side(std::int64_t in, const ConvCase& one) {
+    return (in + 2 * one.padding - one.kernel) / one.stride + 1;
+  }
+
+  BlockSums block(std::int64_t begin, std::int64_t end, float* sums) const {
+    return {.sizes = sizes,
+            .weight = weight.data(),
+            .bias = bias.data(),
+            .width = width,
+            .row_begin = begin,
+            .row_end = end,
+            .sums = sums,
+            .fetches_ahead = sizes.kernel == 1};
+  }
+
+  // Sums of all rows, `strip` rows at a time.
+  [[nodiscard]] std::vector<float> sums(bool listed, std::int64_t strip,
+                                        const float* zeros = nullptr) const {
+    std::vector<float> all;
+    for (std::int64_t begin = 0; begin < rows; begin += strip) {
+      const std::int64_t end = std::min(rows, begin + strip);
+      const std::int64_t count = (end - begin) * sizes.out_width * width;
+      AlignedBuffer<float> part(static_cast<std::size_t>(count + 1));
+      part[part.size() - 1] = kGuard;
+      if (listed) {
+        sum_listed_rows(block(begin, end, part.data()));
+      } else {
+        sum_channels(block(begin, end, part.data()), x.data(), zeros);
+      }
+      EXPECT_EQ(part[part.size() - 1], kGuard);
+      all.insert(all.end(), part.begin(), part.begin() + count);
+    }
+    return all;
+  }
+
+  void sum_listed_rows(const BlockSums& wanted) const {
+    const std::int64_t first =
+        std::max<std::int64_t>(0, wanted.row_begin * sizes.stride - sizes.padding);
+    const std::int64_t past = std::min(
+        sizes.in_height, (wanted.row_end - 1) * sizes.stride - sizes.padding + sizes.kernel);
+    const std::int64_t positions = std::max<std::int64_t>(0, past - first) * sizes.in_width;
+    const std::int64_t blocks = (sizes.inputs + kInputBlock - 1) / kInputBlock;
+    const auto slots = static_cast<std::size_t>(blocks * positions * kInputBlock);
+    AlignedBuffer<float> values(slots);
+    AlignedBuffer<std::uint32_t> offsets(slots);
+    AlignedBuffer<std::uint32_t> counts(static_cast<std::size_t>(blocks * positions));
+    const ChannelLists lists{first, positions, values.data(), offsets.data(), counts.data()};
+    list_nonzeros(x.data() + first * sizes.in_width * sizes.in_stride, sizes.in_stride,
+                  sizes.inputs, width, lists);
+    sum_lists(wanted, lists);
+  }
+
+  ConvSizes sizes;
+  std::int64_t rows;
+  AlignedBuffer<float> x;
+  AlignedBuffer<float> weight;
+  AlignedBuffer<float> bias;
+  std::int64_t width;
+};
+
+const std::vector<ConvCase>& cases() {
+  static const std::vector<ConvCase> kCases = {
+      {1, 1, 1, 1, 1, 0, 16},    {1, 1, 1, 3, 1, 1, 16},    {3, 7, 5, 3, 1, 1, 32},
+      {63, 5, 6, 3, 1, 1, 48},   {64, 4, 9, 3, 2, 1, 64},   {65, 6, 4, 1, 1, 0, 64},
+      {65, 9, 7, 1, 2, 0, 112},  {130, 3, 3, 3, 1, 2, 16},  {5, 11, 12, 5, 3, 4, 128},
+      {200, 1, 1, 1, 1, 0, 256}, {70, 13, 1, 1, 1, 0, 272}, {2, 3, 2, 2, 3, 5, 16},
+  };
+  return kCases;
+}
+
+// Runs the test body once for each instruction set that this machine has.
+class BlockedKernels : public testing::TestWithParam<std::int64_t> {
+ protected:
+  void SetUp() override { hwy::SetSupportedTargetsForTest(GetParam()); }
+  void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
+};
+
+TEST_P(BlockedKernels, SumsMatchTheReferenceAtOddSizes) {
+  for (const ConvCase& one : cases()) {
+    for (const double density : {1.0, 0.3}) {
+      const Layer layer(one, density);
+      const std::vector<float> got = layer.sums(false, layer.rows);
+      std::vector<double> wanted(static_cast<std::size_t>(layer.width));
+      for (std::int64_t p = 0; p < layer.rows * layer.sizes.out_width; ++p) {
+        sum_position_reference(layer.block(0, layer.rows, nullptr), layer.x.data(),
+                               p / layer.sizes.out_width, p % layer.sizes.out_width, wanted);
+        for (std::int64_t o = 0; o < layer.width; ++o) {
+          // Sums of up to 1200 terms of size about 1, so of size about 35.
+          ASSERT_NEAR(got[static_cast<std::size_t>(p * layer.width + o)],
+                      wanted[static_cast<std::size_t>(o)], 1e-4)
+              << one.inputs << " channels, position " << p << ", output " << o;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(BlockedKernels, ListsAndAllChannelsGiveTheSameBitsHoweverRowsAreCut) {
+  for (const ConvCase& one : cases()) {
+    for (const double density : {1.0, 0.5, 0.1, 0.0}) {
+      const Layer layer(one, density);
+      const std::vector<float> zeros(kInputBlock);
+      const std::vector<float> wanted = layer.sums(false, layer.rows);
+      EXPECT_EQ(layer.sums(true, layer.rows), wanted) << one.inputs << " " << density;
+      EXPECT_EQ(layer.sums(true, 1), wanted) << one.inputs << " " << density;
+      EXPECT_EQ(layer.sums(false, 2), wanted) << one.inputs << " " << density;
+      EXPECT_EQ(layer.sums(false, 2, zeros.data()), wanted) << one.inputs << " " << density;
+    }
+  }
+}
+
+TEST_P(BlockedKernels, CountsWhatIsNotZeroAndNaNIsNot) {
+  for (const std::int64_t channels : {1, 3, 16, 33, 64}) {
+    AlignedBuffer<float> x = random_floats(7 * (channels + 2), 1, 0.4);
+    x[0] = std::numeric_limits<float>::quiet_NaN();
+    x[static_cast<std::size_t>(channels + 2)] = -0.0f;
+    std::int64_t wanted = 0;
+    for (std::int64_t p = 0; p < 7; ++p) {
+      for (std::int64_t c = 0; c < channels; ++c) {
+        wanted += x[static_cast<std::size_t>(p * (channels + 2) + c)] != 0 ? 1 : 0;
+      }
+    }
+    EXPECT_EQ(count_nonzeros(x.data(), 7, channels + 2, channels), wanted) << channels;
+  }
+}
+
+TEST_P(BlockedKernels, NaNIsListedAndReachesAllOutputs) {
+  Layer layer({20, 2, 2, 1, 1, 0, 16}, 0.2);
+  layer.x[5] = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> sums = layer.sums(true, 2);
+  EXPECT_TRUE(std::all_of(sums.begin(), sums.begin() + 16, [](float y) { return std::isnan(y); }));
+  EXPECT_TRUE(std::none_of(sums.begin() + 16, sums.end(), [](float y) { return std::isnan(y); }));
+}
+
+TEST_P(BlockedKernels, InfiniteWeightsMeetZerosBesideTheImageWhenAskedTo) {
+  Layer layer({1, 1, 1, 3, 1, 1, 16}, 1);
+  layer.weight[0] = std::numeric_limits<float>::infinity();  // of the tap above and to the left
+  const std::vector<float> zeros(kInputBlock);
+  EXPECT_TRUE(std::isnan(layer.sums(false, 1, zeros.data())[0]));
+  EXPECT_FALSE(std::isnan(layer.sums(false, 1, zeros.data())[1]));
+  EXPECT_FALSE(std::isnan(layer.sums(false, 1)[0]));
+}
+
+TEST_P(BlockedKernels, SumsAreFinishedAtOddSizesAndWhatLiesBetweenStays) {
+  for (const std::int64_t outputs : {1, 7, 16, 19, 32}) {
+    for (const int what : {0, 1, 2, 4, 7, 15}) {
+      const std::int64_t stride = outputs + 2;
+      const AlignedBuffer<float> sums = random_floats(3 * 32, 1);
+      const AlignedBuffer<float> scale = random_floats(outputs, 3);
+      const AlignedBuffer<float> shift = random_floats(outputs, 5);
+      const AlignedBuffer<float> added = random_floats(3 * stride, 7);
+      Finish finish;
+      if ((what & 1) != 0) {
+        finish.scale = scale.data();
+        finish.shift = shift.data();
+      }
+      if ((what & 2) != 0) finish.added = added.data();
+      finish.rectified = (what & 4) != 0;
+      finish.added_first = (what & 8) != 0;
+      finish.most = 0.5f;
+      std::vector<float> y(static_cast<std::size_t>(3 * stride), kGuard);
+      finish_sums(finish, sums.data(), 3, 32, outputs, stride, y.data());
+      for (std::int64_t p = 0; p < 3; ++p) {
+        for (std::int64_t o = 0; o < stride; ++o) {
+          const float got = y[static_cast<std::size_t>(p * stride + o)];
+          if (o >= outputs) {
+            ASSERT_EQ(got, kGuard);
+            continue;
+          }
+          const auto channel = static_cast<std::size_t>(o);
+          float wanted = sums[static_cast<std::size_t>(p * 32 + o)];
+          if (finish.scale != nullptr) wanted = wanted * scale[channel] + shift[channel];
+          if (finish.added != nullptr) wanted += added[static_cast<std::size_t>(p * stride + o)];
+          if (finish.rectified) wanted = std::min(std::max(wanted, 0.0f), finish.most);
+          ASSERT_EQ(got, wanted) << outputs << " " << what;
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryIsa, BlockedKernels,
+                         testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
+                         [](const testing::TestParamInfo<std::int64_t>& target) {
+                           return std::string(hwy::TargetName(target.param));
+                         });
+
+}  // namespace
+}  // namespace taut::infer

@@ -1,0 +1,121 @@
+#include "infer/window_kernels.h"
+
+#include <gtest/gtest.h>
+#include <hwy/targets.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "taut/core/random.h"
+
+namespace taut::infer {
+namespace {
+
+constexpr float kUntouched = 12345.0f;
+
+std::vector<float> some_values(std::int64_t count, std::uint64_t seed) {
+  std::vector<float> values;
+  for (std::int64_t i = 0; i < count; ++i) {
+    values.push_back(static_cast<float>(CounterRandom(seed).normal(static_cast<std::uint64_t>(i))));
+  }
+  return values;
+}
+
+graph::Layer windowed(std::int64_t channels, std::int64_t height, std::int64_t width,
+                      const graph::Window& window) {
+  graph::Layer layer;
+  layer.in = {channels, height, width};
+  layer.window = window;
+  layer.out = {channels, graph::windowed_side(height, window), graph::windowed_side(width, window)};
+  return layer;
+}
+
+// visit(tap, value) for each tap of an output's window that lies on the image.
+template <typename Visit>
+void walk_plainly(const graph::Layer& layer, const std::vector<float>& x, std::int64_t row,
+                  std::int64_t column, std::int64_t channel, const Visit& visit) {
+  const graph::Window& window = layer.window;
+  for (std::int64_t ky = 0; ky < window.kernel; ++ky) {
+    for (std::int64_t kx = 0; kx < window.kernel; ++kx) {
+      const std::int64_t y = row * window.stride - window.padding + ky;
+      const std::int64_t at = column * window.stride - window.padding + kx;
+      if (y < 0 || at < 0 || y >= layer.in.height || at >= layer.in.width) continue;
+      visit(ky * window.kernel + kx,
+            x[static_cast<std::size_t>((y * layer.in.width + at) * layer.in.channels + channel)]);
+    }
+  }
+}
+
+const std::vector<graph::Layer>& window_cases() {
+  static const std::vector<graph::Layer> kCases = {
+      windowed(1, 1, 1, {1, 1, 0}),  windowed(3, 7, 5, {3, 1, 1}),  windowed(16, 4, 6, {3, 2, 1}),
+      windowed(63, 3, 3, {3, 1, 2}), windowed(65, 5, 4, {2, 2, 0}), windowed(130, 6, 6, {5, 3, 4}),
+      windowed(7, 2, 3, {2, 1, 4}),
+  };
+  return kCases;
+}
+
+// Runs the test body once for each instruction set that this machine has.
+class WindowKernels : public testing::TestWithParam<std::int64_t> {
+ protected:
+  void SetUp() override { hwy::SetSupportedTargetsForTest(GetParam()); }
+  void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
+};
+
+TEST_P(WindowKernels, DepthwiseRowsMatchTheReferenceAtOddSizes) {
+  for (const graph::Layer& layer : window_cases()) {
+    const std::int64_t channels = layer.out.channels;
+    const std::vector<float> x = some_values(layer.in.size(), 1);
+    const std::vector<float> weight =
+        some_values(layer.window.kernel * layer.window.kernel * channels, 2);
+    const std::vector<float> bias = some_values(channels, 3);
+    for (std::int64_t row = 0; row < layer.out.height; ++row) {
+      std::vector<float> y(static_cast<std::size_t>(layer.out.width * channels + 1), kUntouched);
+      depthwise_row(layer, weight.data(), bias.data(), x.data(), row, y.data());
+      EXPECT_EQ(y.back(), kUntouched);
+      for (std::int64_t i = 0; i < layer.out.width * channels; ++i) {
+        const std::int64_t c = i % channels;
+        double wanted = bias[static_cast<std::size_t>(c)];
+        walk_plainly(layer, x, row, i / channels, c, [&](std::int64_t tap, float value) {
+          wanted += static_cast<double>(value) *
+                    static_cast<double>(weight[static_cast<std::size_t>(tap * channels + c)]);
+        });
+        // Up to 26 terms of size about 1.
+        ASSERT_NEAR(y[static_cast<std::size_t>(i)], wanted, 1e-5) << channels << " channels";
+      }
+    }
+  }
+}
+
+TEST_P(WindowKernels, MaximaAreThoseOfTheWindowAndNaNWins) {
+  for (const graph::Layer& layer : window_cases()) {
+    const std::int64_t channels = layer.out.channels;
+    std::vector<float> x = some_values(layer.in.size(), 1);
+    x[x.size() / 2] = std::numeric_limits<float>::quiet_NaN();
+    for (std::int64_t row = 0; row < layer.out.height; ++row) {
+      std::vector<float> y(static_cast<std::size_t>(layer.out.width * channels + 1), kUntouched);
+      maxima_row(layer, x.data(), row, y.data());
+      EXPECT_EQ(y.back(), kUntouched);
+      for (std::int64_t i = 0; i < layer.out.width * channels; ++i) {
+        float wanted = -std::numeric_limits<float>::infinity();
+        walk_plainly(layer, x, row, i / channels, i % channels, [&](std::int64_t, float value) {
+          if (!std::isnan(wanted) && (std::isnan(value) || value > wanted)) wanted = value;
+        });
+        const float got = y[static_cast<std::size_t>(i)];
+        ASSERT_TRUE(got == wanted || (std::isnan(got) && std::isnan(wanted)))
+            << channels << " channels: " << got << ", not " << wanted;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryIsa, WindowKernels,
+                         testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
+                         [](const testing::TestParamInfo<std::int64_t>& target) {
+                           return std::string(hwy::TargetName(target.param));
+                         });
+
+}  // namespace
+}  // namespace taut::infer
