@@ -1,9 +1,16 @@
 """taut: deep models inside a budget of memory, compute and bandwidth. The command `taut` does the work.
 
-`python -m taut.report RUN...` makes an HTML page of plots from runs and sweeps.
+`python -m taut` is that command. `python -m taut.report RUN...` makes an HTML page of plots from runs and sweeps.
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taut.embedding import ElasticEmbeddingBag as ElasticEmbeddingBag
+    from taut.loss_scale import announce_scale as announce_scale
+    from taut.sparsity import WinnersTakeAll as WinnersTakeAll
+    from taut.sparsity import sparsify as sparsify
 
 __version__ = "0.2.0"
 
@@ -20,3 +27,7 @@ def __getattr__(name: str) -> object:
     if name not in _EXPORTS:
         raise AttributeError(f"module taut has no attribute {name}")
     return getattr(importlib.import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_EXPORTS])
