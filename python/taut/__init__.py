@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from taut.embedding import ElasticEmbedding as ElasticEmbedding
     from taut.embedding import ElasticEmbeddingBag as ElasticEmbeddingBag
     from taut.loss_scale import announce_scale as announce_scale
     from taut.sparsity import WinnersTakeAll as WinnersTakeAll
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _EXPORTS = {
+    "ElasticEmbedding": "taut.embedding",
     "ElasticEmbeddingBag": "taut.embedding",
     "announce_scale": "taut.loss_scale",
     "WinnersTakeAll": "taut.sparsity",

@@ -41,13 +41,14 @@ def _register() -> None:
     for kind in ("tables", "keyed"):
 
         @torch.library.register_fake(f"taut::{kind}_lookup")
-        def _(anchor, handle, dim, scale, ids, offsets, weights, mean=False, padding_idx=None):
+        def _(anchor, handle, dim, scale, ids, offsets, weights, mode="sum", padding_idx=None):
             if not offsets:
                 raise ValueError("offsets must have an entry for each table, got none")
-            return anchor.new_empty((offsets[0].shape[0] - 1, len(ids), dim), dtype=torch.float32)
+            rows = ids[0].shape[0] if mode == "none" else offsets[0].shape[0] - 1
+            return anchor.new_empty((rows, len(ids), dim), dtype=torch.float32)
 
         @torch.library.register_fake(f"taut::{kind}_update")
-        def _(handle, scale, ids, offsets, weights, gradient, mean=False, padding_idx=None):
+        def _(handle, scale, ids, offsets, weights, gradient, mode="sum", padding_idx=None):
             return gradient.new_empty((), dtype=torch.float32)
 
     # Compiled graphs neither merge, drop, move nor repeat them. Those that take an object are known to be such.
