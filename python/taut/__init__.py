@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from taut.collection import ElasticEmbeddingBagCollection as ElasticEmbeddingBagCollection
     from taut.embedding import ElasticEmbedding as ElasticEmbedding
     from taut.embedding import ElasticEmbeddingBag as ElasticEmbeddingBag
     from taut.loss_scale import announce_scale as announce_scale
@@ -18,6 +19,7 @@ __version__ = "0.2.0"
 _EXPORTS = {
     "ElasticEmbedding": "taut.embedding",
     "ElasticEmbeddingBag": "taut.embedding",
+    "ElasticEmbeddingBagCollection": "taut.collection",
     "announce_scale": "taut.loss_scale",
     "WinnersTakeAll": "taut.sparsity",
     "sparsify": "taut.sparsity",
