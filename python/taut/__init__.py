@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from taut.collection import ElasticEmbeddingBagCollection as ElasticEmbeddingBagCollection
+    from taut.command import CommandError as CommandError
+    from taut.command import Package as Package
+    from taut.command import load as load
+    from taut.command import plan as plan
+    from taut.command import run as run
+    from taut.command import train as train
     from taut.embedding import ElasticEmbedding as ElasticEmbedding
     from taut.embedding import ElasticEmbeddingBag as ElasticEmbeddingBag
     from taut.loss_scale import announce_scale as announce_scale
@@ -20,7 +26,13 @@ _EXPORTS = {
     "ElasticEmbedding": "taut.embedding",
     "ElasticEmbeddingBag": "taut.embedding",
     "ElasticEmbeddingBagCollection": "taut.collection",
+    "CommandError": "taut.command",
+    "Package": "taut.command",
     "announce_scale": "taut.loss_scale",
+    "load": "taut.command",
+    "plan": "taut.command",
+    "run": "taut.command",
+    "train": "taut.command",
     "WinnersTakeAll": "taut.sparsity",
     "sparsify": "taut.sparsity",
 }

@@ -110,6 +110,10 @@ def test_without_pytorch_everything_but_training_works(trained, light):
     assert json.loads(light.run("taut", "plan", "lenet-c", "--accelerators", "4", "--json"))["bytes_per_step"] > 0
     light.run("taut", "predict", trained / "model.taut", trained / "data.parquet", "--out", "scores.csv")
     assert (light.work / "scores.csv").read_bytes() == (trained / "scores.csv").read_bytes()
+    code = (
+        "import sys, taut; print(taut.load(sys.argv[1]).predict(sys.argv[2]).num_rows, taut.plan('lenet-c')['model'])"
+    )
+    assert light.run("python", "-c", code, trained / "model.taut", trained / "data.parquet") == "20000 lenet-c\n"
     light.run("python", "-m", "taut.report", trained / "run", "--out", light.work / "report.html")
 
 
