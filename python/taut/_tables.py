@@ -93,6 +93,7 @@ class TablesModule(torch.nn.Module):
         padding_idx: int | None = None,
     ) -> torch.Tensor:
         """Rows [bags, tables, embedding_dim], float32, of one entry a table; mode "none": [ids, 1, embedding_dim]."""
+        self._refuse_replicas()
         # Compiled graphs take no objects where they train, so that there the tables go by their key.
         keyed = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
         out = (torch.ops.taut.keyed_lookup if keyed else torch.ops.taut.tables_lookup)(
@@ -107,6 +108,17 @@ class TablesModule(torch.nn.Module):
             padding_idx,
         )
         return out if self._width == self.embedding_dim else out[..., : self.embedding_dim]
+
+    def _refuse_replicas(self) -> None:
+        """Rows are stepped where they are: replicas would drift apart without a word."""
+        replicas = torch.nn.parallel.DistributedDataParallel._active_ddp_module
+        if replicas is None or not (self.anchor.requires_grad and torch.is_grad_enabled()):
+            return
+        if (count := replicas.process_group.size()) > 1:
+            raise NotImplementedError(
+                f"{type(self).__name__} is not trained by DistributedDataParallel, got {count} processes, each "
+                "of which would have rows of its own: train in one process, or freeze the rows by requires_grad_(False)"
+            )
 
     def __getattr__(self, name: str) -> object:
         """Says what to use where a dense weight is asked for."""
@@ -207,9 +219,33 @@ class TablesModule(torch.nn.Module):
 
 
 class OneTable(TablesModule):
-    """A module over one table, whose rows go in and out by their ids alone."""
+    """A module over one table, whose rows go in and out by their ids alone.
+
+    strict: whether ids outside 0 .. num_embeddings - 1 are errors, as in PyTorch.
+    """
 
     _NAME = "table"
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, *, padding_idx: int | None, strict: bool, **options):
+        if strict and num_embeddings <= 0:
+            raise ValueError(f"num_embeddings must be above 0 with strict=True, got {num_embeddings}")
+        if padding_idx is not None and padding_idx < -num_embeddings:
+            raise ValueError(f"padding_idx must be at least -num_embeddings = {-num_embeddings}, got {padding_idx}")
+        super().__init__({self._NAME: num_embeddings}, embedding_dim, **options)
+        self.num_embeddings = num_embeddings
+        self.padding_idx = padding_idx + num_embeddings if padding_idx is not None and padding_idx < 0 else padding_idx
+        self.strict = strict
+
+    def _check(self, ids: torch.Tensor) -> None:
+        """With ``strict``, raises IndexError for an id that PyTorch's module has not; compiled code RuntimeError."""
+        if not self.strict:
+            return
+        inside = (ids >= 0) & (ids < self.num_embeddings)
+        wanted = f"ids must be from 0 to num_embeddings - 1 = {self.num_embeddings - 1}"
+        if torch.compiler.is_compiling():
+            torch._assert_async(inside.all(), wanted)
+        elif not inside.all():
+            raise IndexError(f"{wanted}, got {ids[~inside][0]}")
 
     def load_rows(
         self, ids: torch.Tensor, vectors: torch.Tensor, importance: torch.Tensor | None = None
@@ -313,15 +349,6 @@ class OneTable(TablesModule):
         )
         vectors = torch.from_numpy(flat.reshape(-1, self.embedding_dim))
         return self.load_rows(torch.from_numpy(ids.copy()), vectors, importance)
-
-
-def checked_padding(padding_idx: int | None, num_embeddings: int) -> int | None:
-    """An id that is left out; below 0 it counts from num_embeddings, as in PyTorch."""
-    if padding_idx is None or padding_idx >= 0:
-        return padding_idx
-    if padding_idx < -num_embeddings:
-        raise ValueError(f"padding_idx must be at least -num_embeddings = {-num_embeddings}, got {padding_idx}")
-    return padding_idx + num_embeddings
 
 
 def table_options() -> list[dict]:

@@ -2,7 +2,7 @@
 
 import torch
 
-from taut._tables import OneTable, by_frequency, checked_padding, even_ends, show_options, table_options
+from taut._tables import OneTable, by_frequency, even_ends, show_options, table_options
 
 __all__ = ["ElasticEmbedding", "ElasticEmbeddingBag", "table_options"]
 
@@ -28,6 +28,7 @@ class ElasticEmbeddingBag(OneTable):
         mode: "sum", "mean" or "max". "max" holds the rows of a batch outside the budget, from lookup to ``backward()``.
         scale_grad_by_freq, include_last_offset: as in ``torch.nn.EmbeddingBag``; the first holds rows as "max" does.
         padding_idx: an id that is left out of its bags; below 0 it counts from num_embeddings, as there.
+        strict: whether ids outside 0 .. num_embeddings - 1 are an IndexError (in compiled code a RuntimeError).
         loss_reduction: "mean" when the loss is averaged over the batch (gradients are multiplied by the
             number of bags, since the table's optimizer wants those of the summed loss), else "sum".
         threads: 0 means one for each processor. Results do not depend on it; tables share their threads.
@@ -57,6 +58,7 @@ class ElasticEmbeddingBag(OneTable):
         scale_grad_by_freq: bool = False,
         include_last_offset: bool = False,
         padding_idx: int | None = None,
+        strict: bool = False,
         loss_reduction: str = "mean",
         threads: int = 0,
         dtype: torch.dtype | None = None,
@@ -67,19 +69,19 @@ class ElasticEmbeddingBag(OneTable):
         if mode == "max" and scale_grad_by_freq:
             raise ValueError("scale_grad_by_freq must be False with mode 'max', got True")
         super().__init__(
-            {self._NAME: num_embeddings},
+            num_embeddings,
             embedding_dim,
+            padding_idx=padding_idx,
+            strict=strict,
             memory_budget=memory_budget,
             loss_reduction=loss_reduction,
             threads=threads,
             dtype=dtype,
             options=options,
         )
-        self.num_embeddings = num_embeddings
         self.mode = mode
         self.scale_grad_by_freq = scale_grad_by_freq
         self.include_last_offset = include_last_offset
-        self.padding_idx = checked_padding(padding_idx, num_embeddings)
 
     def forward(
         self,
@@ -95,6 +97,7 @@ class ElasticEmbeddingBag(OneTable):
             rows of the batch are held outside the budget, from lookup to ``backward()``.
         """
         ids, ends = self._flatten(input, offsets)
+        self._check(ids)
         weights = self._flat_weights(input, per_sample_weights)
         learns = torch.is_grad_enabled()
         if self.mode == "max":
@@ -208,29 +211,31 @@ class ElasticEmbedding(OneTable):
         *,
         memory_budget: str | int | float = "1/10",
         scale_grad_by_freq: bool = False,
+        strict: bool = False,
         loss_reduction: str = "mean",
         threads: int = 0,
         dtype: torch.dtype | None = None,
         **options,
     ):
         super().__init__(
-            {self._NAME: num_embeddings},
+            num_embeddings,
             embedding_dim,
+            padding_idx=padding_idx,
+            strict=strict,
             memory_budget=memory_budget,
             loss_reduction=loss_reduction,
             threads=threads,
             dtype=dtype,
             options=options,
         )
-        self.num_embeddings = num_embeddings
         self.scale_grad_by_freq = scale_grad_by_freq
-        self.padding_idx = checked_padding(padding_idx, num_embeddings)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """The rows of ids of any shape: [*, embedding_dim]."""
         examples = input.shape[0] if input.dim() > 0 else 1
         length = input.shape[1:].numel() if input.dim() > 0 else 1
         ids = input.reshape(-1)
+        self._check(ids)
         rows = self._lookup([ids], [even_ends(examples, length)], [], "none", self.padding_idx).squeeze(1)
         if self.scale_grad_by_freq and torch.is_grad_enabled():
             rows = by_frequency(rows, ids)

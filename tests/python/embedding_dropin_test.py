@@ -278,3 +278,43 @@ def test_sequences_train_inside_their_budget_and_are_saved():
     other.load_state_dict(layer.state_dict())
     ids = torch.arange(2000)
     assert torch.equal(other(ids), layer(ids))
+
+
+@pytest.mark.parametrize("cls", [ElasticEmbeddingBag, ElasticEmbedding])
+def test_ids_that_pytorch_refuses_are_refused_where_it_is_asked_for(cls):
+    layer = cls(50, 8, memory_budget="64KiB", strict=True)
+    anything = cls(50, 8, memory_budget="64KiB")
+    for bad in (50, -1, 2**40):
+        ids = torch.tensor([[3, bad]])
+        with pytest.raises(IndexError, match=f"ids must be from 0 to num_embeddings - 1 = 49, got {bad}"):
+            layer(ids)
+        anything(ids)
+    layer(torch.tensor([[0, 49]]))
+    layer(torch.zeros(0, 1, dtype=torch.int64))
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    compiled(torch.tensor([[0, 49]]))
+    with pytest.raises(RuntimeError, match="ids must be from 0"):
+        compiled(torch.tensor([[0, 50]]))
+    with pytest.raises(ValueError, match="num_embeddings must be above 0 with strict=True, got 0"):
+        cls(0, 8, memory_budget="64KiB", strict=True)
+
+
+def test_replicas_are_refused_where_they_would_drift_apart():
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    torch.distributed.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
+    try:
+        model = torch.nn.Sequential(full_bag(), torch.nn.Linear(8, 1))
+        replica = torch.nn.parallel.DistributedDataParallel(model)
+        ids = torch.tensor([[1, 2]])
+        with pytest.raises(NotImplementedError, match="got 2 processes, each of which would have rows of its own"):
+            replica(ids)
+        with torch.no_grad():
+            replica(ids)
+        model[0].requires_grad_(False)
+        torch.nn.parallel.DistributedDataParallel(model)(ids).sum().backward()
+        model[0].requires_grad_(True)
+        model(ids).sum().backward()  # by itself: this process's rows
+    finally:
+        torch.distributed.destroy_process_group()
