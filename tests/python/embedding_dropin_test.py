@@ -103,6 +103,50 @@ def test_weights_of_samples_get_their_gradient(dim, padding_idx):
         torch.testing.assert_close(ours.read_rows(torch.arange(20))["vector"], theirs.weight.detach())
 
 
+SIZES = {
+    "one of each": (1, 1, 1, 1),
+    "few rows, long bags": (2, 5, 53, 23),
+    "few rows, long vectors": (2, 101, 3, 7),
+    "many rows": (1009, 5, 61, 7),
+    "the longest vectors": (7, 509, 3, 5),
+}
+
+
+@pytest.mark.parametrize("rows, dim, bags, length", SIZES.values(), ids=SIZES.keys())
+@pytest.mark.parametrize("mode", ["sum", "mean", "max", "weighted"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_batches_of_all_sizes_are_trained_as_there(rows, dim, bags, length, mode, dtype):
+    generator = torch.Generator().manual_seed(rows + dim)
+    weight = weight_of(dim, rows, dtype)
+    options = {"mode": "sum" if mode == "weighted" else mode, "dtype": dtype}
+    ours = sgd_table(ElasticEmbeddingBag, weight, **{**options, "memory_budget": "4MiB"})
+    theirs = torch.nn.EmbeddingBag(rows, dim, _weight=weight.clone(), **options)
+    ids = torch.randint(rows, (bags, length), generator=generator)
+    direction = torch.rand(bags, dim, generator=generator).to(dtype)
+    weights = [None, None]
+    if mode == "weighted":
+        chosen = torch.rand(bags, length, generator=generator).to(dtype).softmax(1)
+        weights = [chosen.clone().requires_grad_() for _ in "ab"]
+    out, expected = ours(ids, None, weights[0]), theirs(ids, None, weights[1])
+    close = {"atol": 1e-4, "rtol": 1e-5}  # rows of float32, gradients of thousands of ids
+    torch.testing.assert_close(out, expected, **close)
+    (out * direction).sum().backward()
+    (expected * direction).sum().backward()
+    if mode == "weighted":
+        torch.testing.assert_close(weights[0].grad, weights[1].grad, **close)
+    after = ours.read_rows(torch.arange(rows))["vector"]
+    torch.testing.assert_close(after.to(dtype), weight - 0.1 * theirs.weight.grad, **close)
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_weights_learn_where_the_rows_are_frozen(learns):
+    bag = ones_bag().requires_grad_(learns)
+    weights = torch.rand(3, 4, requires_grad=True)
+    bag(torch.arange(1, 5).expand(3, -1), per_sample_weights=weights.softmax(1)).square().sum().backward()
+    assert weights.grad is not None
+    assert torch.equal(dense_rows(bag, 100), torch.ones(100, 8)) != learns
+
+
 def test_weights_that_learn_change_no_bit_of_the_rows_steps():
     """The path that holds rows is the fused one: SGD on whole numbers is exact."""
     ids, weights = torch.tensor([[1, 2, 1], [2, 4, 4]]), torch.tensor([[1.0, 2, 4], [8, 16, 2]])
