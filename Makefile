@@ -9,7 +9,7 @@ TORCH_SANITIZED := data nn train fuzz
 CMAKE_FILES := CMakeLists.txt CMakePresets.json $(wildcard cmake/* src/*.txt src/*/CMakeLists.txt \
                tests/*.txt tests/*/CMakeLists.txt bench/*.txt bench/*/CMakeLists.txt examples/CMakeLists.txt)
 
-.PHONY: help setup build programs test check format lint sanitize sanitize-torch demo bench study clean
+.PHONY: help setup build programs wheel test check format lint sanitize sanitize-torch demo bench study clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ build: build/release/configured.stamp ## build everything, tests and benchmarks 
 # The targets FOLDER/all are Ninja's: all that the CMakeLists.txt files of a folder and below it declare.
 programs: build/release/configured.stamp ## build the two programs alone, no tests and no benchmarks
 	cmake --build --preset release -j $(JOBS) --target taut taut-torch
+
+wheel: build/release/configured.stamp ## dist/taut-*.whl: the Python package with its programs and the libraries they need
+	cmake --build --preset release -j $(JOBS) --target wheel
+	@$(PYTHON) scripts/make_wheel.py --build build/release --out dist
 
 test: build/release/configured.stamp ## build the libraries, programs and tests, then run all tests (ctest and pytest)
 	cmake --build --preset release -j $(JOBS) --target src/all tests/all

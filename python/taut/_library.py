@@ -1,33 +1,25 @@
 """Loads the operators of taut into torch, and says how tracers (torch.compile, torch.export) see them."""
 
-import os
-from pathlib import Path
-
 import torch
 
-_NAME = "libtaut_torch.so"
-
-
-def _candidates() -> list[Path]:
-    named = os.environ.get("TAUT_TORCH_LIBRARY")
-    if named:
-        return [Path(named)]
-    here = Path(__file__).resolve().parent
-    return [here / _NAME, here.parents[1] / "build/release/lib" / _NAME]
+from taut import _files
 
 
 def load() -> None:
-    """Loads libtaut_torch.so, once: $TAUT_TORCH_LIBRARY, beside this package, or from build/release."""
+    """Loads libtaut_torch.so, once: $TAUT_TORCH_LIBRARY, beside this package, or from build/release.
+
+    Raises ImportError where it is not there, or was built for another PyTorch than this one.
+    """
     if hasattr(torch.ops.taut, "tables_lookup"):
         return
-    candidates = _candidates()
-    for path in candidates:
-        if path.exists():
-            torch.ops.load_library(str(path))
-            _register()
-            return
-    looked = ", ".join(map(str, candidates))
-    raise ImportError(f"{_NAME} is not there, looked at {looked}, run make build or set TAUT_TORCH_LIBRARY")
+    path = _files.library()
+    if wrong := _files.why_not("torch"):
+        raise ImportError(wrong)
+    try:
+        torch.ops.load_library(str(path))
+    except OSError as refused:
+        raise ImportError(f"{path} cannot be loaded with PyTorch {torch.__version__}: {refused}") from refused
+    _register()
 
 
 class _FakeTables:
@@ -49,13 +41,14 @@ def _register() -> None:
     for kind in ("tables", "keyed"):
 
         @torch.library.register_fake(f"taut::{kind}_lookup")
-        def _(anchor, handle, dim, scale, ids, offsets, weights, mean=False, padding_idx=None):
+        def _(anchor, handle, dim, scale, ids, offsets, weights, mode="sum", padding_idx=None):
             if not offsets:
                 raise ValueError("offsets must have an entry for each table, got none")
-            return anchor.new_empty((offsets[0].shape[0] - 1, len(ids), dim), dtype=torch.float32)
+            rows = ids[0].shape[0] if mode == "none" else offsets[0].shape[0] - 1
+            return anchor.new_empty((rows, len(ids), dim), dtype=torch.float32)
 
         @torch.library.register_fake(f"taut::{kind}_update")
-        def _(handle, scale, ids, offsets, weights, gradient, mean=False, padding_idx=None):
+        def _(handle, scale, ids, offsets, weights, gradient, mode="sum", padding_idx=None):
             return gradient.new_empty((), dtype=torch.float32)
 
     # Compiled graphs neither merge, drop, move nor repeat them. Those that take an object are known to be such.

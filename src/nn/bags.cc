@@ -1,5 +1,7 @@
 #include "nn/bags.h"
 
+#include <numeric>
+
 #include "nn/translated.h"
 #include "taut/core/text.h"
 
@@ -18,29 +20,42 @@ std::span<const std::uint64_t> ids_of(const at::Tensor& ids) {
           static_cast<std::size_t>(ids.numel())};
 }
 
+Pooling::Mode pooling_mode(std::string_view name) {
+  if (name == "sum") return Pooling::Mode::kSum;
+  if (name == "mean") return Pooling::Mode::kMean;
+  TORCH_CHECK_VALUE(name == "none", "mode must be sum, mean or none, got ", name);
+  return Pooling::Mode::kNone;
+}
+
 Bags::Bags(at::TensorList ids, at::TensorList offsets, at::TensorList weights, std::size_t tables,
            const Pooling& pooling) {
+  using Mode = Pooling::Mode;
   TORCH_CHECK_VALUE(ids.size() == tables, "ids must have ", tables, " entries, got ", ids.size());
   TORCH_CHECK_VALUE(offsets.size() == tables, "offsets must have ", tables, " entries, got ",
                     offsets.size());
   TORCH_CHECK_VALUE(weights.empty() || weights.size() == tables, "weights must have 0 or ", tables,
                     " entries, got ", weights.size());
-  TORCH_CHECK_VALUE(weights.empty() || !pooling.mean, "weights do not go with means");
+  TORCH_CHECK_VALUE(weights.empty() || pooling.mode == Mode::kSum, "weights go with sums alone");
+  TORCH_CHECK_VALUE(tables == 1 || pooling.mode != Mode::kNone,
+                    "ids that are not pooled must be of 1 table, got ", tables, " tables");
   made_.reserve(2 * tables);  // views point into it
   for (std::size_t t = 0; t < tables; ++t) {
     const at::Tensor id = keep(integers(ids[t], "ids", t));
     const at::Tensor offset = keep(integers(offsets[t], "offsets", t));
     TORCH_CHECK_VALUE(offset.numel() >= 1, "offsets[", t,
                       "] must have batch + 1 entries, got none");
-    if (t == 0) batch_ = offset.numel() - 1;
+    if (t == 0) batch_ = examples_ = offset.numel() - 1;
     JaggedIds jagged{.ids = ids_of(id),
                      .offsets = {offset.const_data_ptr<std::int64_t>(),
                                  static_cast<std::size_t>(offset.numel())},
                      .weights = {}};
     if (!weights.empty()) jagged.weights = float_view(weights[t], t);
-    if (pooling.mean || pooling.padding) check_jagged(jagged, batch_, concat("tables[", t, "]"));
+    if (pooling.mode != Mode::kSum || pooling.padding) {
+      check_jagged(jagged, examples_, concat("tables[", t, "]"));
+    }
+    if (pooling.mode == Mode::kNone) split(jagged);
     if (pooling.padding) leave_out(jagged, static_cast<std::uint64_t>(*pooling.padding));
-    if (pooling.mean) average(jagged);
+    if (pooling.mode == Mode::kMean) average(jagged);
     views_.push_back(jagged);
   }
 }
@@ -55,6 +70,15 @@ std::span<const float> Bags::float_view(const at::Tensor& weight, std::size_t ta
                     "] must be float32, got ", weight.scalar_type());
   const at::Tensor kept = keep(weight.contiguous());
   return {kept.const_data_ptr<float>(), static_cast<std::size_t>(kept.numel())};
+}
+
+// Every id becomes a bag.
+void Bags::split(JaggedIds& bags) {
+  Made& made = made_.emplace_back();
+  made.offsets.resize(bags.ids.size() + 1);
+  std::iota(made.offsets.begin(), made.offsets.end(), std::int64_t{0});
+  bags.offsets = made.offsets;
+  batch_ = static_cast<std::int64_t>(bags.ids.size());
 }
 
 void Bags::leave_out(JaggedIds& bags, std::uint64_t padding) {

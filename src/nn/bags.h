@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "taut/core/jagged.h"
@@ -14,9 +15,17 @@ namespace taut::nn {
 
 /// How bags become rows, beside their ids.
 struct Pooling {
-  bool mean = false;                         ///< the mean of a bag's rows instead of their sum
+  enum class Mode {
+    kSum,
+    kMean,  ///< of all ids of a bag that are not padding
+    kNone,  ///< each id is a row of the result, padding a row of zeros; of one table alone
+  };
+  Mode mode = Mode::kSum;
   std::optional<std::int64_t> padding = {};  ///< an id that is left out of its bags
 };
+
+/// "sum", "mean" or "none". Throws c10::ValueError naming another one.
+[[nodiscard]] Pooling::Mode pooling_mode(std::string_view name);
 
 /// A 1-dimensional int32 or int64 tensor as int64, contiguous. Throws c10::ValueError naming
 /// name[table].
@@ -26,7 +35,7 @@ struct Pooling {
 [[nodiscard]] std::span<const std::uint64_t> ids_of(const at::Tensor& ids);
 
 /// Views of a batch for each table; owns what had to be converted. Errors: c10::ValueError naming
-/// the argument. Where bags are averaged or padded, the offsets are checked before anything is made
+/// the argument. Where bags are more than summed, the offsets are checked before anything is made
 /// of them.
 class Bags {
  public:
@@ -34,7 +43,10 @@ class Bags {
        const Pooling& pooling);
 
   [[nodiscard]] std::span<const JaggedIds> views() const noexcept { return views_; }
+  /// Rows of the result: bags, or ids where they are not pooled.
   [[nodiscard]] std::int64_t batch() const noexcept { return batch_; }
+  /// Bags that were given, whatever becomes of them: what a mean loss is divided by.
+  [[nodiscard]] std::int64_t examples() const noexcept { return examples_; }
 
  private:
   // Ids, offsets and weights that no tensor holds.
@@ -46,6 +58,7 @@ class Bags {
 
   at::Tensor keep(at::Tensor tensor);
   std::span<const float> float_view(const at::Tensor& weight, std::size_t table);
+  void split(JaggedIds& bags);
   void leave_out(JaggedIds& bags, std::uint64_t padding);
   void average(JaggedIds& bags);
 
@@ -53,6 +66,7 @@ class Bags {
   std::vector<Made> made_;
   std::vector<JaggedIds> views_;
   std::int64_t batch_ = 0;
+  std::int64_t examples_ = 0;
 };
 
 }  // namespace taut::nn

@@ -4,6 +4,8 @@
 
 #include <limits>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -41,22 +43,24 @@ TablesPointer found(const Tensor& key) {
 template <typename Handle>
 Tensor lookup_cpu(const Tensor& /*anchor*/, const Handle& handle, std::int64_t dim,
                   double /*scale*/, TensorList ids, TensorList offsets, TensorList weights,
-                  bool mean, Padding padding) {
+                  std::string_view mode, Padding padding) {
   return translated([&] {
     const TablesPointer tables = found(handle);
     TORCH_CHECK_VALUE(dim == tables->options().dim, "dim must be ", tables->options().dim, ", got ",
                       dim);
-    return tables->lookup(
-        Bags(ids, offsets, weights, tables->options().tables.size(), {mean, padding}));
+    return tables->lookup(Bags(ids, offsets, weights, tables->options().tables.size(),
+                               {pooling_mode(mode), padding}));
   });
 }
 
 template <typename Handle>
 Tensor update_cpu(const Handle& handle, double scale, TensorList ids, TensorList offsets,
-                  TensorList weights, const Tensor& gradient, bool mean, Padding padding) {
+                  TensorList weights, const Tensor& gradient, std::string_view mode,
+                  Padding padding) {
   return translated([&] {
     const TablesPointer tables = found(handle);
-    const Bags bags(ids, offsets, weights, tables->options().tables.size(), {mean, padding});
+    const Bags bags(ids, offsets, weights, tables->options().tables.size(),
+                    {pooling_mode(mode), padding});
     tables->update(bags, scale, gradient);
     return at::zeros({}, at::kFloat);
   });
@@ -89,7 +93,7 @@ class LookupFunction : public torch::autograd::Function<LookupFunction<Handle>> 
  public:
   static Variable forward(AutogradContext* context, const Variable& anchor, const Handle& handle,
                           std::int64_t dim, double scale, TensorList ids, TensorList offsets,
-                          TensorList weights, bool mean, Padding padding) {
+                          TensorList weights, std::string_view mode, Padding padding) {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     variable_list saved;
     for (const TensorList list : {ids, offsets, weights})
@@ -103,13 +107,18 @@ class LookupFunction : public torch::autograd::Function<LookupFunction<Handle>> 
     context->saved_data["count"] = static_cast<std::int64_t>(ids.size());
     context->saved_data["weights"] = static_cast<std::int64_t>(weights.size());
     context->saved_data["scale"] = scale;
-    context->saved_data["mean"] = mean;
+    context->saved_data["mode"] = std::string(mode);
     context->saved_data["padding"] = padding;
     context->saved_data["pass"] = current_pass();
-    return call_lookup(anchor, handle, dim, scale, ids, offsets, weights, mean, padding);
+    return call_lookup(anchor, handle, dim, scale, ids, offsets, weights, mode, padding);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    TORCH_CHECK_NOT_IMPLEMENTED(
+        !at::GradMode::is_enabled(),
+        "rows are trained within backward() and have no second derivative: leave create_graph out, "
+        "or take the gradient of a gradient of what comes after the lookup alone (lookup "
+        "under torch.no_grad(), requires_grad_() on its result)");
     const variable_list saved = context->get_saved_variables();
     const auto value = [&](const char* name) -> const c10::IValue& {
       return context->saved_data[name];
@@ -120,7 +129,7 @@ class LookupFunction : public torch::autograd::Function<LookupFunction<Handle>> 
     const auto update = [&](const auto& handle) {
       return call_update(handle, value("scale").toDouble(), all.slice(0, count),
                          all.slice(count, count), all.slice(2 * count, weights), gradients[0],
-                         value("mean").toBool(),
+                         std::string_view(value("mode").toStringRef()),
                          value("padding").template toOptional<std::int64_t>());
     };
     const WithinPass within(value("pass").toInt());
@@ -136,13 +145,14 @@ class LookupFunction : public torch::autograd::Function<LookupFunction<Handle>> 
 
 template <typename Handle>
 Tensor lookup_autograd(const Tensor& anchor, const Handle& handle, std::int64_t dim, double scale,
-                       TensorList ids, TensorList offsets, TensorList weights, bool mean,
-                       Padding padding) {
+                       TensorList ids, TensorList offsets, TensorList weights,
+                       std::string_view mode, Padding padding) {
   for (const Tensor& weight : weights) {
     TORCH_CHECK_VALUE(!weight.requires_grad(),
-                      "weights must not require a gradient: they get none");
+                      "weights must not require a gradient: look rows up with mode none and "
+                      "multiply them");
   }
-  return LookupFunction<Handle>::apply(anchor, handle, dim, scale, ids, offsets, weights, mean,
+  return LookupFunction<Handle>::apply(anchor, handle, dim, scale, ids, offsets, weights, mode,
                                        padding);
 }
 
@@ -270,18 +280,18 @@ TORCH_LIBRARY(taut, library) {
   library.def("tables_key(__torch__.torch.classes.taut.Tables tables) -> Tensor", &key_of);
   library.def(
       "tables_lookup(Tensor anchor, __torch__.torch.classes.taut.Tables tables, int dim, float "
-      "scale, Tensor[] ids, Tensor[] offsets, Tensor[] weights, bool mean=False, int? "
+      "scale, Tensor[] ids, Tensor[] offsets, Tensor[] weights, str mode='sum', int? "
       "padding_idx=None) -> Tensor");
   library.def(
       "tables_update(__torch__.torch.classes.taut.Tables tables, float scale, Tensor[] ids, "
-      "Tensor[] offsets, Tensor[] weights, Tensor gradient, bool mean=False, int? "
+      "Tensor[] offsets, Tensor[] weights, Tensor gradient, str mode='sum', int? "
       "padding_idx=None) -> Tensor");
   library.def(
       "keyed_lookup(Tensor anchor, Tensor key, int dim, float scale, Tensor[] ids, Tensor[] "
-      "offsets, Tensor[] weights, bool mean=False, int? padding_idx=None) -> Tensor");
+      "offsets, Tensor[] weights, str mode='sum', int? padding_idx=None) -> Tensor");
   library.def(
       "keyed_update(Tensor key, float scale, Tensor[] ids, Tensor[] offsets, Tensor[] weights, "
-      "Tensor gradient, bool mean=False, int? padding_idx=None) -> Tensor");
+      "Tensor gradient, str mode='sum', int? padding_idx=None) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(taut, CPU, library) {
@@ -308,7 +318,7 @@ torch::Tensor EmbeddingTablesImpl::forward(at::TensorList ids, at::TensorList of
                                            at::TensorList weights) {
   const double scale = reduction_ == LossReduction::kSum ? 1.0 : 0.0;
   return call_lookup(anchor_, tables_, std::int64_t{tables_->options().dim}, scale, ids, offsets,
-                     weights, false, Padding{});
+                     weights, std::string_view("sum"), Padding{});
 }
 
 const embedding::Embedding& EmbeddingTablesImpl::tables() const noexcept {

@@ -42,7 +42,7 @@ at::Tensor Tables::lookup(const Bags& bags) const {
 void Tables::update(const Bags& bags, double scale, const at::Tensor& gradient) {
   const double loss = loss_scale(current_pass(), WithinPass::around());
   const double factor =
-      (scale > 0 ? scale : static_cast<double>(bags.batch())) / (loss > 0 ? loss : 1.0);
+      (scale > 0 ? scale : static_cast<double>(bags.examples())) / (loss > 0 ? loss : 1.0);
   const at::Tensor scaled = gradient.to(at::kFloat).mul(factor).contiguous();
   const bool overflowed = loss > 0 && !at::isfinite(scaled).all().item<bool>();
   const std::lock_guard lock(mutex_);

@@ -36,13 +36,13 @@ class Tables final : public torch::CustomClassHolder {
   /// Called when the last owner goes while its key is still known: nothing else may be called then.
   void release_resources() override;
 
-  /// Pooled rows [batch, tables, dim], float32.
+  /// Pooled rows [batch, tables, dim], float32; batch is Bags::batch().
   [[nodiscard]] at::Tensor lookup(const Bags& bags) const;
 
   /// One step of the tables' optimizer, or one more batch for the step that is gathered.
   /// gradient [batch, tables, dim]: of the loss times what loss_scale() says, which is taken out;
   /// such a gradient is left out, and counted, where it is not finite. scale: what makes it that of
-  /// the summed loss; 0: the number of bags.
+  /// the summed loss; 0: the number of bags that were given (Bags::examples()).
   void update(const Bags& bags, double scale, const at::Tensor& gradient);
 
   /// From here on update() gathers, and step() does one step with all that was gathered, exactly as

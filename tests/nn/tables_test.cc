@@ -217,5 +217,36 @@ TEST(Tables, GatheredBatchesAreOneStep) {
   EXPECT_EQ(parts.collection().steps(), whole.collection().steps());
 }
 
+// Three bags, one of them empty; each id is a row of the result, and a mean loss is that of bags.
+TEST(Tables, RowsThatAreNotPooledAreStepsOfTheirBags) {
+  const at::Tensor ids = at::tensor({5, 3, 5, 2, 9}, at::kLong);
+  const at::Tensor offsets = at::tensor({0, 2, 2, 5}, at::kLong);
+  const Bags pooled({ids}, {offsets}, {}, 1, {.padding = 2});
+  const Bags single({ids}, {offsets}, {}, 1, {Pooling::Mode::kNone, 2});
+  EXPECT_EQ(pooled.batch(), 3);
+  EXPECT_EQ(single.batch(), 5);
+  EXPECT_EQ(single.examples(), 3);
+  Tables whole(one_table(), 1);
+  Tables split(one_table(), 1);
+  const at::Tensor rows = split.lookup(single).squeeze(1);
+  EXPECT_TRUE(at::equal(rows[0], rows[2]));
+  EXPECT_TRUE(at::equal(rows[3], at::zeros({4})));  // padding
+  const at::Tensor sums = at::stack({rows[0] + rows[1], rows[3], rows[2] + rows[3] + rows[4]});
+  EXPECT_TRUE(at::allclose(sums, whole.lookup(pooled).squeeze(1)));
+  const at::Tensor gradient = at::arange(12, at::kFloat).reshape({3, 1, 4});
+  whole.update(pooled, 0, gradient);
+  split.update(single, 0, gradient.index_select(0, at::tensor({0, 0, 2, 2, 2}, at::kLong)));
+  EXPECT_TRUE(at::equal(look_up(split, 10), look_up(whole, 10)));
+}
+
+TEST(Tables, WhatIsNotPooledIsOfOneTableWithoutWeights) {
+  const at::Tensor ids = ids_up_to(2);
+  const at::Tensor ends = ids_up_to(3);
+  const Pooling none{Pooling::Mode::kNone, {}};
+  EXPECT_THROW(Bags({ids, ids}, {ends, ends}, {}, 2, none), c10::ValueError);
+  EXPECT_THROW(Bags({ids}, {ends}, {at::ones({2})}, 1, none), c10::ValueError);
+  EXPECT_THROW((void)pooling_mode("max"), c10::ValueError);
+}
+
 }  // namespace
 }  // namespace taut::nn

@@ -24,9 +24,10 @@ def test_torch_checks_of_the_operators():
         (torch.ops.taut.tables_lookup, torch.ops.taut.tables_update, bag._tables),
         (torch.ops.taut.keyed_lookup, torch.ops.taut.keyed_update, bag._key),
     ):
-        for rest in ((), (True,), (False, 3)):
+        for rest in ((), ("mean",), ("sum", 3)):
             torch.library.opcheck(lookup.default, (bag.anchor, table, 8, 1.0, [ids], [offsets], [], *rest))
             torch.library.opcheck(update.default, (table, 1.0, [ids], [offsets], [], gradient, *rest))
+        torch.library.opcheck(lookup.default, (bag.anchor, table, 8, 0.0, [ids], [offsets], [], "none"))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

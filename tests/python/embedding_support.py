@@ -36,6 +36,23 @@ def touch(bag, count=50):
     bag(torch.arange(count).reshape(-1, 1)).mul(0).sum().backward()
 
 
+def sgd_table(cls, weight, **options):
+    """A table with the rows of a dense weight, all held in fp32, that follows SGD on a summed loss."""
+    table = cls(
+        *weight.shape,
+        **{
+            "memory_budget": "1MiB",
+            "method": "full",
+            "loss_reduction": "sum",
+            "optimizer": "sgd",
+            "learning_rate": 0.1,
+            **options,
+        },
+    )
+    table.load_rows(torch.arange(len(weight)), weight)
+    return table
+
+
 def run_python(code, *arguments, seconds=120):
     """Runs code in a process of its own; what it printed."""
     done = subprocess.run(

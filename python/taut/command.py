@@ -1,0 +1,171 @@
+"""The commands of ``taut`` from Python, without PyTorch: results as dicts, frames in, Arrow tables out."""
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taut import _program
+
+if TYPE_CHECKING:
+    import pyarrow
+
+
+class CommandError(Exception):
+    """What a command ended with: its one line (what, where, how to mend).
+
+    Attributes:
+        exit_code: 2 for what the caller can mend (config, data, options), else 1; below 0 the signal that ended it.
+    """
+
+    def __init__(self, message: str, exit_code: int):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def _words(options: Mapping[str, object]) -> list[str]:
+    """Options as the program takes them: flags, lists with commas, settings one by one."""
+    words = []
+    for name, value in options.items():
+        flag = "--" + name.replace("_", "-")
+        if value is None or value is False:
+            continue
+        if value is True:
+            words.append(flag)
+        elif isinstance(value, Mapping):
+            for key, one in value.items():
+                words += [flag, f"{key}={json.dumps(one)}"]
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            words += [flag, ",".join(map(str, value))]
+        else:
+            words += [flag, str(value)]
+    return words
+
+
+def _follow(process: subprocess.Popen, progress: bool) -> str:
+    """Waits for the end; the last line that the process told."""
+    last = ""
+    for told in process.stderr:
+        last = told
+        if progress:
+            sys.stderr.write(told)
+    process.communicate()
+    return last
+
+
+def run(command: str, *arguments: object, progress: bool = False, **options: object) -> dict:
+    """Runs a command to its end and returns its result, what ``--json`` prints.
+
+    Calls from several threads run at once, each as a process. Ctrl-C reaches the command, which then
+    ends as it does in a shell (``train`` writes a checkpoint).
+
+    Args:
+        command: "plan", "info", "train", "predict", ...; ``taut --help`` lists them.
+        arguments: names and paths, in the command's order.
+        progress: whether what the command tells while it works is shown on stderr.
+        options: the command's options, ``memory_budget="1/10"`` for ``--memory-budget 1/10``. True is a flag; a list is
+            given with commas; a dict is given key by key: ``set={"train.epochs": 2, "embedding.budget": "1/10"}``.
+
+    Raises CommandError, and ImportError where the program or its libraries are missing.
+
+    >>> run("plan", "lenet-c", accelerators=4)["model"]
+    'lenet-c'
+    """
+    words = [command, *map(str, arguments), "--json", *_words(options)]
+    line = _program.command_line(words)
+    with tempfile.TemporaryFile("w+") as printed:
+        # In a process group of its own, so that an interrupt comes from here alone, whoever sent it to this process.
+        process = subprocess.Popen(
+            line,
+            stdout=printed,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=_program.environment(),
+            process_group=0,
+        )
+        try:
+            last = _follow(process, progress)
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            process.communicate()  # until it has ended
+            raise
+        printed.seek(0)
+        text = printed.read()
+    if process.returncode == 0:
+        return json.loads(text) if text.strip() else {}
+    if process.returncode == _program.NOT_LOADED:
+        raise ImportError(_program.torch_is_wanted())
+    raise CommandError(last.strip().removeprefix("error: "), process.returncode)
+
+
+def plan(model: str | Path, **options: object) -> dict:
+    """How each layer of a model is split over an array of accelerators; ``taut plan --help`` lists the options.
+
+    model: a name of the zoo, a run folder, a package, a config, an ``.onnx`` or ``.toml`` file.
+
+    >>> result = plan("lenet-c", accelerators=4, batch=64)
+    >>> result["bytes_per_step"] > 0
+    True
+    """
+    return run("plan", model, **options)
+
+
+def train(config: str | Path, out: str | Path, *, progress: bool = True, **options: object) -> dict:
+    """Trains from a config into the folder of a run; returns what its ``summary.json`` holds. Needs PyTorch.
+
+    options: of ``taut train``: ``memory_budget``, ``resume``, ``threads``, ``seed``, ``set``.
+    """
+    return run("train", config, out=out, progress=progress, **options)
+
+
+class Package:
+    """A frozen model that ``taut export`` wrote, or an image classifier as ``.onnx`` file. Needs no PyTorch.
+
+    Attributes:
+        path: of the file.
+        info: what it holds, as ``taut info`` has it.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        if not self.path.is_file():  # the command would take it for the name of a network
+            raise FileNotFoundError(f"no such file, {path}, check the path")
+        self.info = run("info", self.path)
+
+    def predict(self, data: object, **options: object) -> "pyarrow.Table":
+        """Scores rows or images; one row of the result for each row that could be scored.
+
+        data: a path or several, or a table with the model's columns: of pyarrow, pandas, polars, or a dict of columns.
+        options: of ``taut predict``: ``all``, ``batch``, ``threads``, and for ONNX files ``mean``, ``deviation``,
+            ``size``, ``dim``.
+        Returns the columns that ``taut predict`` writes: row, score, or row, class and probabilities.
+        """
+        import pyarrow  # noqa: PLC0415
+        import pyarrow.parquet  # noqa: PLC0415
+
+        with tempfile.TemporaryDirectory() as folder:
+            if isinstance(data, (str, Path)):
+                paths = [data]
+            elif isinstance(data, Sequence):
+                paths = list(data)
+            else:
+                paths = [Path(folder, "rows.arrow")]
+                table = pyarrow.table(data)
+                with pyarrow.OSFile(str(paths[0]), "wb") as file, pyarrow.ipc.new_file(file, table.schema) as writer:
+                    writer.write_table(table)
+            out = Path(folder, "scores.parquet")
+            run("predict", self.path, *paths, out=out, **options)
+            return pyarrow.parquet.read_table(out)
+
+    def __repr__(self) -> str:
+        return f"Package({str(self.path)!r})"
+
+
+def load(path: str | Path) -> Package:
+    """Opens what ``taut export`` wrote, or an ``.onnx`` file of an image classifier."""
+    return Package(path)
