@@ -43,7 +43,7 @@ def by_frequency(rows: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
 
 def even_ends(bags: int, length: int) -> torch.Tensor:
     """Where bags of one length end [bags + 1], from 0."""
-    return torch.arange(bags + 1) * length
+    return torch.arange(bags + 1, device="cpu") * length
 
 
 class TablesModule(torch.nn.Module):
@@ -288,7 +288,9 @@ class OneTable(TablesModule):
             raise ValueError(f"embeddings must have 2 dimensions, got {embeddings.dim()}")
         rows, dim = embeddings.shape
         module = cls(rows, dim, memory_budget=memory_budget, **{"dtype": embeddings.dtype, **options})
-        module.loaded_rows = module.load_rows(torch.arange(rows) if ids is None else ids, embeddings, importance)
+        module.loaded_rows = module.load_rows(
+            torch.arange(rows, device="cpu") if ids is None else ids, embeddings, importance
+        )
         return module.requires_grad_(not freeze)
 
     def dump(self, path: str | Path, ids: torch.Tensor | None = None) -> int:
@@ -301,7 +303,7 @@ class OneTable(TablesModule):
         import pyarrow  # noqa: PLC0415
         import pyarrow.parquet  # noqa: PLC0415
 
-        rows = self.read_rows(torch.arange(self.num_embeddings) if ids is None else ids)
+        rows = self.read_rows(torch.arange(self.num_embeddings, device="cpu") if ids is None else ids)
         count, dim = rows["vector"].shape
         offsets = pyarrow.array(range(0, count * dim + 1, dim), pyarrow.int32())
         table = pyarrow.table(

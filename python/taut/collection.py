@@ -114,7 +114,7 @@ class ElasticEmbeddingBagCollection(TablesModule):
         flat = []
         for name, of in zip(self.features, ids, strict=True):
             if name not in weights:
-                flat.append(torch.ones(of.shape))
+                flat.append(torch.ones(of.shape, device=of.device))
                 continue
             given = weights[name]
             if given.requires_grad and torch.is_grad_enabled():

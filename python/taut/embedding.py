@@ -163,7 +163,7 @@ class ElasticEmbeddingBag(OneTable):
 
 def _bag_of(rows: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
     """Which bag each row is in [rows, 1]."""
-    bags = torch.arange(ends.shape[0] - 1)
+    bags = torch.arange(ends.shape[0] - 1, device=ends.device)
     return torch.repeat_interleave(bags, ends.diff(), output_size=rows.shape[0]).unsqueeze(1)
 
 
@@ -182,7 +182,7 @@ def _largest(rows: torch.Tensor, ids: torch.Tensor, ends: torch.Tensor, padding_
     if padding_idx is not None:
         values = values.masked_fill((ids == padding_idx).unsqueeze(1), -torch.inf)
     most = values.new_full(shape, -torch.inf).scatter_reduce(0, bag, values, "amax")
-    here = torch.arange(count).unsqueeze(1).expand(count, dim)
+    here = torch.arange(count, device=rows.device).unsqueeze(1).expand(count, dim)
     wins = (values == most.gather(0, bag)) & (values > -torch.inf)
     first = here.new_full(shape, count).scatter_reduce(0, bag, torch.where(wins, here, count), "amin")
     return torch.cat([rows, rows.new_zeros(1, dim)]).gather(0, first)  # bags without ids take the zeros

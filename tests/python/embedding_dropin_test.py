@@ -190,6 +190,19 @@ def test_casts_of_the_module_change_outputs_alone(cast):
     assert not torch.equal(dense_rows(bag.float()), before)
 
 
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_another_default_device_changes_nothing(mode):
+    ids, offsets = CALLS["bags"]
+    weight = weight_of(8)
+    with torch.device("meta"):
+        bag = ElasticEmbeddingBag.from_pretrained(weight, False, memory_budget="1MiB", method="full", mode=mode)
+        layer = ElasticEmbedding(20, 8, memory_budget="1MiB")
+        out = bag(ids, offsets)
+        assert layer(ids.reshape(2, 4)).device == bag(ids.reshape(2, 4)).device == torch.device("cpu")
+        out.square().sum().backward()
+    torch.testing.assert_close(out, torch.nn.EmbeddingBag.from_pretrained(weight, mode=mode)(ids, offsets))
+
+
 def test_the_default_type_is_torchs():
     torch.set_default_dtype(torch.float64)
     try:
