@@ -93,7 +93,7 @@ Product::Product(const graph::Layer& layer, const graph::LayerValues& values)
   const std::int64_t values_in = layer.in.channels * (gathers_ ? taps() : 1);
   const std::int64_t positions =
       std::clamp(kStripValues / values_in, kLeastPositions, kStripPositions);
-  strip_rows_ = std::max(linear_ ? 1 : kLeastRows, positions / sizes_.out_width);
+  strip_rows_ = std::max(linear_ || gathers_ ? 1 : kLeastRows, positions / sizes_.out_width);
   pack(decoded_weight(values));
   bias_ = AlignedBuffer<float>(static_cast<std::size_t>(groups * padded_));
   for (std::size_t o = 0; o < values.bias.size(); ++o) {
@@ -127,6 +127,17 @@ void Product::pack(const std::vector<float>& weight) {
     }
   }
   finite_ = std::all_of(weight.begin(), weight.end(), [](float w) { return std::isfinite(w); });
+}
+
+double Product::scratch_floats() const noexcept {
+  const auto rows = static_cast<double>(strip_rows_);
+  const double positions = rows * static_cast<double>(sizes_.out_width);
+  const double sums = positions * static_cast<double>(block_);
+  if (gathers_) return sums + positions * static_cast<double>(taps() * sizes_.inputs);
+  const double in_rows = std::min(rows * static_cast<double>(sizes_.stride + sizes_.kernel),
+                                  static_cast<double>(linear_ ? strip_rows_ : sizes_.in_height));
+  const auto slots = static_cast<double>(2 * round_up(sizes_.inputs, kInputBlock));
+  return sums + in_rows * static_cast<double>(sizes_.in_width) * slots;
 }
 
 Product::Strip Product::strip_of(std::int64_t number, std::int64_t rows, const float* x,

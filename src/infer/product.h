@@ -62,6 +62,9 @@ class Product {
   /// Bytes of the packed weights.
   [[nodiscard]] std::int64_t weight_bytes() const noexcept { return weight_.bytes(); }
 
+  /// Floats that a strip borrows while it is computed, at most; not rounded.
+  [[nodiscard]] double scratch_floats() const noexcept;
+
   /// x [rows, height, width, channels] to y; what the finish adds is laid like y. Strips, or blocks
   /// of outputs, are spread over the pool. Bits depend on neither pool, kernel nor rows.
   ProductCounts run(const float* x, std::int64_t rows, const Finish& finish, float* y,

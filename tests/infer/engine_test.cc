@@ -340,6 +340,12 @@ TEST(Engine, RefusesWhatItCannotCompute) {
   huge.same(Op::kRelu);
   EXPECT_THAT(error_of([&] { const Engine engine(huge.network); }),
               IsError(ErrorKind::kUnsupported, "results for one example"));
+  // Windows as large as the image: the columns of a row alone would take 2^31 floats.
+  SmallNetwork windows({.channels = 1, .height = 1 << 9, .width = 1 << 9});
+  windows.conv(1, {1 << 9, 1, 1 << 8});
+  windows.network.layers[0].out.width = 1 << 13;
+  EXPECT_THAT(error_of([&] { const Engine engine(windows.network); }),
+              IsError(ErrorKind::kUnsupported, "results for one example"));
 }
 
 TEST(Engine, PassesOnWhatIsNoNumber) {
