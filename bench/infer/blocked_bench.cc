@@ -22,10 +22,12 @@ constexpr std::int64_t kStripPositions = 400;
 
 // One layer of as many outputs as channels, and what it reads and writes.
 struct Case {
-  Case(std::int64_t channel_count, std::int64_t side_length, std::int64_t block, double rate)
+  Case(std::int64_t channel_count, std::int64_t side_length, std::int64_t block,
+       std::int64_t together, double rate)
       : channels(channel_count),
         side(side_length),
         width(block),
+        unit(together),
         sizes{.in_height = side,
               .in_width = side,
               .in_stride = channels,
@@ -71,13 +73,15 @@ struct Case {
                              .offsets = offsets.data(),
                              .counts = counts.data()};
     if (listed) {
-      list_nonzeros(x.data() + first * side * channels, channels, channels, width, lists);
+      list_nonzeros(x.data() + first * side * channels, channels, channels, unit, lists);
     }
     for (std::int64_t o = 0; o < channels; o += width) {
       const BlockSums block{.sizes = sizes,
                             .weight = weight.data() + 9 * channels * o,
                             .bias = bias.data() + o,
                             .width = width,
+                            .unit = unit,
+                            .unit_stride = 9 * channels * unit,
                             .row_begin = begin,
                             .row_end = end,
                             .sums = sums.data()};
@@ -94,6 +98,7 @@ struct Case {
   std::int64_t channels;
   std::int64_t side;
   std::int64_t width;
+  std::int64_t unit;
   ConvSizes sizes;
   AlignedBuffer<float> x;
   AlignedBuffer<float> weight;
@@ -106,8 +111,8 @@ struct Case {
 };
 
 void convolve(benchmark::State& state, std::int64_t channels, std::int64_t side, std::int64_t width,
-              double rate, bool listed) {
-  Case one(channels, side, width, rate);
+              std::int64_t unit, double rate, bool listed) {
+  Case one(channels, side, width, unit, rate);
   one.run(!listed);
   const std::vector<float> wanted(one.y.begin(), one.y.end());
   one.run(listed);
@@ -127,17 +132,18 @@ void convolve(benchmark::State& state, std::int64_t channels, std::int64_t side,
 void add_all() {
   for (const auto& [channels, side] :
        {std::pair{64, 56}, {128, 56}, {256, 28}, {512, 14}, {512, 28}}) {
-    for (const std::int64_t width : {64, 128}) {
+    for (const auto& [width, unit] : {std::pair{64, 64}, {128, 64}, {128, 128}}) {
       if (width > channels) continue;
       std::string name = "conv3x3/" + std::to_string(channels);
       name.append("x").append(std::to_string(side));
       name.append("/block:").append(std::to_string(width));
-      benchmark::RegisterBenchmark((name + "/all").c_str(), convolve, channels, side, width, 1.0,
-                                   false);
+      name.append("/unit:").append(std::to_string(unit));
+      benchmark::RegisterBenchmark((name + "/all").c_str(), convolve, channels, side, width, unit,
+                                   1.0, false);
       for (const double rate : {1.0, 0.8, 0.5, 0.3, 0.15, 0.1}) {
         const std::string percent = std::to_string(static_cast<int>(rate * 100));
         benchmark::RegisterBenchmark((name + "/lists:" + percent).c_str(), convolve, channels, side,
-                                     width, rate, true);
+                                     width, unit, rate, true);
       }
     }
   }

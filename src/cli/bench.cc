@@ -1,5 +1,6 @@
 // taut bench MODEL [--winner-rate R] [--batch N]
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <iostream>
 #include <memory>
@@ -139,7 +140,7 @@ json result_json(const BenchOptions& options, const BenchModel& model, int threa
                  const infer::NetworkTimes& times) {
   const auto quantile = [&](double q) {
     const auto last = static_cast<double>(times.seconds.size() - 1);
-    return kMicro * times.seconds[static_cast<std::size_t>(q * last + 0.5)];
+    return kMicro * times.seconds[static_cast<std::size_t>(std::lround(q * last))];
   };
   json layers = json::array();
   double selection = 0;
@@ -176,7 +177,7 @@ json result_json(const BenchOptions& options, const BenchModel& model, int threa
 }
 
 std::string digits(double value, double unit, const char* after = "") {
-  return concat(static_cast<double>(static_cast<std::int64_t>(value * unit + 0.5)) / unit, after);
+  return concat(static_cast<double>(std::llround(value * unit)) / unit, after);
 }
 
 std::string shape_text(const graph::Shape& shape) {

@@ -81,14 +81,14 @@ std::int64_t count_nonzeros(const float* x, std::int64_t positions, std::int64_t
 
 // Lists up to kInputBlock channels at one position; returns how many are not zero. A vector's store
 // ends within the slots, as no more have been written than channels seen.
-std::uint32_t list_block(const float* x, std::int64_t channels, std::int64_t width, float* values,
+std::uint32_t list_block(const float* x, std::int64_t channels, std::int64_t unit, float* values,
                          std::uint32_t* offsets) {
   const Lane d;
   const Index di;
   const auto zero = hn::Zero(d);
   const std::int64_t step = lanes();
-  auto index = hn::Mul(hn::Iota(di, 0), hn::Set(di, static_cast<std::uint32_t>(width)));
-  const auto advance = hn::Set(di, static_cast<std::uint32_t>(step * width));
+  auto index = hn::Mul(hn::Iota(di, 0), hn::Set(di, static_cast<std::uint32_t>(unit)));
+  const auto advance = hn::Set(di, static_cast<std::uint32_t>(step * unit));
   std::size_t count = 0;
   std::int64_t c = 0;
   for (; c + step <= channels; c += step) {
@@ -102,17 +102,17 @@ std::uint32_t list_block(const float* x, std::int64_t channels, std::int64_t wid
   for (; c < channels; ++c) {
     if (x[c] == 0) continue;
     values[count] = x[c];
-    offsets[count++] = static_cast<std::uint32_t>(c * width);
+    offsets[count++] = static_cast<std::uint32_t>(c * unit);
   }
   return static_cast<std::uint32_t>(count);
 }
 
-void list_nonzeros(const float* x, std::int64_t stride, std::int64_t channels, std::int64_t width,
+void list_nonzeros(const float* x, std::int64_t stride, std::int64_t channels, std::int64_t unit,
                    const ChannelLists& lists) {
   for (std::int64_t p = 0; p < lists.positions; ++p, x += stride) {
     for (std::int64_t c = 0, at = p; c < channels; c += kInputBlock, at += lists.positions) {
       lists.counts[at] =
-          list_block(x + c, std::min(kInputBlock, channels - c), width,
+          list_block(x + c, std::min(kInputBlock, channels - c), unit,
                      lists.values + at * kInputBlock, lists.offsets + at * kInputBlock);
     }
   }
@@ -126,8 +126,8 @@ void start_sums(const BlockSums& block) {
   }
 }
 
-// Calls visit(weight, input block, tap) for the weights [channels, width] of each block and tap, in
-// the order of the sums.
+// Calls visit(weight, first channel, channels, tap) for the weights [channels, unit] of each block
+// and tap of the first unit, in the order of the sums.
 template <typename Visit>
 void walk_weights(const BlockSums& block, Visit&& visit) {
   const ConvSizes& sizes = block.sizes;
@@ -136,7 +136,7 @@ void walk_weights(const BlockSums& block, Visit&& visit) {
     const std::int64_t channels = std::min(kInputBlock, sizes.inputs - first);
     for (std::int64_t tap = 0; tap < sizes.kernel * sizes.kernel; ++tap) {
       visit(weight, first, channels, tap);
-      weight += channels * block.width;
+      weight += channels * block.unit;
     }
   }
 }
@@ -151,17 +151,18 @@ HWY_INLINE void fetch_listed(const float* weight, const std::uint32_t* offsets, 
   }
 }
 
-// kVectors vectors of the block's outputs from `weight` on, at each position that the tap reaches.
+// kVectors vectors of the block's sums from `column` on, at each position that the tap reaches;
+// their weights from `weight` on, the second half of them `second` floats further.
 template <int kVectors, bool kAhead>
 HWY_NOINLINE void sum_listed_columns(const BlockSums& block, const ChannelLists& lists,
                                      const float* weight, std::int64_t first, std::int64_t tap,
-                                     std::int64_t column) {
+                                     std::int64_t column, std::int64_t second) {
+  constexpr int kHalf = (kVectors + 1) / 2;
   const Lane d;
   const std::int64_t step = lanes();
   const ConvSizes& sizes = block.sizes;
   const TapRange range(block, tap);
   const std::int64_t block_start = first / kInputBlock * lists.positions;
-  weight += column;
   for (std::int64_t row = range.row_begin; row < range.row_end; ++row) {
     const std::int64_t in_row = row * sizes.stride + range.down - lists.first_row;
     float* sums = block.sums + column +
@@ -174,17 +175,19 @@ HWY_NOINLINE void sum_listed_columns(const BlockSums& block, const ChannelLists&
       const bool more = kAhead && first + kInputBlock < sizes.inputs;
       const std::uint32_t next_count = more ? lists.counts[at + lists.positions] : 0;
       const std::uint32_t* next = lists.offsets + (at + lists.positions) * kInputBlock;
-      const float* next_weight = weight + kInputBlock * block.width;
+      const float* next_weight = weight + kInputBlock * block.unit;
       const float* values = lists.values + at * kInputBlock;
       const std::uint32_t* offsets = lists.offsets + at * kInputBlock;
       Numbers held[kVectors];
       for (int v = 0; v < kVectors; ++v) held[v] = hn::Load(d, sums + v * step);
       for (std::uint32_t i = 0; i < count; ++i) {
         const float* w = weight + offsets[i];
+        const float* w2 = w + second;
         if (kAhead && i < next_count) fetch_listed<kVectors>(next_weight, next, i);
         const Numbers value = hn::Set(d, values[i]);
         for (int v = 0; v < kVectors; ++v) {
-          held[v] = hn::MulAdd(value, hn::Load(d, w + v * step), held[v]);
+          const float* from = v < kHalf ? w + v * step : w2 + (v - kHalf) * step;
+          held[v] = hn::MulAdd(value, hn::Load(d, from), held[v]);
         }
       }
       for (int v = 0; v < kVectors; ++v) hn::Store(held[v], d, sums + v * step);
@@ -197,20 +200,24 @@ HWY_NOINLINE void sum_listed_columns(const BlockSums& block, const ChannelLists&
   }
 }
 
-// From column on with kVectors while they fit, then with half of them.
+// One unit from `column` of its outputs on: with kVectors while they fit, then with half of them.
+// sums: the first column of the unit.
 template <int kVectors>
 void sum_listed(const BlockSums& block, const ChannelLists& lists, const float* weight,
-                std::int64_t first, std::int64_t tap, std::int64_t column) {
-  for (; column + kVectors * lanes() <= block.width; column += kVectors * lanes()) {
+                std::int64_t first, std::int64_t tap, std::int64_t column, std::int64_t sums) {
+  for (; column + kVectors * lanes() <= block.unit; column += kVectors * lanes()) {
+    const std::int64_t second = (kVectors + 1) / 2 * lanes();
     if (block.fetches_ahead) {
-      sum_listed_columns<kVectors, true>(block, lists, weight, first, tap, column);
+      sum_listed_columns<kVectors, true>(block, lists, weight + column, first, tap, sums + column,
+                                         second);
     } else {
-      sum_listed_columns<kVectors, false>(block, lists, weight, first, tap, column);
+      sum_listed_columns<kVectors, false>(block, lists, weight + column, first, tap, sums + column,
+                                          second);
     }
   }
   if constexpr (kVectors > 1) {
-    if (column < block.width) {
-      sum_listed<kVectors / 2>(block, lists, weight, first, tap, column);
+    if (column < block.unit) {
+      sum_listed<kVectors / 2>(block, lists, weight, first, tap, column, sums);
     }
   }
 }
@@ -219,7 +226,18 @@ void sum_lists(const BlockSums& block, const ChannelLists& lists) {
   start_sums(block);
   walk_weights(block, [&](const float* weight, std::int64_t first, std::int64_t /*channels*/,
                           std::int64_t tap) {
-    sum_listed<kListVectors>(block, lists, weight, first, tap, 0);
+    std::int64_t sums = 0;
+    // Two units at a time share the walk over a list.
+    constexpr int kPair = kManyRegisters ? 8 : 4;
+    if (2 * block.unit == kPair * lanes()) {
+      for (; sums + 2 * block.unit <= block.width; sums += 2 * block.unit) {
+        sum_listed_columns<kPair, false>(block, lists, weight, first, tap, sums, block.unit_stride);
+        weight += 2 * block.unit_stride;
+      }
+    }
+    for (; sums < block.width; sums += block.unit, weight += block.unit_stride) {
+      sum_listed<kListVectors>(block, lists, weight, first, tap, 0, sums);
+    }
   });
 }
 
@@ -227,7 +245,7 @@ void sum_lists(const BlockSums& block, const ChannelLists& lists) {
 struct Tile {
   const float* weight;
   std::int64_t channels;
-  std::int64_t width;
+  std::int64_t unit;
   const float* x[kTilePositions];
   float* sums[kTilePositions];
 };
@@ -243,7 +261,7 @@ HWY_INLINE void sum_tile(const Tile& tile) {
     for (int v = 0; v < kVectors; ++v) held[p][v] = hn::Load(d, tile.sums[p] + v * step);
   }
   const float* weight = tile.weight;
-  for (std::int64_t c = 0; c < tile.channels; ++c, weight += tile.width) {
+  for (std::int64_t c = 0; c < tile.channels; ++c, weight += tile.unit) {
     Numbers w[kVectors];
     for (int v = 0; v < kVectors; ++v) w[v] = hn::Load(d, weight + v * step);
     for (int p = 0; p < kPositions; ++p) {
@@ -268,7 +286,6 @@ HWY_NOINLINE void sum_tap(const BlockSums& block, const float* x, const float* z
                           std::int64_t tap, std::int64_t column) {
   const ConvSizes& sizes = block.sizes;
   const TapRange range(block, tap);
-  tile.weight += column;
   int count = 0;
   const auto take = [&](const float* from, std::int64_t row, std::int64_t out) {
     tile.x[count] = from;
@@ -295,13 +312,15 @@ HWY_NOINLINE void sum_tap(const BlockSums& block, const float* x, const float* z
 
 template <int kVectors>
 void sum_columns(const BlockSums& block, const float* x, const float* zeros, const Tile& tile,
-                 std::int64_t tap, std::int64_t column) {
-  for (; column + kVectors * lanes() <= block.width; column += kVectors * lanes()) {
-    sum_tap<kVectors>(block, x, zeros, tile, tap, column);
+                 std::int64_t tap, std::int64_t column, std::int64_t sums) {
+  for (; column + kVectors * lanes() <= block.unit; column += kVectors * lanes()) {
+    Tile part = tile;
+    part.weight += column;
+    sum_tap<kVectors>(block, x, zeros, part, tap, sums + column);
   }
   if constexpr (kVectors > 1) {
-    if (column < block.width) {
-      sum_columns<kVectors / 2>(block, x, zeros, tile, tap, column);
+    if (column < block.unit) {
+      sum_columns<kVectors / 2>(block, x, zeros, tile, tap, column, sums);
     }
   }
 }
@@ -310,9 +329,11 @@ void sum_channels(const BlockSums& block, const float* x, const float* zeros) {
   start_sums(block);
   walk_weights(
       block, [&](const float* weight, std::int64_t first, std::int64_t channels, std::int64_t tap) {
-        const Tile tile{
-            .weight = weight, .channels = channels, .width = block.width, .x = {}, .sums = {}};
-        sum_columns<kTileVectors>(block, x + first, zeros, tile, tap, 0);
+        Tile tile{.weight = weight, .channels = channels, .unit = block.unit, .x = {}, .sums = {}};
+        for (std::int64_t sums = 0; sums < block.width; sums += block.unit) {
+          sum_columns<kTileVectors>(block, x + first, zeros, tile, tap, 0, sums);
+          tile.weight += block.unit_stride;
+        }
       });
 }
 
@@ -376,9 +397,9 @@ std::int64_t count_nonzeros(const float* x, std::int64_t positions, std::int64_t
                             std::int64_t channels) {
   return HWY_DYNAMIC_DISPATCH(count_nonzeros)(x, positions, stride, channels);
 }
-void list_nonzeros(const float* x, std::int64_t stride, std::int64_t channels, std::int64_t width,
+void list_nonzeros(const float* x, std::int64_t stride, std::int64_t channels, std::int64_t unit,
                    const ChannelLists& lists) {
-  HWY_DYNAMIC_DISPATCH(list_nonzeros)(x, stride, channels, width, lists);
+  HWY_DYNAMIC_DISPATCH(list_nonzeros)(x, stride, channels, unit, lists);
 }
 void sum_lists(const BlockSums& block, const ChannelLists& lists) {
   HWY_DYNAMIC_DISPATCH(sum_lists)(block, lists);
@@ -395,22 +416,23 @@ void sum_position_reference(const BlockSums& block, const float* x, std::int64_t
                             std::int64_t column, std::span<double> sums) {
   const ConvSizes& sizes = block.sizes;
   std::copy_n(block.bias, block.width, sums.begin());
-  const float* weight = block.weight;
-  for (std::int64_t first = 0; first < sizes.inputs; first += kInputBlock) {
-    const std::int64_t channels = std::min(kInputBlock, sizes.inputs - first);
-    for (std::int64_t tap = 0; tap < sizes.kernel * sizes.kernel; ++tap) {
+  const std::int64_t taps = sizes.kernel * sizes.kernel;
+  for (std::int64_t o = 0; o < block.width; ++o) {
+    double& sum = sums[static_cast<std::size_t>(o)];
+    const float* weights = block.weight + o / block.unit * block.unit_stride + o % block.unit;
+    for (std::int64_t i = 0; i < taps * sizes.inputs; ++i, weights += block.unit) {
+      // In the order of the weights: blocks of channels, taps, channels.
+      const std::int64_t before = i / (taps * kInputBlock) * kInputBlock;
+      const std::int64_t channels = std::min(kInputBlock, sizes.inputs - before);
+      const std::int64_t tap = (i - before * taps) / channels;
       const std::int64_t in_row = row * sizes.stride - sizes.padding + tap / sizes.kernel;
       const std::int64_t in_column = column * sizes.stride - sizes.padding + tap % sizes.kernel;
-      const bool inside =
-          in_row >= 0 && in_row < sizes.in_height && in_column >= 0 && in_column < sizes.in_width;
-      const float* from =
-          inside ? x + (in_row * sizes.in_width + in_column) * sizes.in_stride + first : nullptr;
-      for (std::int64_t c = 0; c < channels; ++c) {
-        for (std::size_t o = 0; o < sums.size(); ++o) {
-          const double w = *weight++;
-          if (inside) sums[o] += w * from[c];
-        }
+      if (in_row < 0 || in_row >= sizes.in_height || in_column < 0 || in_column >= sizes.in_width) {
+        continue;
       }
+      const std::int64_t channel = before + (i - before * taps) % channels;
+      sum += static_cast<double>(*weights) *
+             x[(in_row * sizes.in_width + in_column) * sizes.in_stride + channel];
     }
   }
 }

@@ -15,7 +15,7 @@ namespace taut::infer {
 
 /// Input channels that share a list.
 inline constexpr std::int64_t kInputBlock = 64;
-/// Widths of blocks are multiples of this: whole vectors of any instruction set.
+/// Units of outputs are multiples of this: whole vectors of any instruction set.
 inline constexpr std::int64_t kOutputUnit = 16;
 
 /// Sizes of a convolution of one example, channel-last; of one group, but for the strides. A linear
@@ -44,9 +44,12 @@ struct ChannelLists {
 /// Sums of one block of outputs at the positions of output rows [row_begin, row_end).
 struct BlockSums {
   ConvSizes sizes;
-  const float* weight = nullptr;  ///< [input block][tap][channel][width], 64-byte aligned
-  const float* bias = nullptr;    ///< [width]
-  std::int64_t width = 0;         ///< outputs of the block: a multiple of kOutputUnit
+  /// [unit of outputs][input block][tap][channel][unit], 64-byte aligned.
+  const float* weight = nullptr;
+  const float* bias = nullptr;   ///< [width]
+  std::int64_t width = 0;        ///< outputs of the block: some units
+  std::int64_t unit = 0;         ///< outputs that lie together: a multiple of kOutputUnit
+  std::int64_t unit_stride = 0;  ///< floats from the weights of one unit to those of the next
   std::int64_t row_begin = 0;
   std::int64_t row_end = 0;
   float* sums = nullptr;  ///< [positions, width], 64-byte aligned
@@ -59,9 +62,9 @@ struct BlockSums {
 [[nodiscard]] std::int64_t count_nonzeros(const float* x, std::int64_t positions,
                                           std::int64_t stride, std::int64_t channels);
 
-/// Fills the lists of `channels` at lists.positions, the first of which lies at x. width: of the
-/// blocks that they select from.
-void list_nonzeros(const float* x, std::int64_t stride, std::int64_t channels, std::int64_t width,
+/// Fills the lists of `channels` at lists.positions, the first of which lies at x. unit: of the
+/// weights that they select from.
+void list_nonzeros(const float* x, std::int64_t stride, std::int64_t channels, std::int64_t unit,
                    const ChannelLists& lists);
 
 /// Sums over listed channels. The lists hold all input rows that the output rows read. Taps beside

@@ -29,7 +29,7 @@ class CostProbe {
     for (std::size_t i = 0; i < x_.size(); ++i) x_[i] = random.uniform(i) < density ? 1.0f : 0.0f;
     list();
   }
-  void list() { list_nonzeros(x_.data(), kInputBlock, kInputBlock, width_, lists_); }
+  void list() { list_nonzeros(x_.data(), kInputBlock, kInputBlock, kNarrow, lists_); }
   void sum_all() { sum_channels(block_, x_.data(), nullptr); }
   void sum_listed() { sum_lists(block_, lists_); }
 
@@ -67,6 +67,8 @@ class CostProbe {
       .weight = weight_.data(),
       .bias = bias_.data(),
       .width = width_,
+      .unit = kNarrow,
+      .unit_stride = kInputBlock * kNarrow,
       .row_begin = 0,
       .row_end = kCostPositions,
       .sums = sums_.data()};

@@ -11,11 +11,13 @@
 namespace taut::infer {
 namespace {
 
-// Outputs of a block: eight of the widest vectors. With 64 lists run a fifth slower, with 256 the
-// weights of a tap leave the first-level cache (bench/infer/blocked_bench.cc).
-constexpr std::int64_t kConvBlock = 128;
+// Outputs whose weights lie together: those of a tap and 64 channels stay in the first-level cache.
+constexpr std::int64_t kConvUnit = 64;
 // A linear layer's weights are read once a strip: longer pieces of memory.
-constexpr std::int64_t kLinearBlock = 256;
+constexpr std::int64_t kLinearUnit = 256;
+// Units of a convolution that are computed together, so that two share the walk over a list: with
+// one, lists run a fifth slower (bench/infer/blocked_bench.cc).
+constexpr std::int64_t kConvUnits = 2;
 // Output positions of a strip: its sums and lists stay in a core's own cache. At 56 x 56 lists of a
 // tenth of the channels run twice as fast as without strips (the same benchmark).
 constexpr std::int64_t kStripPositions = 400;
@@ -73,10 +75,11 @@ Product::Product(const graph::Layer& layer, const graph::LayerValues& values)
   TAUT_ASSERT(!is_depthwise(layer));
   const std::int64_t groups = linear_ ? 1 : layer.groups;
   outputs_ = layer.out.channels / groups;
-  const std::int64_t widest = linear_ ? kLinearBlock : kConvBlock;
-  const std::int64_t count = (outputs_ + widest - 1) / widest;
-  block_ = round_up((outputs_ + count - 1) / count, kOutputUnit);  // all are as wide
-  padded_ = count * block_;
+  const std::int64_t widest = linear_ ? kLinearUnit : kConvUnit;
+  const std::int64_t units = (outputs_ + widest - 1) / widest;
+  unit_ = round_up((outputs_ + units - 1) / units, kOutputUnit);  // all are as wide
+  padded_ = units * unit_;
+  block_ = std::min((linear_ ? 1 : kConvUnits) * unit_, padded_);
   sizes_ = {.in_height = layer.in.height,
             .in_width = layer.in.width,
             .in_stride = layer.in.channels,
@@ -90,7 +93,7 @@ Product::Product(const graph::Layer& layer, const graph::LayerValues& values)
   const std::int64_t values_in = layer.in.channels * (gathers_ ? taps() : 1);
   const std::int64_t positions =
       std::clamp(kStripValues / values_in, kLeastPositions, kStripPositions);
-  strip_rows_ = std::max(linear_ ? 1 : kLeastRows, positions / sizes_.out_width);
+  strip_rows_ = std::max(linear_ || gathers_ ? 1 : kLeastRows, positions / sizes_.out_width);
   pack(decoded_weight(values));
   bias_ = AlignedBuffer<float>(static_cast<std::size_t>(groups * padded_));
   for (std::size_t o = 0; o < values.bias.size(); ++o) {
@@ -106,8 +109,8 @@ void Product::pack(const std::vector<float>& weight) {
   weight_ = AlignedBuffer<float>(static_cast<std::size_t>(groups * padded_ * inputs * taps()));
   float* to = weight_.data();
   for (std::int64_t group = 0; group < groups; ++group) {
-    for (std::int64_t begin = 0; begin < padded_; begin += block_) {
-      const std::int64_t outputs = std::clamp<std::int64_t>(outputs_ - begin, 0, block_);
+    for (std::int64_t begin = 0; begin < padded_; begin += unit_) {
+      const std::int64_t outputs = std::clamp<std::int64_t>(outputs_ - begin, 0, unit_);
       for (std::int64_t first = 0; first < inputs; first += kInputBlock) {
         const std::int64_t channels = std::min(kInputBlock, inputs - first);
         for (std::int64_t o = 0; o < outputs; ++o) {
@@ -115,15 +118,26 @@ void Product::pack(const std::vector<float>& weight) {
               weight.data() + ((group * outputs_ + begin + o) * inputs + first) * taps();
           for (std::int64_t c = 0; c < channels; ++c) {
             for (std::int64_t tap = 0; tap < taps(); ++tap, ++from) {
-              to[(tap * channels + c) * block_ + o] = *from;
+              to[(tap * channels + c) * unit_ + o] = *from;
             }
           }
         }
-        to += taps() * channels * block_;
+        to += taps() * channels * unit_;
       }
     }
   }
   finite_ = std::all_of(weight.begin(), weight.end(), [](float w) { return std::isfinite(w); });
+}
+
+double Product::scratch_floats() const noexcept {
+  const auto rows = static_cast<double>(strip_rows_);
+  const double positions = rows * static_cast<double>(sizes_.out_width);
+  const double sums = positions * static_cast<double>(block_);
+  if (gathers_) return sums + positions * static_cast<double>(taps() * sizes_.inputs);
+  const double in_rows = std::min(rows * static_cast<double>(sizes_.stride + sizes_.kernel),
+                                  static_cast<double>(linear_ ? strip_rows_ : sizes_.in_height));
+  const auto slots = static_cast<double>(2 * round_up(sizes_.inputs, kInputBlock));
+  return sums + in_rows * static_cast<double>(sizes_.in_width) * slots;
 }
 
 Product::Strip Product::strip_of(std::int64_t number, std::int64_t rows, const float* x,
@@ -206,18 +220,21 @@ void Product::prepare(const Strip& strip, std::int64_t group, const Places& at) 
     }
   } else if (strip.lists) {
     const float* first = strip.x + strip.in_begin * sizes_.in_width * sizes_.in_stride;
-    list_nonzeros(first + group * sizes_.inputs, sizes_.in_stride, sizes_.inputs, block_, at.lists);
+    list_nonzeros(first + group * sizes_.inputs, sizes_.in_stride, sizes_.inputs, unit_, at.lists);
   }
 }
 
 void Product::sum_block(const Strip& strip, std::int64_t group, std::int64_t block,
                         const Places& at, float* sums) const {
   const std::int64_t begin = block * block_;
+  const std::int64_t width = std::min(block_, padded_ - begin);
   const std::int64_t depth = sizes_.inputs * taps();
   BlockSums to{.sizes = strip.sizes,
                .weight = weight_.data() + (group * padded_ + begin) * depth,
                .bias = bias_.data() + group * padded_ + begin,
-               .width = block_,
+               .width = width,
+               .unit = unit_,
+               .unit_stride = unit_ * depth,
                .row_begin = strip.row_begin,
                .row_end = strip.row_end,
                .sums = sums,
@@ -239,8 +256,8 @@ void Product::sum_block(const Strip& strip, std::int64_t group, std::int64_t blo
     finish.shift += channel;
   }
   if (finish.added != nullptr) finish.added += channel;
-  finish_sums(finish, sums, strip.positions(), block_,
-              std::clamp<std::int64_t>(outputs_ - begin, 0, block_), layer_.out.channels,
+  finish_sums(finish, sums, strip.positions(), width,
+              std::clamp<std::int64_t>(outputs_ - begin, 0, width), layer_.out.channels,
               strip.y + channel);
 }
 

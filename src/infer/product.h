@@ -62,6 +62,9 @@ class Product {
   /// Bytes of the packed weights.
   [[nodiscard]] std::int64_t weight_bytes() const noexcept { return weight_.bytes(); }
 
+  /// Floats that a strip borrows while it is computed, at most; not rounded.
+  [[nodiscard]] double scratch_floats() const noexcept;
+
   /// x [rows, height, width, channels] to y; what the finish adds is laid like y. Strips, or blocks
   /// of outputs, are spread over the pool. Bits depend on neither pool, kernel nor rows.
   ProductCounts run(const float* x, std::int64_t rows, const Finish& finish, float* y,
@@ -73,7 +76,7 @@ class Product {
 
   void pack(const std::vector<float>& weight);
   [[nodiscard]] std::int64_t taps() const noexcept { return sizes_.kernel * sizes_.kernel; }
-  [[nodiscard]] std::int64_t blocks() const noexcept { return padded_ / block_; }
+  [[nodiscard]] std::int64_t blocks() const noexcept { return (padded_ + block_ - 1) / block_; }
   [[nodiscard]] Strip strip_of(std::int64_t number, std::int64_t rows, const float* x,
                                const Finish& finish, float* y) const;
   [[nodiscard]] bool chooses_lists(const Strip& strip, Kernel kernel, ProductCounts& counts) const;
@@ -87,13 +90,14 @@ class Product {
   graph::Layer layer_;
   ConvSizes sizes_;           // of one group of an example
   std::int64_t outputs_ = 0;  // of a group
-  std::int64_t block_ = 0;    // outputs of a block, a multiple of kOutputUnit
-  std::int64_t padded_ = 0;   // outputs of all blocks of a group
+  std::int64_t unit_ = 0;     // outputs whose weights lie together
+  std::int64_t block_ = 0;    // outputs that are computed together: some units
+  std::int64_t padded_ = 0;   // outputs of all units of a group
   std::int64_t strip_rows_ = 1;
   bool linear_ = false;   // rows of all examples are one column of positions
   bool gathers_ = false;  // few channels: windows become columns first
   bool finite_ = true;
-  AlignedBuffer<float> weight_;  // [group][block][input block][tap][channel][width]
+  AlignedBuffer<float> weight_;  // [group][unit][input block][tap][channel][unit]
   AlignedBuffer<float> bias_;    // [group][padded]
 };
 

@@ -60,9 +60,13 @@ Runner::Runner(const Network& network) : network_(network), plan_(make_plan(netw
   for (std::size_t i = 0; i < ready_.size(); ++i) prepare(i);
   std::int64_t floats = rounded_floats_ + gathered_floats_;
   for (const std::int64_t size : plan_.slots) floats += size;
-  if (floats > kLargestExample) {
-    throw Error(ErrorKind::kUnsupported, concat("the network's results for one example take ",
-                                                floats, " floats, above ", kLargestExample));
+  auto most = static_cast<double>(floats);
+  for (const Ready& ready : ready_) {
+    if (ready.product) most = std::max(most, ready.product->scratch_floats());
+  }
+  if (most > static_cast<double>(kLargestExample)) {
+    throw Error(ErrorKind::kUnsupported, concat("the network's results for one example take ", most,
+                                                " floats, above ", kLargestExample));
   }
   piece_ =
       std::clamp<std::int64_t>(kPieceFloats / std::max<std::int64_t>(1, floats), 1, kMostExamples);

@@ -36,6 +36,7 @@ struct ConvCase {
   std::int64_t stride;
   std::int64_t padding;
   std::int64_t outputs;  // of the block
+  std::int64_t unit;
 };
 
 // One block of one layer, its values and its places.
@@ -53,7 +54,8 @@ struct Layer {
         x(random_floats(one.height * one.width * sizes.in_stride, 1, density)),
         weight(random_floats(one.kernel * one.kernel * one.inputs * one.outputs, 3)),
         bias(random_floats(one.outputs, 5)),
-        width(one.outputs) {}
+        width(one.outputs),
+        unit(one.unit) {}
 
   static std::int64_t side(std::int64_t in, const ConvCase& one) {
     return (in + 2 * one.padding - one.kernel) / one.stride + 1;
@@ -64,6 +66,8 @@ struct Layer {
             .weight = weight.data(),
             .bias = bias.data(),
             .width = width,
+            .unit = unit,
+            .unit_stride = sizes.kernel * sizes.kernel * sizes.inputs * unit,
             .row_begin = begin,
             .row_end = end,
             .sums = sums,
@@ -103,7 +107,7 @@ struct Layer {
     AlignedBuffer<std::uint32_t> counts(static_cast<std::size_t>(blocks * positions));
     const ChannelLists lists{first, positions, values.data(), offsets.data(), counts.data()};
     list_nonzeros(x.data() + first * sizes.in_width * sizes.in_stride, sizes.in_stride,
-                  sizes.inputs, width, lists);
+                  sizes.inputs, unit, lists);
     sum_lists(wanted, lists);
   }
 
@@ -113,14 +117,15 @@ struct Layer {
   AlignedBuffer<float> weight;
   AlignedBuffer<float> bias;
   std::int64_t width;
+  std::int64_t unit;
 };
 
 const std::vector<ConvCase>& cases() {
   static const std::vector<ConvCase> kCases = {
-      {1, 1, 1, 1, 1, 0, 16},    {1, 1, 1, 3, 1, 1, 16},    {3, 7, 5, 3, 1, 1, 32},
-      {63, 5, 6, 3, 1, 1, 48},   {64, 4, 9, 3, 2, 1, 64},   {65, 6, 4, 1, 1, 0, 64},
-      {65, 9, 7, 1, 2, 0, 112},  {130, 3, 3, 3, 1, 2, 16},  {5, 11, 12, 5, 3, 4, 128},
-      {200, 1, 1, 1, 1, 0, 256}, {70, 13, 1, 1, 1, 0, 272}, {2, 3, 2, 2, 3, 5, 16},
+      {1, 1, 1, 1, 1, 0, 16, 16},     {1, 1, 1, 3, 1, 1, 16, 16},     {3, 7, 5, 3, 1, 1, 32, 32},
+      {63, 5, 6, 3, 1, 1, 48, 48},    {64, 4, 9, 3, 2, 1, 64, 64},    {65, 6, 4, 1, 1, 0, 128, 64},
+      {65, 9, 7, 1, 2, 0, 96, 48},    {130, 3, 3, 3, 1, 2, 32, 16},   {5, 11, 12, 5, 3, 4, 192, 64},
+      {200, 1, 1, 1, 1, 0, 256, 256}, {70, 13, 1, 1, 1, 0, 272, 272}, {2, 3, 2, 2, 3, 5, 64, 32},
   };
   return kCases;
 }
@@ -182,7 +187,7 @@ TEST_P(BlockedKernels, CountsWhatIsNotZeroAndNaNIsNot) {
 }
 
 TEST_P(BlockedKernels, NaNIsListedAndReachesAllOutputs) {
-  Layer layer({20, 2, 2, 1, 1, 0, 16}, 0.2);
+  Layer layer({20, 2, 2, 1, 1, 0, 16, 16}, 0.2);
   layer.x[5] = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> sums = layer.sums(true, 2);
   EXPECT_TRUE(std::all_of(sums.begin(), sums.begin() + 16, [](float y) { return std::isnan(y); }));
@@ -190,7 +195,7 @@ TEST_P(BlockedKernels, NaNIsListedAndReachesAllOutputs) {
 }
 
 TEST_P(BlockedKernels, InfiniteWeightsMeetZerosBesideTheImageWhenAskedTo) {
-  Layer layer({1, 1, 1, 3, 1, 1, 16}, 1);
+  Layer layer({1, 1, 1, 3, 1, 1, 16, 16}, 1);
   layer.weight[0] = std::numeric_limits<float>::infinity();  // of the tap above and to the left
   const std::vector<float> zeros(kInputBlock);
   EXPECT_TRUE(std::isnan(layer.sums(false, 1, zeros.data())[0]));

@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "infer/engine_support.h"
 #include "infer/small_network.h"
 #include "support/error_matchers.h"
 #include "taut/core/error.h"
@@ -19,10 +20,11 @@ using sparsity::Score;
 using sparsity::Unit;
 using test::error_of;
 using test::IsError;
+using test_support::expect_plain;
+using test_support::kBatch;
 using test_support::PlainPass;
+using test_support::predicted;
 using test_support::SmallNetwork;
-
-constexpr std::int64_t kBatch = 5;
 
 // Tables whose row of id i holds 0.25 * (i + 1), 0.25 * (i + 2), ... plus the table's number.
 class CountingTables final : public embedding::FrozenEmbedding {
@@ -52,40 +54,6 @@ class CountingTables final : public embedding::FrozenEmbedding {
   std::int64_t tables_;
   int dim_;
 };
-
-std::vector<float> predicted(const graph::Network& network, const std::vector<float>& values,
-                             std::int64_t batch, int threads = 1,
-                             const embedding::FrozenEmbedding* tables = nullptr,
-                             std::span<const embedding::JaggedIds> ids = {}) {
-  const Engine engine(network, tables);
-  std::vector<float> logits(static_cast<std::size_t>(batch * engine.outputs()));
-  ThreadPool pool(threads);
-  engine.predict({.batch = batch, .values = values, .ids = ids}, logits, pool);
-  return logits;
-}
-
-// The engine's answer beside the plain one; tolerance is relative to the largest value.
-void expect_plain(SmallNetwork& small, double tolerance) {
-  ASSERT_EQ(graph::wrong_layer(small.network), std::nullopt);
-  const std::vector<float> x = small.random_input(kBatch);
-  const std::vector<float> got = predicted(small.network, x, kBatch, 2);
-  const Shape& out = small.network.layers.back().out;
-  const std::int64_t positions = out.height * out.width;
-  for (std::int64_t b = 0; b < kBatch; ++b) {
-    const std::vector<double> wanted =
-        PlainPass(small.network, x.data() + b * small.network.input.size(), nullptr).run();
-    double largest = 0;
-    for (const double value : wanted) largest = std::max(largest, std::abs(value));
-    for (std::int64_t c = 0; c < out.channels; ++c) {
-      for (std::int64_t p = 0; p < positions; ++p) {
-        const double mine = got[static_cast<std::size_t>(b * out.size() + p * out.channels + c)];
-        ASSERT_NEAR(mine, wanted[static_cast<std::size_t>(c * positions + p)],
-                    tolerance * (largest + 1e-30))
-            << "example " << b << ", channel " << c << ", position " << p;
-      }
-    }
-  }
-}
 
 constexpr double kRounding = 1e-5;  // of sums of at most a few hundred floats
 
@@ -344,64 +312,6 @@ TEST(Engine, GivesTheSameBitsForAnyThreadsAndAnyCutIntoBatches) {
   }
 }
 
-// A layer of every kind that is joined to others, wide enough for lists, with zeros behind it.
-void add_joined_layers(SmallNetwork& small) {
-  const int first = small.same(Op::kRelu, {small.conv(40, {3, 1, 1})});
-  small.conv(24, {3, 1, 1});
-  const int branch = small.same(Op::kBatchNorm);
-  small.conv(24, {1, 1, 0}, 1, true, first);
-  small.same(Op::kBatchNorm);
-  const int sum = small.same(Op::kRelu6, {small.same(Op::kAdd, {SmallNetwork::kLast, branch})});
-  small.choose_winners(0.2);
-  small.same(Op::kBatchNorm, {small.conv(24, {3, 1, 1}, 24)});
-  const int joined = small.same(Op::kAdd, {sum, SmallNetwork::kLast});
-  small.conv(48, {3, 2, 1}, 2, true, joined);
-  small.same(Op::kRelu);
-  small.choose_winners(0.1);
-  small.flatten();
-  small.same(Op::kRelu, {small.linear(300)});
-  small.choose_winners(0.1);
-  small.linear(5);
-}
-
-TEST(Engine, JoinsSumsNormalizationsAndRectifiersToTheLayerBeforeThem) {
-  SmallNetwork small({.channels = 3, .height = 9, .width = 7});
-  small.network.winners.unit = Unit::kPosition;
-  add_joined_layers(small);
-  expect_plain(small, 2e-5);  // sums of up to 960 terms
-}
-
-TEST(Engine, GivesTheSameBitsWhateverIsListedOfABatch) {
-  SmallNetwork small({.channels = 20, .height = 9, .width = 7});
-  add_joined_layers(small);
-  constexpr std::int64_t kMany = 40;
-  std::vector<float> x = small.random_input(kMany);
-  for (std::size_t i = 0; i < x.size(); ++i) {  // examples from full to empty
-    const std::size_t example = i / static_cast<std::size_t>(small.network.input.size());
-    if (i * 2654435761U % 40 < example) x[i] = 0;
-  }
-  const std::vector<float> wanted = predicted(small.network, x, kMany, 1);
-  EXPECT_EQ(predicted(small.network, x, kMany, 3), wanted);
-  const std::int64_t size = small.network.input.size();
-  for (std::int64_t one = 0; one < kMany; ++one) {
-    const std::vector<float> alone(x.begin() + one * size, x.begin() + (one + 1) * size);
-    const std::vector<float> got = predicted(small.network, alone, 1, 2);
-    EXPECT_TRUE(std::equal(got.begin(), got.end(), wanted.begin() + one * 5)) << one;
-  }
-}
-
-TEST(Engine, ZerosTimesInfiniteWeightsAreSeen) {
-  SmallNetwork small({.channels = 32, .height = 2, .width = 2});
-  small.conv(16, {1, 1, 0});
-  std::vector<float> weight(small.network.values[0].weight.begin(),
-                            small.network.values[0].weight.end());
-  weight[0] = std::numeric_limits<float>::infinity();
-  small.network.values[0].weight = weight;
-  const std::vector<float> got = predicted(small.network, std::vector<float>(128), 1);
-  EXPECT_TRUE(std::isnan(got[0]));
-  EXPECT_FALSE(std::isnan(got[1]));
-}
-
 TEST(Engine, NamesSizesThatDiffer) {
   SmallNetwork small({.channels = 3});
   small.linear(2);
@@ -429,6 +339,12 @@ TEST(Engine, RefusesWhatItCannotCompute) {
   SmallNetwork huge({.channels = 1, .height = 1 << 17, .width = 1 << 17});
   huge.same(Op::kRelu);
   EXPECT_THAT(error_of([&] { const Engine engine(huge.network); }),
+              IsError(ErrorKind::kUnsupported, "results for one example"));
+  // Windows as large as the image: the columns of a row alone would take 2^31 floats.
+  SmallNetwork windows({.channels = 1, .height = 1 << 9, .width = 1 << 9});
+  windows.conv(1, {1 << 9, 1, 1 << 8});
+  windows.network.layers[0].out.width = 1 << 13;
+  EXPECT_THAT(error_of([&] { const Engine engine(windows.network); }),
               IsError(ErrorKind::kUnsupported, "results for one example"));
 }
 
