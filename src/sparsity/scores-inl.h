@@ -45,8 +45,8 @@ struct ScoreRule {
   template <class V>
   static V join(V a, V b) {
     if constexpr (kScore != Score::kMaxMagnitude) return hn::Add(a, b);
-    // NaN stays, whichever side it is on.
-    return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::Ne(a, a)), a, b);
+    // NaN stays, whichever side it is on. Highway 1.0 has Ne(NaN, NaN) false on x86.
+    return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::Not(hn::Eq(a, a))), a, b);
   }
   static float part(float x) { return kScore == Score::kMeanSquare ? x * x : std::fabs(x); }
   static float join(float a, float b) {

@@ -151,6 +151,30 @@ TEST_P(EveryIsa, ChoosingAgainChangesNothing) {
   }
 }
 
+// Wherever in a map it lies, in whatever lane of a vector.
+TEST_P(EveryIsa, AMapWithANanWins) {
+  ThreadPool pool(1);
+  constexpr std::int64_t kSide = 7;
+  const Shape shape{.batch = 1, .channels = 20, .height = kSide, .width = kSide};
+  for (const Score score : {Score::kMeanMagnitude, Score::kMaxMagnitude, Score::kMeanSquare}) {
+    for (const Layout layout : {Layout::kChannelsFirst, Layout::kChannelsLast}) {
+      const WinnersOptions options{.unit = Unit::kChannel, .score = score, .rate = 0.05};
+      const WinnerSelector selector(shape, layout, options);
+      for (std::int64_t p = 0; p < shape.positions(); ++p) {
+        const std::int64_t channel = p % shape.channels;
+        const std::int64_t at = layout == Layout::kChannelsLast ? p * shape.channels + channel
+                                                                : channel * shape.positions() + p;
+        std::vector<float> x(static_cast<std::size_t>(shape.size()), 1.0f);
+        std::vector<float> y(x.size());
+        x[static_cast<std::size_t>(at)] = std::numeric_limits<float>::quiet_NaN();
+        winners(selector, x.data(), y.data(), pool);
+        ASSERT_TRUE(std::isnan(y[static_cast<std::size_t>(at)]))
+            << describe(shape, layout, options) << ", position " << p;
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Targets, EveryIsa, testing::ValuesIn([] {
                            std::vector<std::int64_t> targets;
                            for (std::int64_t all = hwy::SupportedTargets(); all != 0;
