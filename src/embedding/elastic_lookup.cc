@@ -46,13 +46,17 @@ HWY_INLINE void find_row(const AskedRow& asked, const PageShape& shape, FoundRow
   found.scale = 0;
   found.width = 0;
   found.precise = false;
-  if (at.row < 0) return;
+  if (at.row < 0) {
+    found.shard->prefetch_slots(found.key, 0);
+    return;
+  }
   const RowShape held = shape_of(at.page, at.row);
   found.width = held.width;
   found.precise = held.precise;
   found.values = values_in_page(at.page, shape, at.row);
   const int bytes = found.width * (found.precise ? shape.precise_chunk_bytes : shape.chunk_bytes);
   for (int line = 0; line < bytes; line += 64) __builtin_prefetch(found.values + line);
+  found.shard->prefetch_slots(found.key, found.width);
   if constexpr (is_scaled(kLow)) {
     const std::uint8_t code = at.page[PageLayout::kHeaderBytes +
                                       rows_of(at.page) * PageLayout::kBytesBeforeScales + at.row];

@@ -86,6 +86,16 @@ class ShardView {
                                                           int chunk) const noexcept {
     return bytes_ + slot_offset(key, chunk);
   }
+  /// Asks for the memory of the shared chunks that a row of this width reads; nothing without a
+  /// pool.
+  TAUT_INLINE void prefetch_slots(std::uint64_t key, int width) const noexcept {
+    for (int chunk = width; has_pool() && chunk < layout_->chunks; ++chunk) {
+      const std::uint8_t* slot = pool_slot(key, chunk);
+      const int bytes = slot_bytes(*layout_);
+      for (int line = 0; line < bytes; line += 64) __builtin_prefetch(slot + line);
+      __builtin_prefetch(slot + bytes - 1);
+    }
+  }
   /// Bytes of one pool slot: scale code, Adagrad code, values as low-precision rows have them.
   static constexpr int kSlotHeadBytes = 2;
   [[nodiscard]] TAUT_INLINE static int slot_bytes(const PageLayout& layout) noexcept {
@@ -167,6 +177,8 @@ class ElasticShard : public ShardView {
                    const StepContext& context);
   /// Asks for the memory of a row's counters in the sketch.
   void prefetch_sketch(std::uint64_t key) const noexcept;
+  /// Asks for all memory that update() of a row reads beside its pages, which are there.
+  void prefetch_row(std::uint64_t key, const StepContext& context) const noexcept;
   /// Takes a row out; fine if it is not held.
   void remove(std::uint64_t key) noexcept;
   /// Puts in a row that is not held, with as much of `most` as the rule wants and room is found

@@ -196,11 +196,14 @@ void ElasticShard::update_rows(const TouchedRows& rows, const StepContext& conte
     HWY_DYNAMIC_DISPATCH(update_rows)(*this, rows, context, *layout_);
     return;
   }
-  constexpr std::size_t kAhead = 8;
+  constexpr std::size_t kPagesAhead = 16;  // rows whose pages are on their way
+  constexpr std::size_t kRowsAhead = 8;    // rows whose values and shared chunks are
   const auto dim = static_cast<std::size_t>(layout_->dim());
-  for (std::size_t i = 0; i < rows.keys.size(); ++i) {
+  const std::size_t count = rows.keys.size();
+  for (std::size_t i = 0; i < count; ++i) {
     KeyPages asked;
-    if (i + kAhead < rows.keys.size()) ask(rows.keys[i + kAhead], asked);
+    if (i + kPagesAhead < count) ask(rows.keys[i + kPagesAhead], asked);
+    if (i + kRowsAhead < count) prefetch_row(rows.keys[i + kRowsAhead], context);
     update(rows.keys[i], rows.gradients.data() + i * dim, context);
   }
 }
