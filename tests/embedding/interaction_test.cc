@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <algorithm>
 #include <functional>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "support/error_matchers.h"
+#include "support/every_target.h"
 #include "taut/core/random.h"
 
 namespace taut::embedding {
@@ -35,11 +35,7 @@ void expect_near(const std::vector<float>& got, const std::vector<float>& wanted
   for (std::size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], wanted[i], 5e-5) << i;
 }
 
-class InteractionEveryIsa : public testing::TestWithParam<std::int64_t> {
- protected:
-  void SetUp() override { hwy::SetSupportedTargetsForTest(GetParam()); }
-  void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
-};
+class InteractionEveryIsa : public test::EveryTarget {};
 
 TEST_P(InteractionEveryIsa, MatchesTheReferenceAtOddSizes) {
   for (const std::int64_t vectors : {1, 2, 3, 9, 16, 17, 27}) {
@@ -131,11 +127,7 @@ TEST(Interaction, AShapeThatCannotBeIsNamed) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, InteractionEveryIsa,
-                         testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
-                         [](const testing::TestParamInfo<std::int64_t>& target) {
-                           return std::string(hwy::TargetName(target.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(Isa, InteractionEveryIsa, test::every_target(), test::target_name);
 
 }  // namespace
 }  // namespace taut::embedding

@@ -1,7 +1,6 @@
 // The vector kernels against their plain references, to the bit, at odd sizes, on every instruction
 // set of this machine.
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <algorithm>
 #include <cmath>
@@ -12,6 +11,7 @@
 #include "embedding/dense_update.h"
 #include "embedding/page_kernels.h"
 #include "embedding/row_kernels.h"
+#include "support/every_target.h"
 #include "taut/core/random.h"
 
 namespace taut::embedding {
@@ -45,11 +45,7 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-class RowKernelsEveryIsa : public testing::TestWithParam<std::int64_t> {
- protected:
-  void SetUp() override { hwy::SetSupportedTargetsForTest(GetParam()); }
-  void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
-};
+class RowKernelsEveryIsa : public test::EveryTarget {};
 
 TEST_P(RowKernelsEveryIsa, ValuesAreReadAndWrittenAsTheReferencesDo) {
   for (const Storage storage : kAll) {
@@ -250,11 +246,7 @@ TEST_P(RowKernelsEveryIsa, ValueBytesAreTheSumOverTheRows) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, RowKernelsEveryIsa,
-                         testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
-                         [](const auto& param_info) {
-                           return std::string(hwy::TargetName(param_info.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(Kernels, RowKernelsEveryIsa, test::every_target(), test::target_name);
 
 TEST(RowRandom, FillingGivesWhatDrawingGives) {
   for (int before = 0; before < 6; ++before) {

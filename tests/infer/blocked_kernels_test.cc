@@ -1,7 +1,6 @@
 #include "infer/blocked_kernels.h"
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "support/every_target.h"
 #include "taut/core/aligned_buffer.h"
 #include "taut/core/random.h"
 
@@ -130,12 +130,7 @@ const std::vector<ConvCase>& cases() {
   return kCases;
 }
 
-// Runs the test body once for each instruction set that this machine has.
-class BlockedKernels : public testing::TestWithParam<std::int64_t> {
- protected:
-  void SetUp() override { hwy::SetSupportedTargetsForTest(GetParam()); }
-  void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
-};
+class BlockedKernels : public test::EveryTarget {};
 
 TEST_P(BlockedKernels, SumsMatchTheReferenceAtOddSizes) {
   for (const ConvCase& one : cases()) {
@@ -241,11 +236,7 @@ TEST_P(BlockedKernels, SumsAreFinishedAtOddSizesAndWhatLiesBetweenStays) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(EveryIsa, BlockedKernels,
-                         testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
-                         [](const testing::TestParamInfo<std::int64_t>& target) {
-                           return std::string(hwy::TargetName(target.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(EveryIsa, BlockedKernels, test::every_target(), test::target_name);
 
 }  // namespace
 }  // namespace taut::infer

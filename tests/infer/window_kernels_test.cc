@@ -1,13 +1,13 @@
 #include "infer/window_kernels.h"
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
 
+#include "support/every_target.h"
 #include "taut/core/random.h"
 
 namespace taut::infer {
@@ -57,12 +57,7 @@ const std::vector<graph::Layer>& window_cases() {
   return kCases;
 }
 
-// Runs the test body once for each instruction set that this machine has.
-class WindowKernels : public testing::TestWithParam<std::int64_t> {
- protected:
-  void SetUp() override { hwy::SetSupportedTargetsForTest(GetParam()); }
-  void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
-};
+class WindowKernels : public test::EveryTarget {};
 
 TEST_P(WindowKernels, DepthwiseRowsMatchTheReferenceAtOddSizes) {
   for (const graph::Layer& layer : window_cases()) {
@@ -111,11 +106,7 @@ TEST_P(WindowKernels, MaximaAreThoseOfTheWindowAndNaNWins) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(EveryIsa, WindowKernels,
-                         testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
-                         [](const testing::TestParamInfo<std::int64_t>& target) {
-                           return std::string(hwy::TargetName(target.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(EveryIsa, WindowKernels, test::every_target(), test::target_name);
 
 }  // namespace
 }  // namespace taut::infer

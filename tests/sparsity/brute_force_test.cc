@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "sparsity/support.h"
+#include "support/every_target.h"
 #include "taut/sparsity/prune.h"
 #include "taut/sparsity/quantize.h"
 
@@ -71,11 +72,7 @@ std::vector<float> hard_values(Numbers& numbers, std::int64_t count, bool odd_on
   return values;
 }
 
-class EveryIsa : public testing::TestWithParam<std::int64_t> {
- protected:
-  void SetUp() override { hwy::SetSupportedTargetsForTest(GetParam()); }
-  void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
-};
+class EveryIsa : public taut::test::EveryTarget {};
 
 bool same_value(float a, float b) {
   return a == b || (std::isnan(a) && std::isnan(b));
@@ -183,7 +180,7 @@ INSTANTIATE_TEST_SUITE_P(Targets, EveryIsa, testing::ValuesIn([] {
                            }
                            return targets;
                          }()),
-                         [](const auto& one) { return std::string(hwy::TargetName(one.param)); });
+                         taut::test::target_name);
 
 // Of each m consecutive inputs the n that a search over all choices finds worth most.
 TEST(BruteForce, NOfMKeepsTheLargestSumOfAllChoices) {

@@ -10,6 +10,7 @@
 
 #include "sparsity/support.h"
 #include "support/error_matchers.h"
+#include "support/every_target.h"
 
 namespace taut::sparsity {
 namespace {
@@ -55,11 +56,7 @@ bool sums_round(const WinnersOptions& options, Look look) {
   return summed && look != Look::kLevels;
 }
 
-class WinnersEveryIsa : public testing::TestWithParam<std::int64_t> {
- protected:
-  void SetUp() override { hwy::SetSupportedTargetsForTest(GetParam()); }
-  void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
-};
+class WinnersEveryIsa : public taut::test::EveryTarget {};
 
 TEST_P(WinnersEveryIsa, MatchTheReferenceInEveryUnitLayoutAndType) {
   ThreadPool pool(1);
@@ -162,11 +159,7 @@ TEST_P(WinnersEveryIsa, ScoresHaveTheSameBitsInBothLayoutsAndAsOnAnyOtherIsa) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, WinnersEveryIsa,
-                         testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
-                         [](const testing::TestParamInfo<std::int64_t>& target) {
-                           return std::string(hwy::TargetName(target.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(Isa, WinnersEveryIsa, taut::test::every_target(), taut::test::target_name);
 
 std::vector<float> winners_of(const Shape& shape, const WinnersOptions& options,
                               const std::vector<float>& x, Layout layout = Layout::kChannelsFirst) {
