@@ -6,13 +6,13 @@
 #include <cstring>
 
 #include "core/mapping.h"
+#include "core/round_up.h"
 #include "taut/core/memory_pool.h"
 
 namespace taut {
 namespace {
 
 using detail::kPageBytes;
-using detail::round_up;
 
 constexpr std::size_t kLine = 64;
 constexpr std::size_t kMapFrom = std::size_t{4} << 20;

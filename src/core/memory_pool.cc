@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "core/mapping.h"
+#include "core/round_up.h"
 #include "taut/core/error.h"
 
 namespace taut {
@@ -24,7 +25,7 @@ MemoryPool::~MemoryPool() {
 
 void MemoryPool::map_region(std::size_t bytes) {
   if (regions_.size() == regions_.capacity()) regions_.reserve(2 * regions_.size() + 4);
-  const std::size_t size = detail::round_up(bytes, detail::kPageBytes);
+  const std::size_t size = round_up(bytes, detail::kPageBytes);
   char* start = static_cast<char*>(detail::map_zeroed(size));
   regions_.push_back(
       {.start = start, .size = size, .top = 0, .touched = 0, .blocks = 0, .gaps = {}});
@@ -83,7 +84,7 @@ void* MemoryPool::take(std::int64_t bytes) {
   }
   const std::size_t step = std::clamp(mapped_, kFirstRegion, kLargestStep);
   const std::size_t size = std::max(step, wanted);
-  map_region(size < detail::kHugePageBytes ? size : detail::round_up(size, detail::kHugePageBytes));
+  map_region(size < detail::kHugePageBytes ? size : round_up(size, detail::kHugePageBytes));
   try {
     return take_from(regions_.back(), wanted);
   } catch (...) {
@@ -132,13 +133,13 @@ void MemoryPool::give_back(void* block, std::int64_t bytes) noexcept {
     if (gap.begin == end) free_end = gap.end;
   }
   if (free_end == region.top) {
-    free_end = std::min(detail::round_up(region.touched, detail::kHugePageBytes), region.size);
+    free_end = std::min(round_up(region.touched, detail::kHugePageBytes), region.size);
   }
   add_gap(region, {.begin = begin, .end = end});
-  const std::size_t first = std::max(detail::round_up(free_begin, detail::kHugePageBytes),
+  const std::size_t first = std::max(round_up(free_begin, detail::kHugePageBytes),
                                      begin / detail::kHugePageBytes * detail::kHugePageBytes);
   const std::size_t last = std::min(free_end / detail::kHugePageBytes * detail::kHugePageBytes,
-                                    detail::round_up(end, detail::kHugePageBytes));
+                                    round_up(end, detail::kHugePageBytes));
   if (first < last) {
     madvise(region.start + first, last - first, MADV_DONTNEED);  // else it stays: nothing is wrong
   }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/round_up.h"
 #include "infer/layers.h"
 #include "taut/core/error.h"
 
@@ -32,10 +33,6 @@ constexpr std::int64_t kFewPositions = 6;
 constexpr std::int64_t kSampledPositions = 48;
 // Lists must promise so much less time.
 constexpr double kGain = 0.97;
-
-constexpr std::int64_t round_up(std::int64_t value, std::int64_t unit) {
-  return (value + unit - 1) / unit * unit;
-}
 
 constexpr std::int64_t bytes_of(std::int64_t floats) {
   return round_up(floats * static_cast<std::int64_t>(sizeof(float)), 64);
