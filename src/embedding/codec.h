@@ -12,6 +12,9 @@
 
 namespace taut::embedding {
 
+/// Values of a row, at most.
+inline constexpr int kLongestRow = 512;
+
 /// How the values of one row lie in memory.
 enum class Storage : std::uint8_t { kFloat32, kBFloat16, kFloat16, kInt8, kInt16 };
 

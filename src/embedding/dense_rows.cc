@@ -8,8 +8,6 @@
 namespace taut::embedding {
 namespace {
 
-constexpr int kLongestRow = 512;
-
 Storage dense_storage(ValueType type) noexcept {
   switch (type) {
     case ValueType::kBFloat16:

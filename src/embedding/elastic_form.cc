@@ -89,7 +89,7 @@ class FrozenElastic final : public FrozenForm<ElasticReader> {
       check_number(file, prefix + "header", field, value, low, high);
     };
     constexpr auto kLastStorage = static_cast<std::int64_t>(Storage::kInt16);
-    check("chunk", header.chunk, 2, 512);
+    check("chunk", header.chunk, 2, kLongestRow);
     check("chunks", header.chunks, 1, 32);
     check_frozen_shape(file, prefix, header.tables, header.chunk * header.chunks, 0);
     check("shards", header.shards, 1, 4096);

@@ -12,8 +12,6 @@
 namespace taut::embedding {
 namespace {
 
-constexpr int kLongestRow = 512;
-
 float from_bits(std::uint16_t bits) noexcept {
   std::array<std::uint8_t, sizeof(bits)> bytes;
   std::memcpy(bytes.data(), &bits, sizeof(bits));

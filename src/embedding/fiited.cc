@@ -279,7 +279,7 @@ std::int64_t FiitedEmbedding::enter(std::uint64_t key, int chunk, float norm, Ro
   ++counts.admitted;
   // It takes over the standing of what it replaced, so that it is not the next to go at once.
   set_head(lowest, tag_of(hash), tag(lowest) != 0 ? std::max(norm, utility(lowest)) : norm);
-  std::array<float, 512> values;
+  std::array<float, kLongestRow> values;
   initial_range(options_.seed, key, chunk * reader_.shape.chunk, reader_.shape.chunk,
                 initial_bound(options_.dim), values.data());
   reader_.format.write_start(slots_.data() + lowest + kHeadBytes, values.data(), random);
@@ -414,7 +414,7 @@ class FrozenFiited final : public FrozenForm<FiitedReader> {
                        .buckets = header.buckets},
              .head_bytes = kTagBytes}) {
     const std::string name = prefix + "header";
-    check_number(file, name, "chunk", header.chunk, 2, 512);
+    check_number(file, name, "chunk", header.chunk, 2, kLongestRow);
     check_number(file, name, "chunks", header.chunks, 1, 32);
     check_number(file, name, "shards", header.shards, 1, kMostFiitedShards);
     if ((header.shards & (header.shards - 1)) != 0) {

@@ -33,7 +33,7 @@ struct RowCopy {
 template <typename Reader>
 void append_rows(const Reader& reader, std::size_t table, std::span<const std::uint64_t> ids,
                  int dim, Rows& rows) {
-  std::array<float, 512> values;
+  std::array<float, kLongestRow> values;
   for (const std::uint64_t id : ids) {
     RowCopy row{.values = std::span(values).first(static_cast<std::size_t>(dim))};
     std::fill(row.values.begin(), row.values.end(), 0.0f);
@@ -49,7 +49,7 @@ void append_rows(const Reader& reader, std::size_t table, std::span<const std::u
 /// How many of loaded rows a reader holds.
 template <typename Reader>
 LoadedRows count_loaded(const Reader& reader, const Rows& rows) {
-  std::array<float, 512> values;
+  std::array<float, kLongestRow> values;
   LoadedRows loaded;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     RowCopy row{.values = values};

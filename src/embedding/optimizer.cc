@@ -6,11 +6,6 @@
 #include "row_kernels.h"
 
 namespace taut::embedding {
-namespace {
-
-constexpr int kLongestRow = 512;
-
-}  // namespace
 
 RowOptimizer::RowOptimizer(const Options& options) noexcept
     : kind_(options.optimizer),

@@ -5,7 +5,7 @@
 namespace taut::embedding {
 namespace {
 
-constexpr std::size_t kMostStateBytes = std::size_t{512} * PageLayout::kStateBytes;
+constexpr std::size_t kMostStateBytes = std::size_t{kLongestRow} * PageLayout::kStateBytes;
 
 }  // namespace
 

@@ -25,7 +25,6 @@ constexpr int kQrShards = 16;
 constexpr std::int64_t kNamesPerId = 8;
 constexpr std::int64_t kUnknownIds =
     10;  // distinct ids assumed for each row where they are not known
-constexpr int kLongestRow = 512;
 
 /// The rows of one feature, in the array of all.
 struct Parts {

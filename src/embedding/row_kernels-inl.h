@@ -19,8 +19,6 @@ HWY_BEFORE_NAMESPACE();
 namespace taut::embedding::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr int kLongestRow = 512;
-
 using Floats = hn::ScalableTag<float>;
 template <typename D>
 using Words = hn::RebindToUnsigned<D>;

@@ -77,11 +77,7 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace taut::embedding {
-namespace {
-
-constexpr std::size_t kMostValues = 512;  // of a row
-
-}  // namespace
+namespace {}  // namespace
 
 HWY_EXPORT(add_parts);
 HWY_EXPORT(add_gradients);
@@ -130,7 +126,7 @@ void read_products(const RowPart& first, const RowPart& second, float* out) noex
 
 void write_values(Storage storage, const float* values, float scale, int size, RowRandom& random,
                   std::uint8_t* target) noexcept {
-  std::array<std::uint16_t, kMostValues> dice;
+  std::array<std::uint16_t, kLongestRow> dice;
   if (storage != Storage::kFloat32) random.fill(dice.data(), size);
   HWY_DYNAMIC_DISPATCH(write_values)(storage, values, scale, size, dice.data(), target);
 }

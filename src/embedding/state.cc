@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "codec.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 #include "taut/embedding/option_list.h"
@@ -14,7 +15,6 @@ namespace {
 
 constexpr std::int64_t kMostTables = 1 << 24;
 constexpr std::int64_t kLeastDim = 4;  // and of which every dim is a multiple
-constexpr std::int64_t kLargestDim = 512;
 
 }  // namespace
 
@@ -78,7 +78,7 @@ void check_frozen_shape(const SectionSource& file, const std::string& prefix, st
                         std::int64_t dim, std::int64_t value_type) {
   const std::string header = prefix + "header";
   check_number(file, header, "tables", tables, 1, kMostTables);
-  check_number(file, header, "dim", dim, kLeastDim, kLargestDim);
+  check_number(file, header, "dim", dim, kLeastDim, kLongestRow);
   if (dim % kLeastDim != 0) {
     throw_damaged(file, header,
                   concat("says dim = ", dim, ", which must be a multiple of ", kLeastDim));
