@@ -52,10 +52,7 @@ BenchModel open_model(const BenchOptions& options, const Globals& globals) {
     graph::OnnxNetwork read = graph::read_onnx_network(options.model, sizes);
     return {.network = std::move(read.network), .held = std::move(read.held)};
   }
-  if (!sizes.empty()) {
-    throw Error(ErrorKind::kConfig, concat("--dim ", sizes.begin()->first, " is for ONNX files"),
-                options.model, "leave it out");
-  }
+  refuse_dimensions(sizes, options.model);
   if (source == Source::kFile && identify_sections(options.model).kind == infer::kPackageKind) {
     const auto package = std::make_shared<const infer::Package>(options.model);
     return {.network = package->model().network, .held = package, .tables = package->tables()};
@@ -105,15 +102,6 @@ const char* kernel_of(const infer::LayerTimes& layer) {
   if (!layer.has_lists) return "dense";
   if (layer.listed == 0) return "all";
   return layer.listed == 1 ? "lists" : "both";
-}
-
-std::string names_of(const infer::LayerTimes& layer) {
-  std::string names;
-  for (const std::string& name : layer.layers) {
-    if (!names.empty()) names += " + ";
-    names += name;
-  }
-  return names;
 }
 
 json shape_json(const graph::Shape& shape) {
@@ -190,7 +178,7 @@ void print(const infer::NetworkTimes& times, const json& result) {
                                                  "dense us", "sparse us", "selection us", "bytes"}};
   for (const infer::LayerTimes& layer : times.layers) {
     const auto micro = [](double seconds) { return digits(kMicro * seconds, 10); };
-    rows.push_back({names_of(layer), shape_text(layer.in), shape_text(layer.out),
+    rows.push_back({join(layer.layers, " + "), shape_text(layer.in), shape_text(layer.out),
                     layer.has_lists ? digits(layer.density, 1000) : "", kernel_of(layer),
                     micro(layer.seconds), layer.has_lists ? micro(layer.all_seconds) : "",
                     layer.has_lists ? micro(layer.lists_seconds) : "",

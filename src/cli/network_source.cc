@@ -134,13 +134,16 @@ graph::DimensionSizes dimension_sizes(const std::vector<std::string>& dimensions
   return sizes;
 }
 
+void refuse_dimensions(const graph::DimensionSizes& sizes, const std::string& model) {
+  if (sizes.empty()) return;
+  throw Error(ErrorKind::kConfig, concat("--dim ", sizes.begin()->first, " is for ONNX files"),
+              model, "leave it out");
+}
+
 graph::Graph source_graph(const std::string& model, std::span<const std::string> settings,
                           const graph::DimensionSizes& sizes) {
   if (source_of(model) == Source::kOnnx) return graph::read_onnx(model, sizes);
-  if (!sizes.empty()) {
-    throw Error(ErrorKind::kConfig, concat("--dim ", sizes.begin()->first, " is for ONNX files"),
-                model, "leave it out");
-  }
+  refuse_dimensions(sizes, model);
   return graph::cost_graph(source_network(model, settings));
 }
 

@@ -40,6 +40,9 @@ void add_dimension_option(CLI::App& app, std::vector<std::string>& dimensions);
 /// or the name that is given two sizes.
 [[nodiscard]] graph::DimensionSizes dimension_sizes(const std::vector<std::string>& dimensions);
 
+/// Throws kConfig, naming a dimension, where a model that is no ONNX file is given sizes.
+void refuse_dimensions(const graph::DimensionSizes& sizes, const std::string& model);
+
 /// The cost graph of any source. sizes: for an ONNX file. Errors: kConfig for sizes of another one.
 [[nodiscard]] graph::Graph source_graph(const std::string& model,
                                         std::span<const std::string> settings,

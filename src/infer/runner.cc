@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "core/round_up.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 #include "taut/embedding/interaction.h"
@@ -27,7 +28,12 @@ constexpr std::int64_t kLargestExample = std::int64_t{1} << 30;
 constexpr std::int64_t kLineFloats = 16;
 
 std::int64_t whole_lines(std::int64_t floats) {
-  return (floats + kLineFloats - 1) / kLineFloats * kLineFloats;
+  return round_up(floats, kLineFloats);
+}
+
+// What a rectifier's values are cut to.
+float ceiling_of(Op op) {
+  return op == Op::kRelu6 ? 6.0f : INFINITY;
 }
 
 using Clock = std::chrono::steady_clock;
@@ -124,9 +130,8 @@ void Runner::prepare_finish(const Step& step, Ready& ready) const {
   }
   finish.added_first = step.added_first;
   if (step.rectifier != Step::kNone) {
-    const Op op = network_.layers[static_cast<std::size_t>(step.rectifier)].op;
     finish.rectified = true;
-    finish.most = op == Op::kRelu6 ? 6.0f : INFINITY;
+    finish.most = ceiling_of(network_.layers[static_cast<std::size_t>(step.rectifier)].op);
   }
 }
 
@@ -198,9 +203,8 @@ void Runner::apply_plain(std::size_t number, const Work& work) const {
     case Op::kBatchNorm:
       return apply_norm(ready.norm, x, rows * layer.in.height * layer.in.width, y);
     case Op::kRelu:
-      return rectify(x, rows * layer.in.size(), INFINITY, y);
     case Op::kRelu6:
-      return rectify(x, rows * layer.in.size(), 6.0f, y);
+      return rectify(x, rows * layer.in.size(), ceiling_of(layer.op), y);
     case Op::kMaxPool:
       return pool_maxima(layer, x, rows, y, work.pool);
     case Op::kGlobalMean:
