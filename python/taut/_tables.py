@@ -257,6 +257,10 @@ class OneTable(TablesModule):
         """The rows that are held of these ids: id, mask (bit k: chunk k is held), importance, vector."""
         return self._get_rows(0, ids)
 
+    def extra_repr(self) -> str:
+        """What ``print(module)`` shows."""
+        return f"{self.num_embeddings}, {self.embedding_dim}, memory_budget={self.options['budget']!r}"
+
     @classmethod
     def from_pretrained(
         cls,

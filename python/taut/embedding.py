@@ -157,8 +157,7 @@ class ElasticEmbeddingBag(OneTable):
 
     def extra_repr(self) -> str:
         """What ``print(module)`` shows."""
-        budget = self.options["budget"]
-        return f"{self.num_embeddings}, {self.embedding_dim}, memory_budget={budget!r}, mode={self.mode!r}"
+        return f"{super().extra_repr()}, mode={self.mode!r}"
 
 
 def _bag_of(rows: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
@@ -240,7 +239,3 @@ class ElasticEmbedding(OneTable):
         if self.scale_grad_by_freq and torch.is_grad_enabled():
             rows = by_frequency(rows, ids)
         return rows.reshape(*input.shape, self.embedding_dim).to(self.anchor.dtype)
-
-    def extra_repr(self) -> str:
-        """What ``print(module)`` shows."""
-        return f"{self.num_embeddings}, {self.embedding_dim}, memory_budget={self.options['budget']!r}"
