@@ -14,6 +14,7 @@ import re
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,35 @@ def interleave(sides: Mapping[str, Callable[[], float]], repetitions: int) -> di
             measured[name].append(measure())
             print(f"  {repetition + 1}/{repetitions} {name}: {measured[name][-1]:,.4g}", file=sys.stderr, flush=True)
     return measured
+
+
+def least_microseconds(call: Callable[[], object], calls: int, seconds: float = 0) -> float:
+    """The fastest of so many calls, and of all further ones that begin within so many seconds."""
+    least = float("inf")
+    end = time.perf_counter() + seconds
+    while calls > 0 or time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        least = min(least, time.perf_counter() - start)
+        calls -= 1
+    return 1e6 * least
+
+
+def race(
+    name: str,
+    ours: Callable[[], float],
+    peer: tuple[str, Callable[[], float]],
+    *,
+    threads: int,
+    repetitions: int,
+    goal: float | None,
+) -> Row:
+    """The row of two sides that each measure microseconds, in turn."""
+    peer_name, theirs = peer
+    mine = f"taut {name}"
+    measured = interleave({mine: ours, peer_name: theirs}, repetitions)
+    series = (peer_name, measured[peer_name])
+    return compare(name, "us", measured[mine], series, threads=threads, goal=goal, lower_is_better=True)
 
 
 def first_line(command: Sequence[str]) -> str | None:

@@ -9,7 +9,6 @@ Ours reads and writes channel-last, as it does inside a network; ONNX Runtime ch
 import json
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -94,16 +93,6 @@ class Layer:
         return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
 
 
-def least_microseconds(session: onnxruntime.InferenceSession, x: np.ndarray, calls: int) -> float:
-    """Of several calls, after one that is not counted."""
-    least = float("inf")
-    for _ in range(calls + 1):
-        start = time.perf_counter()
-        session.run(None, {"x": x})
-        least = min(least, 1e6 * (time.perf_counter() - start))
-    return least
-
-
 def measure_rate(layer: Layer, rate: float, *, threads: int, repetitions: int) -> evidence.Row:
     """One row."""
     x = winners(np.random.default_rng(2), layer.shape, rate)
@@ -113,20 +102,14 @@ def measure_rate(layer: Layer, rate: float, *, threads: int, repetitions: int) -
     if not difference <= TOLERANCE:
         raise evidence.BenchError(f"{layer.name}: answers differ by {difference:g} of the largest")
     name = f"{layer.name}, rate {rate:g}"
-    sides = {
-        f"taut {name}": lambda: layer.ours(x, threads, CALLS)[0],
-        PEER: lambda: least_microseconds(session, x, CALLS),
-    }
-    measured = evidence.interleave(sides, repetitions)
     goals = CONV_GOALS if len(layer.shape) == 4 else LINEAR_GOALS
-    return evidence.compare(
+    return evidence.race(
         name,
-        "us",
-        measured[f"taut {name}"],
-        (PEER, measured[PEER]),
+        lambda: layer.ours(x, threads, CALLS)[0],
+        (PEER, lambda: evidence.least_microseconds(lambda: session.run(None, {"x": x}), CALLS + 1)),
         threads=threads,
+        repetitions=repetitions,
         goal=goals.get(rate),
-        lower_is_better=True,
     )
 
 

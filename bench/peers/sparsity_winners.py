@@ -7,9 +7,6 @@ A figure is the least of several calls in a row, on one thread and on all: a bus
 by far more than it slows ours, and that is not what is compared.
 """
 
-import time
-from collections.abc import Callable
-
 import torch
 
 import evidence
@@ -18,6 +15,7 @@ GOAL = 5.0
 PEER = "torch.topk + scatter"
 BATCH = 128
 RATE = 0.3
+LEAST_CALLS, SECONDS = 3, 0.03  # of a figure
 
 
 def load_operators() -> None:
@@ -32,19 +30,6 @@ def by_topk(x: torch.Tensor, winners: int) -> torch.Tensor:
     """The largest magnitudes along dimension 1, 0 elsewhere."""
     chosen = x.abs().topk(winners, dim=1, sorted=False).indices
     return torch.zeros_like(x).scatter_(1, chosen, x.gather(1, chosen))
-
-
-def least_microseconds(call: Callable[[], object]) -> float:
-    """The fastest of the calls that fit into 30 ms, at least 3."""
-    least = float("inf")
-    end = time.perf_counter() + 0.03
-    calls = 0
-    while calls < 3 or time.perf_counter() < end:
-        start = time.perf_counter()
-        call()
-        least = min(least, time.perf_counter() - start)
-        calls += 1
-    return least * 1e6
 
 
 def check_answers(name: str, ours: torch.Tensor, peer: torch.Tensor) -> None:
@@ -84,16 +69,13 @@ def measure_case(
         return by_topk(x, winners)
 
     check_answers(name, ours(), peer())
-    sides = {f"taut {name}": lambda: least_microseconds(ours), PEER: lambda: least_microseconds(peer)}
-    measured = evidence.interleave(sides, repetitions)
-    return evidence.compare(
+    return evidence.race(
         name,
-        "us",
-        measured[f"taut {name}"],
-        (PEER, measured[PEER]),
+        lambda: evidence.least_microseconds(ours, LEAST_CALLS, SECONDS),
+        (PEER, lambda: evidence.least_microseconds(peer, LEAST_CALLS, SECONDS)),
         threads=threads,
+        repetitions=repetitions,
         goal=GOAL,
-        lower_is_better=True,
     )
 
 
