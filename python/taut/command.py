@@ -145,6 +145,30 @@ class Package:
             ``size``, ``dim``.
         Returns the columns that ``taut predict`` writes: row, score, or row, class and probabilities.
         """
+        return self._read_back(data, options)
+
+    def inputs(self, data: object, **options: object) -> dict[str, "numpy.ndarray"]:
+        """What the ``.onnx`` file of the same recommender reads: ``session.run(None, package.inputs(frame))``.
+
+        data, options: as ``predict`` takes them, without ``all``.
+        Returns "dense" [rows, columns], scaled, where there are dense columns, and "embedding" [rows, tables, dim], the
+        tables' pooled rows, where there are tables; float32. A row that was left out as bad is NaN.
+        """
+        import numpy  # noqa: PLC0415
+
+        table = self._read_back(data, {**options, "inputs": True})
+        network = self.info["network"]
+        values = [column.to_numpy(zero_copy_only=False) for column in table.columns[1:]]
+        values = numpy.stack(values, axis=1).astype(numpy.float32)
+        pooled = sum(one["dim"] for one in network["tables"])
+        dense = values.shape[1] - pooled
+        inputs = {"dense": values[:, :dense], "embedding": values[:, dense:]}
+        if network["tables"]:
+            inputs["embedding"] = inputs["embedding"].reshape(len(values), -1, network["tables"][0]["dim"])
+        return {name: numpy.ascontiguousarray(part) for name, part in inputs.items() if part.size}
+
+    def _read_back(self, data: object, options: dict) -> "pyarrow.Table":
+        """What ``taut predict`` writes for data."""
         import pyarrow  # noqa: PLC0415
         import pyarrow.parquet  # noqa: PLC0415
 

@@ -95,6 +95,37 @@ class ClickScorer final : public Scorer {
                                                       bool) const override {
     return {std::vector<float>(probabilities.begin(), probabilities.end())};
   }
+  // The dense columns, then a column for each value of the tables' pooled rows.
+  [[nodiscard]] std::vector<data::ScoreColumn> input_columns() const override {
+    std::vector<data::ScoreColumn> columns;
+    for (const std::string& name : options_.schema.dense) columns.push_back({.name = name});
+    for (const graph::Table& table : model().network.tables) {
+      for (std::int64_t k = 0; k < table.dim; ++k) {
+        columns.push_back({.name = concat(table.name, ".", k)});
+      }
+    }
+    return columns;
+  }
+  [[nodiscard]] std::vector<data::ScoreValues> input_values(
+      const infer::Inputs& inputs) const override {
+    std::vector<data::ScoreValues> columns;
+    const auto take = [&](std::span<const float> rows) {
+      const std::size_t width = rows.size() / static_cast<std::size_t>(inputs.batch);
+      for (std::size_t c = 0; c < width; ++c) {
+        std::vector<float> column;
+        for (std::size_t at = c; at < rows.size(); at += width) column.push_back(rows[at]);
+        columns.emplace_back(std::move(column));
+      }
+    };
+    take(inputs.values);
+    if (tables() == nullptr) return columns;
+    std::int64_t width = 0;
+    for (const graph::Table& table : model().network.tables) width += table.dim;
+    std::vector<float> pooled(static_cast<std::size_t>(inputs.batch * width));
+    tables()->lookup(inputs.ids, inputs.batch, pooled);
+    take(pooled);
+    return columns;
+  }
 
   data::ReaderOptions options_;
 };

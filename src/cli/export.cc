@@ -35,7 +35,9 @@ Command add_export(CLI::App& root, const Globals& globals) {
   CLI::App* app = root.add_subcommand("export", "Write a trained run as one frozen file");
   auto o = std::make_shared<Options>();
   app->add_option("RUN", o->run, "Folder of the run")->required();
-  app->add_option("FILE", o->file, "File to write: .onnx for ONNX (images), else a package")
+  app->add_option(
+         "FILE", o->file,
+         "File to write: .onnx for ONNX (a recommender's without its tables), else a package")
       ->required();
   return {app,
           [o, &globals] {

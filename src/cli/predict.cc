@@ -2,6 +2,7 @@
 #include "cli/command.h"
 #include "cli/network_source.h"
 #include "cli/scoring.h"
+#include "taut/core/error.h"
 
 namespace taut::cli {
 
@@ -13,6 +14,7 @@ Command add_predict(CLI::App& root, const Globals& globals) {
     ScoringOptions scoring;
     std::string out;
     bool all = false;
+    bool inputs = false;
     infer::OnnxInput input;
     std::vector<std::string> dimensions;
   };
@@ -27,6 +29,10 @@ Command add_predict(CLI::App& root, const Globals& globals) {
       ->required();
   app->add_option("--out", o->out, "CSV or Parquet file of scores; CSV on stdout when left out");
   app->add_flag("--all", o->all, "The probability of every class, not of the likeliest alone");
+  app->add_flag("--inputs", o->inputs,
+                "Not scores but what a recommender's network reads: scaled dense columns and the "
+                "tables' pooled rows, for its .onnx file")
+      ->excludes("--all");
   app->add_option("--batch", o->scoring.batch, "Examples scored at a time")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
@@ -35,9 +41,15 @@ Command add_predict(CLI::App& root, const Globals& globals) {
             o->input.sizes = dimension_sizes(o->dimensions);
             o->scoring.threads = globals.threads;
             o->scoring.sets = globals.sets;
+            const auto scorer = open_scorer(o->package, o->input);
             const bool silent = globals.json && o->out.empty();
-            Json result = open_scorer(o->package, o->input)
-                              ->predict(o->scoring, o->all, silent ? nullptr : &o->out);
+            if (o->inputs && silent) {
+              throw Error(ErrorKind::kConfig, "--inputs with --json needs a file", o->package,
+                          "give --out FILE");
+            }
+            Json result = o->inputs
+                              ? scorer->write_inputs(o->scoring, o->out)
+                              : scorer->predict(o->scoring, o->all, silent ? nullptr : &o->out);
             if (!o->out.empty()) result["out"] = o->out;
             return Outcome{result};
           }};

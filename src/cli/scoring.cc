@@ -106,6 +106,37 @@ Json Scorer::predict(const ScoringOptions& options, bool all, const std::string*
           {"latency", latency_json(seconds)}};
 }
 
+Json Scorer::write_inputs(const ScoringOptions& options, const std::string& out) const {
+  const auto pool = std::make_shared<ThreadPool>(options.threads);
+  const std::unique_ptr<ScoringPass> pass = open(options, pool);
+  const std::vector<data::ScoreColumn> columns = input_columns();
+  const auto writer = data::open_scores(out, columns);
+  ProgressBar bar("inputs", pass->known_examples(), "examples");
+  std::int64_t rows = 0;
+  while (pass->next()) {
+    const infer::Inputs inputs = pass->inputs();
+    std::vector<data::ScoreValues> values = input_values(inputs);
+    for (data::ScoreValues& column : values) {
+      clear_unscored(std::get<std::vector<float>>(column), 1, pass->left_out());
+    }
+    writer->write(values, inputs.batch);
+    bar.update(rows += inputs.batch);
+  }
+  writer->commit();
+  data::warn_of_bad_rows(pass->bad_rows());
+  return {{"rows", rows}, {"bad_rows", pass->bad_rows().count}};
+}
+
+std::vector<data::ScoreColumn> Scorer::input_columns() const {
+  throw Error(ErrorKind::kUnsupported, "--inputs is for recommenders", path(),
+              "an ONNX file of images reads normalized pixels");
+}
+
+std::vector<data::ScoreValues> Scorer::input_values(const infer::Inputs&) const {
+  TAUT_ASSERT(false);
+  return {};
+}
+
 Json Scorer::evaluate(ScoringOptions options) const {
   if (options.files.empty()) options.files = infer::test_files(model());
   if (options.files.empty()) {

@@ -77,6 +77,10 @@ class Scorer {
   /// Returns rows, bad_rows, unscored_rows, batch, seconds, examples_per_second, latency.
   [[nodiscard]] nlohmann::json predict(const ScoringOptions& options, bool all,
                                        const std::string* out) const;
+  /// Writes what the network reads of every row, in the columns of input_columns(): what an ONNX
+  /// file of the same run takes. Returns rows, bad_rows. Errors: kUnsupported for images.
+  [[nodiscard]] nlohmann::json write_inputs(const ScoringOptions& options,
+                                            const std::string& out) const;
   /// Quality on files; those that the package names when files is empty. Errors: kConfig when it
   /// names none.
   [[nodiscard]] nlohmann::json evaluate(ScoringOptions options) const;
@@ -86,6 +90,7 @@ class Scorer {
 
   [[nodiscard]] const infer::Model& model() const noexcept { return *opened_.model; }
   [[nodiscard]] const std::string& path() const noexcept { return opened_.path; }
+  [[nodiscard]] const embedding::FrozenEmbedding* tables() const noexcept { return opened_.tables; }
   [[nodiscard]] std::int64_t outputs() const noexcept { return engine_.outputs(); }
 
   /// pool: what may help to make batches.
@@ -96,6 +101,10 @@ class Scorer {
   /// The values of these columns. probabilities [rows, outputs()].
   [[nodiscard]] virtual std::vector<data::ScoreValues> values(std::span<const float> probabilities,
                                                               bool all) const = 0;
+  /// What write_inputs() writes of a row, and the values of these columns.
+  [[nodiscard]] virtual std::vector<data::ScoreColumn> input_columns() const;
+  [[nodiscard]] virtual std::vector<data::ScoreValues> input_values(
+      const infer::Inputs& inputs) const;
 
  private:
   OpenedModel opened_;

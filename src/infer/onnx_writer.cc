@@ -18,7 +18,8 @@ using sparsity::Unit;
 
 constexpr int kOperatorSet = 17;
 constexpr std::size_t kLargestFile = (std::size_t{1} << 31) - 1;
-constexpr const char* kInput = "image";
+constexpr const char* kImageInput = "image";
+constexpr const char* kDenseInput = "dense";
 constexpr const char* kOutput = "logits";
 constexpr float kLargestSignedCode = 127;
 
@@ -39,12 +40,19 @@ struct Tensor {
 class Writer {
  public:
   explicit Writer(const Model& model)
-      : model_(model), nodes_(kOperatorSet, TAUT_VERSION, model.network.name) {}
+      : model_(model),
+        images_(model.task == kImageTask),
+        nodes_(kOperatorSet, TAUT_VERSION, model.network.name) {}
 
   onnx::ModelProto write() {
     const graph::Shape& input = model_.network.input;
     onnx::GraphProto& graph = *nodes_.model().mutable_graph();
-    OnnxNodes::describe(*graph.add_input(), kInput, {input.channels, input.height, input.width});
+    if (images_) {
+      OnnxNodes::describe(*graph.add_input(), kImageInput,
+                          {input.channels, input.height, input.width});
+    } else if (input.channels > 0) {
+      OnnxNodes::describe(*graph.add_input(), kDenseInput, {input.channels});
+    }
     for (std::size_t i = 0; i < model_.network.layers.size(); ++i) {
       const Layer& layer = model_.network.layers[i];
       Tensor made = apply(layer, model_.network.values[i]);
@@ -64,7 +72,9 @@ class Writer {
  private:
   [[nodiscard]] Tensor input(const Layer& layer, std::size_t which = 0) const {
     const int from = layer.inputs[which];
-    if (from == graph::kNetworkInput) return {.name = kInput, .planes = true};
+    if (from == graph::kNetworkInput) {
+      return {.name = images_ ? kImageInput : kDenseInput, .planes = images_};
+    }
     return made_[static_cast<std::size_t>(from)];
   }
 
@@ -75,6 +85,7 @@ class Writer {
   }
 
   Tensor apply(const Layer& layer, const LayerValues& values) {
+    if (layer.op == Op::kEmbedding) return pooled_rows(layer);
     const Tensor x = input(layer);
     switch (layer.op) {
       case Op::kConv:
@@ -102,6 +113,10 @@ class Writer {
                 x.planes};
       case Op::kConcat:
         return {nodes_.add("Concat", inputs(layer), {layer.name}, {number("axis", 1)}), x.planes};
+      case Op::kInteraction:
+        return interaction(layer);
+      case Op::kFirstValues:
+        return first_values(layer, x);
       default:
         throw Error(ErrorKind::kUnsupported, concat("layer ", layer.name, ": ", to_string(layer.op),
                                                     " cannot be written as ONNX"));
@@ -110,6 +125,72 @@ class Writer {
 
   Tensor flattened(const std::string& x, const std::string& name) {
     return {nodes_.add("Flatten", {x}, {name}, {number("axis", 1)}), false};
+  }
+
+  // An input [N, rows, dim] of the layer's name: tables stay where they are, pooled rows come in.
+  Tensor pooled_rows(const Layer& layer) {
+    const std::int64_t rows = layer.out.height * layer.out.width;
+    OnnxNodes::describe(*nodes_.model().mutable_graph()->add_input(), layer.name,
+                        {rows, layer.out.channels});
+    if (rows == 1) return flattened(layer.name, layer.name + ".row");
+    const std::string turned = nodes_.add("Transpose", {layer.name}, {layer.name + ".turned"},
+                                          {numbers("perm", {0, 2, 1})});
+    return {reshaped(turned, layer.name + ".map",
+                     {0, layer.out.channels, layer.out.height, layer.out.width}),
+            true};
+  }
+
+  // Dots of every vector with those before it, then the first vectors as they are.
+  Tensor interaction(const Layer& layer) {
+    const std::int64_t dim = layer.in.channels;
+    const std::string& name = layer.name;
+    std::vector<std::string> parts;
+    std::int64_t vectors = 0;
+    for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
+      const Tensor x = input(layer, i);
+      const std::int64_t count = model_.network.shape_of(layer.inputs[i]).size() / dim;
+      const std::string part = concat(name, ".vectors", i);
+      vectors += count;
+      if (x.planes) {
+        const std::string columns = reshaped(x.name, part + ".columns", {0, dim, count});
+        parts.push_back(nodes_.add("Transpose", {columns}, {part}, {numbers("perm", {0, 2, 1})}));
+      } else {
+        parts.push_back(reshaped(x.name, part, {0, count, dim}));
+      }
+    }
+    const std::string rows = nodes_.add("Concat", parts, {name + ".vectors"}, {number("axis", 1)});
+    const std::string columns =
+        nodes_.add("Transpose", {rows}, {name + ".columns"}, {numbers("perm", {0, 2, 1})});
+    const std::string products = nodes_.add("MatMul", {rows, columns}, {name + ".products"});
+    std::vector<std::int64_t> pairs;
+    for (std::int64_t i = 1; i < vectors; ++i) {
+      for (std::int64_t j = 0; j < i; ++j) pairs.push_back(i * vectors + j);
+    }
+    std::vector<std::string> outputs;
+    if (!pairs.empty()) {
+      const std::string all = reshaped(products, name + ".all", {0, vectors * vectors});
+      outputs.push_back(nodes_.add("Gather", {all, nodes_.integers(name + ".pairs", pairs)},
+                                   {name + ".dots"}, {number("axis", 1)}));
+    }
+    if (layer.copied > 0) {
+      const std::string flat = reshaped(rows, name + ".rows", {0, vectors * dim});
+      outputs.push_back(nodes_.add("Slice",
+                                   {flat, nodes_.integers(name + ".from", {0}),
+                                    nodes_.integers(name + ".to", {layer.copied * dim}),
+                                    nodes_.integers(name + ".axis", {1})},
+                                   {name + ".copied"}));
+    }
+    return {nodes_.add("Concat", outputs, {name}, {number("axis", 1)}), false};
+  }
+
+  // The sum of the first channel.
+  Tensor first_values(const Layer& layer, const Tensor& x) {
+    const std::string first =
+        nodes_.add("Gather", {x.name, nodes_.integers(layer.name + ".channel", {0})},
+                   {layer.name + ".first"}, {number("axis", 1)});
+    if (!x.planes) return {first, false};
+    const std::string axes = nodes_.integers(layer.name + ".axes", {2, 3});
+    return {nodes_.add("ReduceSum", {first, axes}, {layer.name}, {number("keepdims", 0)}), false};
   }
 
   static std::vector<OnnxAttribute> window(const Layer& layer) {
@@ -280,20 +361,27 @@ class Writer {
     return nodes_.add("Where", {mask, x, zero}, {last ? prefix : prefix + ".kept"});
   }
 
+  void keep(const char* key, const std::string& value) {
+    onnx::StringStringEntryProto& entry = *nodes_.model().add_metadata_props();
+    entry.set_key(key);
+    entry.set_value(value);
+  }
+
   void describe() {
-    nodes_.model().set_doc_string(
-        "Reads \"image\" [N, channels, height, width], normalized as (pixel / 255 - mean) / "
-        "deviation for each channel; mean, deviation and class names are metadata.");
-    const auto keep = [&](const char* key, const std::string& value) {
-      onnx::StringStringEntryProto& entry = *nodes_.model().add_metadata_props();
-      entry.set_key(key);
-      entry.set_value(value);
-    };
-    const ImageInput input = parse_image_input(model_.input);
+    if (images_) {
+      nodes_.model().set_doc_string(
+          "Reads \"image\" [N, channels, height, width], normalized as (pixel / 255 - mean) / "
+          "deviation for each channel; mean, deviation and class names are metadata.");
+      const ImageInput input = parse_image_input(model_.input);
+      keep("taut.mean", Json(input.mean).dump());
+      keep("taut.deviation", Json(input.deviation).dump());
+      keep("taut.class_names", Json(input.class_names).dump());
+    } else {
+      nodes_.model().set_doc_string(
+          "Reads \"dense\" [N, columns], scaled as the metadata taut.input says, and pooled rows "
+          "[N, tables, dim], which a package of the same run gives: taut predict --inputs.");
+    }
     keep("taut.input", model_.input);
-    keep("taut.mean", Json(input.mean).dump());
-    keep("taut.deviation", Json(input.deviation).dump());
-    keep("taut.class_names", Json(input.class_names).dump());
     const graph::Winners& winners = model_.network.winners;
     keep("taut.winners", Json{{"unit", to_string(winners.unit)},
                               {"score", to_string(winners.score)},
@@ -304,6 +392,7 @@ class Writer {
   }
 
   const Model& model_;
+  bool images_;
   OnnxNodes nodes_;
   std::vector<Tensor> made_;
 };
@@ -312,10 +401,6 @@ class Writer {
 
 OnnxContents write_onnx(const std::string& path, const Model& model) {
   check_model(model, ErrorKind::kInvalidArgument, path);
-  if (model.task != kImageTask) {
-    throw Error(ErrorKind::kUnsupported, "recommenders are exported as packages, not as ONNX", path,
-                "name a file that does not end in .onnx");
-  }
   const onnx::ModelProto proto = Writer(model).write();
   const std::size_t size = proto.ByteSizeLong();
   if (size > kLargestFile) {

@@ -7,6 +7,7 @@ import struct
 import subprocess
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 CONFIG = """
@@ -216,6 +217,57 @@ def test_a_package_of_clicks_answers_as_its_run_does(taut, workspace):
         assert [table["name"] for table in info["network"]["tables"]] == ["c_user", "c_item"]
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"model.kind": "dlrm"},
+        {"model.kind": "dlrm", "model.interaction": "dots_vectors", "model.winner_rate": 0.5},
+        {"model.kind": "wide_deep"},
+    ],
+    ids=["dlrm", "winners", "wide_deep"],
+)
+def test_onnx_runtime_scores_what_a_package_looked_up(taut, workspace, model):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (scripts/setup.sh)")
+    folder = workspace / "onnx"
+    folder.mkdir(exist_ok=True)
+    run, package, file = (folder / name for name in ("run", "model.taut", "model.onnx"))
+    settings = [word for key, value in model.items() for word in ("--set", f"{key}={value}")]
+    taut("train", workspace / "ctr.toml", "--out", run, *settings)
+    taut("export", run, package)
+    assert "MatMul" in taut("export", run, file, "--json").json["operators"] or model["model.kind"] == "wide_deep"
+    test = workspace / "test.csv"
+    taut("predict", package, test, "--out", folder / "scores.parquet")
+    taut("predict", package, test, "--inputs", "--out", folder / "inputs.parquet")
+    scores = pyarrow.parquet.read_table(folder / "scores.parquet")["score"].to_numpy()
+    table = pyarrow.parquet.read_table(folder / "inputs.parquet")
+    tables = taut("info", package, "--json").json["network"]["tables"]
+    dim = tables[0]["dim"]
+    pooled = [f"{one['name']}.{k}" for one in tables for k in range(dim)]
+    assert table.column_names[-len(pooled) :] == pooled
+    values = np.stack([column.to_numpy() for column in table.columns[1:]], axis=1).astype(np.float32)
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    inputs = {
+        "dense": values[:, : -len(pooled)],
+        "embedding": values[:, -len(pooled) :].reshape(len(values), len(tables), dim),
+    }
+    assert {one.name: one.shape[1:] for one in session.get_inputs()} == {k: [*v.shape[1:]] for k, v in inputs.items()}
+    logits = session.run(None, inputs)[0][:, 0]
+    assert len(np.unique(scores)) > 10
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits)), scores, atol=1e-6)
+    assert taut("info", file, "--json").json["parameters"] == taut("info", run, "--json").json["network"]["parameters"]
+
+
+def test_inputs_are_written_for_recommenders_to_a_file(taut, trained, workspace):
+    for args, message in (
+        ((trained / "run.taut", trained / "test-images-idx3", "--inputs"), "--inputs is for recommenders"),
+        ((trained / "run.taut", trained / "test-images-idx3", "--inputs", "--json"), "give --out FILE"),
+    ):
+        taut("export", trained / "run", trained / "run.taut")
+        refused = taut("predict", *args, check=False)
+        assert refused.code == 2
+        assert message in refused.err
+
+
 def test_log_loss_of_a_package_is_a_number_for_logits_without_bound(taut, workspace):
     """Scores that are 0 or 1 in float have a finite log loss all the same, that of the run."""
     run, package = workspace / "run", workspace / "model.taut"
@@ -257,9 +309,7 @@ def test_wrong_options_of_tune_are_named(taut, trained, args, message):
     assert message in refused.err
 
 
-def test_tune_and_onnx_are_for_images(taut, workspace):
+def test_tune_is_for_images(taut, workspace):
     taut("train", workspace / "ctr.toml", "--out", workspace / "run", "--set", "train.epochs=1")
     refused = taut("tune", workspace / "run", check=False)
     assert (refused.code, "for runs of images" in refused.err) == (2, True)
-    refused = taut("export", workspace / "run", workspace / "m.onnx", check=False)
-    assert (refused.code, "not as ONNX" in refused.err) == (2, True)

@@ -327,9 +327,16 @@ TEST_F(Packages, OfImagesAreWrittenAsOnnxThatThePlannerReads) {
   EXPECT_EQ(graph.weights(), 4 * 3 * 9 + 8);
 }
 
-TEST_F(Packages, OfClicksAreNotWrittenAsOnnx) {
-  EXPECT_THAT(error_of([&] { write_onnx(folder_.file("m.onnx"), click_model().model); }),
-              IsError(ErrorKind::kUnsupported, "not as ONNX"));
+TEST_F(Packages, OfClicksAreWrittenAsOnnxWithoutTheirTables) {
+  const std::string file = folder_.file("clicks.onnx");
+  const test_support::SmallModel clicks = click_model();
+  const OnnxContents contents = write_onnx(file, clicks.model);
+  EXPECT_EQ(contents.operators.at("Gemm"), 2);
+  EXPECT_EQ(contents.operators.at("TopK"), 1);
+  EXPECT_EQ(contents.operators.at("MatMul"), 1);
+  const graph::Graph graph = graph::read_onnx(file);
+  EXPECT_EQ(graph.weights(), 3 * 4 + (3 + 3 * 4) * 1);
+  EXPECT_TRUE(graph.tables().empty());
 }
 
 }  // namespace

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import numpy
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -55,6 +56,17 @@ def test_training_returns_its_summary_and_takes_settings(folder):
     )
     assert again["method"] == "elastic" and again["seed"] == 2
     assert again["memory_bytes"] <= again["full_bytes"] / 9
+
+
+def test_a_package_gives_what_its_onnx_file_reads(folder):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (scripts/setup.sh)")
+    taut.run("export", folder / "run", folder / "model.onnx")
+    package = taut.load(folder / "model.taut")
+    rows = pyarrow.parquet.read_table(folder / "data.parquet")
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    logits = session.run(None, package.inputs(rows))[0][:, 0]
+    scores = package.predict(rows)["score"].to_numpy()
+    numpy.testing.assert_allclose(1 / (1 + numpy.exp(-logits)), scores, atol=1e-6)
 
 
 def test_a_package_scores_files_and_frames_alike(folder):

@@ -44,8 +44,7 @@ class FrozenModel {
 /// Writes a run's network as it predicts: a file that ends in .onnx as ONNX, any other as a
 /// package. Returns what was written: package or model (the file), bytes, parts (of a package, by
 /// what stands before the first slash of a section's name), operator_set and operators (of ONNX),
-/// source. Errors: those of opening a run, infer::write_package and infer::write_onnx (kUnsupported
-/// for a recommender).
+/// source. Errors: those of opening a run, infer::write_package and infer::write_onnx.
 nlohmann::json export_run(const std::string& run, const std::string& file, int threads);
 
 }  // namespace taut::train
