@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from taut import _program
 
 if TYPE_CHECKING:
+    import numpy
     import pyarrow
 
 
