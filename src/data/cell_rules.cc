@@ -15,6 +15,8 @@ namespace {
 constexpr std::array<std::string_view, 9> kUsualNa = {"NA",   "N/A",  "n/a",  "#N/A", "<NA>",
                                                       "NULL", "null", "None", "\\N"};
 
+constexpr const char* kNameMissing = " (if it means a missing value, name it in data.na_values)";
+
 // Why a text is no number, as far as it shows.
 std::string not_a_number(std::string_view text) {
   std::string reason = concat(shown(text), " is not a number");
@@ -24,7 +26,7 @@ std::string not_a_number(std::string_view text) {
   if (has_decimal_comma(text)) return reason + ": write a point for the decimal comma";
   const bool digits =
       std::any_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-  return digits ? reason : reason + " (if it means a missing value, name it in data.na_values)";
+  return digits ? reason : reason + kNameMissing;
 }
 
 }  // namespace
@@ -87,7 +89,10 @@ float CellRules::dense(std::int64_t row, std::string_view cell, BadCells& bad) c
   }
   const auto value = static_cast<float>(*number);
   if (!std::isfinite(value)) {
-    bad.add(row, [&] { return concat("the value is ", shown(text), ", must be a finite number"); });
+    bad.add(row, [&] {
+      return concat("the value is ", shown(text), ", must be a finite number",
+                    std::isnan(value) ? kNameMissing : "");
+    });
   }
   return value;
 }

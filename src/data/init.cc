@@ -440,6 +440,7 @@ SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
   guess.text = hints.text;
   if (sample.list_separator != 0) guess.text.list_separator = sample.list_separator;
   if (sample.thousands != 0) guess.text.thousands = sample.thousands;
+  for (const std::string& nan : sample.nan_spellings) guess.text.na_values.push_back(nan);
   guess.rows = rows_of(file, sample.rows);
   const bool criteo = has_criteo_columns(sample);
   const LabelChoice choice = choose_label(columns, hints, path);

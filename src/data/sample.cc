@@ -53,13 +53,15 @@ struct TextTraits {
 void add_cell(std::string_view cell, const CellRules& rules, ColumnSample& column,
               TextTraits& traits) {
   const std::string_view text = trim(cell);
-  if (rules.is_missing_number(text)) {
+  const std::optional<double> plain = parse_number(text);
+  const bool is_nan = plain && std::isnan(*plain);
+  if (is_nan && !rules.is_missing_number(text)) column.nan_spellings.emplace(text);
+  if (is_nan || rules.is_missing_number(text)) {
     column.numbers.push_back(kMissing);
     ++column.missing;
     column.spelled_missing += text.empty() ? 0 : 1;
     return;
   }
-  const std::optional<double> plain = parse_number(text);
   const bool grouped = !plain && has_thousands(text);
   const std::optional<double> number = grouped ? parse_thousands(text) : plain;
   const std::optional<float> label = parse_label(text);
@@ -94,6 +96,7 @@ std::string settle(const TextTraits& traits, ColumnSample& column) {
   const bool numbers = column.strays.count() == 0 ||
                        (!traits.labels && !traits.times && column.strays.leave_numbers(cells));
   if (!numbers) column.strays = {};
+  if (!numbers) column.nan_spellings.clear();
   if (numbers && (traits.integers || are_integers(traits.wholes, column))) {
     column.kind = SampleKind::kInteger;
     return "whole numbers";
@@ -407,6 +410,7 @@ Sample sample_file(const InputFile& given, const TextOptions& text) {
   if (sample.rows == 0) throw Error(ErrorKind::kData, "no rows", file.path);
   find_thousands(options, sample);
   for (ColumnSample& column : sample.columns) {
+    sample.nan_spellings.insert(column.nan_spellings.begin(), column.nan_spellings.end());
     const auto same =
         std::count_if(sample.columns.begin(), sample.columns.end(),
                       [&](const ColumnSample& other) { return other.name == column.name; });

@@ -103,8 +103,10 @@ CheckpointFolder::CheckpointFolder(const std::string& run) : folder_(run + "/che
 void CheckpointFolder::write_to(const std::string& path, const std::optional<std::string>& base,
                                 std::int64_t steps, const Save& save) const {
   const SnapshotCost cost = write_snapshot(path, kCheckpointKind, base, save);
-  log_info(concat("checkpoint at step ", steps, ": ", format_bytes(cost.written), " of ",
-                  format_bytes(cost.contents), " written"));
+  // What is written whole takes some bytes more, which the file's own tables are.
+  const std::string of =
+      cost.written < cost.contents ? concat(" of ", format_bytes(cost.contents)) : "";
+  log_info(concat("checkpoint at step ", steps, ": ", format_bytes(cost.written), of, " written"));
 }
 
 std::vector<std::string> CheckpointFolder::step_files() const {

@@ -302,6 +302,26 @@ TEST_F(TextFormsTest, InitReadsUnsignedIdsNaAndTimes) {
   EXPECT_EQ(guess.schema.time, "when");
 }
 
+TEST_F(TextFormsTest, InitNamesNaNAsMissingWhereNumbersAre) {
+  std::string text = "label,user,price,name\n";
+  for (int row = 0; row < 400; ++row) {
+    const std::uint64_t noise = hash_combine(static_cast<std::uint64_t>(row), 1);
+    text += concat(noise / 1024 % 2, ",", row % 40 == 3 ? "NaN" : concat(noise % 30, ".0"), ",",
+                   row % 50 == 7 ? "nan" : concat(static_cast<double>(noise % 100) / 4), ",",
+                   row % 9 == 0 ? "-nan" : concat("n", noise % 7), "\n");
+  }
+  write_text(dir_.file("x.csv"), text);
+  const SchemaGuess guess = guess_schema(dir_.file("x.csv"));
+  EXPECT_THAT(guess.schema.categorical, ElementsAre("user", "name"));
+  EXPECT_THAT(guess.schema.dense, ElementsAre("price"));
+  EXPECT_THAT(guess.text.na_values, ElementsAre("NaN", "nan"));  // "-nan" is a text among texts
+  EXPECT_THAT(guess.columns[2].reason, HasSubstr("missing, as NA or the like, in 8"));
+  EXPECT_THAT(starter_config(guess), HasSubstr("na_values = [\"NaN\", \"nan\"]"));
+  GuessHints told;
+  told.text.na_values = {"nan"};
+  EXPECT_THAT(guess_schema(dir_.file("x.csv"), told).text.na_values, ElementsAre("nan", "NaN"));
+}
+
 TEST_F(TextFormsTest, InitFindsWhatSeparatesLists) {
   const auto separator_of = [&](const std::string& cut, const std::string& stray) {
     std::string text = "label,hist,name\n";
