@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from taut.embedding import ElasticEmbedding as ElasticEmbedding
     from taut.embedding import ElasticEmbeddingBag as ElasticEmbeddingBag
     from taut.loss_scale import announce_scale as announce_scale
+    from taut.optimizer import TablesOptimizer as TablesOptimizer
     from taut.sparsity import WinnersTakeAll as WinnersTakeAll
     from taut.sparsity import sparsify as sparsify
 
@@ -33,6 +34,7 @@ _EXPORTS = {
     "plan": "taut.command",
     "run": "taut.command",
     "train": "taut.command",
+    "TablesOptimizer": "taut.optimizer",
     "WinnersTakeAll": "taut.sparsity",
     "sparsify": "taut.sparsity",
 }

@@ -1,9 +1,12 @@
 """What all modules over elastic tables share: the tables, their copies, steps, statistics, and rows in and out."""
 
 import contextlib
+import functools
 import inspect
 import json
+import math
 import os
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +65,7 @@ class TablesModule(torch.nn.Module):
         loss_reduction: str,
         threads: int,
         dtype: torch.dtype | None,
+        fused: bool,
         options: dict,
     ):
         super().__init__()
@@ -83,6 +87,11 @@ class TablesModule(torch.nn.Module):
         self._tables = torch.classes.taut.Tables(json.dumps(self.options), threads)
         self._key = torch.ops.taut.tables_key(self._tables)
         self.anchor = torch.nn.Parameter(torch.zeros((), dtype=dtype, device="cpu"))
+        self.fused = fused
+        self._learning_rate = None
+        self._norm = 0.0  # what anchor.grad was when the last backward pass ended
+        if not fused:
+            self._defer()
 
     def _lookup(
         self,
@@ -161,6 +170,54 @@ class TablesModule(torch.nn.Module):
             torch.ops.taut.tables_load(state["_tables"], torch.frombuffer(rows, dtype=torch.uint8))
         super().__setstate__(state)
         self._key = torch.ops.taut.tables_key(self._tables)
+        if self._learning_rate is not None:
+            torch.ops.taut.tables_set_learning_rate(self._tables, self._learning_rate)
+        if not self.fused:
+            self._defer()
+
+    def _defer(self) -> None:
+        """From here on gradients wait for ``step()``, and ``anchor.grad`` shows their norm."""
+        torch.ops.taut.tables_defer(self._tables)
+        self._norm = 0.0
+        module = weakref.ref(self)  # no cycle: tables go with their last reference
+        learns = self.anchor.requires_grad
+        self.anchor.requires_grad_(True)  # without it there is nothing to hook
+        self.anchor.register_post_accumulate_grad_hook(lambda anchor: _end_pass(module(), anchor))
+        self.anchor.requires_grad_(learns)
+
+    def _factor(self) -> float:
+        """By what ``anchor.grad`` was multiplied since the last backward pass."""
+        left = self.anchor.grad.item()
+        if left == 0:
+            return 0.0 if self._norm != 0 else 1.0
+        return left / self._norm if self._norm != 0 and math.isfinite(self._norm) else 1.0
+
+    def step(self) -> None:
+        """With ``fused=False``: one step of the tables' optimizer with the gradients of ``backward()`` calls.
+
+        Whatever happened to ``anchor.grad`` since, whose value is the norm of these gradients, happens to them: it
+        may have been clipped, unscaled or set to zero with the gradients of other parameters. As those they stay
+        until ``anchor.grad`` is None or zero; without a gradient nothing is done. ``TablesOptimizer`` calls this.
+        """
+        if self.fused:
+            raise RuntimeError("step() goes with fused=False: backward() has done the step already")
+        if self.anchor.grad is None or (self._norm != 0 and self.anchor.grad.item() == 0):
+            torch.ops.taut.tables_drop(self._tables)
+            self._norm = 0.0
+        elif self._norm != 0:
+            torch.ops.taut.tables_step_waiting(self._tables, self._scale, self._factor())
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the steps to come; 0 leaves values as they are. Not part of ``state_dict()``: schedules keep it."""
+        return (
+            self.options.get("learning_rate", _initial_rate()) if self._learning_rate is None else self._learning_rate
+        )
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        torch.ops.taut.tables_set_learning_rate(self._tables, rate)
+        self._learning_rate = float(rate)
 
     @contextlib.contextmanager
     def accumulate(self, parts: int = 1) -> Iterator["TablesModule"]:
@@ -216,6 +273,20 @@ class TablesModule(torch.nn.Module):
         rows = dict(zip(("id", "mask", "importance", "vector"), columns, strict=True))
         rows["vector"] = rows["vector"][:, : self.embedding_dim]
         return rows
+
+
+def _end_pass(module: TablesModule | None, anchor: torch.Tensor) -> None:
+    """Takes what became of the gradients before this backward pass, and shows the norm of all."""
+    if module is None:
+        return
+    module._norm = torch.ops.taut.tables_end_pass(module._tables, module._factor())
+    anchor.grad.fill_(module._norm)
+    module._norm = anchor.grad.item()  # as its type has it
+
+
+@functools.cache
+def _initial_rate() -> float:
+    return next(option["default"] for option in table_options() if option["key"] == "learning_rate")
 
 
 class OneTable(TablesModule):

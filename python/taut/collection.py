@@ -23,7 +23,7 @@ class ElasticEmbeddingBagCollection(TablesModule):
         embedding_dim: of all tables; None where ``tables`` says it.
         memory_budget: of all tables together, as for ``ElasticEmbeddingBag``.
         mode: "sum" or "mean"; None: what ``tables`` says, else "sum".
-        loss_reduction, threads, dtype, options: as for ``ElasticEmbeddingBag``.
+        loss_reduction, threads, dtype, fused, options: as for ``ElasticEmbeddingBag``.
 
     >>> bags = ElasticEmbeddingBagCollection({"user": 1000, "item": 500}, 8, memory_budget="1/10")
     >>> user, item = torch.tensor([[1], [2]]), torch.tensor([[7, 8], [9, 9]])
@@ -42,6 +42,7 @@ class ElasticEmbeddingBagCollection(TablesModule):
         loss_reduction: str = "mean",
         threads: int = 0,
         dtype: torch.dtype | None = None,
+        fused: bool = True,
         **options,
     ):
         if not isinstance(tables, Mapping):
@@ -60,6 +61,7 @@ class ElasticEmbeddingBagCollection(TablesModule):
             loss_reduction=loss_reduction,
             threads=threads,
             dtype=dtype,
+            fused=fused,
             options=options,
         )
         self.features = list(tables)

@@ -33,6 +33,9 @@ class ElasticEmbeddingBag(OneTable):
             number of bags, since the table's optimizer wants those of the summed loss), else "sum".
         threads: 0 means one for each processor. Results do not depend on it; tables share their threads.
         dtype: of outputs and their gradients, as ``half()`` and the like; value_type says how rows are stored.
+        fused: whether ``backward()`` steps at once. With False gradients wait, outside the budget, for ``step()``:
+            then losses of several ``backward()`` calls add up, ``clip_grad_norm_``, ``GradScaler`` and ``zero_grad``
+            mean what they do for parameters, and ``TablesOptimizer`` steps.
         options: further options of the table; ``help(ElasticEmbeddingBag)`` ends with their list. ``sparse``,
             ``device`` and ``norm_type`` of PyTorch are taken and change nothing.
 
@@ -62,6 +65,7 @@ class ElasticEmbeddingBag(OneTable):
         loss_reduction: str = "mean",
         threads: int = 0,
         dtype: torch.dtype | None = None,
+        fused: bool = True,
         **options,
     ):
         if mode not in ("sum", "mean", "max"):
@@ -77,6 +81,7 @@ class ElasticEmbeddingBag(OneTable):
             loss_reduction=loss_reduction,
             threads=threads,
             dtype=dtype,
+            fused=fused,
             options=options,
         )
         self.mode = mode
@@ -214,6 +219,7 @@ class ElasticEmbedding(OneTable):
         loss_reduction: str = "mean",
         threads: int = 0,
         dtype: torch.dtype | None = None,
+        fused: bool = True,
         **options,
     ):
         super().__init__(
@@ -225,6 +231,7 @@ class ElasticEmbedding(OneTable):
             loss_reduction=loss_reduction,
             threads=threads,
             dtype=dtype,
+            fused=fused,
             options=options,
         )
         self.scale_grad_by_freq = scale_grad_by_freq

@@ -65,7 +65,8 @@ StepContext ElasticEmbedding::context() const {
           .step = steps_,
           .sketch = sketch_,
           .optimizer = &optimizer_,
-          .cold_learning_rate = static_cast<float>(options_.cold_learning_rate),
+          .cold_learning_rate = static_cast<float>(options_.cold_learning_rate *
+                                                   (learning_rate() / options_.learning_rate)),
           .initial_accumulator = static_cast<float>(options_.initial_accumulator),
           .epsilon = static_cast<float>(options_.epsilon),
           .bound = initial_bound(options_.dim),

@@ -48,6 +48,7 @@ class ElasticEmbedding final : public RowwiseEmbedding {
     append_rows(reader, table, ids, options_.dim, rows);
   }
   LoadedRows do_load_rows(const Rows& rows) override;
+  void take_learning_rate() override { optimizer_ = RowOptimizer(options_, learning_rate()); }
 
  private:
   [[nodiscard]] StepContext context() const;

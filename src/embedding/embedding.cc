@@ -43,8 +43,16 @@ std::optional<std::string> not_finite(std::span<const JaggedIds> tables,
 }  // namespace
 
 Embedding::Embedding(Options options, std::shared_ptr<ThreadPool> pool)
-    : options_(std::move(options)), pool_(std::move(pool)) {
+    : options_(std::move(options)), pool_(std::move(pool)), learning_rate_(options_.learning_rate) {
   TAUT_ASSERT(pool_ != nullptr);
+}
+
+void Embedding::set_learning_rate(double rate) {
+  if (!std::isfinite(rate) || rate < 0) {
+    throw_invalid_argument("learning_rate", "finite and 0 or more", concat(rate));
+  }
+  learning_rate_ = rate;
+  take_learning_rate();
 }
 
 void Embedding::lookup(std::span<const JaggedIds> tables, std::int64_t batch,

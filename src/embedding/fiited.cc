@@ -302,7 +302,7 @@ void FiitedEmbedding::update_chunk(std::uint64_t key, int chunk, const float* gr
 }
 
 void FiitedEmbedding::update_shard(int shard, const TouchedRows& rows) {
-  const RowOptimizer optimizer(options_);
+  const RowOptimizer optimizer(options_, learning_rate());
   const auto dim = static_cast<std::size_t>(options_.dim);
   for (std::size_t i = 0; i < rows.keys.size(); ++i) {
     RowRandom random = row_random(options_.seed, steps_, rows.keys[i]);

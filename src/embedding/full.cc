@@ -237,7 +237,7 @@ class FullEmbedding final : public RowwiseEmbedding {
   void update_shard(int shard, const TouchedRows& rows) override {
     constexpr std::size_t kAhead = 16;  // keys whose buckets are on their way
     FullShard& owned = shards_[static_cast<std::size_t>(shard)];
-    const RowOptimizer optimizer(options_);
+    const RowOptimizer optimizer(options_, learning_rate());
     DenseUpdater steps({.optimizer = &optimizer, .seed = options_.seed, .step = steps_});
     const auto dim = static_cast<std::size_t>(options_.dim);
     for (std::size_t i = 0; i < rows.keys.size(); ++i) {

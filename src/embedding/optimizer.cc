@@ -7,9 +7,9 @@
 
 namespace taut::embedding {
 
-RowOptimizer::RowOptimizer(const Options& options) noexcept
+RowOptimizer::RowOptimizer(const Options& options, double learning_rate) noexcept
     : kind_(options.optimizer),
-      learning_rate_(static_cast<float>(options.learning_rate)),
+      learning_rate_(static_cast<float>(learning_rate)),
       initial_accumulator_(static_cast<float>(options.initial_accumulator)),
       epsilon_(static_cast<float>(options.epsilon)),
       beta1_(static_cast<float>(options.adam_beta1)),

@@ -15,7 +15,10 @@ namespace taut::embedding {
 /// Threads: const members may be called at once.
 class RowOptimizer {
  public:
-  explicit RowOptimizer(const Options& options) noexcept;
+  explicit RowOptimizer(const Options& options) noexcept
+      : RowOptimizer(options, options.learning_rate) {}
+  /// learning_rate: instead of that of the options.
+  RowOptimizer(const Options& options, double learning_rate) noexcept;
 
   /// fp32 state values of a row of `size` values: row_state_values() first, then
   /// value_state_values() * size.

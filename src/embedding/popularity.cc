@@ -247,7 +247,7 @@ void PopularityEmbedding::do_lookup(std::span<const JaggedIds> tables, std::int6
 
 void PopularityEmbedding::update_shard(int, const TouchedRows& rows) {
   constexpr std::size_t kAhead = 16;  // keys whose slots are on their way
-  const RowOptimizer optimizer(options_);
+  const RowOptimizer optimizer(options_, learning_rate());
   DenseUpdater steps({.optimizer = &optimizer, .seed = options_.seed, .step = steps_});
   const PopularityReader index = reader();
   const auto dim = static_cast<std::size_t>(options_.dim);

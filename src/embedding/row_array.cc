@@ -56,7 +56,7 @@ void RowArrayEmbedding::load(const SectionSource& file, const std::string& prefi
 }
 
 void RowArrayEmbedding::update_rows(const TouchedRows& rows) {
-  const RowOptimizer optimizer(options_);
+  const RowOptimizer optimizer(options_, learning_rate());
   DenseUpdater steps({.optimizer = &optimizer, .seed = options_.seed, .step = steps_});
   const auto dim = static_cast<std::size_t>(options_.dim);
   for (std::size_t i = 0; i < rows.keys.size(); ++i) {

@@ -263,6 +263,23 @@ TORCH_LIBRARY(taut, library) {
               });
   library.def("tables_step(__torch__.torch.classes.taut.Tables tables) -> ()",
               [](const TablesPointer& tables) { translated([&] { tables->step(); }); });
+  library.def("tables_defer(__torch__.torch.classes.taut.Tables tables) -> ()",
+              [](const TablesPointer& tables) { translated([&] { tables->defer(); }); });
+  library.def("tables_end_pass(__torch__.torch.classes.taut.Tables tables, float factor) -> float",
+              [](const TablesPointer& tables, double factor) {
+                return translated([&] { return tables->end_pass(factor); });
+              });
+  library.def(
+      "tables_step_waiting(__torch__.torch.classes.taut.Tables tables, float scale, float factor) "
+      "-> ()",
+      [](const TablesPointer& tables, double scale, double factor) {
+        translated([&] { tables->step_waiting(scale, factor); });
+      });
+  library.def(
+      "tables_set_learning_rate(__torch__.torch.classes.taut.Tables tables, float rate) -> ()",
+      [](const TablesPointer& tables, double rate) {
+        translated([&] { tables->set_learning_rate(rate); });
+      });
   library.def("tables_drop(__torch__.torch.classes.taut.Tables tables) -> ()",
               [](const TablesPointer& tables) { tables->drop(); });
   library.def(

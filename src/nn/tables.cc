@@ -40,6 +40,11 @@ at::Tensor Tables::lookup(const Bags& bags) const {
 }
 
 void Tables::update(const Bags& bags, double scale, const at::Tensor& gradient) {
+  if (is_deferred()) {
+    const at::Tensor plain = gradient.to(at::kFloat).contiguous();
+    const std::lock_guard lock(mutex_);
+    return waiting_->add(bags, 1.0f, values_of(plain));
+  }
   const double loss = loss_scale(current_pass(), WithinPass::around());
   const double factor =
       (scale > 0 ? scale : static_cast<double>(bags.examples())) / (loss > 0 ? loss : 1.0);
@@ -49,10 +54,43 @@ void Tables::update(const Bags& bags, double scale, const at::Tensor& gradient) 
   if (overflowed) {
     ++skipped_;
   } else if (gathered_) {
-    append(bags, scale > 0 ? 1.0 : static_cast<double>(gathered_->parts), values_of(scaled));
+    gathered_->gradients.add(bags, scale > 0 ? 1.0f : static_cast<float>(gathered_->parts),
+                             values_of(scaled));
   } else {
     tables_->update(bags.views(), bags.batch(), values_of(scaled));
   }
+}
+
+bool Tables::is_deferred() const {
+  const std::lock_guard lock(mutex_);
+  return waiting_.has_value();
+}
+
+void Tables::defer() {
+  const std::lock_guard lock(mutex_);
+  if (gathered_) {
+    throw Error(ErrorKind::kInvalidArgument, "a step is being gathered", {}, "end it before");
+  }
+  if (!waiting_) waiting_.emplace(options().tables.size());
+}
+
+double Tables::end_pass(double factor) {
+  const std::lock_guard lock(mutex_);
+  if (!waiting_) return 0;
+  waiting_->end_pass(static_cast<float>(factor));
+  return waiting_->norm(options().dim);
+}
+
+void Tables::step_waiting(double scale, double factor) {
+  const std::lock_guard lock(mutex_);
+  if (!waiting_) return;
+  const double of_sum = scale > 0 ? scale : static_cast<double>(waiting_->examples());
+  waiting_->step(*tables_, static_cast<float>(of_sum * factor));
+}
+
+void Tables::set_learning_rate(double rate) {
+  const std::lock_guard lock(mutex_);
+  tables_->set_learning_rate(rate);
 }
 
 void Tables::gather(std::int64_t parts) {
@@ -62,44 +100,23 @@ void Tables::gather(std::int64_t parts) {
     throw Error(ErrorKind::kInvalidArgument, "a step is being gathered already", {},
                 "end it before another");
   }
-  gathered_.emplace();
-  gathered_->parts = parts;
-  gathered_->tables.resize(options().tables.size());
-}
-
-void Tables::append(const Bags& bags, double factor, std::span<const float> gradient) {
-  Gathered& all = *gathered_;
-  for (std::size_t t = 0; t < all.tables.size(); ++t) {
-    const JaggedIds& given = bags.views()[t];
-    check_jagged(given, bags.batch(), concat("tables[", t, "]"));
-    GatheredIds& table = all.tables[t];
-    const auto before = static_cast<std::int64_t>(table.ids.size());
-    if (!given.weights.empty() || !table.weights.empty()) {
-      table.weights.resize(table.ids.size(), 1.0f);
-      table.weights.insert(table.weights.end(), given.weights.begin(), given.weights.end());
-      table.weights.resize(table.ids.size() + given.ids.size(), 1.0f);
-    }
-    table.ids.insert(table.ids.end(), given.ids.begin(), given.ids.end());
-    for (const std::int64_t end : given.offsets.subspan(1)) table.offsets.push_back(before + end);
+  if (waiting_) {
+    throw Error(ErrorKind::kInvalidArgument, "with fused=False gradients wait as they are", {},
+                "call backward() for each part, then step()");
   }
-  for (const float value : gradient) all.gradient.push_back(value * static_cast<float>(factor));
-  all.batch += bags.batch();
+  gathered_.emplace(Gathered{GatheredGradients(options().tables.size()), parts});
 }
 
 void Tables::step() {
   const std::lock_guard lock(mutex_);
   const std::optional<Gathered> all = std::exchange(gathered_, std::nullopt);
-  if (!all || all->batch == 0) return;
-  std::vector<JaggedIds> views;
-  for (const GatheredIds& table : all->tables) {
-    views.push_back({.ids = table.ids, .offsets = table.offsets, .weights = table.weights});
-  }
-  tables_->update(views, all->batch, all->gradient);
+  if (all) all->gradients.step(*tables_, 1.0f);
 }
 
 void Tables::drop() {
   const std::lock_guard lock(mutex_);
   gathered_.reset();
+  if (waiting_) waiting_.emplace(options().tables.size());
 }
 
 std::string Tables::statistics() const {

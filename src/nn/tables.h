@@ -11,6 +11,7 @@
 
 #include "nn/bags.h"
 #include "nn/fork_safe_mutex.h"
+#include "nn/gathered.h"
 #include "taut/embedding/embedding.h"
 
 namespace taut::nn {
@@ -45,12 +46,26 @@ class Tables final : public torch::CustomClassHolder {
   /// the summed loss; 0: the number of bags that were given (Bags::examples()).
   void update(const Bags& bags, double scale, const at::Tensor& gradient);
 
+  /// From here on, and for good, gradients wait as those of parameters do: update() adds them as
+  /// they come, not multiplied and with the loss scale in them, and only step_waiting() steps.
+  /// Errors: kInvalidArgument within gather().
+  void defer();
+  /// Ends a backward pass: what waited before it has been multiplied by factor since (0: dropped).
+  /// Returns the L2 norm of what waits, as that of a dense weight's gradient.
+  double end_pass(double factor);
+  /// One step with factor times what waits, which goes on waiting; scale as for update(), where 0
+  /// stands for the bags of all batches.
+  void step_waiting(double scale, double factor);
+
+  /// For the updates to come: Embedding::set_learning_rate().
+  void set_learning_rate(double rate);
+
   /// From here on update() gathers, and step() does one step with all that was gathered, exactly as
   /// one batch of all the bags would. parts: how many losses are averaged; gradients whose scale is
   /// the number of bags are multiplied by it.
   void gather(std::int64_t parts);
   void step();
-  /// Forgets what was gathered. Fine where nothing was.
+  /// Forgets what was gathered or waits. Fine where nothing was.
   void drop();
 
   /// JSON of embedding::Statistics.
@@ -65,26 +80,19 @@ class Tables final : public torch::CustomClassHolder {
   embedding::LoadedRows load_rows(const embedding::Rows& rows);
 
  private:
-  // The ids of one table in the batches that were gathered.
-  struct GatheredIds {
-    std::vector<std::uint64_t> ids;
-    std::vector<std::int64_t> offsets{0};
-    std::vector<float> weights;  // of all ids, or none while no batch had any
-  };
-  struct Gathered {
-    std::int64_t parts = 1;
-    std::int64_t batch = 0;
-    std::vector<GatheredIds> tables;
-    std::vector<float> gradient;
-  };
+  [[nodiscard]] bool is_deferred() const;
 
-  void append(const Bags& bags, double factor, std::span<const float> gradient);
+  struct Gathered {
+    GatheredGradients gradients;
+    std::int64_t parts = 1;
+  };
 
   mutable ForkSafeMutex mutex_;
   std::unique_ptr<embedding::Embedding> tables_;
   int threads_;
   std::optional<std::int64_t> key_;
   std::optional<Gathered> gathered_;
+  std::optional<GatheredGradients> waiting_;
   std::int64_t skipped_ = 0;  // scaled gradients that were not finite
 };
 

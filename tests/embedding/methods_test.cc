@@ -12,6 +12,7 @@
 
 #include "embedding/registry.h"
 #include "support.h"
+#include "support/error_matchers.h"
 
 namespace taut::embedding {
 namespace {
@@ -152,6 +153,32 @@ TEST_P(EveryMethod, ResumesToTheSameBits) {
     EXPECT_EQ(resumed->statistics().resident_rows, whole->statistics().resident_rows);
     EXPECT_EQ(resumed->statistics().rows_by_width, whole->statistics().rows_by_width);
   }
+}
+
+TEST_P(EveryMethod, StepsAtTheRateThatIsSet) {
+  Options slow = options();  // powers of two, so that rates in proportion are the same bits
+  slow.learning_rate = 0.125;
+  slow.cold_learning_rate = 0.0625;
+  Options fast = options();
+  fast.learning_rate = 0.5;
+  fast.cold_learning_rate = 0.25;
+  const auto wanted = make_ready(slow, 2, shape_);
+  const auto scheduled = make_ready(fast, 2, shape_);
+  EXPECT_EQ(scheduled->learning_rate(), 0.5);
+  scheduled->set_learning_rate(0.125);
+  EXPECT_EQ(scheduled->learning_rate(), 0.125);
+  train(*wanted, shape_, 1, 0, 25);
+  train(*scheduled, shape_, 1, 0, 25);
+  EXPECT_EQ(read(*scheduled), read(*wanted));
+  for (const double bad : {-0.1, std::nan(""), std::numeric_limits<double>::infinity()}) {
+    EXPECT_THAT(test::error_of([&] { scheduled->set_learning_rate(bad); }),
+                test::IsError(ErrorKind::kInvalidArgument, "learning_rate"));
+  }
+  const auto resumed = make_ready(fast, 1, shape_);  // what is saved does not depend on it
+  const test::TemporaryDirectory file;
+  save_to(*scheduled, file.file("saved"));
+  load_from(*resumed, file.file("saved"));
+  EXPECT_EQ(read(*resumed), read(*wanted));
 }
 
 TEST_P(EveryMethod, FrozenLookupsAreTheLiveOnes) {

@@ -66,6 +66,13 @@ class Embedding {
   void update(std::span<const JaggedIds> tables, std::int64_t batch,
               std::span<const float> gradient);
 
+  /// The rate of the updates to come, for schedules; 0 leaves values as they are. The cold pool's
+  /// rate follows in proportion. Not part of what save() writes. kInvalidArgument below 0 and for
+  /// what is not finite.
+  void set_learning_rate(double rate);
+  /// options().learning_rate, or what was set last.
+  [[nodiscard]] double learning_rate() const noexcept { return learning_rate_; }
+
   /// Whether the method needs the popularity of ids before training (md, frequency: "offline"
   /// counts). Then call count() with every batch of a first pass, finish_counting() once, and only
   /// then lookup() and update() (kInvalidArgument before).
@@ -126,12 +133,17 @@ class Embedding {
                             Rows& rows) const;
   virtual LoadedRows do_load_rows(const Rows& rows);
   virtual void do_count(std::span<const JaggedIds> tables, std::int64_t batch);
+  /// Called when learning_rate() has another value.
+  virtual void take_learning_rate() {}
   /// Throws while the collection cannot be used yet (first pass not done).
   virtual void check_ready() const {}
 
   Options options_;
   std::shared_ptr<ThreadPool> pool_;
   std::int64_t skipped_updates_ = 0;
+
+ private:
+  double learning_rate_;
 };
 
 /// Makes the collection that options.method names. Errors: kConfig for an unknown method (with the
