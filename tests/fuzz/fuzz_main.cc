@@ -30,6 +30,8 @@ constexpr unsigned kMostSeconds = 60;  // of one input, under sanitizers on a bu
 
 constexpr long kMostKibibytes = 2 << 20;
 
+constexpr unsigned long long kFewestInputs = 50;
+
 // Whether this process has ever held more than an input may take.
 bool took_too_much() {
 #if defined(__SANITIZE_THREAD__)
@@ -89,7 +91,8 @@ int fuzz(const Target& target, double seconds, unsigned long long seed, unsigned
   const auto now = [] { return std::chrono::steady_clock::now(); };
   const auto end = now() + std::chrono::duration<double>(seconds);
   counts = {};
-  while (now() < end) {
+  // On a slow machine longer: so few inputs may well all be read, or all be refused.
+  while (now() < end || counts.inputs < kFewestInputs) {
     const unsigned long long number = first + counts.inputs;
     taut::fuzz::Random random(seed, number);
     const std::string name = "input " + std::to_string(number) + " of seed " + std::to_string(seed);
