@@ -201,7 +201,12 @@ OpenedModel open_onnx(const std::string& path, const infer::OnnxInput& input) {
 
 std::unique_ptr<const Scorer> open_scorer(const std::string& path,
                                           const infer::OnnxInput& onnx_input) {
-  const bool is_onnx = source_of(path) == Source::kOnnx;
+  const Source source = source_of(path);
+  if (source == Source::kRun) {
+    throw Error(ErrorKind::kConfig, "a run, where a package is wanted", path,
+                concat("taut export ", path, " model.taut makes one"));
+  }
+  const bool is_onnx = source == Source::kOnnx;
   if (!is_onnx) refuse_onnx_input(path, onnx_input);
   OpenedModel opened = is_onnx ? open_onnx(path, onnx_input) : open_package(path);
   const std::string task = opened.model->task;

@@ -257,6 +257,12 @@ def test_onnx_runtime_scores_what_a_package_looked_up(taut, workspace, model):
     assert taut("info", file, "--json").json["parameters"] == taut("info", run, "--json").json["network"]["parameters"]
 
 
+def test_predict_says_how_a_run_becomes_a_package(taut, trained):
+    refused = taut("predict", trained / "run", trained / "test-images-idx3", check=False)
+    assert refused.code == 2
+    assert f"taut export {trained / 'run'} model.taut makes one" in refused.err
+
+
 def test_inputs_are_written_for_recommenders_to_a_file(taut, trained, workspace):
     for args, message in (
         ((trained / "run.taut", trained / "test-images-idx3", "--inputs"), "--inputs is for recommenders"),
