@@ -9,7 +9,7 @@ TORCH_SANITIZED := data nn train fuzz
 CMAKE_FILES := CMakeLists.txt CMakePresets.json $(wildcard cmake/* src/*.txt src/*/CMakeLists.txt \
                tests/*.txt tests/*/CMakeLists.txt bench/*.txt bench/*/CMakeLists.txt examples/CMakeLists.txt)
 
-.PHONY: help setup build programs wheel test check format lint sanitize sanitize-torch demo bench study clean
+.PHONY: help setup build programs wheel test check format lint sanitize sanitize-torch demo bench docs study clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ bench: build/release/configured.stamp ## measure against the peers: make bench A
 	cmake --build --preset release -j $(JOBS) --target src/all bench/all
 	@scripts/setup.sh --bench
 	@$(PYTHON) bench/peers/run.py $(AREA)
+
+docs: | setup ## the documentation as a site, links checked: build/docs/site
+	@$(PYTHON) scripts/make_docs.py
 
 study: programs ## reproduce the quality tables of docs/: make study AREA=embedding DATA=DIR
 	@$(PYTHON) bench/studies/run.py --area "$(AREA)" --data "$(DATA)"
