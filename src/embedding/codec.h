@@ -167,9 +167,18 @@ using SketchCode = LogCode<256, 11>;
 void initial_range(std::uint64_t seed, std::uint64_t key, int first, int size, float bound,
                    float* out) noexcept;
 
+/// What row_key() of all ids of a table has in common.
+[[nodiscard]] TAUT_INLINE std::uint64_t row_key_salt(std::size_t table) noexcept {
+  return mix64(static_cast<std::uint64_t>(table) + 0x7461757400ull);
+}
+[[nodiscard]] TAUT_INLINE std::uint64_t salted_row_key(std::uint64_t salt,
+                                                       std::uint64_t id) noexcept {
+  return mix64(id ^ salt);
+}
+
 /// The 64-bit name of a row in all tables: a bijection of id within a table.
 [[nodiscard]] TAUT_INLINE std::uint64_t row_key(std::size_t table, std::uint64_t id) noexcept {
-  return mix64(id ^ mix64(static_cast<std::uint64_t>(table) + 0x7461757400ull));
+  return salted_row_key(row_key_salt(table), id);
 }
 
 }  // namespace taut::embedding

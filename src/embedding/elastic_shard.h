@@ -116,9 +116,9 @@ class ShardView {
     return {};
   }
   [[nodiscard]] TAUT_INLINE std::int64_t page_of(std::uint64_t granule) const noexcept {
-    return static_cast<std::int64_t>(static_cast<unsigned __int128>(granule) *
-                                         static_cast<std::uint64_t>(sizes_.pages) >>
-                                     sizes_.granule_bits);
+    // granule * pages >> granule_bits
+    return static_cast<std::int64_t>(reduce_range(granule << (64 - sizes_.granule_bits),
+                                                  static_cast<std::uint64_t>(sizes_.pages)));
   }
   [[nodiscard]] TAUT_INLINE std::int64_t slot_offset(std::uint64_t key, int chunk) const noexcept {
     constexpr std::uint64_t kChunkName = 0xD6E8FEB86659FD93ull;

@@ -70,33 +70,55 @@ HWY_INLINE int first_tag(const std::uint8_t* tags, int count, int first, std::ui
   return -1;
 }
 
-HWY_INLINE int value_bytes_of(const std::uint8_t* shapes, int rows, int chunk_bytes,
-                              int precise_chunk_bytes) {
-  const hn::CappedTag<std::uint8_t, 32> d;
-  const hn::Repartition<std::uint64_t, decltype(d)> sums;
-  const hn::Repartition<std::uint16_t, decltype(d)> halves;
-  const auto lanes = static_cast<int>(hn::Lanes(d));
-  auto chunks = hn::Zero(sums);  // less one for each row
-  auto precise_chunks = hn::Zero(sums);
-  for (int at = 0; at < rows; at += lanes) {
-    const int left = std::min(rows - at, lanes);
-    const auto shape = left == lanes ? hn::LoadU(d, shapes + at)
-                                     : load_first(d, shapes + at, static_cast<std::size_t>(left));
-    const auto width = hn::And(hn::BitCast(d, hn::ShiftRight<3>(hn::BitCast(halves, shape))),
+// Sums over rows of their chunks less one, and of the chunks of precise ones.
+struct ShapeSums {
+  using D = hn::CappedTag<std::uint8_t, 32>;
+  using Sums = hn::Repartition<std::uint64_t, D>;
+
+  HWY_INLINE ShapeSums() : chunks(hn::Zero(Sums())), precise_chunks(hn::Zero(Sums())) {}
+
+  // Lanes of no row are 0.
+  HWY_INLINE void add(hn::Vec<D> shapes) {
+    const D d;
+    const hn::Repartition<std::uint16_t, D> halves;
+    const auto width = hn::And(hn::BitCast(d, hn::ShiftRight<3>(hn::BitCast(halves, shapes))),
                                hn::Set(d, std::uint8_t{31}));
     const auto bit = hn::Set(d, std::uint8_t{4});
     const auto precise =
-        hn::IfThenElseZero(hn::TestBit(shape, bit), hn::Add(width, hn::Set(d, std::uint8_t{1})));
+        hn::IfThenElseZero(hn::TestBit(shapes, bit), hn::Add(width, hn::Set(d, std::uint8_t{1})));
     chunks = hn::Add(chunks, hn::SumsOf8(width));
     precise_chunks = hn::Add(precise_chunks, hn::SumsOf8(precise));
   }
-  // Both sums in one: neither has more than 16 bits.
-  const auto both = hn::SumOfLanes(sums, hn::Or(chunks, hn::ShiftLeft<32>(precise_chunks)));
-  const std::uint64_t bits = hn::GetLane(both);
-  return (static_cast<int>(bits & 0xFFFFFFFF) + rows) * chunk_bytes +
-         static_cast<int>(bits >> 32) * (precise_chunk_bytes - chunk_bytes);
+  // Bytes of so many rows.
+  HWY_INLINE int bytes(int rows, int chunk_bytes, int precise_chunk_bytes) const {
+    // Both sums in one: neither has more than 16 bits.
+    const auto both = hn::SumOfLanes(Sums(), hn::Or(chunks, hn::ShiftLeft<32>(precise_chunks)));
+    const std::uint64_t bits = hn::GetLane(both);
+    return (static_cast<int>(bits & 0xFFFFFFFF) + rows) * chunk_bytes +
+           static_cast<int>(bits >> 32) * (precise_chunk_bytes - chunk_bytes);
+  }
+
+  hn::Vec<Sums> chunks;
+  hn::Vec<Sums> precise_chunks;
+};
+
+HWY_INLINE int value_bytes_of(const std::uint8_t* shapes, int rows, int chunk_bytes,
+                              int precise_chunk_bytes) {
+  const ShapeSums::D d;
+  const auto lanes = static_cast<int>(hn::Lanes(d));
+  ShapeSums sums;
+  for (int at = 0; at < rows; at += lanes) {
+    const int left = std::min(rows - at, lanes);
+    sums.add(left == lanes ? hn::LoadU(d, shapes + at)
+                           : load_first(d, shapes + at, static_cast<std::size_t>(left)));
+  }
+  return sums.bytes(rows, chunk_bytes, precise_chunk_bytes);
 }
 #endif
+
+constexpr int kLineBytes = 64;
+// Tags in the first line of a page, behind its counts.
+constexpr int kLineTags = (kLineBytes - PageLayout::kHeaderBytes) / PageLayout::kTagBytes;
 
 // What finding rows needs to know of all pages of a table, at hand.
 struct PageShape {
@@ -152,27 +174,31 @@ HWY_INLINE RowShape shape_of(const std::uint8_t* page, int row) {
   return {.width = (bits >> 3) + 1, .precise = (bits & 4) != 0};
 }
 
+#if HWY_TARGET <= HWY_AVX3
+// Bit i: tag i of a page, all in its first line, is this one.
+HWY_INLINE std::uint64_t tags_in_line(const std::uint8_t* page, int rows, std::uint16_t tag) {
+  const hn::CappedTag<std::uint16_t, kLineBytes / 2> d;
+  const auto line = hn::LoadU(d, reinterpret_cast<const std::uint16_t*>(page));
+  std::uint64_t equal = 0;
+  hn::StoreMaskBits(d, hn::Eq(line, hn::Set(d, tag)), reinterpret_cast<std::uint8_t*>(&equal));
+  return equal >> (PageLayout::kHeaderBytes / 2) & ((std::uint64_t{1} << rows) - 1);
+}
+#endif
+
 // The key's row, or the first page and -1.
 HWY_INLINE PageRow find_in_pages(const KeyPages& where, const PageShape& shape, std::uint64_t key) {
   const auto& [pages, tags] = where;
 #if HWY_TARGET <= HWY_AVX3
-  // Which page it is cannot be foretold: both are compared, and nothing branches.
-  const hn::ScalableTag<std::uint16_t> d;
+  // Which page it is cannot be foretold: both are compared, and nothing branches. Only the first
+  // line of each has been asked for; a load that goes beyond it waits for the second one, even
+  // where its mask leaves that out.
   const int rows[2] = {rows_of(pages[0]), rows_of(pages[1])};
-  if (!shape.exact && rows[0] <= static_cast<int>(hn::Lanes(d)) &&
-      rows[1] <= static_cast<int>(hn::Lanes(d))) {
-    std::uint64_t found[2] = {0, 0};
-    for (int i = 0; i < 2; ++i) {
-      const auto some = hn::FirstN(d, static_cast<std::size_t>(rows[i]));
-      const auto* column =
-          reinterpret_cast<const std::uint16_t*>(pages[i] + PageLayout::kHeaderBytes);
-      const auto equal = hn::Eq(hn::MaskedLoad(some, d, column), hn::Set(d, tags[i]));
-      hn::StoreMaskBits(d, hn::And(some, equal), reinterpret_cast<std::uint8_t*>(&found[i]));
-    }
-    const bool second = found[0] == 0;
-    const std::uint64_t bits = second ? found[1] : found[0];
-    if (bits == 0) return {.page = pages[0], .row = -1};
-    return {.page = second ? pages[1] : pages[0], .row = std::countr_zero(bits)};
+  if (!shape.exact && shape.page_bytes >= kLineBytes && std::max(rows[0], rows[1]) <= kLineTags) {
+    const std::uint64_t first = tags_in_line(pages[0], rows[0], tags[0]);
+    const std::uint64_t second = tags_in_line(pages[1], rows[1], tags[1]);
+    const std::uint64_t found = first == 0 ? second : first;
+    return {.page = first == 0 ? pages[second != 0] : pages[0],
+            .row = found == 0 ? -1 : std::countr_zero(found)};
   }
 #endif
   for (int i = 0; i < 2; ++i) {
@@ -182,13 +208,30 @@ HWY_INLINE PageRow find_in_pages(const KeyPages& where, const PageShape& shape, 
   return {.page = pages[0], .row = -1};
 }
 
+// Where the row's values begin, from the page on.
+HWY_INLINE int values_offset(const std::uint8_t* page, const PageShape& shape, int row) {
+  const int begin = PageLayout::kHeaderBytes + rows_of(page) * PageLayout::kTagBytes;
+#if HWY_TARGET <= HWY_AVX3
+  // Shapes up to the row's that lie in the first line are read without what is behind it.
+  if (shape.page_bytes >= kLineBytes && begin + row < kLineBytes && row < kLineBytes / 2) {
+    const ShapeSums::D d;
+    const int from = std::min(begin, kLineBytes / 2);
+    const auto skipped = static_cast<std::size_t>(begin - from);
+    const auto until = hn::FirstN(d, skipped + static_cast<std::size_t>(row) + 1);
+    const auto wanted = hn::AndNot(hn::FirstN(d, skipped), until);
+    ShapeSums sums;
+    sums.add(hn::IfThenElseZero(wanted, hn::LoadU(d, page + from)));
+    return shape.page_bytes - sums.bytes(row + 1, shape.chunk_bytes, shape.precise_chunk_bytes);
+  }
+#endif
+  return shape.page_bytes -
+         value_bytes_of(page + begin, row + 1, shape.chunk_bytes, shape.precise_chunk_bytes);
+}
+
 // PageView::values().
 HWY_INLINE const std::uint8_t* values_in_page(const std::uint8_t* page, const PageShape& shape,
                                               int row) {
-  const std::uint8_t* shapes =
-      page + PageLayout::kHeaderBytes + rows_of(page) * PageLayout::kTagBytes;
-  return page + shape.page_bytes -
-         value_bytes_of(shapes, row + 1, shape.chunk_bytes, shape.precise_chunk_bytes);
+  return page + values_offset(page, shape, row);
 }
 
 }  // namespace taut::embedding::HWY_NAMESPACE

@@ -118,9 +118,21 @@ HWY_INLINE hn::Vec<D> decode(D d, L lanes, const std::uint8_t* source, float sca
   }
 }
 
+// Asks for all lines of a run of bytes; there is one at least.
+HWY_INLINE void prefetch_bytes(const std::uint8_t* at, int bytes) {
+  __builtin_prefetch(at);
+  for (int line = 64; line < bytes; line += 64) __builtin_prefetch(at + line);
+  __builtin_prefetch(at + bytes - 1);
+}
+
 HWY_INLINE void fill_zeros(int size, float* out) {
   for_vectors(size,
               [&](auto d, auto lanes, int i) HWY_ATTR { lanes.store(hn::Zero(d), d, out + i); });
+}
+
+HWY_INLINE void copy_values(const float* values, int size, float* out) {
+  for_vectors(size, [&](auto d, auto lanes, int i)
+                        HWY_ATTR { lanes.store(lanes.load(d, values + i), d, out + i); });
 }
 
 // out[i] += weight * value i.

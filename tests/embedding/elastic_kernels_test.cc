@@ -216,6 +216,13 @@ INSTANTIATE_TEST_SUITE_P(
                       .mixed = true,
                       .chunk = 12,
                       .chunks = 1},
+            StoreCase{
+                .name = "mixed_odd_pages", .low = Storage::kInt8, .mixed = true, .page_bytes = 131},
+            StoreCase{.name = "mixed_less_than_a_line",
+                      .low = Storage::kInt8,
+                      .mixed = true,
+                      .page_bytes = 61,
+                      .pages = 40},
             StoreCase{.name = "mixed_long",
                       .low = Storage::kInt8,
                       .mixed = true,
