@@ -18,6 +18,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if defined(__GNUC__)
+#define TAUT_C_FUNCTION __attribute__((visibility("default")))
+#else
+#define TAUT_C_FUNCTION
+#endif
+
 /* NOLINTBEGIN(readability-identifier-naming): names as C has them */
 #ifdef __cplusplus
 extern "C" {
@@ -27,7 +33,7 @@ extern "C" {
 #define TAUT_C_API_VERSION 1
 
 /* The version that the library was built with: it must be the header's. */
-int taut_c_api_version(void);
+TAUT_C_FUNCTION int taut_c_api_version(void);
 
 /* TAUT_OK is 0. All but TAUT_IO, TAUT_OUT_OF_MEMORY and TAUT_INTERNAL the caller can mend. */
 typedef enum taut_status {
@@ -47,7 +53,7 @@ typedef enum taut_status {
 
 /* Why this thread's last call that failed did so; "" before the first. Valid until this thread's
  * next call that fails. */
-const char* taut_last_error(void);
+TAUT_C_FUNCTION const char* taut_last_error(void);
 
 /* A network with its values, ready to run. Never changes. */
 typedef struct taut_model taut_model;
@@ -64,16 +70,17 @@ typedef struct taut_dimension {
 /* Opens an ONNX file or a package that `taut export` wrote (told apart by their first bytes). The
  * file is mapped: it must not be changed while the model is open. dimensions: count of them, null
  * for none. */
-taut_status taut_model_open(const char* path, const taut_dimension* dimensions, size_t count,
-                            taut_model** model);
+TAUT_C_FUNCTION taut_status taut_model_open(const char* path, const taut_dimension* dimensions,
+                                            size_t count, taut_model** model);
 
 /* The same of an ONNX file in memory, which is copied. Weights beside the file are not read; a
  * package is TAUT_UNSUPPORTED: it is mapped from a file. */
-taut_status taut_model_open_bytes(const void* bytes, size_t size, const taut_dimension* dimensions,
-                                  size_t count, taut_model** model);
+TAUT_C_FUNCTION taut_status taut_model_open_bytes(const void* bytes, size_t size,
+                                                  const taut_dimension* dimensions, size_t count,
+                                                  taut_model** model);
 
 /* Sessions that are open keep what they need. Null is allowed. */
-void taut_model_close(taut_model* model);
+TAUT_C_FUNCTION void taut_model_close(taut_model* model);
 
 typedef enum taut_kind {
   TAUT_VALUES = 0, /* fp32 */
@@ -94,36 +101,40 @@ typedef struct taut_tensor {
 /* Of an ONNX file: its one input and output, laid as there. Of a package: "values" [batch, height,
  * width, channels] or [batch, features], normalized or scaled, if the network reads any; then a
  * table each, by its name; the output "logits". */
-size_t taut_model_input_count(const taut_model* model);
-size_t taut_model_output_count(const taut_model* model);
+TAUT_C_FUNCTION size_t taut_model_input_count(const taut_model* model);
+TAUT_C_FUNCTION size_t taut_model_output_count(const taut_model* model);
 /* TAUT_INVALID_ARGUMENT for an index that is none. */
-taut_status taut_model_input(const taut_model* model, size_t index, taut_tensor* tensor);
-taut_status taut_model_output(const taut_model* model, size_t index, taut_tensor* tensor);
+TAUT_C_FUNCTION taut_status taut_model_input(const taut_model* model, size_t index,
+                                             taut_tensor* tensor);
+TAUT_C_FUNCTION taut_status taut_model_output(const taut_model* model, size_t index,
+                                              taut_tensor* tensor);
 
 /* threads: 1 to 1024; 0: one for each processor that the process may use. Results do not depend on
  * it. */
-taut_status taut_session_open(const taut_model* model, int threads, taut_session** session);
+TAUT_C_FUNCTION taut_status taut_session_open(const taut_model* model, int threads,
+                                              taut_session** session);
 /* Null is allowed. */
-void taut_session_close(taut_session* session);
+TAUT_C_FUNCTION void taut_session_close(taut_session* session);
 
 /* Names the values of the next runs: count floats, which are not copied and must stay until the
  * last of these runs. TAUT_NOT_FOUND for a name that is no input of this kind. */
-taut_status taut_session_set_values(taut_session* session, const char* name, const float* values,
-                                    size_t count);
+TAUT_C_FUNCTION taut_status taut_session_set_values(taut_session* session, const char* name,
+                                                    const float* values, size_t count);
 /* The same of a table's ids. offsets [batch + 1]: example b has ids [offsets[b], offsets[b + 1]),
  * whose rows are added; null: one id an example. */
-taut_status taut_session_set_ids(taut_session* session, const char* name, const uint64_t* ids,
-                                 size_t count, const int64_t* offsets);
+TAUT_C_FUNCTION taut_status taut_session_set_ids(taut_session* session, const char* name,
+                                                 const uint64_t* ids, size_t count,
+                                                 const int64_t* offsets);
 
 /* Runs a batch of 0 or more examples. TAUT_INVALID_ARGUMENT for an input that is not set, or of
  * another size. The same bits for any number of threads and any cut into batches. What is no number
  * is passed on. */
-taut_status taut_session_run(taut_session* session, int64_t batch);
+TAUT_C_FUNCTION taut_status taut_session_run(taut_session* session, int64_t batch);
 
 /* Copies what the last run gave: batch * (all other dimensions) floats. Of an ONNX file that ends
  * in a Softmax, LogSoftmax or Sigmoid that is done, too; packages give logits. */
-taut_status taut_session_get(const taut_session* session, const char* name, float* values,
-                             size_t count);
+TAUT_C_FUNCTION taut_status taut_session_get(const taut_session* session, const char* name,
+                                             float* values, size_t count);
 
 #ifdef __cplusplus
 }
