@@ -50,6 +50,9 @@ foreach(_component IN LISTS _components)
                                      "set(_taut_packages_of_${_component} ${_packages})\n")
 endforeach()
 
+# taut::c of the component infer
+install(TARGETS taut_c EXPORT taut-infer LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/taut-config.cmake.in ${PROJECT_BINARY_DIR}/taut-config.cmake
                               INSTALL_DESTINATION ${_cmake_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/taut-config-version.cmake COMPATIBILITY SameMinorVersion)

@@ -56,7 +56,7 @@ void add_all() {
         {.unit = Unit::kNeuron, .rate = 0.3});
   }
   for (const auto& [channels, side] :
-       {std::pair{32, 16}, {48, 16}, {64, 32}, {256, 16}, {512, 8}}) {
+       {std::pair{16, 32}, {32, 16}, {48, 16}, {64, 32}, {256, 16}, {512, 8}}) {
     const Shape shape{.batch = 16, .channels = channels, .height = side, .width = side};
     for (const Layout layout : {Layout::kChannelsLast, Layout::kChannelsFirst}) {
       const std::string form = layout == Layout::kChannelsLast ? "/NHWC/" : "/NCHW/";

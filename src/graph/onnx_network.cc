@@ -108,7 +108,7 @@ void OnnxNetworkMaker::find_input() {
       continue;
     }
     network_.input = *shape;
-    input_axis_ = axis;
+    input_ = {.name = std::string(name), .dimensions = of.shape, .channel_axis = axis};
     operands_[static_cast<std::size_t>(value)] = OnnxOperand{.channel_axis = axis};
   }
   if (!found) {
@@ -273,8 +273,11 @@ OnnxNetwork OnnxNetworkMaker::make(const std::string& name,
   return {.network = std::move(network_),
           .held = {},
           .metadata = std::move(metadata),
-          .ends_in_probabilities = ends_in_probabilities_,
-          .channel_axis = input_axis_};
+          .ending = ending_,
+          .input = std::move(input_),
+          .output = {.name = {},
+                     .dimensions = trace_.value(trace_.outputs[0]).shape,
+                     .channel_axis = last->channel_axis}};
 }
 
 namespace {
@@ -299,6 +302,7 @@ OnnxNetwork read_held(const std::shared_ptr<Held>& held, std::string_view bytes,
   OnnxEvaluator(model.file, std::move(model.inputs), source, folder, &trace).walk();
   OnnxNetwork made =
       OnnxNetworkMaker(trace, batch, folder, held->values).make(model.name, std::move(metadata));
+  made.output.name = model.file.graph.outputs[0].name;
   made.held = held;
   return made;
 }

@@ -310,7 +310,9 @@ void OnnxNetworkMaker::probabilities(Node& node) {
     if (shape.channels < 2) refuse("of one output it is always 1");
     if (old ? axis != 1 : axis != from.channel_axis) refuse("it is not over the classes");
   }
-  ends_in_probabilities_ = true;
+  ending_ = node.step.node->op == "Softmax"      ? OnnxEnding::kSoftmax
+            : node.step.node->op == "LogSoftmax" ? OnnxEnding::kLogSoftmax
+                                                 : OnnxEnding::kSigmoid;
   give(node, from);
 }
 

@@ -205,8 +205,8 @@ class OnnxNetworkMaker {
   std::map<int, OnnxWinners> sites_;                  ///< by layer
   std::vector<int> latest_;  ///< by layer: the value that is its output, as far as it was read
   UniqueNames names_;
-  std::size_t input_axis_ = 1;
-  bool ends_in_probabilities_ = false;
+  OnnxBorder input_;
+  OnnxEnding ending_ = OnnxEnding::kNone;
 };
 
 }  // namespace taut::graph

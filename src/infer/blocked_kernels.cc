@@ -11,57 +11,16 @@
 // Must come after foreach_target.h.
 #include <hwy/highway.h>
 
-#ifndef TAUT_INFER_TAP_RANGE
-#define TAUT_INFER_TAP_RANGE
-namespace taut::infer {
-
-/// Output positions whose tap (down, across) lies on the image.
-struct TapRange {
-  TapRange(const BlockSums& block, std::int64_t tap)
-      : down(tap / block.sizes.kernel - block.sizes.padding),
-        across(tap % block.sizes.kernel - block.sizes.padding) {
-    const ConvSizes& s = block.sizes;
-    row_begin = std::max(block.row_begin, first(down, s.stride));
-    row_end = std::min(block.row_end, past(down, s.in_height, s.stride));
-    begin = first(across, s.stride);
-    end = std::min(s.out_width, past(across, s.in_width, s.stride));
-  }
-  // The least output whose input is 0 or more, and the one past the last whose input is below side.
-  static std::int64_t first(std::int64_t offset, std::int64_t stride) {
-    return offset >= 0 ? 0 : (-offset + stride - 1) / stride;
-  }
-  static std::int64_t past(std::int64_t offset, std::int64_t side, std::int64_t stride) {
-    return side <= offset ? 0 : (side - offset + stride - 1) / stride;
-  }
-  std::int64_t down;    // input row of output row 0
-  std::int64_t across;  // input column of output column 0
-  std::int64_t row_begin;
-  std::int64_t row_end;
-  std::int64_t begin;  // columns
-  std::int64_t end;
-};
-
-}  // namespace taut::infer
-#endif  // TAUT_INFER_TAP_RANGE
+#include "infer/listed-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace taut::infer::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-using Lane = hn::CappedTag<float, kOutputUnit>;
-using Index = hn::RebindToUnsigned<Lane>;
 using Single = hn::CappedTag<float, 1>;
-using Numbers = hn::Vec<Lane>;
 
-std::int64_t lanes() {
-  return static_cast<std::int64_t>(hn::Lanes(Lane()));
-}
-
-// Sets with 32 vector registers keep more sums at hand than those with 16.
-constexpr bool kManyRegisters = HWY_MAX_BYTES >= 64 || HWY_ARCH_ARM_A64;
 constexpr int kTileVectors = kManyRegisters ? 4 : 2;
 constexpr int kTilePositions = 6;
-constexpr int kListVectors = kManyRegisters ? 16 : 8;
 
 std::int64_t count_nonzeros(const float* x, std::int64_t positions, std::int64_t stride,
                             std::int64_t channels) {
@@ -77,168 +36,6 @@ std::int64_t count_nonzeros(const float* x, std::int64_t positions, std::int64_t
     for (; c < channels; ++c) zeros += x[c] == 0 ? 1 : 0;
   }
   return positions * channels - zeros;
-}
-
-// Lists up to kInputBlock channels at one position; returns how many are not zero. A vector's store
-// ends within the slots, as no more have been written than channels seen.
-std::uint32_t list_block(const float* x, std::int64_t channels, std::int64_t unit, float* values,
-                         std::uint32_t* offsets) {
-  const Lane d;
-  const Index di;
-  const auto zero = hn::Zero(d);
-  const std::int64_t step = lanes();
-  auto index = hn::Mul(hn::Iota(di, 0), hn::Set(di, static_cast<std::uint32_t>(unit)));
-  const auto advance = hn::Set(di, static_cast<std::uint32_t>(step * unit));
-  std::size_t count = 0;
-  std::int64_t c = 0;
-  for (; c + step <= channels; c += step) {
-    const auto v = hn::LoadU(d, x + c);
-    const auto kept = hn::Not(hn::Eq(v, zero));
-    hn::StoreU(hn::Compress(v, kept), d, values + count);
-    hn::StoreU(hn::Compress(index, hn::RebindMask(di, kept)), di, offsets + count);
-    count += hn::CountTrue(d, kept);
-    index = hn::Add(index, advance);
-  }
-  for (; c < channels; ++c) {
-    if (x[c] == 0) continue;
-    values[count] = x[c];
-    offsets[count++] = static_cast<std::uint32_t>(c * unit);
-  }
-  return static_cast<std::uint32_t>(count);
-}
-
-void list_nonzeros(const float* x, std::int64_t stride, std::int64_t channels, std::int64_t unit,
-                   const ChannelLists& lists) {
-  for (std::int64_t p = 0; p < lists.positions; ++p, x += stride) {
-    for (std::int64_t c = 0, at = p; c < channels; c += kInputBlock, at += lists.positions) {
-      lists.counts[at] =
-          list_block(x + c, std::min(kInputBlock, channels - c), unit,
-                     lists.values + at * kInputBlock, lists.offsets + at * kInputBlock);
-    }
-  }
-}
-
-void start_sums(const BlockSums& block) {
-  const std::int64_t positions = (block.row_end - block.row_begin) * block.sizes.out_width;
-  float* sums = block.sums;
-  for (std::int64_t p = 0; p < positions; ++p, sums += block.width) {
-    std::copy_n(block.bias, block.width, sums);
-  }
-}
-
-// Calls visit(weight, first channel, channels, tap) for the weights [channels, unit] of each block
-// and tap of the first unit, in the order of the sums.
-template <typename Visit>
-void walk_weights(const BlockSums& block, Visit&& visit) {
-  const ConvSizes& sizes = block.sizes;
-  const float* weight = block.weight;
-  for (std::int64_t first = 0; first < sizes.inputs; first += kInputBlock) {
-    const std::int64_t channels = std::min(kInputBlock, sizes.inputs - first);
-    for (std::int64_t tap = 0; tap < sizes.kernel * sizes.kernel; ++tap) {
-      visit(weight, first, channels, tap);
-      weight += channels * block.unit;
-    }
-  }
-}
-
-// Asks for a listed channel's weights of the next block of inputs.
-template <int kVectors>
-HWY_INLINE void fetch_listed(const float* weight, const std::uint32_t* offsets, std::uint32_t i) {
-  constexpr std::int64_t kLineFloats = 16;
-  const float* w = weight + offsets[i];
-  for (std::int64_t line = 0; line < kVectors * lanes(); line += kLineFloats) {
-    hwy::Prefetch(w + line);
-  }
-}
-
-// kVectors vectors of the block's sums from `column` on, at each position that the tap reaches;
-// their weights from `weight` on, the second half of them `second` floats further.
-template <int kVectors, bool kAhead>
-HWY_NOINLINE void sum_listed_columns(const BlockSums& block, const ChannelLists& lists,
-                                     const float* weight, std::int64_t first, std::int64_t tap,
-                                     std::int64_t column, std::int64_t second) {
-  constexpr int kHalf = (kVectors + 1) / 2;
-  const Lane d;
-  const std::int64_t step = lanes();
-  const ConvSizes& sizes = block.sizes;
-  const TapRange range(block, tap);
-  const std::int64_t block_start = first / kInputBlock * lists.positions;
-  for (std::int64_t row = range.row_begin; row < range.row_end; ++row) {
-    const std::int64_t in_row = row * sizes.stride + range.down - lists.first_row;
-    float* sums = block.sums + column +
-                  ((row - block.row_begin) * sizes.out_width + range.begin) * block.width;
-    std::int64_t at =
-        block_start + in_row * sizes.in_width + range.begin * sizes.stride + range.across;
-    for (std::int64_t out = range.begin; out < range.end;
-         ++out, sums += block.width, at += sizes.stride) {
-      const std::uint32_t count = lists.counts[at];
-      const bool more = kAhead && first + kInputBlock < sizes.inputs;
-      const std::uint32_t next_count = more ? lists.counts[at + lists.positions] : 0;
-      const std::uint32_t* next = lists.offsets + (at + lists.positions) * kInputBlock;
-      const float* next_weight = weight + kInputBlock * block.unit;
-      const float* values = lists.values + at * kInputBlock;
-      const std::uint32_t* offsets = lists.offsets + at * kInputBlock;
-      Numbers held[kVectors];
-      for (int v = 0; v < kVectors; ++v) held[v] = hn::Load(d, sums + v * step);
-      for (std::uint32_t i = 0; i < count; ++i) {
-        const float* w = weight + offsets[i];
-        const float* w2 = w + second;
-        if (kAhead && i < next_count) fetch_listed<kVectors>(next_weight, next, i);
-        const Numbers value = hn::Set(d, values[i]);
-        for (int v = 0; v < kVectors; ++v) {
-          const float* from = v < kHalf ? w + v * step : w2 + (v - kHalf) * step;
-          held[v] = hn::MulAdd(value, hn::Load(d, from), held[v]);
-        }
-      }
-      for (int v = 0; v < kVectors; ++v) hn::Store(held[v], d, sums + v * step);
-      if constexpr (kAhead) {
-        for (std::uint32_t i = count; i < next_count; ++i) {
-          fetch_listed<kVectors>(next_weight, next, i);
-        }
-      }
-    }
-  }
-}
-
-// One unit from `column` of its outputs on: with kVectors while they fit, then with half of them.
-// sums: the first column of the unit.
-template <int kVectors>
-void sum_listed(const BlockSums& block, const ChannelLists& lists, const float* weight,
-                std::int64_t first, std::int64_t tap, std::int64_t column, std::int64_t sums) {
-  for (; column + kVectors * lanes() <= block.unit; column += kVectors * lanes()) {
-    const std::int64_t second = (kVectors + 1) / 2 * lanes();
-    if (block.fetches_ahead) {
-      sum_listed_columns<kVectors, true>(block, lists, weight + column, first, tap, sums + column,
-                                         second);
-    } else {
-      sum_listed_columns<kVectors, false>(block, lists, weight + column, first, tap, sums + column,
-                                          second);
-    }
-  }
-  if constexpr (kVectors > 1) {
-    if (column < block.unit) {
-      sum_listed<kVectors / 2>(block, lists, weight, first, tap, column, sums);
-    }
-  }
-}
-
-void sum_lists(const BlockSums& block, const ChannelLists& lists) {
-  start_sums(block);
-  walk_weights(block, [&](const float* weight, std::int64_t first, std::int64_t /*channels*/,
-                          std::int64_t tap) {
-    std::int64_t sums = 0;
-    // Two units at a time share the walk over a list.
-    constexpr int kPair = kManyRegisters ? 8 : 4;
-    if (2 * block.unit == kPair * lanes()) {
-      for (; sums + 2 * block.unit <= block.width; sums += 2 * block.unit) {
-        sum_listed_columns<kPair, false>(block, lists, weight, first, tap, sums, block.unit_stride);
-        weight += 2 * block.unit_stride;
-      }
-    }
-    for (; sums < block.width; sums += block.unit, weight += block.unit_stride) {
-      sum_listed<kListVectors>(block, lists, weight, first, tap, 0, sums);
-    }
-  });
 }
 
 // Positions that are summed together, and the weights of one input block and tap.

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "infer/grain.h"
 #include "infer/runner.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
@@ -132,8 +133,9 @@ void Engine::predict(const Inputs& inputs, std::span<float> logits, ThreadPool& 
     }
   };
   // Many pieces: each thread takes some. Few: threads share the layers of one after another.
-  if (inputs.batch / most >= pool.threads()) {
-    pool.parallel_for(inputs.batch, most, run);
+  const std::int64_t grain = std::max(most, grain_of(engine.runner.work(), kTaskProducts));
+  if (inputs.batch / grain >= pool.threads()) {
+    pool.parallel_for(inputs.batch, grain, run);
   } else {
     run(0, inputs.batch);
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "infer/grain.h"
 #include "infer/window_kernels.h"
 
 namespace taut::infer {
@@ -11,9 +12,6 @@ namespace {
 using graph::Layer;
 using graph::LayerValues;
 using graph::Shape;
-
-// Rows of an output that are worth a task of their own.
-constexpr std::int64_t kRowGrain = 4;
 
 std::int64_t positions_of(const Shape& shape) {
   return shape.height * shape.width;
@@ -35,9 +33,12 @@ struct Reach {
 template <typename Visit>
 void spread_rows(const Layer& layer, std::int64_t rows, ThreadPool& pool, const Visit& visit) {
   const std::int64_t height = layer.out.height;
-  pool.parallel_for(rows * height, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) visit(i / height, i % height);
-  });
+  const double row = static_cast<double>(layer.out.width * layer.out.channels) *
+                     static_cast<double>(layer.window.kernel * layer.window.kernel);
+  pool.parallel_for(rows * height, grain_of(row, kTaskWindows),
+                    [&](std::int64_t begin, std::int64_t end) {
+                      for (std::int64_t i = begin; i < end; ++i) visit(i / height, i % height);
+                    });
 }
 
 }  // namespace

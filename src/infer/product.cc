@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/round_up.h"
+#include "infer/grain.h"
 #include "infer/layers.h"
 #include "taut/core/error.h"
 
@@ -160,6 +161,10 @@ Product::Strip Product::strip_of(std::int64_t number, std::int64_t rows, const f
   return strip;
 }
 
+bool Product::reads_weights_once(const Strip& strip) const {
+  return linear_ && strip.positions() < kFewPositions;
+}
+
 bool Product::chooses_lists(const Strip& strip, Kernel kernel, ProductCounts& counts) const {
   if (!may_list()) return false;
   const std::int64_t step = std::max<std::int64_t>(1, strip.in_positions() / kSampledPositions);
@@ -177,10 +182,19 @@ bool Product::chooses_lists(const Strip& strip, Kernel kernel, ProductCounts& co
         static_cast<double>(nonzeros) / static_cast<double>(std::max<std::int64_t>(1, sampled));
     const double listed =
         costs.base + costs.each * density + costs.listing / static_cast<double>(taps() * padded_);
-    lists = (linear_ && strip.positions() < kFewPositions) || listed < kGain * costs.all;
+    lists = reads_weights_once(strip) || listed < kGain * costs.all;
   }
   counts.listed += lists ? 1 : 0;
   return lists;
+}
+
+std::int64_t Product::block_grain(const Strip& strip, const ProductCounts& found) const {
+  const double products =
+      static_cast<double>(strip.positions() * sizes_.inputs) * static_cast<double>(taps() * block_);
+  if (!reads_weights_once(strip)) return grain_of(products, kTaskProducts);
+  const double density =
+      static_cast<double>(found.nonzeros + 1) / static_cast<double>(found.sampled + 1);
+  return grain_of(products * (strip.lists ? density : 1), kTaskListed);
 }
 
 std::int64_t Product::place_bytes(const Strip& strip) const noexcept {
@@ -235,7 +249,7 @@ void Product::sum_block(const Strip& strip, std::int64_t group, std::int64_t blo
                .row_begin = strip.row_begin,
                .row_end = strip.row_end,
                .sums = sums,
-               .fetches_ahead = linear_ && strip.positions() < kFewPositions};
+               .fetches_ahead = reads_weights_once(strip)};
   if (gathers_) {
     to.sizes = {.in_height = strip.positions(), .in_stride = depth, .inputs = depth};
     to.row_begin = 0;
@@ -264,7 +278,10 @@ ProductCounts Product::run(const float* x, std::int64_t rows, const Finish& fini
       linear_ ? rows * layer_.in.height * layer_.in.width : layer_.out.height;
   const std::int64_t strips = (out_rows + strip_rows_ - 1) / strip_rows_ * (linear_ ? 1 : rows);
   const std::int64_t groups = layer_.in.channels / sizes_.inputs;
-  const bool spread_blocks = pool.threads() > 1 && strips < pool.threads() && blocks() > 1;
+  const double products = static_cast<double>(strip_rows_ * sizes_.out_width * sizes_.inputs) *
+                          static_cast<double>(taps() * groups * padded_);
+  const std::int64_t grain = grain_of(products, kTaskProducts);
+  const bool spread_blocks = pool.threads() > 1 && strips / grain < pool.threads() && blocks() > 1;
   std::atomic<std::int64_t> sampled{0};
   std::atomic<std::int64_t> nonzeros{0};
   std::atomic<std::int64_t> listed{0};
@@ -289,16 +306,19 @@ ProductCounts Product::run(const float* x, std::int64_t rows, const Finish& fini
         sum(0, blocks(), loan.data() + held);
         continue;
       }
-      pool.parallel_for(blocks(), 1, [&](std::int64_t first, std::int64_t last) {
-        ScratchPool::Loan own = scratch.borrow(sum_bytes(strip));
-        sum(first, last, own.data());
-      });
+      pool.parallel_for(blocks(), block_grain(strip, found),
+                        [&](std::int64_t first, std::int64_t last) {
+                          ScratchPool::Loan own = scratch.borrow(sum_bytes(strip));
+                          sum(first, last, own.data());
+                        });
     }
   };
   if (spread_blocks) {
     for (std::int64_t number = 0; number < strips; ++number) run_strip(number);
   } else {
-    pool.run(strips, run_strip);
+    pool.parallel_for(strips, grain, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t number = first; number < last; ++number) run_strip(number);
+    });
   }
   return {.sampled = sampled, .nonzeros = nonzeros, .strips = strips, .listed = listed};
 }

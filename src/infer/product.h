@@ -80,6 +80,8 @@ class Product {
   [[nodiscard]] Strip strip_of(std::int64_t number, std::int64_t rows, const float* x,
                                const Finish& finish, float* y) const;
   [[nodiscard]] bool chooses_lists(const Strip& strip, Kernel kernel, ProductCounts& counts) const;
+  [[nodiscard]] bool reads_weights_once(const Strip& strip) const;  // or a few times
+  [[nodiscard]] std::int64_t block_grain(const Strip& strip, const ProductCounts& found) const;
   [[nodiscard]] Places places(const Strip& strip, std::byte* memory) const;
   void prepare(const Strip& strip, std::int64_t group, const Places& at) const;
   void sum_block(const Strip& strip, std::int64_t group, std::int64_t block, const Places& at,

@@ -64,6 +64,9 @@ struct Runner::Work {
 Runner::Runner(const Network& network) : network_(network), plan_(make_plan(network)) {
   ready_.resize(plan_.steps.size());
   for (std::size_t i = 0; i < ready_.size(); ++i) prepare(i);
+  for (const Layer& layer : network.layers) {
+    work_ += graph::multiply_adds(layer) + static_cast<double>(layer.out.size());
+  }
   std::int64_t floats = rounded_floats_ + gathered_floats_;
   for (const std::int64_t size : plan_.slots) floats += size;
   auto most = static_cast<double>(floats);

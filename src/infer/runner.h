@@ -39,6 +39,8 @@ class Runner {
   [[nodiscard]] const Plan& plan() const noexcept { return plan_; }
   /// Examples that are computed at a time.
   [[nodiscard]] std::int64_t piece() const noexcept { return piece_; }
+  /// Multiply-adds of one example from all channels, and values that are written.
+  [[nodiscard]] double work() const noexcept { return work_; }
   /// Null for a step without one.
   [[nodiscard]] const Product* product(std::size_t step) const {
     return ready_[step].product ? &*ready_[step].product : nullptr;
@@ -81,6 +83,7 @@ class Runner {
   std::int64_t gathered_floats_ = 0;
   std::size_t most_inputs_ = 0;  // of a layer
   std::int64_t piece_ = 1;
+  double work_ = 1;
   mutable ScratchPool scratch_;
 };
 

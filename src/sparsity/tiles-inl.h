@@ -87,23 +87,22 @@ void for_tiles(const Shape& shape, std::int64_t begin, std::int64_t end, Body&& 
   }
 }
 
-// Calls body(row of x, row of y) for each position; a row is `channels` values, and what body wrote
-// to it goes to y.
+// Calls body(rows of x, rows of y, stride, count) until all positions had their turn; a row is
+// `channels` values at one position, rows are `stride` apart, and what body wrote to them goes to
+// y.
 template <typename Value, class Body>
 void for_position_rows(const Shape& shape, Layout layout, std::int64_t begin, std::int64_t end,
                        const Value* x, Value* y, Body&& body) {
   const std::int64_t channels = shape.channels;
   if (layout == Layout::kChannelsLast || shape.positions() == 1) {
-    for (std::int64_t at = begin; at < end; ++at) body(x + at * channels, y + at * channels);
+    body(x + begin * channels, y + begin * channels, channels, end - begin);
     return;
   }
   std::vector<Value> rows = tile_rows<Value>(shape);
   const std::int64_t stride = row_stride<Value>(channels);
   for_tiles(shape, begin, end, [&](std::int64_t first, std::int64_t count) {
     turn_in(x + first, shape.positions(), channels, count, rows.data());
-    for (std::int64_t p = 0; p < count; ++p) {
-      body(rows.data() + p * stride, rows.data() + p * stride);
-    }
+    body(rows.data(), rows.data(), stride, count);
     turn_out(rows.data(), shape.positions(), channels, count, y + first);
   });
 }

@@ -17,6 +17,7 @@
 #include <hwy/highway.h>
 
 #include "sparsity/keys-inl.h"
+#include "sparsity/rows-inl.h"
 #include "sparsity/scores-inl.h"
 #include "sparsity/tiles-inl.h"
 
@@ -212,24 +213,62 @@ void forward_blocks(const WinnersOptions& options, const Value* x, ChosenUnits& 
   }
 }
 
+// Rows one after another.
+template <typename Value>
+void forward_rows(const ForwardCall<Value>& call) {
+  const std::int64_t channels = call.shape.channels;
+  for_position_rows(call.shape, call.layout, call.begin, call.end, call.x, call.y,
+                    [channels, cutter = Cutter<Value>(channels, call.options)](
+                        const Value* x, Value* y, std::int64_t stride, std::int64_t rows) mutable {
+                      for (std::int64_t row = 0; row < rows; ++row, x += stride, y += stride) {
+                        write_winners(x, channels, cutter(x), y);
+                      }
+                    });
+}
+
+// Several rows at a time.
+template <typename Value>
+void forward_rows_together(const ForwardCall<Value>& call, std::int64_t k) {
+  using Cutters = RowCutter<Value>;
+  const std::int64_t channels = call.shape.channels;
+  for_position_rows(call.shape, call.layout, call.begin, call.end, call.x, call.y,
+                    [channels, cutter = Cutters(channels, k)](
+                        const Value* x, Value* y, std::int64_t stride, std::int64_t rows) mutable {
+                      Cut<KeyOf<Value>> cuts[Cutters::kRows];
+                      for (std::int64_t first = 0; first < rows; first += Cutters::kRows) {
+                        const auto count =
+                            static_cast<int>(std::min<std::int64_t>(Cutters::kRows, rows - first));
+                        cutter.find(x + first * stride, stride, count, cuts);
+                        for (int row = 0; row < count; ++row) {
+                          const std::int64_t at = (first + row) * stride;
+                          write_winners(x + at, channels, cuts[row], y + at);
+                        }
+                      }
+                    });
+}
+
 template <typename Value>
 void forward_positions(const ForwardCall<Value>& call) {
   const std::int64_t channels = call.shape.channels;
-  for_position_rows(
-      call.shape, call.layout, call.begin, call.end, call.x, call.y,
-      [channels, cutter = Cutter<Value>(channels, call.options)](const Value* x, Value* y) mutable {
-        write_winners(x, channels, cutter(x), y);
-      });
+  const std::int64_t k = winner_count(channels, call.options.rate);
+  if (call.options.select == Select::kExact && k < channels &&
+      channels <= RowCutter<Value>::kLongestRow && call.end - call.begin > 1) {
+    forward_rows_together(call, k);
+  } else {
+    forward_rows(call);
+  }
 }
 
 template <typename Value>
 void forward_position_blocks(const ForwardCall<Value>& call) {
   const std::int64_t blocks = call.shape.channels / call.options.block;
-  for_position_rows(
-      call.shape, call.layout, call.begin, call.end, call.x, call.y,
-      [&, chosen = ChosenUnits(blocks, call.options)](const Value* x, Value* y) mutable {
-        forward_blocks(call.options, x, chosen, y);
-      });
+  for_position_rows(call.shape, call.layout, call.begin, call.end, call.x, call.y,
+                    [&, chosen = ChosenUnits(blocks, call.options)](
+                        const Value* x, Value* y, std::int64_t stride, std::int64_t rows) mutable {
+                      for (std::int64_t row = 0; row < rows; ++row, x += stride, y += stride) {
+                        forward_blocks(call.options, x, chosen, y);
+                      }
+                    });
 }
 
 template <typename Value>

@@ -58,7 +58,8 @@ TEST(OnnxNetwork, HasALayerForEachOperatorThatIsOne) {
   EXPECT_EQ(network.values[4].kept_maps.size(), 4u);
   EXPECT_TRUE(network.layers[9].bias);
   EXPECT_EQ(network.layers[9].name, "logits");
-  EXPECT_TRUE(read.ends_in_probabilities);
+  EXPECT_EQ(read.ending, OnnxEnding::kSoftmax);
+  EXPECT_EQ(read.input.channel_axis, 1u);
 }
 
 TEST(OnnxNetwork, ValuesLiveAsLongAsTheNetwork) {

@@ -312,6 +312,29 @@ TEST(Engine, GivesTheSameBitsForAnyThreadsAndAnyCutIntoBatches) {
   }
 }
 
+// Layers that are worth several threads: strips, blocks of outputs, rows of windows and examples.
+TEST(Engine, GivesTheSameBitsHoweverLargeLayersAreSpread) {
+  SmallNetwork small({.channels = 32, .height = 40, .width = 40});
+  small.conv(160, {3, 1, 1});  // several strips
+  small.same(Op::kRelu);
+  small.choose_winners(0.4);
+  small.conv(160, {5, 1, 2}, 160);
+  small.conv(200, {3, 4, 1});  // one strip of several blocks
+  small.same(Op::kRelu);
+  small.flatten();
+  small.linear(300);
+  constexpr std::int64_t kMany = 4;
+  const std::vector<float> x = small.random_input(kMany);
+  const std::vector<float> wanted = predicted(small.network, x, kMany, 1);
+  for (const int threads : {2, 5}) {
+    EXPECT_EQ(predicted(small.network, x, kMany, threads), wanted) << threads;
+  }
+  const std::int64_t size = small.network.input.size();
+  const std::vector<float> first(x.begin(), x.begin() + size);
+  const std::vector<float> logits = predicted(small.network, first, 1, 3);
+  EXPECT_TRUE(std::equal(logits.begin(), logits.end(), wanted.begin()));
+}
+
 TEST(Engine, NamesSizesThatDiffer) {
   SmallNetwork small({.channels = 3});
   small.linear(2);

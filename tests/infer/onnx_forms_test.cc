@@ -75,7 +75,7 @@ TEST(OnnxForms, ImagesThatLieChannelLast) {
   made.output("y");
   const std::vector<float> x = some_numbers(12, 2);  // in planes; the engine turns it
   const ScoredModel run(made, x);
-  EXPECT_EQ(run.read.channel_axis, 3u);
+  EXPECT_EQ(run.read.input.channel_axis, 3u);
   EXPECT_EQ(run.read.network.input, (graph::Shape{2, 2, 3}));
   std::vector<float> halves = weights;
   for (float& weight : halves) weight /= 2;
@@ -162,7 +162,8 @@ TEST(OnnxForms, WeightsInEveryFormThatExportersWrite) {
 }
 
 TEST(OnnxForms, ALastSoftmaxIsLeftOut) {
-  for (const char* op : {"Softmax", "LogSoftmax"}) {
+  for (const auto& [op, ending] : {std::pair{"Softmax", graph::OnnxEnding::kSoftmax},
+                                   std::pair{"LogSoftmax", graph::OnnxEnding::kLogSoftmax}}) {
     OnnxBuilder made;
     made.input("x", {1, 2});
     made.values("w", {2, 2}, {1, 2, 3, 4});
@@ -171,7 +172,7 @@ TEST(OnnxForms, ALastSoftmaxIsLeftOut) {
     made.output("y");
     const ScoredModel run(made, {1, 10});
     EXPECT_EQ(run.scores, (std::vector<float>{31, 42}));
-    EXPECT_TRUE(run.read.ends_in_probabilities);
+    EXPECT_EQ(run.read.ending, ending);
   }
 }
 

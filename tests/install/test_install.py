@@ -48,6 +48,20 @@ def test_a_component_needs_its_own_packages_alone(prefix, tmp_path):
     assert not any(name in linked for name in ("libtorch", "libarrow", "libonnx"))
 
 
+def test_the_engine_is_called_from_c(prefix, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    build = tmp_path / "build"
+    run("cmake", "-S", ROOT / "examples/c", "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}")
+    run("cmake", "--build", build)
+    half = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> half (float[1, 3] x) => (float[1, 3] y)'
+        " <float[3] b = {1, 2, 3}> { y = Add(x, b) }"
+    )
+    onnx.save(half, tmp_path / "half.onnx")
+    assert run(build / "run_model", tmp_path / "half.onnx").split() == ["1", "2", "3"]
+    assert "not there" in run(build / "run_model", "not there", expected=1)
+
+
 @pytest.mark.parametrize(
     ("component", "hidden"),
     [("sparsity", "HWY"), ("embedding", "HWY"), ("parallel", "tomlplusplus"), ("data", "PNG"), ("torch", "Torch")],

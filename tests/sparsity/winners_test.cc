@@ -159,6 +159,42 @@ TEST_P(WinnersEveryIsa, ScoresHaveTheSameBitsInBothLayoutsAndAsOnAnyOtherIsa) {
   }
 }
 
+// Rows of one call are searched together: what is in one must not change another, whether it is
+// denormal, huge, infinite, no number, all zero or all but equal.
+TEST_P(WinnersEveryIsa, MatchTheReferenceInRowsOfHardMagnitudes) {
+  const auto bits_of = [](const std::vector<float>& values) {
+    std::vector<std::uint32_t> bits;
+    for (const float value : values) bits.push_back(std::bit_cast<std::uint32_t>(value));
+    return bits;
+  };
+  ThreadPool pool(1);
+  for (const std::int64_t n : {2, 3, 15, 16, 17, 63, 64, 65, 255, 256, 1023, 1024, 1025}) {
+    const Shape shape{.batch = 1, .channels = n, .height = 1, .width = n > 300 ? 18 : 35};
+    const CounterRandom random(static_cast<std::uint64_t>(n));
+    std::vector<float> x;
+    for (std::int64_t i = 0; i < shape.size(); ++i) {
+      const auto at = static_cast<std::uint64_t>(i);
+      const auto bits = static_cast<std::uint32_t>(random.below(at, 0x7F800000u));
+      const float hard[] = {std::bit_cast<float>(bits),
+                            std::bit_cast<float>(0x3F800000u + bits % 64),
+                            bits % 97 == 0 ? 1e30f : std::bit_cast<float>(bits % 7),
+                            std::fabs(static_cast<float>(random.normal(at))),
+                            0.0f,
+                            bits % 5 == 0 ? std::numeric_limits<float>::infinity() : 1.0f,
+                            bits % 9 == 0 ? std::numeric_limits<float>::quiet_NaN() : 2.0f};
+      const float value = hard[i / n % 7];
+      x.push_back(bits % 2 == 0 ? value : -value);
+    }
+    for (const double rate : {0.001, 0.15, 0.5, 0.99}) {
+      const WinnersOptions options{.unit = Unit::kPosition, .rate = rate};
+      std::vector<float> y(x.size());
+      winners(WinnerSelector(shape, Layout::kChannelsLast, options), x.data(), y.data(), pool);
+      ASSERT_EQ(bits_of(y), bits_of(reference(shape, Layout::kChannelsLast, options, x)))
+          << n << " " << rate;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Isa, WinnersEveryIsa, taut::test::every_target(), taut::test::target_name);
 
 std::vector<float> winners_of(const Shape& shape, const WinnersOptions& options,

@@ -36,6 +36,19 @@ class OnnxNotExpressed : public Error {
   std::vector<OnnxRefusal> refused_;
 };
 
+/// The last operator of a model, where it makes probabilities of what a network gives.
+enum class OnnxEnding { kNone, kSoftmax, kLogSoftmax, kSigmoid };
+
+/// The input or output of a model, as the file has it.
+struct OnnxBorder {
+  std::string name;
+  /// The first is the batch that the sizes were worked out with.
+  std::vector<std::int64_t> dimensions = {};
+  /// Where the channels lie among them: 1 for images as planes, the last for channel-last. What
+  /// goes in or comes out of the network has them last, the others in their order.
+  std::size_t channel_axis = 1;
+};
+
 /// A network that was read from an ONNX model.
 struct OnnxNetwork {
   Network network;  ///< with values for every layer: views of what `held` owns
@@ -43,11 +56,11 @@ struct OnnxNetwork {
   std::shared_ptr<const void> held;
   /// metadata_props of the model, but for values above 16 MiB.
   std::map<std::string, std::string> metadata;
-  /// Whether the model ends in a Softmax, LogSoftmax or Sigmoid, which is left out: the network
-  /// gives what it reads.
-  bool ends_in_probabilities = false;
-  /// The axis of channels in the model's input: 1 for images as planes, the last for channel-last.
-  std::size_t channel_axis = 1;
+  /// A last Softmax, LogSoftmax (over the channels) or Sigmoid is left out: the network gives what
+  /// it reads.
+  OnnxEnding ending = OnnxEnding::kNone;
+  OnnxBorder input;
+  OnnxBorder output;
 };
 
 /// Reads an ONNX model of one input [batch, channels, height, width] (or [batch, height, width,
