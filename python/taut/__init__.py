@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from taut._traced import UnknownOperatorError as UnknownOperatorError
     from taut.collection import ElasticEmbeddingBagCollection as ElasticEmbeddingBagCollection
     from taut.command import CommandError as CommandError
     from taut.command import Package as Package
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from taut.embedding import ElasticEmbedding as ElasticEmbedding
     from taut.embedding import ElasticEmbeddingBag as ElasticEmbeddingBag
     from taut.loss_scale import announce_scale as announce_scale
+    from taut.plans import Plan as Plan
     from taut.sparsity import WinnersTakeAll as WinnersTakeAll
     from taut.sparsity import sparsify as sparsify
 
@@ -30,9 +32,11 @@ _EXPORTS = {
     "Package": "taut.command",
     "announce_scale": "taut.loss_scale",
     "load": "taut.command",
+    "Plan": "taut.plans",
     "plan": "taut.command",
     "run": "taut.command",
     "train": "taut.command",
+    "UnknownOperatorError": "taut._traced",
     "WinnersTakeAll": "taut.sparsity",
     "sparsify": "taut.sparsity",
 }

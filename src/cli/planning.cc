@@ -70,7 +70,8 @@ std::string scaled(double value, double step, std::span<const char* const> units
 void add_planning_options(CLI::App& app, PlanningOptions& o) {
   app.add_option(
          "MODEL", o.model,
-         "A name of the zoo, a run folder, a package, a training config, or an .onnx or .toml file")
+         "A name of the zoo, a run folder, a package, a training config, or an .onnx, .toml or "
+         ".json (cost graph) file")
       ->required();
   add_dimension_option(app, o.dimensions);
   app.add_option("--accelerators", o.accelerators, "Accelerators, a power of two (default 16)");
