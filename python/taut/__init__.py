@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from taut.embedding import ElasticEmbedding as ElasticEmbedding
     from taut.embedding import ElasticEmbeddingBag as ElasticEmbeddingBag
     from taut.loss_scale import announce_scale as announce_scale
+    from taut.parallel import parallelize as parallelize
     from taut.plans import Plan as Plan
     from taut.sparsity import WinnersTakeAll as WinnersTakeAll
     from taut.sparsity import sparsify as sparsify
@@ -32,6 +33,7 @@ _EXPORTS = {
     "Package": "taut.command",
     "announce_scale": "taut.loss_scale",
     "load": "taut.command",
+    "parallelize": "taut.parallel",
     "Plan": "taut.plans",
     "plan": "taut.command",
     "run": "taut.command",

@@ -6,10 +6,11 @@ views) belongs to the layer before it; everything else is a layer of its own.
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import fx
+from torch.utils import _pytree as pytree
 
 INPUT = ""  # as a source: what the caller hands in
 
@@ -101,6 +102,7 @@ class Trace:
     """Reads an exported program into layers.
 
     Attributes:
+        graph, signature, constants, outputs: of the program, without the values of parameters.
         layers: in the program's order; the last one is the loss.
         values: of each node of the program that is a tensor (or a list of them), by its name.
         makers: the layers by the names of their nodes.
@@ -109,22 +111,25 @@ class Trace:
 
     def __init__(self, model: torch.nn.Module, program: torch.export.ExportedProgram, rules: "Rules"):
         self.model = model
-        self.program = program
+        self.graph = program.graph
+        self.signature = program.graph_signature
+        self.constants = dict(program.constants)
+        self.outputs = program.call_spec.out_spec
         self._rules = rules
         self.layers: list[Layer] = []
         self.values: dict[str, Value | list[Value] | None] = {}
         self.makers: dict[str, Layer] = {}
         self._names: set[str] = set()
         self._unknown: list[tuple[str, str, str]] = []
-        signature = program.graph_signature
-        self.parameters = dict(signature.inputs_to_parameters)
-        self._users = set(signature.user_inputs)
+        self.parameters = dict(self.signature.inputs_to_parameters)
+        self._users = set(self.signature.user_inputs)
         self.batch = 0
         for node in program.graph.nodes:
             self._visit(node)
         if self._unknown:
             raise UnknownOperatorError(self._unknown)
-        self._close(signature)
+        self._close(self.signature)
+        self.model = None  # its values may go
 
     def _visit(self, node: fx.Node) -> None:
         if node.op == "placeholder":
@@ -226,7 +231,7 @@ class Trace:
                 if made_by is not None and made_by.kind == "weighted" and value.channel is not None:
                     made_by.out_channels = min(made_by.out_channels, value.channels)
 
-    def graph(self, name: str) -> dict:
+    def cost_graph(self, name: str) -> dict:
         """The planner's graph (``taut plan FILE.json``), words of one sample."""
         nodes, edges, tables = [], [], []
         made = {layer.name: layer.makes.words for layer in self.layers}
@@ -284,8 +289,38 @@ def _each(shapes: object, make: object) -> Value | list[Value] | None:
     return [make(shape) for shape in shapes] if isinstance(shapes, list) else make(shapes)
 
 
+def follow(dim: int | None, old: Sequence[int], new: Sequence[int]) -> int | None:
+    """Where a dimension goes in a view that keeps the order of values: cut in parts, its outer one is followed."""
+    if dim is None:
+        return None
+    before, size, running = math.prod(old[:dim]), old[dim], 1
+    for place, length in enumerate(new):
+        if running == before and (length != 1 or size == 1):
+            return place if size % length == 0 or length % size == 0 else None
+        running *= length
+    return None
+
+
+def argument(node: fx.Node, name: str, default: object = None) -> object:
+    """An argument by the name that the operator's schema has for it."""
+    for place, one in enumerate(node.target._schema.arguments):
+        if one.name == name:
+            return node.args[place] if place < len(node.args) else node.kwargs.get(name, one.default_value)
+    return default
+
+
+def call_key(model: torch.nn.Module, arguments: tuple, keywords: dict) -> object:
+    """What decides how a call is traced: shapes and types of tensors, other arguments, which modules are training."""
+    leaves, structure = pytree.tree_flatten((arguments, keywords))
+    known = tuple((one.shape, one.dtype) if isinstance(one, torch.Tensor) else one for one in leaves)
+    return str(structure), known, tuple(module.training for module in model.modules())
+
+
+def positional(example_inputs: object) -> tuple:
+    """Arguments, given as a tuple, a list, or one alone."""
+    return tuple(example_inputs) if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
+
+
 def export(model: torch.nn.Module, example_inputs: object, keywords: dict | None) -> torch.export.ExportedProgram:
     """A module as it is now, training or not. example_inputs: a tuple, or one tensor."""
-    if not isinstance(example_inputs, (tuple, list)):
-        example_inputs = (example_inputs,)
-    return torch.export.export(model, tuple(example_inputs), keywords or {}, strict=False)
+    return torch.export.export(model, positional(example_inputs), keywords or {}, strict=False)

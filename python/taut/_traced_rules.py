@@ -14,7 +14,9 @@ from taut._traced import (
     Trace,
     Value,
     _each,
+    argument,
     export,
+    follow,
     module_path,
     operator_name,
     parts,
@@ -41,18 +43,6 @@ Rule = Callable[[Trace, fx.Node, list[Value], object], "Value | list[Value] | No
 def trace(model: torch.nn.Module, example_inputs: object, keywords: dict | None = None) -> Trace:
     """The layers of a module, as it is now (training or not)."""
     return Trace(model, export(model, example_inputs, keywords), apply)
-
-
-def follow(dim: int | None, old: Sequence[int], new: Sequence[int]) -> int | None:
-    """Where a dimension goes in a view that keeps the order of values: cut in parts, its outer one is followed."""
-    if dim is None:
-        return None
-    before, size, running = math.prod(old[:dim]), old[dim], 1
-    for place, length in enumerate(new):
-        if running == before and (length != 1 or size == 1):
-            return place if size % length == 0 or length % size == 0 else None
-        running *= length
-    return None
 
 
 def apply(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Value | list[Value] | None:
@@ -257,22 +247,17 @@ def _attention(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -
 def _convolution(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Value | list[Value] | None:
     name = operator_name(node)
     rank = len(shapes) - 2
-    names = {"input": 0, "weight": 1, "bias": 2, "groups": 6}
-    given = [argument.name for argument in node.target._schema.arguments]
-    names = {one: given.index(one) for one in names}
-    argument = {
-        one: node.args[place] if place < len(node.args) else node.kwargs.get(one) for one, place in names.items()
-    }
-    image, kernel = trace.value(argument["input"]), trace.value(argument["weight"])
-    turned = "transpose" in name or (name == "convolution" and node.args[given.index("transposed")])
-    weight = _weight_name(trace, argument["weight"]) if kernel is not None else None
+    part = {one: argument(node, one) for one in ("input", "weight", "bias", "groups")}
+    image, kernel = trace.value(part["input"]), trace.value(part["weight"])
+    turned = "transpose" in name or bool(argument(node, "transposed"))
+    weight = _weight_name(trace, part["weight"]) if kernel is not None else None
     if image is None or kernel is None or kernel.source is not None or weight is None or rank < 1 or len(live) != 1:
         return trace.unknown(node, live, shapes)
-    groups = argument["groups"] if isinstance(argument["groups"], int) else 1
+    groups = part["groups"] if isinstance(part["groups"], int) else 1
     outputs, inputs = shapes[1], image.shape[1]
     # A grouped one is split by whole groups.
     roles = {"C": 0} if groups > 1 else {"II": 0, "III": 1} if turned else {"II": 1, "III": 0}
-    bias = trace.value(argument["bias"])
+    bias = trace.value(part["bias"])
     parameters = {weight[0]: roles}
     if bias is not None and bias.parameters:
         parameters[bias.parameters[0]] = {"C": 0} if groups > 1 else {"III": 0}
@@ -354,18 +339,10 @@ def _normalization(trace: Trace, node: fx.Node, live: list[Value], shapes: objec
     return _whole(trace, node, live, shapes)
 
 
-def _dims(node: fx.Node, name: str, default: object = None) -> object:
-    """An argument by the name that the operator's schema has for it."""
-    for place, argument in enumerate(node.target._schema.arguments):
-        if argument.name == name:
-            return node.args[place] if place < len(node.args) else node.kwargs.get(name, argument.default_value)
-    return default
-
-
 def _along(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Value | list[Value] | None:
     """Operators over some dimensions: reductions, softmax."""
     value, rank = live[0], len(live[0].shape)
-    given = _dims(node, "dim", _dims(node, "dims"))
+    given = argument(node, "dim", argument(node, "dims"))
     over = range(rank) if given is None or given == [] else [given] if isinstance(given, int) else given
     over = sorted({dim % rank for dim in over}) if rank else []
     if value.source == INPUT:
@@ -385,7 +362,7 @@ def _along(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Va
 
 def _cut(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Value | list[Value] | None:
     value, rank = live[0], len(live[0].shape)
-    dim = _dims(node, "dim", 0) % rank
+    dim = argument(node, "dim", 0) % rank
     first = shapes[0] if isinstance(shapes, list) else shapes
     same = isinstance(shapes, tuple) and shapes == value.shape
     if value.source != INPUT and dim == value.batch and not same:
@@ -477,7 +454,7 @@ def _padded(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> V
 
 def _repeated(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Value | list[Value] | None:
     """repeat_interleave: parts of a dimension stay together."""
-    dim = _dims(node, "dim")
+    dim = argument(node, "dim")
     if dim is None or dim % len(live[0].shape) == live[0].batch:
         return trace.unknown(node, live, shapes)
     return dataclasses.replace(live[0], shape=shapes)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
     from torch.distributed.tensor import Placement
 
+    from taut._traced import Trace
+
 VERSION = 1
 
 
@@ -30,6 +32,7 @@ class Plan:
 
     def __init__(self, result: dict):
         self.result = result
+        self.traced: tuple[object, Trace] | None = None  # how it was made, so that it need not be traced again
 
     @property
     def bytes_per_step(self) -> float:
@@ -217,12 +220,13 @@ def plan_module(
     **options: object,
 ) -> Plan:
     """See ``taut.plan``."""
-    from taut import _traced_rules  # noqa: PLC0415, PyTorch is loaded with its first use
+    from taut import _traced, _traced_rules  # noqa: PLC0415, PyTorch is loaded with its first use
 
-    trace = _traced_rules.trace(model, example_inputs, dict(keywords or {}))
+    keywords = dict(keywords or {})
+    trace = _traced_rules.trace(model, example_inputs, keywords)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "module.json")
-        path.write_text(json.dumps(trace.graph(type(model).__name__)))
+        path.write_text(json.dumps(trace.cost_graph(type(model).__name__)))
         options = {"raw_sums": True, "batch": batch or trace.batch, "cluster": cluster, **options}
         result = command.run("plan", path, **options)
     parameters = {}
@@ -230,4 +234,6 @@ def plan_module(
         for name, dims in layer.parameters.items():
             parameters.setdefault(name, {"layer": layer.name, "dims": dims})
     levels = len(result["layers"][0]["splits"])
-    return Plan({"factors": [2] * levels, **result, "parameters": parameters})
+    plan = Plan({"factors": [2] * levels, **result, "parameters": parameters})
+    plan.traced = (_traced.call_key(model, _traced.positional(example_inputs), keywords), trace)
+    return plan

@@ -40,7 +40,7 @@ class GptBlock(nn.Module):
 
 
 class Gpt(nn.Module):
-    def __init__(self, words: int = 64, width: int = 32, heads: int = 4, blocks: int = 2, length: int = 8):
+    def __init__(self, words: int = 64, width: int = 32, heads: int = 4, blocks: int = 1, length: int = 8):
         super().__init__()
         self.words = nn.Embedding(words, width)
         self.places = nn.Embedding(length, width)
@@ -103,7 +103,7 @@ class LlamaBlock(nn.Module):
 
 class Llama(nn.Module):
     def __init__(
-        self, width: int = 32, heads: int = 4, key_heads: int = 2, hidden: int = 64, blocks: int = 2, length: int = 8
+        self, width: int = 32, heads: int = 4, key_heads: int = 2, hidden: int = 64, blocks: int = 1, length: int = 8
     ):
         super().__init__()
         self.blocks = nn.ModuleList(LlamaBlock(width, heads, key_heads, hidden) for _ in range(blocks))

@@ -21,13 +21,13 @@ def test_every_parameter_has_a_layer_and_every_sample_is_counted(name):
     owned = {parameter for layer in trace.layers for parameter in layer.parameters}
     assert owned == dict(model.named_parameters()).keys()
     assert sum(layer.weights for layer in trace.layers) == sum(one.numel() for one in model.parameters())
-    twice = _traced_rules.trace(*plan_models.example(name, batch=16)).graph("twice")
-    assert twice["nodes"] == trace.graph("once")["nodes"]  # counts are of a sample
+    twice = _traced_rules.trace(*plan_models.example(name, batch=16)).cost_graph("twice")
+    assert twice["nodes"] == trace.cost_graph("once")["nodes"]  # counts are of a sample
 
 
 def test_counts_of_a_small_network_by_hand():
     model = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128, 6))
-    graph = _traced_rules.trace(model, torch.zeros(2, 4, 8, 8)).graph("it")
+    graph = _traced_rules.trace(model, torch.zeros(2, 4, 8, 8)).cost_graph("it")
     conv, fc, loss = graph["nodes"]
     assert (conv["weights"], conv["macs"], conv["in_words"], conv["raw_words"]) == (296, 4 * 8 * 9 * 64, 256, 512)
     assert (fc["op"], fc["weights"], fc["macs"], fc["in_words"]) == ("fc", 774, 768, 128)
