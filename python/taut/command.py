@@ -118,7 +118,9 @@ def plan(
         of PyTorch, as it is now (training or not).
     example_inputs: of a module, what its ``forward`` takes: a tuple, or one tensor; their first dimension is the batch.
     cluster: a cluster file.
-    options: for a module also ``keywords``, keyword arguments of its ``forward``; ``batch`` is the examples' own where
+    options: ``fix={"layer": "III", "other": "I@1", "blocks.*.up": ["I", "III"]}`` and ``forbid=["II", "head=III@2"]`` are
+        constraints (types by name, levels from 1); ``evaluate`` is a plan whose costs are wanted, a file, for a module
+        also a ``Plan`` or splits by layer; it is the result, beside those of ``method``. For a module also ``keywords``, keyword arguments of its ``forward``; ``batch`` is the examples' own where
         it is not given, and partial sums are added before what follows them (``raw_sums``), as PyTorch computes.
 
     Returns what the command prints as a dict, for a module a ``Plan``, which ``taut.parallelize`` applies. Raises
@@ -128,6 +130,9 @@ def plan(
     >>> result["bytes_per_step"] > 0
     True
     """
+    if isinstance(options.get("fix"), Mapping):
+        fixed = options["fix"].items()
+        options["fix"] = [f"{name}={one if isinstance(one, str) else ' '.join(one)}" for name, one in fixed]
     if isinstance(model, (str, Path)):
         if example_inputs is not None:
             raise TypeError("example_inputs are for a module, not for a name or path")

@@ -60,6 +60,12 @@ class Plan:
         return {layer["name"]: layer["splits"] for layer in self.result["layers"]}
 
     @property
+    def constraints(self) -> dict[str, float]:
+        """What each constraint adds, all others kept, and "all" of them: seconds, or bytes with objective="words"."""
+        costs = self.result.get("constraints", [])
+        return {one["constraint"]: one.get("extra_seconds", one.get("extra_bytes")) for one in costs}
+
+    @property
     def parameters(self) -> dict[str, dict]:
         """Of each parameter that a layer reads, by name: ``layer``, its ``splits``, and ``dims``, the dimension that
         each split cuts (those that are not named leave the parameter whole)."""
@@ -149,11 +155,7 @@ class Plan:
         rows = [["layer", "operator", "split", "inside", "boundary", "exchange", "memory", "runner-up (others kept)"]]
         for layer in self.result["layers"]:
             other = layer.get("runner_up")
-            extra = ""
-            if other and "extra_seconds" in other:
-                extra = f"{' '.join(other['splits'])} +{_scaled(other['extra_seconds'], 's')}"
-            elif other:
-                extra = f"{' '.join(other['splits'])} +{_scaled(other['extra_bytes'], 'B')}"
+            extra = f"{' '.join(other['splits'])} +{_added(other)}" if other else ""
             rows.append(
                 [
                     layer["name"],
@@ -185,7 +187,10 @@ class Plan:
             ).rstrip()
             for row in rows
         ]
-        return "\n".join([*lines, "", self._summary()])
+        constraints = [
+            f"constraint {one['constraint']} adds {_added(one)}" for one in self.result.get("constraints", [])
+        ]
+        return "\n".join([*lines, "", self._summary(), *constraints])
 
     def __repr__(self) -> str:
         return f"Plan({self._summary()})"
@@ -199,6 +204,10 @@ class Plan:
         )
 
 
+def _added(extra: dict) -> str:
+    return _scaled(extra["extra_seconds"], "s") if "extra_seconds" in extra else _scaled(extra["extra_bytes"], "B")
+
+
 def _scaled(value: float, unit: str) -> str:
     """ "1.23 MB", "45 ms": three digits, powers of 1000."""
     if not value:
@@ -210,6 +219,16 @@ def _scaled(value: float, unit: str) -> str:
     return f"{value:.3g} {prefixes[place]}{unit}"
 
 
+def _given(plan: "Plan | Mapping[str, Sequence[str]] | str | Path", path: Path) -> Path:
+    """A plan's file: of a plan, of splits by layer, or of one that is there."""
+    if isinstance(plan, (str, Path)):
+        return Path(plan)
+    splits = plan.splits if isinstance(plan, Plan) else plan
+    layers = [{"name": name, "splits": list(one)} for name, one in splits.items()]
+    path.write_text(json.dumps({"layers": layers}))
+    return path
+
+
 def plan_module(
     model: "torch.nn.Module",
     example_inputs: object,
@@ -217,6 +236,7 @@ def plan_module(
     *,
     keywords: Mapping[str, object] | None = None,
     batch: int | None = None,
+    evaluate: "Plan | Mapping[str, Sequence[str]] | str | Path | None" = None,
     **options: object,
 ) -> Plan:
     """See ``taut.plan``."""
@@ -227,6 +247,8 @@ def plan_module(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "module.json")
         path.write_text(json.dumps(trace.cost_graph(type(model).__name__)))
+        if evaluate is not None:
+            options["evaluate"] = _given(evaluate, Path(folder, "given.json"))
         options = {"raw_sums": True, "batch": batch or trace.batch, "cluster": cluster, **options}
         result = command.run("plan", path, **options)
     parameters = {}

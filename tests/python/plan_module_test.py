@@ -131,3 +131,34 @@ def test_levels_of_a_mesh():
     mixed["layers"][0]["splits"] = ["I", "III", "I"]
     with pytest.raises(ValueError, match="layer 0 is split by I III on one dimension"):
         taut.Plan.from_json(json.dumps(mixed)).types_on((4, 2))
+
+
+def test_constraints_hold_and_are_priced():
+    model, inputs = plan_models.example("mlp")
+    free = taut.plan(model, inputs, accelerators=4)
+    bound = taut.plan(model, inputs, accelerators=4, fix={"2": "I", "4": ["I", "II"]}, forbid=["0=III@1"])
+    assert bound.splits["2"] == ["I", "I"] and bound.splits["4"] == ["I", "II"]
+    assert bound.splits["0"][0] != "III"
+    assert bound.constraints["all"] == pytest.approx(bound.result["objective"] - free.result["objective"])
+    assert bound.constraints["all"] > 0 and bound.constraints.keys() >= {"2=I", "4=I@1", "4=II@2", "not 0=III@1"}
+    assert "constraint all adds" in str(bound)
+    with pytest.raises(taut.CommandError, match="no layer is called"):
+        taut.plan(model, inputs, accelerators=4, fix={"7": "I"})
+    with pytest.raises(taut.CommandError, match="no split that constraints allow fits"):
+        taut.plan(model, inputs, accelerators=4, forbid=["loss=I"])
+
+
+def test_a_given_plan_is_evaluated(tmp_path):
+    model, inputs = plan_models.example("mlp")
+    best = taut.plan(model, inputs, accelerators=4)
+    given = {name: ["I", "I"] for name in best.splits}
+    data = taut.plan(model, inputs, accelerators=4, method="dp")
+    path = tmp_path / "plan.json"
+    data.to_json(path)
+    for plan in (given, data, path):
+        evaluated = taut.plan(model, inputs, accelerators=4, evaluate=plan)
+        assert evaluated.splits == given and evaluated.bytes_per_step == data.bytes_per_step
+        assert [one["method"] for one in evaluated.result["methods"]] == ["given", "exact"]
+        assert evaluated.result["methods"][1]["bytes_per_step"] == best.bytes_per_step
+    with pytest.raises(taut.CommandError, match="the plan has no layer loss"):
+        taut.plan(model, inputs, accelerators=4, evaluate={"0": ["I", "I"], "2": ["I", "I"], "4": ["I", "I"]})
