@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from taut._traced import UnknownOperatorError as UnknownOperatorError
     from taut.collection import ElasticEmbeddingBagCollection as ElasticEmbeddingBagCollection
     from taut.command import CommandError as CommandError
     from taut.command import Package as Package
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from taut.embedding import ElasticEmbeddingBag as ElasticEmbeddingBag
     from taut.loss_scale import announce_scale as announce_scale
     from taut.optimizer import TablesOptimizer as TablesOptimizer
+    from taut.parallel import parallelize as parallelize
+    from taut.plans import Plan as Plan
     from taut.sparsity import WinnersTakeAll as WinnersTakeAll
     from taut.sparsity import sparsify as sparsify
 
@@ -31,10 +34,13 @@ _EXPORTS = {
     "Package": "taut.command",
     "announce_scale": "taut.loss_scale",
     "load": "taut.command",
+    "parallelize": "taut.parallel",
+    "Plan": "taut.plans",
     "plan": "taut.command",
     "run": "taut.command",
     "train": "taut.command",
     "TablesOptimizer": "taut.optimizer",
+    "UnknownOperatorError": "taut._traced",
     "WinnersTakeAll": "taut.sparsity",
     "sparsify": "taut.sparsity",
 }

@@ -14,6 +14,9 @@ from taut import _program
 if TYPE_CHECKING:
     import numpy
     import pyarrow
+    import torch
+
+    from taut.plans import Plan
 
 
 class CommandError(Exception):
@@ -104,16 +107,40 @@ def run(command: str, *arguments: object, progress: bool = False, **options: obj
     raise CommandError(last.strip().removeprefix("error: "), process.returncode)
 
 
-def plan(model: str | Path, **options: object) -> dict:
+def plan(
+    model: "str | Path | torch.nn.Module",
+    example_inputs: object = None,
+    cluster: str | Path | None = None,
+    **options: object,
+) -> "dict | Plan":
     """How each layer of a model is split over an array of accelerators; ``taut plan --help`` lists the options.
 
-    model: a name of the zoo, a run folder, a package, a config, an ``.onnx`` or ``.toml`` file.
+    model: a name of the zoo, a run folder, a package, a config, an ``.onnx``, ``.toml`` or ``.json`` file, or a module
+        of PyTorch, as it is now (training or not).
+    example_inputs: of a module, what its ``forward`` takes: a tuple, or one tensor; their first dimension is the batch.
+    cluster: a cluster file.
+    options: ``fix={"layer": "III", "other": "I@1", "blocks.*.up": ["I", "III"]}`` and ``forbid=["II", "head=III@2"]`` are
+        constraints (types by name, levels from 1); ``evaluate`` is a plan whose costs are wanted, a file, for a module
+        also a ``Plan`` or splits by layer; it is the result, beside those of ``method``. For a module also ``keywords``, keyword arguments of its ``forward``; ``batch`` is the examples' own where
+        it is not given, and partial sums are added before what follows them (``raw_sums``), as PyTorch computes.
+
+    Returns what the command prints as a dict, for a module a ``Plan``, which ``taut.parallelize`` applies. Raises
+    ``taut.UnknownOperatorError`` (a ValueError) that names each operator of a module that no plan can be made of.
 
     >>> result = plan("lenet-c", accelerators=4, batch=64)
     >>> result["bytes_per_step"] > 0
     True
     """
-    return run("plan", model, **options)
+    if isinstance(options.get("fix"), Mapping):
+        fixed = options["fix"].items()
+        options["fix"] = [f"{name}={one if isinstance(one, str) else ' '.join(one)}" for name, one in fixed]
+    if isinstance(model, (str, Path)):
+        if example_inputs is not None:
+            raise TypeError("example_inputs are for a module, not for a name or path")
+        return run("plan", model, cluster=cluster, **options)
+    from taut import plans  # noqa: PLC0415, the two know each other
+
+    return plans.plan_module(model, example_inputs, cluster, **options)
 
 
 def train(config: str | Path, out: str | Path, *, progress: bool = True, **options: object) -> dict:

@@ -105,7 +105,7 @@ std::optional<graph::Network> network_in(const std::string& source, bool is_run)
 
 bool is_model(Source source) {
   return source == Source::kName || source == Source::kToml || source == Source::kConfig ||
-         source == Source::kOnnx;
+         source == Source::kOnnx || source == Source::kGraph;
 }
 
 [[noreturn]] void throw_unknown(const std::string& source) {

@@ -51,7 +51,9 @@ Described describe(const std::string& name, const Globals& globals,
     graph::OnnxSummary summary = graph::summarize_onnx(name, sizes);
     return {std::move(summary.graph), summary.parameters, engine_json(name, sizes)};
   }
-  if (!sizes.empty()) return {source_graph(name, globals.sets, sizes), std::nullopt};  // an error
+  if (!sizes.empty() || source_of(name) == Source::kGraph) {  // sizes: an error
+    return {source_graph(name, globals.sets, sizes), std::nullopt};
+  }
   const graph::Network network = source_network(name, globals.sets);
   return {graph::cost_graph(network), graph::parameter_count(network)};
 }

@@ -14,6 +14,7 @@
 #include "taut/core/text.h"
 #include "taut/embedding/options.h"
 #include "taut/graph/cost_graph.h"
+#include "taut/graph/graph_json.h"
 #include "taut/graph/network_json.h"
 #include "taut/graph/zoo.h"
 #include "taut/infer/package.h"
@@ -79,6 +80,7 @@ Source source_of(const std::string& model) {
   if (std::find(names.begin(), names.end(), model) != names.end()) return Source::kName;
   const fs::path path(model);
   if (path.extension() == ".onnx") return Source::kOnnx;
+  if (path.extension() == ".json") return Source::kGraph;
   if (path.extension() == ".toml") return is_config(model) ? Source::kConfig : Source::kToml;
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
@@ -99,6 +101,9 @@ graph::Network source_network(const std::string& model, std::span<const std::str
       return config_reader()(model, settings);
     case Source::kOnnx:
       throw Error(ErrorKind::kUnsupported, "an ONNX file gives a cost graph alone", model);
+    case Source::kGraph:
+      throw Error(ErrorKind::kUnsupported, "a cost graph tells of no network", model,
+                  "taut plan, simulate and info take it");
     case Source::kName:
     case Source::kToml:
     case Source::kUnknown:
@@ -144,6 +149,7 @@ graph::Graph source_graph(const std::string& model, std::span<const std::string>
                           const graph::DimensionSizes& sizes) {
   if (source_of(model) == Source::kOnnx) return graph::read_onnx(model, sizes);
   refuse_dimensions(sizes, model);
+  if (source_of(model) == Source::kGraph) return graph::parse_graph_json(read_file(model), model);
   return graph::cost_graph(source_network(model, settings));
 }
 

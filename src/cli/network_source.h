@@ -18,6 +18,7 @@ enum class Source {
   kToml,     ///< a model: .toml with layers
   kConfig,   ///< a training config: .toml with a table [data]
   kOnnx,     ///< .onnx
+  kGraph,    ///< a cost graph: .json
   kRun,      ///< a folder with config.toml or network.json
   kFile,     ///< another file that is there: a package, if it can be planned
   kUnknown,  ///< none of these
@@ -29,7 +30,7 @@ enum class Source {
 /// The network of a name, model, config, run or package; of a run and a package with the measured
 /// densities and the real bytes of their tables. Settings lie over a config.
 /// Errors: kNotFound (naming what is missing and the nearest name), kUnsupported (an ONNX file, a
-/// file of ours that holds no network), those of the readers.
+/// cost graph, a file of ours that holds no network), those of the readers.
 [[nodiscard]] graph::Network source_network(const std::string& model,
                                             std::span<const std::string> settings);
 

@@ -21,11 +21,12 @@ struct PlanCommandOptions {
   bool redistributions = false;
   double fast_compute = 0;  ///< > 0: half of the accelerators are so much faster
   double fast_links = 1;
+  std::string given;  ///< --evaluate FILE
 };
 
 /// One method's plan and what it costs.
 struct Planned {
-  parallel::Method method;
+  std::string method;  ///< "given" of a plan from a file
   parallel::Planned plan;
   parallel::CostOptions cost;
   parallel::PlanReport report;
@@ -37,7 +38,43 @@ Planned cost_of(const Planning& planning, parallel::Method method, parallel::Pla
   const parallel::CostOptions cost = parallel::cost_options(planning.cluster, options);
   const parallel::CostModel model(planning.graph, cost);
   parallel::PlanReport report = parallel::report(model, planning.cluster, plan.plan);
-  return {method, std::move(plan), cost, std::move(report)};
+  return {std::string(to_string(method)), std::move(plan), cost, std::move(report)};
+}
+
+/// What a constraint adds to the objective, all others kept.
+struct ConstraintCost {
+  std::string text;
+  double extra = 0;  ///< words or seconds
+};
+
+std::string constraint_text(const parallel::Constraint& constraint) {
+  std::string text =
+      concat(constraint.forbid ? "not " : "", constraint.layers, "=", to_string(constraint.split));
+  return constraint.level < 0 ? text : concat(text, "@", constraint.level + 1);
+}
+
+/// By how much each constraint raises what the method reaches, all others kept; first of all, what
+/// all of them together add. The first kMostPriced are looked at.
+std::vector<ConstraintCost> constraint_costs(const Planning& planning, const Planned& one) {
+  constexpr std::size_t kMostPriced = 16;
+  const std::vector<parallel::Constraint>& all = planning.options.cost.constraints;
+  std::vector<ConstraintCost> costs;
+  const auto price = [&](std::string text, std::vector<parallel::Constraint> kept) {
+    Planning freer = planning;
+    freer.options.cost.constraints = std::move(kept);
+    const parallel::PlanOutcome outcome = plan_with(freer, parallel::parse_method(one.method));
+    if (const auto* found = std::get_if<parallel::Planned>(&outcome)) {
+      costs.push_back({std::move(text), one.plan.objective - found->objective});
+    }
+  };
+  if (all.empty()) return costs;
+  price("all", {});
+  for (std::size_t i = 0; all.size() > 1 && i < std::min(all.size(), kMostPriced); ++i) {
+    std::vector<parallel::Constraint> kept = all;
+    kept.erase(kept.begin() + static_cast<std::ptrdiff_t>(i));
+    price(constraint_text(all[i]), std::move(kept));
+  }
+  return costs;
 }
 
 double table_seconds(const Planning& planning) {
@@ -57,7 +94,7 @@ json gap(double objective, double lower_bound) {
 
 json summary(const Planning& planning, const Planned& one) {
   return {
-      {"method", to_string(one.method)},
+      {"method", one.method},
       {"bytes_per_step", one.report.bytes() + table_bytes(planning)},
       {"seconds_per_step", one.report.time.serial_seconds + table_seconds(planning)},
       {"seconds_per_step_overlapped", one.report.time.overlapped_seconds + table_seconds(planning)},
@@ -177,14 +214,14 @@ void print_layers(const Planning& planning, const Planned& one) {
 
 /// An exact search that gave a bound.
 bool ended_early(const Planned& one) {
-  return one.method == parallel::Method::kExact && !one.plan.optimal;
+  return one.method == to_string(parallel::Method::kExact) && !one.plan.optimal;
 }
 
 void print_methods(const Planning& planning, const std::vector<Planned>& plans) {
   std::vector<std::vector<std::string>> rows = {
       {"method", "guarantee", "bytes/step", "seconds/step", "overlapped", "joules", "memory"}};
   for (const Planned& one : plans) {
-    rows.push_back({std::string(to_string(one.method)), one.plan.guarantee,
+    rows.push_back({one.method, one.plan.guarantee,
                     bytes_text(one.report.bytes() + table_bytes(planning)),
                     seconds_text(one.report.time.serial_seconds + table_seconds(planning)),
                     seconds_text(one.report.time.overlapped_seconds + table_seconds(planning)),
@@ -197,6 +234,25 @@ void print_methods(const Planning& planning, const std::vector<Planned>& plans) 
               << format_bytes({static_cast<std::int64_t>(parallel::kSearchTableBytes)})
               << " of tables; what it has not proven by then is said as a bound\n";
   }
+}
+
+json constraints_json(const Planning& planning, const std::vector<ConstraintCost>& costs) {
+  const bool words = counts_words(planning);
+  json list = json::array();
+  for (const ConstraintCost& one : costs) {
+    list.push_back({{"constraint", one.text},
+                    {words ? "extra_bytes" : "extra_seconds", words ? 4 * one.extra : one.extra}});
+  }
+  return list;
+}
+
+void print_constraints(const Planning& planning, const std::vector<ConstraintCost>& costs) {
+  std::vector<std::vector<std::string>> rows = {{"constraint", "adds"}};
+  for (const ConstraintCost& one : costs) {
+    rows.push_back(
+        {one.text, counts_words(planning) ? bytes_text(4 * one.extra) : seconds_text(one.extra)});
+  }
+  std::cout << "\n" << aligned_table(rows);
 }
 
 void print(const Planning& planning, const std::vector<Planned>& plans) {
@@ -212,7 +268,6 @@ void print(const Planning& planning, const std::vector<Planned>& plans) {
               << bytes_text(planning.tables.largest_bytes) << " on an accelerator; exchange "
               << bytes_text(table_bytes(planning)) << " a step\n";
   }
-  std::cout << std::flush;
 }
 
 Outcome plan_unequal(const Planning& planning, const PlanCommandOptions& options, bool quiet) {
@@ -244,6 +299,14 @@ Outcome run(const PlanCommandOptions& options, const Globals& globals) {
   const Planning planning = read_planning(options.planning, globals);
   if (options.fast_compute > 0) return plan_unequal(planning, options, globals.json);
   std::vector<Planned> plans;
+  if (!options.given.empty()) {
+    plans.push_back(
+        cost_of(planning, planning.methods.front(),
+                parallel::evaluate_plan(
+                    planning.graph, planning.cluster, planning.options,
+                    read_plan(options.given, planning.graph, planning.cluster.depth()))));
+    plans.back().method = "given";
+  }
   std::optional<parallel::NoPlan> first_failure;
   json failures = json::array();
   for (const parallel::Method method : planning.methods) {
@@ -258,7 +321,14 @@ Outcome run(const PlanCommandOptions& options, const Globals& globals) {
     if (planning.methods.size() > 1) std::cerr << none.reason << std::endl;
   }
   if (plans.empty()) return no_plan(*first_failure);
-  if (!globals.json) print(planning, plans);
+  const std::vector<ConstraintCost> priced = options.given.empty()
+                                                 ? constraint_costs(planning, plans.front())
+                                                 : std::vector<ConstraintCost>();
+  if (!globals.json) {
+    print(planning, plans);
+    if (!priced.empty()) print_constraints(planning, priced);
+    std::cout << std::flush;
+  }
 
   json result = summary(planning, plans.front());
   result["model"] = planning.graph.name();
@@ -272,6 +342,7 @@ Outcome run(const PlanCommandOptions& options, const Globals& globals) {
   result["levels"] = levels_json(planning, plans.front());
   result["layers"] = layers_json(planning, plans.front());
   for (const Planned& one : plans) result["methods"].push_back(summary(planning, one));
+  if (!priced.empty()) result["constraints"] = constraints_json(planning, priced);
   if (!failures.empty()) result["methods_without_plan"] = failures;
   if (!planning.graph.tables().empty()) result["tables"] = tables_json(planning);
   if (options.redistributions) {
@@ -288,6 +359,9 @@ Command add_plan(CLI::App& root, const Globals& globals) {
   add_planning_options(*app, options->planning);
   app->add_flag("--redistributions", options->redistributions,
                 "With --json: list every movement with its predicted bytes");
+  app->add_option(
+      "--evaluate", options->given,
+      "A plan's file, as --json prints it: what it costs, beside the plans of --method");
   app->add_option("--fast-compute", options->fast_compute,
                   "Half of the accelerators compute so many times faster; finds their share");
   app->add_option("--fast-links", options->fast_links,

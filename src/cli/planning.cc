@@ -5,9 +5,11 @@
 #include <cmath>
 #include <cstdio>
 #include <iostream>
+#include <map>
 
 #include "cli/network_source.h"
 #include "cli/settings.h"
+#include "core/json_text.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/text.h"
@@ -70,7 +72,8 @@ std::string scaled(double value, double step, std::span<const char* const> units
 void add_planning_options(CLI::App& app, PlanningOptions& o) {
   app.add_option(
          "MODEL", o.model,
-         "A name of the zoo, a run folder, a package, a training config, or an .onnx or .toml file")
+         "A name of the zoo, a run folder, a package, a training config, or an .onnx, .toml or "
+         ".json (cost graph) file")
       ->required();
   add_dimension_option(app, o.dimensions);
   app.add_option("--accelerators", o.accelerators, "Accelerators, a power of two (default 16)");
@@ -99,6 +102,14 @@ void add_planning_options(CLI::App& app, PlanningOptions& o) {
                  "as --memory-budget of train");
   app.add_option("--row-share", o.row_share, "Mean share of an embedding row that is kept")
       ->capture_default_str();
+  app.add_option(
+         "--fix", o.fixed,
+         "LAYER=TYPE[@LEVEL]: this split alone, at one level (from 1) or all; LAYER=\"I III\" "
+         "has one for each. LAYER may have '*' in it")
+      ->delimiter(',');
+  app.add_option("--forbid", o.forbidden,
+                 "[LAYER=]TYPE[@LEVEL]: not this split, of some layers or all")
+      ->delimiter(',');
 }
 
 Bytes table_budget(const graph::Graph& graph, const std::string& text) {
@@ -128,6 +139,12 @@ Planning read_planning(const PlanningOptions& o, const Globals& globals) {
   options.cost.types = o.types;
   options.cost.density = o.density;
   options.cost.raw_sums = o.raw_sums;
+  for (const bool forbid : {false, true}) {
+    for (const std::string& text : forbid ? o.forbidden : o.fixed) {
+      const std::vector<parallel::Constraint> parsed = parallel::parse_constraint(text, forbid);
+      options.cost.constraints.insert(options.cost.constraints.end(), parsed.begin(), parsed.end());
+    }
+  }
   options.objective = parallel::parse_objective(o.objective);
   options.method = planning.methods.front();
   if (!o.memory_cap.empty()) {
@@ -145,6 +162,42 @@ parallel::PlanOutcome plan_with(const Planning& planning, parallel::Method metho
   parallel::PlanOptions options = planning.options;
   options.method = method;
   return parallel::make_plan(planning.graph, planning.cluster, options);
+}
+
+parallel::Plan read_plan(const std::string& path, const graph::Graph& graph, int levels) {
+  const nlohmann::json json = read_json_object(path);
+  std::map<std::string, parallel::LayerState> states;
+  for (const nlohmann::json& layer : json_at(json, "layers", path)) {
+    const auto name = json_member<std::string>(layer, "name", path);
+    const std::string where = concat(path, ", layer ", one_line(name));
+    const auto splits = json_member<std::vector<std::string>>(layer, "splits", where);
+    if (splits.size() != static_cast<std::size_t>(levels)) {
+      throw Error(ErrorKind::kData,
+                  concat("the plan is for ", splits.size(), " levels, not ", levels), where);
+    }
+    parallel::LayerState state(levels, parallel::Split::kBatch);
+    for (int level = 0; level < levels; ++level) {
+      const std::string& split = splits[static_cast<std::size_t>(level)];
+      const auto found = find_spelling<parallel::Split>(split);
+      if (!found) throw Error(ErrorKind::kData, concat("no split ", one_line(split)), where);
+      state.set(level, *found);
+    }
+    states[name] = state;
+  }
+  parallel::Plan plan{levels, {}};
+  for (const graph::Node& node : graph.nodes()) {
+    const auto found = states.find(node.name);
+    if (found == states.end()) {
+      throw Error(ErrorKind::kData, concat("the plan has no layer ", node.name), path);
+    }
+    plan.states.push_back(found->second);
+    states.erase(found);
+  }
+  if (states.empty()) return plan;
+  throw Error(
+      ErrorKind::kData,
+      concat("the plan has a layer that the model has not: ", one_line(states.begin()->first)),
+      path);
 }
 
 Outcome no_plan(const parallel::NoPlan& none) {

@@ -33,6 +33,8 @@ struct PlanningOptions {
   std::string memory_cap;
   std::string table_budget;
   double row_share = 1;
+  std::vector<std::string> fixed;      ///< --fix LAYER=TYPE[@LEVEL]
+  std::vector<std::string> forbidden;  ///< --forbid [LAYER=]TYPE[@LEVEL]
 };
 
 /// Declares the options on a command.
@@ -56,6 +58,12 @@ struct Planning {
 
 /// The plan of one method; prints why there is none.
 [[nodiscard]] parallel::PlanOutcome plan_with(const Planning& planning, parallel::Method method);
+
+/// Reads a plan for a graph: the layers' splits as taut plan --json and taut.Plan write them.
+/// Errors: kNotFound, kIo, kFormat; kData naming a layer that the plan lacks, or has beside the
+/// graph's.
+[[nodiscard]] parallel::Plan read_plan(const std::string& path, const graph::Graph& graph,
+                                       int levels);
 
 /// What commands say when there is no plan: the reason on stderr, exit code 1.
 [[nodiscard]] Outcome no_plan(const parallel::NoPlan& none);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "parallel/constraints.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
@@ -119,11 +120,23 @@ NodeCounter::Step NodeCounter::step(Split split) noexcept {
 }
 
 CostModel::CostModel(const graph::Graph& graph, CostOptions options)
-    : graph_(&graph), options_(options) {
+    : graph_(&graph), options_(std::move(options)) {
   check_options(options_);
+  constexpr std::uint8_t kAll = 0b1111;
+  allowed_.assign(static_cast<std::size_t>(graph.size()),
+                  std::vector<std::uint8_t>(static_cast<std::size_t>(options_.levels), kAll));
+  for (const Constraint& constraint : options_.constraints) apply(constraint);
 }
 
 std::vector<Split> CostModel::splits(int node) const {
+  std::uint8_t anywhere = 0;
+  for (const std::uint8_t level : allowed(node)) anywhere |= level;
+  std::vector<Split> known = known_splits(node);
+  std::erase_if(known, [&](Split split) { return (anywhere & split_bit(split)) == 0; });
+  return known;
+}
+
+std::vector<Split> CostModel::known_splits(int node) const {
   const graph::Node& layer = graph_->node(node);
   if (layer.kind == graph::NodeKind::kBatchOnly) return {Split::kBatch};
   if (layer.kind == graph::NodeKind::kElementwise || layer.grouped) {
@@ -134,6 +147,22 @@ std::vector<Split> CostModel::splits(int node) const {
 }
 
 std::optional<std::string> CostModel::infeasible_reason(int node, const LayerState& state) const {
+  for (int level = 0; level < state.levels(); ++level) {
+    if ((allowed(node)[static_cast<std::size_t>(level)] & split_bit(state.at(level))) != 0)
+      continue;
+    return concat("layer ", graph_->node(node).name, ": constraints rule out ",
+                  to_string(state.at(level)), " at level ", level + 1);
+  }
+  return size_reason(node, state);
+}
+
+bool CostModel::alike(int level, int other) const {
+  return std::all_of(allowed_.begin(), allowed_.end(), [&](const std::vector<std::uint8_t>& node) {
+    return node[static_cast<std::size_t>(level)] == node[static_cast<std::size_t>(other)];
+  });
+}
+
+std::optional<std::string> CostModel::size_reason(int node, const LayerState& state) const {
   const graph::Node& layer = graph_->node(node);
   const auto too_many = [&](int levels, std::string_view what, std::int64_t parts) {
     return concat("layer ", layer.name, ": ", parts, " ", what, " cannot be cut into ",

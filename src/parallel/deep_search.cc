@@ -47,7 +47,7 @@ class GroupProblem {
   GroupProblem(const CostModel& model, const LevelWeights& weights, const NodeExtra& extra)
       : model_(model),
         gradient_(weights.gradient),
-        groups_(group_levels(weights)),
+        groups_(group_levels(model, weights)),
         alignment_(model, groups_) {
     for (const Group& group : groups_) gradients_.emplace_back(weights, group);
     scales_with_words_ = std::all_of(groups_.begin(), groups_.end(),
@@ -243,8 +243,8 @@ Found deep_search(const CostModel& model, const LevelWeights& weights, const Nod
   if (!close()) {
     Plan start = found.plan;
     if (effort >= 1) {  // it is the same for all extra costs: a repeated search has met it before
-      Plan greedy = greedy_plan(model, weights);
-      if (total(greedy) < found.cost) start = std::move(greedy);
+      std::optional<Plan> greedy = greedy_plan(model, weights);
+      if (greedy && total(*greedy) < found.cost) start = *std::move(greedy);
     }
     found.plan = improve_by_levels(model, weights, extra, std::move(start), effort);
     found.cost = total(found.plan);

@@ -82,7 +82,7 @@ std::optional<Found> JointSearch::run(const NodeExtra& extra, double effort) {
                best.optimal};
 }
 
-Plan greedy_plan(const CostModel& model, const LevelWeights& weights, bool* exact) {
+std::optional<Plan> greedy_plan(const CostModel& model, const LevelWeights& weights, bool* exact) {
   constexpr SearchLimits kOneLevel{.additions = 1e8, .entries = 4'194'304};
   constexpr double kOneLevelWalk = 2e7;
   if (exact != nullptr) *exact = true;
@@ -106,7 +106,7 @@ Plan greedy_plan(const CostModel& model, const LevelWeights& weights, bool* exac
         choices[v].push_back(split);
         of_node.push_back(step.words * per_word + step.messages * per_message);
       }
-      TAUT_ASSERT(!of_node.empty());
+      if (of_node.empty()) return std::nullopt;
       costs.nodes.push_back(std::make_shared<const Costs>(std::move(of_node)));
     }
     for (std::size_t e = 0; e < edges.size(); ++e) {
@@ -139,7 +139,7 @@ Plan greedy_plan(const CostModel& model, const LevelWeights& weights, bool* exac
       edges[e].step(states[edge.from].at(level), states[edge.to].at(level));
     }
   }
-  return {model.levels(), std::move(states)};
+  return Plan{model.levels(), std::move(states)};
 }
 
 }  // namespace taut::parallel

@@ -5,10 +5,14 @@
 #include <functional>
 #include <limits>
 
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
 namespace taut::parallel {
 namespace {
 
 constexpr double kMostGroupStates = 450;
+constexpr double kMostConstrainedStates = 2000;
 
 double states_of_group(int levels) {
   return (levels + 1.0) * (levels + 2.0) / 2;
@@ -140,12 +144,14 @@ class Pairings {
 }  // namespace
 
 /// enough.
-std::vector<Group> group_levels(const LevelWeights& weights) {
+std::vector<Group> group_levels(const CostModel& model, const LevelWeights& weights) {
   std::vector<Group> groups;
   for (int level = 0; level < static_cast<int>(weights.per_word.size()); ++level) {
     groups.push_back({level, 1, weights.per_word[level], weights.per_message[level]});
   }
-  const auto difference = [](const Group& a, const Group& b) {
+  constexpr double kApart = std::numeric_limits<double>::infinity();
+  const auto difference = [&](const Group& a, const Group& b) {
+    if (!model.alike(a.first, b.first)) return kApart;
     const auto ratio = [](double x, double y) {
       if (x == y) return 0.0;
       return x > 0 && y > 0 ? std::abs(std::log(x / y)) : 1e3;
@@ -177,7 +183,16 @@ std::vector<Group> group_levels(const LevelWeights& weights) {
     for (const Group& group : groups) product *= states_of_group(group.levels);
     return product;
   };
-  while (groups.size() > 1 && (nearest() == 0 || states() > kMostGroupStates)) join_nearest();
+  while (groups.size() > 1 && nearest() < kApart &&
+         (nearest() == 0 || states() > kMostGroupStates)) {
+    join_nearest();
+  }
+  if (states() > kMostConstrainedStates) {
+    throw Error(ErrorKind::kUnsupported,
+                concat("constraints that treat ", groups.size(), " runs of ", model.levels(),
+                       " levels differently"),
+                "method exact", "constrain all levels alike, or fewer of them");
+  }
   return groups;
 }
 

@@ -21,8 +21,9 @@ struct Group {
 };
 
 /// Groups of equal levels; neighbours of the nearest cost are joined, at the least of their costs,
-/// until a layer has at most 450 states.
-[[nodiscard]] std::vector<Group> group_levels(const LevelWeights& weights);
+/// until a layer has at most 450 states. Levels that constraints treat differently stay apart;
+/// kUnsupported where that leaves more than 2,000 states.
+[[nodiscard]] std::vector<Group> group_levels(const CostModel& model, const LevelWeights& weights);
 
 /// Counts of each split among the levels of each group: what a state is to the deep search.
 class GroupCounts {

@@ -54,8 +54,9 @@ Split fixed_split(Method method, const graph::Node& node) {
 PlanOutcome fixed_plan(const CostModel& model, const LevelWeights& weights, Method method) {
   for (int v = 0; v < model.graph().size(); ++v) {
     const graph::Node& node = model.graph().node(v);
-    if (node.kind != graph::NodeKind::kWeighted) continue;
-    const LayerState state(model.levels(), fixed_split(method, node));
+    const bool weighted = node.kind == graph::NodeKind::kWeighted;
+    if (!weighted && method != Method::kData) continue;
+    const LayerState state(model.levels(), weighted ? fixed_split(method, node) : Split::kBatch);
     if (const auto reason = model.infeasible_reason(v, state)) {
       return NoPlan{concat(to_string(method), " does not fit: ", *reason), 0};
     }
@@ -130,8 +131,14 @@ PlanOutcome plan_without_cap(const CostModel& model, const Cluster& cluster,
     case Method::kHypar:
     case Method::kGreedy: {
       bool exact = false;
-      const Plan plan = greedy_plan(model, weights, &exact);
-      return Planned{plan, plan_cost(model, weights, plan), 0, false,
+      const std::optional<Plan> plan = greedy_plan(model, weights, &exact);
+      if (!plan) {
+        return NoPlan{concat(to_string(options.method),
+                             " chose splits above that leave a layer none that fits below; exact "
+                             "finds plans under constraints"),
+                      0};
+      }
+      return Planned{*plan, plan_cost(model, weights, *plan), 0, false,
                      exact ? "best at each level given those above"
                            : "near the best at each level given those above"};
     }
@@ -170,6 +177,11 @@ PlanOutcome make_plan(const graph::Graph& graph, const Cluster& cluster,
                       const PlanOptions& options) {
   const CostModel model(graph, cost_options(cluster, options));
   const LevelWeights weights = objective_weights(cluster, options.objective);
+  for (int v = 0; v < graph.size(); ++v) {
+    if (!counted_states(model, v).empty()) continue;
+    return NoPlan{concat("layer ", graph.node(v).name, ": no split that constraints allow fits"),
+                  0};
+  }
   const double cap_bytes =
       options.memory_cap_bytes > 0 ? options.memory_cap_bytes : cluster.accelerator.memory_bytes;
   if (cap_bytes > 0) {
@@ -196,6 +208,18 @@ PlanOutcome make_plan(const graph::Graph& graph, const Cluster& cluster,
                   least_memory_bytes(model) + options.table_bytes};
   }
   return outcome;
+}
+
+Planned evaluate_plan(const graph::Graph& graph, const Cluster& cluster, const PlanOptions& options,
+                      Plan plan) {
+  const CostModel model(graph, cost_options(cluster, options));
+  model.check(plan);
+  Planned planned{std::move(plan), 0, 0, false, "as given"};
+  planned.objective =
+      options.objective == Objective::kOverlap
+          ? step_time(model, cluster, planned.plan).overlapped_seconds
+          : plan_cost(model, objective_weights(cluster, options.objective), planned.plan);
+  return planned;
 }
 
 double memory_bytes(const CostModel& model, const Plan& plan) {

@@ -1,7 +1,9 @@
 #include "parallel/problem.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <functional>
 
 #include "taut/core/error.h"
 #include "taut/core/hash.h"
@@ -48,6 +50,7 @@ std::vector<SharedDomain> full_domains(const CostModel& model) {
   struct Kind {
     std::vector<Split> splits;
     int most_batch, most_input, most_output, most_channels;
+    std::vector<std::uint8_t> allowed;
     auto operator<=>(const Kind&) const = default;
   };
   const int levels = model.levels();
@@ -58,12 +61,12 @@ std::vector<SharedDomain> full_domains(const CostModel& model) {
       int count = 0;
       for (int n = 1; n <= levels; ++n) {
         LayerState state(n, split);
-        if (!model.infeasible_reason(v, state)) count = n;
+        if (!model.size_reason(v, state)) count = n;
       }
       return count;
     };
-    const Kind kind{model.splits(v), most(Split::kBatch), most(Split::kInput), most(Split::kOutput),
-                    most(Split::kChannels)};
+    const Kind kind{model.splits(v),      most(Split::kBatch),    most(Split::kInput),
+                    most(Split::kOutput), most(Split::kChannels), model.allowed(v)};
     SharedDomain& domain = known[kind];
     if (!domain) domain = std::make_shared<const Domain>(model.states(v));
     domains.push_back(domain);
@@ -137,8 +140,42 @@ std::vector<LayerState> states_around(const CostModel& model, int node, const La
   return states;
 }
 
-std::vector<LayerState> counted_states(const CostModel& model, int node) {
+namespace {
+
+/// Where constraints differ from level to level: one state for each way to count its splits, found
+/// level by level.
+std::vector<LayerState> counted_under_constraints(const CostModel& model, int node) {
   const std::vector<Split> known = model.splits(node);
+  using Counts = std::array<int, 4>;
+  std::map<Counts, LayerState> states = {{Counts{}, LayerState()}};
+  for (int level = 0; level < model.levels(); ++level) {
+    std::map<Counts, LayerState> longer;
+    for (const auto& [counts, state] : states) {
+      for (const Split split : known) {
+        LayerState next(level + 1, split);
+        for (int above = 0; above < level; ++above) next.set(above, state.at(above));
+        if (model.infeasible_reason(node, next)) continue;
+        Counts more = counts;
+        ++more[static_cast<std::size_t>(split)];
+        longer.try_emplace(more, next);
+      }
+    }
+    states = std::move(longer);
+  }
+  std::vector<LayerState> found;
+  for (const auto& [counts, state] : states) found.push_back(state);
+  return found;
+}
+
+}  // namespace
+
+std::vector<LayerState> counted_states(const CostModel& model, int node) {
+  const std::vector<std::uint8_t>& allowed = model.allowed(node);
+  if (std::adjacent_find(allowed.begin(), allowed.end(), std::not_equal_to<>()) != allowed.end()) {
+    return counted_under_constraints(model, node);
+  }
+  const std::vector<Split> known = model.splits(node);
+  if (known.empty()) return {};
   std::vector<LayerState> states = {LayerState(model.levels(), known[0])};
   for (int level = 0; level < model.levels(); ++level) {
     std::vector<LayerState> longer;

@@ -59,9 +59,10 @@ class JointSearch {
 
 /// The top-down search of HyPar's Algorithm 2: level by level, each level's best given those above.
 /// Ties go to the lower type. Words of a level weighted by its weights. exact, where asked for:
-/// whether each level's best is proven.
-[[nodiscard]] Plan greedy_plan(const CostModel& model, const LevelWeights& weights,
-                               bool* exact = nullptr);
+/// whether each level's best is proven. Nothing where constraints leave a layer no split that fits
+/// behind what was chosen above.
+[[nodiscard]] std::optional<Plan> greedy_plan(const CostModel& model, const LevelWeights& weights,
+                                              bool* exact = nullptr);
 
 /// The deep search of JointSearch. weights may differ from level to level.
 [[nodiscard]] Found deep_search(const CostModel& model, const LevelWeights& weights,

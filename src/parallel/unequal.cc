@@ -106,6 +106,10 @@ UnequalPlan plan_unequal(const graph::Graph& graph, const Cluster& slow,
                 "model " + graph.name(), "use fewer accelerators");
   }
   const std::vector<SharedDomain> domains = full_domains(model);
+  for (int v = 0; v < graph.size(); ++v) {
+    if (!domains[v]->empty()) continue;
+    throw_invalid_argument("constraints", "a split for each layer", graph.node(v).name);
+  }
   BoundedSolver solver;
   double least = best.seconds;
   for (int i = 0; i <= steps; ++i) {

@@ -52,6 +52,34 @@ def test_redistributions_add_up_to_the_bytes_of_the_plan(taut):
     assert moved == pytest.approx(plan["bytes_per_step"])
 
 
+def test_a_plan_is_evaluated_beside_the_methods(taut, tmp_path):
+    best = taut("plan", "lenet-c", "--json").json
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(best))
+    again = taut("plan", "lenet-c", "--evaluate", path, "--method", "dp", "--json").json
+    assert again["method"] == "given" and again["guarantee"] == "as given"
+    assert again["objective"] == pytest.approx(best["objective"])
+    assert [one["method"] for one in again["methods"]] == ["given", "dp"]
+    best["layers"][0]["name"] = "conv0"
+    path.write_text(json.dumps(best))
+    refused = taut("plan", "lenet-c", "--evaluate", path, check=False)
+    assert refused.code == 2 and "the plan has no layer conv1" in refused.err
+
+
+def test_constraints_hold_and_are_priced(taut):
+    free = taut("plan", "lenet-c", "--json").json
+    plan = taut("plan", "lenet-c", "--fix", "fc*=I@1,conv2=I I I II", "--forbid", "III", "--json").json
+    splits = {layer["name"]: layer["splits"] for layer in plan["layers"]}
+    assert splits["conv2"] == ["I", "I", "I", "II"] and splits["fc1"][0] == splits["fc2"][0] == "I"
+    assert not any("III" in layer for layer in splits.values())
+    costs = {one["constraint"]: one["extra_seconds"] for one in plan["constraints"]}
+    assert costs["all"] == pytest.approx(plan["objective"] - free["objective"])
+    assert 0 <= costs["not *=III"] <= costs["all"] * (1 + 1e-9)
+    text = taut("plan", "lenet-c", "--fix", "fc1=I").out
+    assert "constraint" in text and "adds" in text
+    assert taut("plan", "lenet-c", "--forbid", "loss=I", check=False).code == 1
+
+
 def test_no_plan_in_memory_exits_1_with_the_least_bytes(taut):
     result = taut("plan", "vgg-e", "--memory-cap", "10MiB", "--json", check=False)
     assert result.code == 1
@@ -69,6 +97,9 @@ def test_no_plan_in_memory_exits_1_with_the_least_bytes(taut):
         (["plan", "lenet-c", "--batch", "8"], "got 8"),
         (["plan", "lenet-c", "--method", "exakt"], "exact"),
         (["plan", "missing.onnx"], "missing.onnx"),
+        (["plan", "missing.json"], "missing.json"),
+        (["plan", "lenet-c", "--fix", "fc1=IV"], "no type IV"),
+        (["plan", "lenet-c", "--fix", "fc3=I"], "no layer is called"),
         (["plan", "lenet-c", "--set", "macs=input"], "--cluster"),
         (["simulate", "lenet-c", "--links", "wires"], "port, levels"),
     ],

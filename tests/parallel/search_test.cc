@@ -63,7 +63,7 @@ void compare_with_brute_force(int cases, std::uint64_t first_seed, MakeGraph mak
     ASSERT_NEAR(found->cost, least, 1e-9 * least) << "seed " << seed;
     ASSERT_NEAR(plan_cost(model, weights, found->plan), found->cost, 1e-9 * least)
         << "seed " << seed;
-    const double greedy = plan_cost(model, weights, greedy_plan(model, weights));
+    const double greedy = plan_cost(model, weights, greedy_plan(model, weights).value());
     ASSERT_GE(greedy, least * (1 - 1e-12)) << "seed " << seed;
   }
 }

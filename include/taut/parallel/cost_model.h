@@ -2,9 +2,11 @@
 // What a plan moves: words and messages of every layer and boundary, level by level, by HyPar's
 // published tables or by exact volumes.
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "taut/core/spelling.h"
@@ -29,6 +31,19 @@ constexpr auto spellings(std::type_identity<CostTable>) {
   return spelling_of(table);
 }
 
+/// What a user wants or refuses: a split of some layers at some levels.
+struct Constraint {
+  /// Layers by name; '*' stands for any run of characters.
+  std::string layers = "*";
+  Split split = Split::kBatch;
+  int level = -1;       ///< 0: top; -1: at every level
+  bool forbid = false;  ///< not this split; else this one alone
+};
+
+/// "LAYERS=TYPE[@LEVEL]", levels from 1: "fc1=III", "blocks.*.up=I@1"; or one type for each level,
+/// "fc1=I III". Where forbid, the layers may be left out: "II@1". Errors: kConfig naming the text.
+[[nodiscard]] std::vector<Constraint> parse_constraint(std::string_view text, bool forbid);
+
 /// What a cost model counts.
 struct CostOptions {
   CostTable table = CostTable::kVolume;
@@ -45,6 +60,8 @@ struct CostOptions {
   /// kFig, kPrinted: charge type III on a layer that reads the model's input, as AccPar's program
   /// does.
   bool charge_first_layer = false;
+  /// All hold at once.
+  std::vector<Constraint> constraints;
 };
 
 /// Words (32 bit; both directions and all pairs of the level) and messages, level by level.
@@ -80,14 +97,14 @@ struct EdgeWords {
 class CostModel {
  public:
   /// Errors: kInvalidArgument for options out of range; a batch smaller than the array is refused
-  /// with both numbers.
+  /// with both numbers; constraints that name no layer, or a split that a layer does not have.
   CostModel(const graph::Graph& graph, CostOptions options);
 
   [[nodiscard]] const graph::Graph& graph() const noexcept { return *graph_; }
   [[nodiscard]] const CostOptions& options() const noexcept { return options_; }
   [[nodiscard]] int levels() const noexcept { return options_.levels; }
 
-  /// The splits that a node may have at one level, lowest type first.
+  /// The splits that a node may have at one level or another, lowest type first.
   [[nodiscard]] std::vector<Split> splits(int node) const;
   /// Whether a node can have a state: splits that it knows and, for kVolume, no dimension cut into
   /// more parts than it has (2^(levels of type I) <= batch and so on).
@@ -95,6 +112,14 @@ class CostModel {
   /// Why not, naming layer and numbers; nothing when it can.
   [[nodiscard]] std::optional<std::string> infeasible_reason(int node,
                                                              const LayerState& state) const;
+  /// The same without constraints: whether the node's sizes allow it.
+  [[nodiscard]] std::optional<std::string> size_reason(int node, const LayerState& state) const;
+  /// The splits that constraints leave a node at each level, as bits 1 << split.
+  [[nodiscard]] const std::vector<std::uint8_t>& allowed(int node) const {
+    return allowed_[static_cast<std::size_t>(node)];
+  }
+  /// Whether constraints treat two levels alike, in all nodes.
+  [[nodiscard]] bool alike(int level, int other) const;
   /// All feasible states of a node in ascending order. Throws kInvalidArgument above 2^21 of them.
   [[nodiscard]] std::vector<LayerState> states(int node) const;
 
@@ -127,8 +152,12 @@ class CostModel {
   [[nodiscard]] double memory_words(int node, const LayerState& state) const;
 
  private:
+  [[nodiscard]] std::vector<Split> known_splits(int node) const;
+  void apply(const Constraint& constraint);
+
   const graph::Graph* graph_;
   CostOptions options_;
+  std::vector<std::vector<std::uint8_t>> allowed_;  ///< by node and level
 };
 
 /// Walks one edge's levels from the top; units of the four kinds of EdgeWords at each.

@@ -96,11 +96,18 @@ struct NoPlan {
 
 using PlanOutcome = std::variant<Planned, NoPlan>;
 
-/// Makes a plan; there is one unless a method's fixed splits or a memory cap rule it out. Errors:
-/// kInvalidArgument (see CostModel), kUnsupported (an exact search that is too large with HyPar's
-/// tables). Deterministic. Threads: may run beside itself.
+/// Makes a plan; there is one unless a method's fixed splits, constraints or a memory cap rule it
+/// out. Errors: kInvalidArgument (see CostModel), kUnsupported (an exact search that is too large
+/// with HyPar's tables, or with constraints that differ from level to level). Deterministic.
+/// Threads: may run beside itself.
 [[nodiscard]] PlanOutcome make_plan(const graph::Graph& graph, const Cluster& cluster,
                                     const PlanOptions& options);
+
+/// A plan that somebody made, with what it costs by the options' objective. Errors:
+/// kInvalidArgument when it does not fit graph, cluster or constraints, naming the layer (see
+/// CostModel::check).
+[[nodiscard]] Planned evaluate_plan(const graph::Graph& graph, const Cluster& cluster,
+                                    const PlanOptions& options, Plan plan);
 
 /// The options that a method really uses: its types and levels.
 [[nodiscard]] CostOptions cost_options(const Cluster& cluster, const PlanOptions& options);

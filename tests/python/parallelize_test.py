@@ -1,0 +1,113 @@
+"""Modules that run under plans: the single process's losses, and the bytes that the plan predicts."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import plan_models
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.testing._internal.distributed.fake_pg import FakeStore
+
+import taut
+
+RUNNER = Path(__file__).with_name("plan_runner.py")
+
+
+CASES = [
+    {"model": "mlp", "processes": 2, "steps": 20},
+    {"model": "llama", "processes": 2},
+    {"model": "dlrm", "processes": 2},
+    {"model": "mlp", "processes": 4, "options": {"method": "dp"}},
+    {"model": "gpt", "processes": 4},
+    {"model": "resnet", "processes": 4},
+    {"model": "dlrm", "processes": 4},
+]
+
+
+@pytest.fixture(scope="module")
+def answers():
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    line = [sys.executable, str(RUNNER), json.dumps(CASES)]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "case", range(len(CASES)), ids=lambda case: f"{CASES[case]['model']}-{CASES[case]['processes']}"
+)
+def test_processes_learn_what_one_learns(answers, case):
+    answer = answers[case]
+    for whole, parts in zip(answer["whole"], answer["parts"], strict=True):
+        assert abs(whole - parts) <= 1e-5 * abs(whole), answer
+    assert answer["whole"][-1] < answer["whole"][0]
+    assert answer["off"] < 1e-5, answer  # weights and statistics, of the largest value of each
+
+
+@pytest.mark.parametrize("case", [0, 1, 2, 3])
+def test_processes_move_what_is_predicted(answers, case):
+    assert answers[case]["moved"] == answers[case]["predicted"], answers[case]
+
+
+@pytest.mark.parametrize("case", [4, 5, 6])
+def test_what_pytorch_moves_beyond_the_prediction_is_bounded(answers, case):
+    """Changes of split that gloo makes of gathers, statistics of batch normalizations (docs/python.md)."""
+    assert answers[case]["predicted"] <= answers[case]["moved"] <= 1.6 * answers[case]["predicted"], answers[case]
+
+
+@pytest.fixture
+def mesh():
+    """Four processes, of which this is the first and the others are not there."""
+    dist.init_process_group("fake", rank=0, world_size=4, store=FakeStore())
+    yield init_device_mesh("cpu", (2, 2))
+    dist.destroy_process_group()
+
+
+def test_parameters_have_the_plans_placements(mesh):
+    model, inputs = plan_models.example("mlp")
+    plan = taut.Plan.from_json(taut.plan(model, inputs, accelerators=4).to_json())
+    wanted = plan.placements(mesh)
+    assert wanted["0.weight"] == (Shard(0), Shard(0)) and wanted["4.bias"] == (Replicate(), Replicate())
+    shapes = {name: one.shape for name, one in model.named_parameters()}
+    assert taut.parallelize(model, mesh, plan) is model
+    for name, parameter in model.named_parameters():
+        assert isinstance(parameter, nn.Parameter) and parameter.placements == wanted[name]
+        assert parameter.shape == shapes[name]
+    out = model(*inputs)
+    assert out.placements == (Shard(0), Shard(0)) and out.shape == (8, 8)
+    assert model(torch.zeros(16, 32)).shape == (16, 8)  # traced again
+    with torch.no_grad():
+        assert isinstance(model.eval()(DTensor.from_local(inputs[0], mesh, [Replicate()] * 2)), DTensor)
+
+
+def test_parameters_that_are_shared_stay_shared(mesh):
+    model, inputs = plan_models.example("gpt")
+    model.head.weight = model.words.weight
+    taut.parallelize(model, mesh, taut.plan(model, inputs, accelerators=4))
+    assert model.head.weight is model.words.weight and isinstance(model.head.weight, DTensor)
+    model(*inputs).sum().backward()
+    assert model.head.weight.grad.placements == model.head.weight.placements
+
+
+def test_what_cannot_run_is_refused(mesh):
+    model, inputs = plan_models.example("mlp")
+    plan = taut.plan(model, inputs, accelerators=4)
+    with pytest.raises(ValueError, match=r"parameters that the module has not: 0\.bias"):
+        taut.parallelize(nn.Sequential(nn.ReLU()), mesh, plan)
+    with pytest.raises(ValueError, match="products of the plan's levels"):
+        taut.parallelize(model, mesh, taut.plan(model, inputs, accelerators=2))
+    other = plan_models.mlp()
+    other.insert(1, nn.LayerNorm(64))
+    with pytest.raises(ValueError, match="the plan has parameters"):
+        taut.parallelize(other, mesh, plan)
+    bags = plan_models.Dlrm([taut.ElasticEmbeddingBag(32, 8, mode="sum", memory_budget="1/2")])
+    given = (torch.randn(8, 4), torch.randint(0, 16, (8, 1, 3)))
+    with pytest.raises(ValueError, match="tables cannot be split over processes"):
+        taut.parallelize(bags, mesh, taut.plan(bags, given, accelerators=4))

@@ -1,0 +1,150 @@
+"""Processes that run models under plans, beside one that runs them whole: python plan_runner.py CASES.
+
+CASES: a list in JSON, each with a model's name, the number of processes, options of ``taut.plan``, and steps. Prints a
+list in JSON: losses of both, bytes of a step as PyTorch counts them over all processes, and as the plan predicts.
+"""
+
+import copy
+import json
+import os
+import socket
+import sys
+import traceback
+
+import plan_models
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor
+from torch.distributed.tensor.debug import CommDebugMode
+
+import taut
+
+
+class CommBytes(CommDebugMode):
+    """PyTorch's count of collectives, with the bytes that this process receives."""
+
+    def __init__(self):
+        super().__init__()
+        self.bytes = 0.0
+        self.by_kind = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        before = self.get_total_counts()
+        out = super().__torch_dispatch__(func, types, args, kwargs)
+        if out is not NotImplemented and self.get_total_counts() > before:
+            name, sent = func._schema.name.split("::")[1], args[0].nbytes
+            size = dist.get_world_size(dist.distributed_c10d._resolve_process_group(args[-1]))
+            received = {
+                "all_gather_into_tensor": sent * (size - 1),
+                "reduce_scatter_tensor": sent * (size - 1) / size,
+                "all_to_all_single": sent * (size - 1) / size,
+                "all_reduce": 2 * sent * (size - 1) / size,
+            }[name]
+            self.bytes += received
+            self.by_kind[name] = self.by_kind.get(name, 0) + received
+        return out
+
+
+def losses(model, inputs, target, steps, whole):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    told = []
+    for _ in range(steps):
+        out = model(*inputs)
+        loss = (out - target).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        told.append(whole(loss.detach()))
+    return told
+
+
+def measured(model, inputs, mesh):
+    """Bytes of a step over all processes; the gradient of what is given back is not moved."""
+    with CommBytes() as count:
+        out = model(*inputs)
+        ones = DTensor.from_local(torch.ones_like(out.to_local()), mesh, out.placements, run_check=False)
+        out.backward(ones)
+    everywhere = torch.tensor(count.bytes, dtype=torch.float64)
+    dist.all_reduce(everywhere)
+    return everywhere.item(), count.by_kind
+
+
+def work(rank, processes, port, cases, pipe):
+    os.environ.update(RANK=str(rank), WORLD_SIZE=str(processes), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    dist.init_process_group("gloo", rank=rank, world_size=processes)
+    answers = []
+    for case, model, inputs, plan in cases:
+        shape = plan.result["factors"]
+        mesh = init_device_mesh("cpu", tuple(shape), mesh_dim_names=tuple(f"level{i}" for i in range(len(shape))))
+        if len(shape) > 1:
+            mesh._flatten()  # so that PyTorch sums over all levels at once
+        single = copy.deepcopy(model)
+        with torch.no_grad():
+            target = torch.rand_like(copy.deepcopy(model)(*inputs))
+        split = distribute_tensor(target, mesh, [Shard(0)] * mesh.ndim, src_data_rank=None)
+        taut.parallelize(model, mesh, plan)
+        moved, kinds = measured(model, inputs, mesh)
+        steps = case.get("steps", 3)
+        single(*inputs)  # statistics of batch normalizations have seen as many batches
+        model.zero_grad()
+        whole = losses(single, inputs, target, steps, lambda loss: loss.item())
+        parts = losses(model, inputs, split, steps, lambda loss: loss.full_tensor().item())
+        state = {
+            name: one.full_tensor() if isinstance(one, DTensor) else one for name, one in model.state_dict().items()
+        }
+        off = max(
+            ((state[name] - one).abs().max() / one.abs().max().clamp(min=1e-3)).item()
+            for name, one in single.state_dict().items()
+            if one.is_floating_point()
+        )
+        answers.append(
+            {"case": case, "whole": whole, "parts": parts, "moved": moved, "kinds": kinds, "off": off,
+             "predicted": plan.bytes_per_step}
+        )  # fmt: skip
+    if rank == 0:
+        os.write(pipe, json.dumps(answers).encode())
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def run(processes, cases):
+    """Answers of so many processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    reading, writing = os.pipe()
+    children = []
+    for rank in range(processes):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                work(rank, processes, port, cases, writing)
+                code = 0
+            except Exception:
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+        children.append(child)
+    os.close(writing)
+    with os.fdopen(reading) as answers:
+        found = answers.read()
+    if any(os.waitpid(child, 0)[1] for child in children):
+        sys.exit(1)
+    return json.loads(found)
+
+
+def main():
+    torch.set_num_threads(1)
+    by_processes = {}
+    for case in json.loads(sys.argv[1]):
+        model, inputs = plan_models.example(case["model"])
+        plan = taut.plan(model, inputs, accelerators=case["processes"], **case.get("options", {}))
+        by_processes.setdefault(case["processes"], []).append((case, model, inputs, plan))
+    print(json.dumps([answer for processes, cases in by_processes.items() for answer in run(processes, cases)]))
+
+
+if __name__ == "__main__":
+    main()
