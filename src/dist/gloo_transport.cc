@@ -1,6 +1,7 @@
 // Gloo by PyTorch's c10d. The only source that sees their headers: c10d's face of Gloo needs Gloo's
 // own headers, which come from the system, while its code comes with LibTorch.
 #include <ATen/ATen.h>
+#include <c10/util/Logging.h>
 
 #include <cstdlib>
 #include <torch/csrc/distributed/c10d/FileStore.hpp>
@@ -41,6 +42,13 @@ c10::intrusive_ptr<c10d::ProcessGroupGloo::Options> gloo_options(bool one_machin
   auto options = c10d::ProcessGroupGloo::Options::create(timeout);
   options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1"));
   return options;
+}
+
+// LibTorch writes what failed to stderr before it throws it: one line of ours says it, unless the
+// user asks for LibTorch's too.
+void silence_library() {
+  constexpr int kFatal = 3;
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = kFatal;
 }
 
 at::Tensor tensor_over(const std::byte* bytes, std::size_t size) {
@@ -91,6 +99,7 @@ class GlooTransport final : public Transport {
 }  // namespace
 
 std::unique_ptr<Transport> open_board(const WorkerEnvironment& environment, Milliseconds timeout) {
+  silence_library();
   const std::string prefix = concat("taut/attempt-", environment.restart);
   return std::make_unique<GlooTransport>(
       c10::make_intrusive<c10d::PrefixStore>(prefix, open_store(environment, timeout)),

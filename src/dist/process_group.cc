@@ -114,8 +114,10 @@ std::shared_ptr<ProcessGroup> ProcessGroup::connect(const WorkerEnvironment& env
                         std::chrono::duration<double>(options.timeout).count(), " s"),
                  e.rank, ranks.size());
   }
-  return std::shared_ptr<ProcessGroup>(
+  const std::shared_ptr<ProcessGroup> group(
       new ProcessGroup(std::move(transport), std::move(ranks), e.rank, options, {}));
+  group->barrier();  // a worker that leaves at once would break what the others still connect
+  return group;
 }
 
 ProcessGroup::ProcessGroup(std::shared_ptr<Transport> transport, std::vector<int> ranks, int rank,
@@ -239,27 +241,25 @@ void ProcessGroup::all_to_all(std::span<const std::byte> send,
   run("all-to-all", cause, send, send_bytes, receive, receive_bytes);
 }
 
-void ProcessGroup::gather_equal(std::span<const std::byte> own, std::span<std::byte> all,
-                                Cause cause) {
-  const std::vector<std::int64_t> sizes(ranks_.size(), static_cast<std::int64_t>(own.size()));
+std::vector<std::byte> ProcessGroup::gather(std::span<const std::byte> own,
+                                            std::span<const std::int64_t> bytes_of_each,
+                                            Cause cause) {
+  require_bytes("bytes_of_each", size(), bytes_of_each.size());
+  require_bytes("own", bytes_of_each[static_cast<std::size_t>(rank_)], own.size());
+  const std::vector<std::int64_t> to_each(ranks_.size(), static_cast<std::int64_t>(own.size()));
   std::vector<std::byte> copies;
   for (std::size_t rank = 0; rank < ranks_.size(); ++rank) {
     copies.insert(copies.end(), own.begin(), own.end());
   }
-  run("gather", cause, copies, sizes, all, sizes);
+  std::vector<std::byte> all(static_cast<std::size_t>(sum_of(bytes_of_each)));
+  run("gather", cause, copies, to_each, all, bytes_of_each);
+  return all;
 }
 
 std::vector<std::vector<std::byte>> ProcessGroup::gather(std::span<const std::byte> own,
                                                          Cause cause) {
-  const auto mine = static_cast<std::int64_t>(own.size());
-  const std::vector<std::int64_t> sizes = each(mine, cause);
-  const std::vector<std::int64_t> to_each(ranks_.size(), mine);
-  std::vector<std::byte> copies;
-  for (std::size_t rank = 0; rank < ranks_.size(); ++rank) {
-    copies.insert(copies.end(), own.begin(), own.end());
-  }
-  std::vector<std::byte> all(static_cast<std::size_t>(sum_of(sizes)));
-  run("gather", cause, copies, to_each, all, sizes);
+  const std::vector<std::int64_t> sizes = each(static_cast<std::int64_t>(own.size()), cause);
+  const std::vector<std::byte> all = gather(own, sizes, cause);
   std::vector<std::vector<std::byte>> result;
   auto from = all.begin();
   for (const std::int64_t size : sizes) {

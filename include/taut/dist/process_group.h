@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
@@ -78,10 +79,16 @@ class ProcessGroup {
   template <typename Value>
   [[nodiscard]] std::vector<Value> each(const Value& own, Cause cause = Cause::kControl) {
     static_assert(std::is_trivially_copyable_v<Value>);
+    const std::vector<std::int64_t> sizes(ranks_.size(), sizeof(Value));
+    const std::vector<std::byte> bytes = gather(std::as_bytes(std::span(&own, 1)), sizes, cause);
     std::vector<Value> all(ranks_.size());
-    gather_equal(std::as_bytes(std::span(&own, 1)), std::as_writable_bytes(std::span(all)), cause);
+    std::memcpy(all.data(), bytes.data(), bytes.size());
     return all;
   }
+  /// The bytes of all workers, joined in the order of ranks; how many each gives all know.
+  [[nodiscard]] std::vector<std::byte> gather(std::span<const std::byte> own,
+                                              std::span<const std::int64_t> bytes_of_each,
+                                              Cause cause);
   /// What each worker gave, in the order of ranks; sizes may differ.
   [[nodiscard]] std::vector<std::vector<std::byte>> gather(std::span<const std::byte> own,
                                                            Cause cause);
@@ -109,7 +116,6 @@ class ProcessGroup {
                GroupOptions options, Counts above);
 
   [[nodiscard]] std::vector<std::int64_t> part_bytes(std::size_t values) const;
-  void gather_equal(std::span<const std::byte> own, std::span<std::byte> all, Cause cause);
   void run(std::string_view name, Cause cause, std::span<const std::byte> send,
            std::span<const std::int64_t> send_bytes, std::span<std::byte> receive,
            std::span<const std::int64_t> receive_bytes);
