@@ -20,7 +20,7 @@ readonly tools=(
   g++:g++ make:make cmake:cmake ninja:ninja-build ccache:ccache git:git pkg-config:pkg-config protoc:protobuf-compiler)
 readonly libraries=(
   libhwy-dev libonnx-dev libprotobuf-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libspdlog-dev
-  libfmt-dev libgtest-dev libgmock-dev libbenchmark-dev libxxhash-dev libjpeg-dev libpng-dev zlib1g-dev)
+  libfmt-dev libgloo-dev libgtest-dev libgmock-dev libbenchmark-dev libxxhash-dev libjpeg-dev libpng-dev zlib1g-dev)
 
 # The first Python of at least 3.11, or nothing.
 find_python() {

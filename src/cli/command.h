@@ -35,6 +35,7 @@ struct Globals {
 struct Outcome {
   nlohmann::json result;
   int exit_code = 0;
+  bool quiet = false;  ///< another process prints the result, or what went wrong
 };
 
 using Action = std::function<Outcome()>;
@@ -62,6 +63,7 @@ Command add_train(CLI::App& root, const Globals& globals);
 Command add_export(CLI::App& root, const Globals& globals);
 Command add_dump(CLI::App& root, const Globals& globals);
 Command add_sweep(CLI::App& root, const Globals& globals);
+Command add_calibrate(CLI::App& root, const Globals& globals);
 Command add_tune(CLI::App& root, const Globals& globals);
 
 }  // namespace taut::cli

@@ -26,6 +26,7 @@
 #include "taut/core/memory.h"
 #include "taut/core/text.h"
 #if defined(TAUT_CLI_TORCH)
+#include "taut/dist/process_group.h"
 #include "taut/train/config.h"
 #endif
 
@@ -37,12 +38,13 @@ struct TorchCommand {
   const char* summary;
 };
 
-constexpr std::array<TorchCommand, 5> kTorchCommands = {{
+constexpr std::array<TorchCommand, 6> kTorchCommands = {{
     {"train", "Train a recommender or an image network from a config"},
     {"export", "Write a trained run as one frozen file"},
     {"dump", "Write the rows of a run's or package's tables"},
     {"sweep", "Train over methods, budgets and seeds and compare"},
     {"tune", "Find winner rates by layer for a trained network"},
+    {"calibrate", "Measure the links and the speed of workers for taut plan --cluster"},
 }};
 
 // The first argument that is not an option.
@@ -86,7 +88,7 @@ void add_globals(CLI::App& command, Globals& globals) {
 std::vector<Command> add_commands(CLI::App& root, const Globals& globals) {
   std::vector<Command> commands;
 #if defined(TAUT_CLI_TORCH)
-  for (const auto add : {add_train, add_export, add_dump, add_sweep, add_tune}) {
+  for (const auto add : {add_train, add_export, add_dump, add_sweep, add_tune, add_calibrate}) {
     commands.push_back(add(root, globals));
   }
 #endif
@@ -174,7 +176,7 @@ int run(int argc, char** argv) {
                   "--set", "leave it out");
     }
     const Outcome outcome = command.action();
-    if (globals.json) std::cout << json_text(outcome.result, 2) << std::endl;
+    if (globals.json && !outcome.quiet) std::cout << json_text(outcome.result, 2) << std::endl;
     return outcome.exit_code;
   }
   return 0;
@@ -210,6 +212,10 @@ int foreign_failure(std::string_view message) {
 int guarded(int argc, char** argv) {
   try {
     return run(argc, argv);
+#if defined(TAUT_CLI_TORCH)
+  } catch (const dist::WorkerLost& lost) {  // nothing that is mended here
+    return fail(lost.what(), 1);
+#endif
   } catch (const Error& failed) {
     // Results that cannot be written are not the user's to mend in what was asked.
     return fail(failed.what(), std::ferror(stdout) != 0 ? 1 : exit_code(failed.kind()));

@@ -1,11 +1,13 @@
-// taut train CONFIG --out RUN
+// taut train CONFIG --out RUN, by one process or by the workers that torchrun starts.
 #include <iostream>
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/quality.h"
 #include "cli/settings.h"
+#include "cli/workers.h"
 #include "taut/core/error.h"
+#include "taut/core/text.h"
 #include "taut/core/units.h"
 #include "taut/train/run.h"
 
@@ -30,45 +32,74 @@ void print_summary(const Json& s) {
               << " parameters, " << dense / 1e6 << " M multiply-adds an example, of which "
               << 100 * needed / dense << " % are not by zero\n";
   }
+  if (s.contains("workers")) {
+    std::cout << "workers: " << s["workers"]["count"] << ", plan "
+              << s["workers"]["plan"].get<std::string>() << "\n";
+  }
   std::cout << "speed: " << s["examples_per_second"] << " examples/s, " << s["examples"]
             << " examples in " << s["train_seconds"] << " s\n"
             << "run: " << s["run"].get<std::string>() << "\n";
 }
 
+struct TrainOptions {
+  std::string config;
+  std::string out;
+  std::string budget;
+  std::string plan;
+  double worker_timeout_seconds = 600;
+  bool resume = false;
+};
+
+// A plan is run by workers, and only data parallelism can be yet.
+void check_plan(const std::string& plan) {
+  if (plan.empty()) return;
+  if (!dist::environment_of_torchrun()) {
+    throw Error(ErrorKind::kConfig, "--plan is for several workers, and this process is alone",
+                plan, "start it by torchrun --no-python --nproc-per-node N taut train ...");
+  }
+  if (plan != "dp") {
+    throw Error(ErrorKind::kUnsupported, concat("plan \"", plan, "\" cannot be run yet"), "--plan",
+                "use --plan dp");
+  }
+}
+
+Outcome train_together(const TrainOptions& options, const Globals& globals) {
+  const train::ConfigFile file = train::read_config_file(options.config);
+  if (!options.budget.empty() && !train::task_of_config(file).has_tables) {
+    throw Error(ErrorKind::kConfig, "--memory-budget is for tables, and this config has none",
+                options.config, "leave it out");
+  }
+  const auto config = train::load_config(file, run_settings(globals, options.budget));
+  check_plan(options.plan);
+  const auto workers = meet_workers(options.worker_timeout_seconds);
+  return run_together(workers.get(), [&] {
+    const Json summary = train::train_run({.config = config,
+                                           .run = options.out,
+                                           .resume = options.resume,
+                                           .threads = threads_of_worker(globals.threads),
+                                           .profile_path = {},
+                                           .stop = stop_on_signals(),
+                                           .workers = workers});
+    const bool leads = workers == nullptr || workers->rank() == 0;
+    if (leads && !globals.json) print_summary(summary);
+    return Outcome{.result = summary};
+  });
+}
+
 }  // namespace
 
 Command add_train(CLI::App& root, const Globals& globals) {
-  struct Options {
-    std::string config;
-    std::string out;
-    std::string budget;
-    bool resume = false;
-  };
   CLI::App* app =
       root.add_subcommand("train", "Train a recommender or an image network from a config");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<TrainOptions>();
   app->add_option("CONFIG", o->config, "TOML config (taut init writes one)")->required();
   app->add_option("--out", o->out, "Folder of the run")->required();
   app->add_option("--memory-budget", o->budget,
                   "embedding.budget: bytes (16MiB) or a ratio (1/10)");
   app->add_flag("--resume", o->resume, "Go on from the run's last checkpoint");
-  return {
-      app, [o, &globals] {
-        const train::ConfigFile file = train::read_config_file(o->config);
-        if (!o->budget.empty() && !train::task_of_config(file).has_tables) {
-          throw Error(ErrorKind::kConfig, "--memory-budget is for tables, and this config has none",
-                      o->config, "leave it out");
-        }
-        const Json summary =
-            train::train_run({.config = train::load_config(file, run_settings(globals, o->budget)),
-                              .run = o->out,
-                              .resume = o->resume,
-                              .threads = globals.threads,
-                              .profile_path = {},
-                              .stop = stop_on_signals()});
-        if (!globals.json) print_summary(summary);
-        return Outcome{summary};
-      }};
+  app->add_option("--plan", o->plan, "How workers share the network: dp (data parallel)");
+  add_worker_timeout(*app, o->worker_timeout_seconds);
+  return {app, [o, &globals] { return train_together(*o, globals); }};
 }
 
 }  // namespace taut::cli

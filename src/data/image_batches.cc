@@ -78,6 +78,11 @@ void check(const ImageSet& images, const ImageBatchOptions& options) {
   if (options.batch_size < 1) {
     throw_invalid_argument("batch_size", "at least 1", concat(options.batch_size));
   }
+  if (options.piece < 1) throw_invalid_argument("piece", "at least 1", concat(options.piece));
+  if (options.share.index < 0 || options.share.index >= options.share.of) {
+    throw_invalid_argument("share.index", concat("0 to ", options.share.of - 1),
+                           concat(options.share.index));
+  }
   const std::int64_t padding = options.augmentation.crop_padding;
   const std::int64_t shorter = std::min(images.height, images.width);
   if (padding < 0 || padding >= std::max<std::int64_t>(shorter, 1)) {
@@ -137,9 +142,12 @@ struct ImageBatches::Impl {
   }
 
   void make(std::int64_t index, ImageBatch& batch) const {
-    const std::int64_t first = index * options.batch_size;
     const std::int64_t image = images.height * images.width * images.channels;
-    batch.size = std::min(options.batch_size, images.count - first);
+    batch.whole = std::min(options.batch_size, images.count - index * options.batch_size);
+    const Range mine = share_of(batch.whole, options.piece, options.share);
+    const std::int64_t first = index * options.batch_size + mine.begin;
+    batch.begin = first;
+    batch.size = mine.size;
     batch.pixels.resize(static_cast<std::size_t>(batch.size * image));
     batch.labels.resize(static_cast<std::size_t>(batch.size));
     const auto make_range = [&](std::int64_t begin, std::int64_t end) {

@@ -244,8 +244,13 @@ void ImageNetwork::set_teacher(std::shared_ptr<const ImageNetwork> teacher, doub
   impl_->temperature = temperature;
 }
 
+void ImageNetwork::set_workers(std::shared_ptr<dist::ProcessGroup> workers) {
+  impl_->workers = std::move(workers);
+}
+
 ImageLoss ImageNetwork::train_step(const ImageInput& input, double learning_rate) {
-  impl_->check_input(input, /*labelled=*/true);
+  const std::int64_t batch = input.whole > 0 ? input.whole : input.size;
+  impl_->check_step(input, batch);
   const auto count = static_cast<std::size_t>(impl_->slices(input.size));
   std::vector<std::vector<Tensor>> gradients(count);
   std::vector<NormStatistics> statistics(count, impl_->empty_statistics());
@@ -262,6 +267,7 @@ ImageLoss ImageNetwork::train_step(const ImageInput& input, double learning_rate
     losses[at] = {.loss = loss.item<double>(),
                   .correct = logits.detach().argmax(1).eq(labels).sum().item<std::int64_t>()};
   });
+  if (impl_->workers != nullptr) impl_->share_slices(losses, statistics, batch);
   ImageLoss total;
   for (const ImageLoss& slice : losses) {
     total.loss += slice.loss;
@@ -270,9 +276,9 @@ ImageLoss ImageNetwork::train_step(const ImageInput& input, double learning_rate
   require_finite(total.loss, "lower train.learning_rate");
   const torch::NoGradGuard no_grad;
   for (auto& group : impl_->optimizer->param_groups()) group.options().set_lr(learning_rate);
-  impl_->step(gradients, input.size);
+  impl_->step(gradients, batch);
   impl_->apply_masks();
-  impl_->follow_statistics(statistics, input.size, 0.1);
+  impl_->follow_statistics(statistics, batch, 0.1);
   impl_->follow_average();
   return total;
 }

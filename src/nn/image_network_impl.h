@@ -19,6 +19,8 @@ struct ImageNetwork::Impl : Program {
   [[nodiscard]] NetworkInputs images_of(const ImageInput& input, const Slice& slice) const;
   [[nodiscard]] torch::Tensor labels_of(const ImageInput& input, const Slice& slice) const;
   void check_input(const ImageInput& input, bool labelled) const;
+  /// The same of one that is trained on, as this worker's share of a batch.
+  void check_step(const ImageInput& input, std::int64_t batch) const;
 
   /// One pass for what the hooks of the options see, slice after slice.
   void pass_over(const ImageInput& images, const ForwardOptions& forward_options) const;
@@ -28,6 +30,9 @@ struct ImageNetwork::Impl : Program {
   [[nodiscard]] NormStatistics empty_statistics() const;
   void set_policy(const WinnerPolicy& policy);
   void apply_masks();
+  /// What slices of this worker gave becomes what all slices of the batch gave, in their order.
+  void share_slices(std::vector<ImageLoss>& losses, std::vector<NormStatistics>& statistics,
+                    std::int64_t batch) const;
   /// running += momentum * (mean over the slices of a batch - running).
   void follow_statistics(const std::vector<NormStatistics>& of_slices, std::int64_t batch,
                          double momentum);

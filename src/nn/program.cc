@@ -10,6 +10,28 @@ namespace {
 
 using torch::Tensor;
 
+// Values of gradients that travel at once: enough that the time of a message does not matter, and
+// little beside the gradients. Sums do not depend on it (dist::ProcessGroup).
+constexpr std::int64_t kBucket = std::int64_t{1} << 20;
+
+// Replaces each tensor by its sum over the workers.
+void add_over_workers(dist::ProcessGroup& workers, const std::vector<Tensor>& sums) {
+  std::vector<Tensor> all;
+  for (const Tensor& sum : sums) all.push_back(sum.reshape({-1}));
+  const Tensor flat = torch::cat(all);
+  const std::int64_t count = flat.numel();
+  float* values = flat.mutable_data_ptr<float>();
+  for (std::int64_t begin = 0; begin < count; begin += kBucket) {
+    const auto size = static_cast<std::size_t>(std::min(kBucket, count - begin));
+    workers.all_reduce({values + begin, size}, dist::Cause::kGradients);
+  }
+  std::int64_t at = 0;
+  for (const Tensor& sum : sums) {
+    sum.copy_(flat.narrow(0, at, sum.numel()).view(sum.sizes()));
+    at += sum.numel();
+  }
+}
+
 std::string state_section(const std::string& parameter, std::string_view what) {
   return concat("optimizer/", parameter, "/", what);
 }
@@ -46,10 +68,14 @@ void Program::set_optimizer(const OptimizerChoice& choice,
 
 void Program::step(std::vector<std::vector<Tensor>>& gradients, std::int64_t batch) {
   const torch::NoGradGuard no_grad;
+  std::vector<Tensor> sums;
   for (std::size_t p = 0; p < parameters.size(); ++p) {
-    Tensor sum = gradients[0][p];
-    for (std::size_t slice = 1; slice < gradients.size(); ++slice) sum.add_(gradients[slice][p]);
-    parameters[p].mutable_grad() = sum.div_(static_cast<double>(batch));
+    sums.push_back(gradients.empty() ? torch::zeros_like(parameters[p]) : gradients[0][p]);
+    for (std::size_t s = 1; s < gradients.size(); ++s) sums[p].add_(gradients[s][p]);
+  }
+  if (workers != nullptr) add_over_workers(*workers, sums);
+  for (std::size_t p = 0; p < parameters.size(); ++p) {
+    parameters[p].mutable_grad() = sums[p].div_(static_cast<double>(batch));
   }
   optimizer->step();
 }

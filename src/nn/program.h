@@ -14,6 +14,7 @@
 #include "nn/optimizer.h"
 #include "nn/tensor_sections.h"
 #include "taut/core/thread_pool.h"
+#include "taut/dist/process_group.h"
 #include "taut/nn/named_tensor.h"
 
 namespace taut::nn {
@@ -60,7 +61,7 @@ class Program {
   /// Errors: kConfig for a name that is not offered.
   void set_optimizer(const OptimizerChoice& choice, const std::vector<ParameterGroup>& groups);
   /// One step on the mean over the batch of the slices' summed gradients (slice, then parameter),
-  /// which are used up.
+  /// which are used up. With workers: of the slices of all of them.
   void step(std::vector<std::vector<torch::Tensor>>& gradients, std::int64_t batch);
 
   /// Values by name, as sections "values/..." and "optimizer/...".
@@ -86,6 +87,7 @@ class Program {
   std::vector<std::string> parameter_names;
   std::string optimizer_name;
   std::unique_ptr<torch::optim::Optimizer> optimizer;
+  std::shared_ptr<dist::ProcessGroup> workers;  ///< that step together; null: this process alone
 };
 
 /// `rates` for each of so many sites; empty stays empty. Errors as Program::set_rates.

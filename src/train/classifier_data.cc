@@ -72,7 +72,7 @@ data::ImageSet read_set(const ImageConfig& config, const std::vector<std::string
 }
 
 nn::ImageInput view_of(const data::ImageBatch& batch) {
-  return {.size = batch.size, .pixels = batch.pixels, .labels = batch.labels};
+  return {.size = batch.size, .pixels = batch.pixels, .labels = batch.labels, .whole = batch.whole};
 }
 
 // The first images of a set, as the network reads them.
@@ -87,30 +87,54 @@ data::ImageBatch first_images(const data::ImageSet& images, const data::Normaliz
   return batch;
 }
 
+namespace {
+
+// Of the images of all workers.
+ImageQuality joined(const ImageQuality& own, dist::ProcessGroup& workers) {
+  ImageQuality all;
+  double correct = 0;
+  for (const ImageQuality& one : workers.each(own)) {
+    all.unscored += one.unscored;
+    if (one.examples == 0) continue;
+    const auto examples = static_cast<double>(one.examples);
+    all.examples += one.examples;
+    correct += std::round(one.top1 * examples);
+    all.log_loss += one.log_loss * examples;
+  }
+  all.top1 = correct / static_cast<double>(all.examples);
+  all.log_loss /= static_cast<double>(all.examples);
+  return all;
+}
+
+}  // namespace
+
 ImageQuality evaluate(const nn::ImageNetwork& network, const data::ImageSet& images,
                       const data::Normalization& normalization,
-                      const std::shared_ptr<ThreadPool>& pool) {
+                      const std::shared_ptr<ThreadPool>& pool, dist::ProcessGroup* workers) {
   const std::int64_t classes = network.options().classes;
-  data::ImageBatches batches(images, {.batch_size = kEvaluated, .normalization = normalization},
-                             pool);
+  data::ImageBatchOptions options{.batch_size = kEvaluated, .normalization = normalization};
+  options.piece = network.options().piece;
+  if (workers != nullptr) options.share = {.index = workers->rank(), .of = workers->size()};
+  data::ImageBatches batches(images, options, pool);
   infer::ClassQuality quality;
   infer::UnscoredRows unscored;
   data::ImageBatch batch;
   std::vector<float> logits;
   while (batches.next(batch)) {
+    if (batch.size == 0) continue;
     logits.resize(static_cast<std::size_t>(batch.size * classes));
     network.predict({.size = batch.size, .pixels = batch.pixels, .labels = {}}, logits);
     unscored.add(logits, classes, {}, [&](std::size_t i) {
-      return concat("image ",
-                    quality.examples() + quality.unscored() + static_cast<std::int64_t>(i));
+      return concat("image ", batch.begin + static_cast<std::int64_t>(i));
     });
     quality.add(classes, logits, batch.labels);
   }
   unscored.warn();
-  return {.examples = quality.examples(),
-          .top1 = quality.top1(),
-          .log_loss = quality.log_loss(),
-          .unscored = quality.unscored()};
+  const ImageQuality own{.examples = quality.examples(),
+                         .top1 = quality.top1(),
+                         .log_loss = quality.log_loss(),
+                         .unscored = quality.unscored()};
+  return workers == nullptr ? own : joined(own, *workers);
 }
 
 data::ImageSet read_run_images(const ImageRun& run, const std::vector<std::string>& files,

@@ -111,6 +111,17 @@ class ImageTask final : public Task {
     batches_per_epoch_ = std::max<std::int64_t>(1, train_.count / config_.train.batch_size);
   }
 
+  void join(std::shared_ptr<dist::ProcessGroup> workers) override {
+    workers_ = std::move(workers);
+    const std::int64_t piece = config_.model.piece;
+    const std::int64_t pieces = (config_.train.batch_size + piece - 1) / piece;
+    if (pieces >= workers_->size()) return;
+    throw Error(ErrorKind::kConfig,
+                concat("train.batch_size ", config_.train.batch_size, " in pieces of train.piece ",
+                       piece, " gives work to ", pieces, " of ", workers_->size(), " workers"),
+                {}, "lower train.piece, or start fewer workers");
+  }
+
   [[nodiscard]] std::int64_t epoch_examples() const override { return train_.count; }
 
   void open_epoch(std::int64_t epoch, std::int64_t skip) override {
@@ -123,7 +134,9 @@ class ImageTask final : public Task {
             .shuffle = true,
             .augmentation = {.crop_padding = config_.crop_padding, .flip = config_.flip},
             .normalization = format_.normalization,
-            .drop_last = train_.count >= config_.train.batch_size},
+            .drop_last = train_.count >= config_.train.batch_size,
+            .share = share(),
+            .piece = config_.model.piece},
         pool_);
     batches_->skip(skip);
   }
@@ -135,7 +148,7 @@ class ImageTask final : public Task {
     const double rate = learning_rate_at(config_, at.steps, steps, batches_per_epoch_);
     const nn::ImageLoss loss = network_->train_step(view_of(batch_), rate);
     window_correct_ += loss.correct;
-    return {.examples = batch_.size, .loss = loss.loss};
+    return {.examples = batch_.whole, .loss = loss.loss};
   }
 
   std::string end_window(const LoopState& at, nlohmann::ordered_json& line) override {
@@ -205,7 +218,7 @@ class ImageTask final : public Task {
   }
 
   [[nodiscard]] ImageQuality quality(const data::ImageSet& images) const {
-    return train::evaluate(*network_, images, format_.normalization, pool_);
+    return train::evaluate(*network_, images, format_.normalization, pool_, workers_.get());
   }
 
   void make_network() {
@@ -218,6 +231,12 @@ class ImageTask final : public Task {
                                                             .width = options.width}),
                          "model.width");
     network_ = std::make_shared<nn::ImageNetwork>(options, pool_);
+    network_->set_workers(workers_);
+  }
+
+  [[nodiscard]] Share share() const {
+    if (workers_ == nullptr) return {};
+    return {.index = workers_->rank(), .of = workers_->size()};
   }
 
   void start_from(const std::string& folder) {
@@ -267,6 +286,7 @@ class ImageTask final : public Task {
 
   ImageConfig config_;
   std::shared_ptr<ThreadPool> pool_;
+  std::shared_ptr<dist::ProcessGroup> workers_;  ///< null: this process alone
   ImageFormat format_;
   std::shared_ptr<nn::ImageNetwork> network_;
   data::ImageSet train_;

@@ -13,9 +13,12 @@
 namespace taut::train {
 
 nlohmann::json train_run(const RunOptions& options) {
-  const FolderLock lock = hold_run_folder(options.run);
-  prepare_folder(options.run, options.config->to_toml(), options.resume,
-                 CheckpointFolder(options.run));
+  std::optional<FolderLock> lock;
+  if (Crew(options.workers).leads()) {
+    lock.emplace(hold_run_folder(options.run));
+    prepare_folder(options.run, options.config->to_toml(), options.resume,
+                   CheckpointFolder(options.run));
+  }
   return Trainer(options).run();
 }
 
@@ -66,6 +69,13 @@ RecommenderRun recommender_of(const OpenedRun& run, std::string_view what) {
 
 ImageRun images_of(const OpenedRun& run, std::string_view what) {
   return require_parts(run, run.task->images(run.checkpoint), what, "images");
+}
+
+void Task::join(std::shared_ptr<dist::ProcessGroup> workers) {
+  throw Error(ErrorKind::kUnsupported,
+              concat("runs of task \"", config().task(), "\" cannot be trained by ",
+                     workers->size(), " workers"),
+              {}, "start it without torchrun, or with --nproc-per-node 1");
 }
 
 std::optional<RecommenderRun> Task::recommender(const std::string& /*checkpoint*/) {

@@ -23,13 +23,16 @@ using Clock = std::chrono::steady_clock;
 
 Trainer::Trainer(const RunOptions& options)
     : options_(options),
+      crew_(options.workers),
       loop_(options.config->train),
       data_(options.config->data),
       pool_(std::make_shared<ThreadPool>(options.threads)),
       task_(options.config->make_task(pool_)),
       checkpoints_(options.run),
       metrics_(options.run + "/metrics.jsonl"),
-      control_(options.run, options.stop, loop_.checkpoint_every) {}
+      control_(options.run, options.stop, loop_.checkpoint_every) {
+  if (!crew_.alone()) task_->join(crew_.group());
+}
 
 Json Trainer::run() {
   check_files();
@@ -63,24 +66,32 @@ void Trainer::check_marks(bool fresh) {
 }
 
 void Trainer::restore() {
-  remove_abandoned_files(options_.run);
-  const std::optional<std::string> newest = checkpoints_.newest();
-  if (newest) {
-    state_ = read_checkpoint(*newest, *task_);
-    log_info(concat("going on from step ", state_.steps, " (", *newest, ")"));
+  if (crew_.leads()) remove_abandoned_files(options_.run);
+  const std::string newest =
+      crew_.from_leader(crew_.leads() ? checkpoints_.newest().value_or("") : "");
+  const bool fresh = newest.empty();
+  if (!fresh) {
+    state_ = read_checkpoint(newest, *task_);
+    log_info(concat("going on from step ", state_.steps, " (", newest, ")"));
   }
-  check_marks(!newest);
+  check_marks(fresh);
   const std::string& cache = options_.profile_path;
-  task_->prepare(!newest, cache.empty() ? options_.run + "/profile.json" : cache);
-  if (!newest) check_room(options_.run, save());
-  metrics_.open_at(state_.metrics_bytes);
+  task_->prepare(fresh, cache.empty() ? options_.run + "/profile.json" : cache);
+  if (crew_.leads()) {
+    if (fresh) check_room(options_.run, save());
+    metrics_.open_at(state_.metrics_bytes);
+  }
+  crew_.meet();  // nobody replaces a checkpoint that another still reads
   control_.checkpointed();
 }
 
 void Trainer::run_epoch() {
   task_->open_epoch(state_.epoch, state_.batches);
-  ProgressBar bar(concat("epoch ", state_.epoch + 1, "/", loop_.epochs), task_->epoch_examples(),
-                  "examples");
+  std::optional<ProgressBar> bar;
+  if (crew_.leads()) {
+    bar.emplace(concat("epoch ", state_.epoch + 1, "/", loop_.epochs), task_->epoch_examples(),
+                "examples");
+  }
   Clock::time_point start = Clock::now();
   for (;;) {
     const StepResult done = task_->step(state_);
@@ -90,14 +101,16 @@ void Trainer::run_epoch() {
     state_.examples += done.examples;
     state_.window_loss += done.loss;
     state_.window_examples += done.examples;
-    bar.update(state_.batches * loop_.batch_size, note_);
+    if (bar) bar->update(state_.batches * loop_.batch_size, note_);
     state_.train_seconds += seconds_since(start);
     if (state_.steps % loop_.log_every == 0) log_window();
-    if (control_.stop_asked()) {
+    const Crew::Decision now = crew_.agree(
+        {.stop = control_.stop_asked(), .checkpoint = control_.checkpoint_due(state_.steps)});
+    if (now.stop) {
       checkpoint();
       control_.stop_at(state_.steps);
     }
-    if (control_.checkpoint_due(state_.steps)) checkpoint();
+    if (now.checkpoint) checkpoint();
     start = Clock::now();
   }
 }
@@ -116,8 +129,10 @@ void Trainer::log_window() {
                                  {"seconds", state_.train_seconds},
                                  {"loss", loss}};
   note_ = concat("loss ", loss, task_->end_window(state_, line));
-  metrics_.append(line);
-  state_.metrics_bytes = metrics_.bytes();
+  if (crew_.leads()) {
+    metrics_.append(line);
+    state_.metrics_bytes = metrics_.bytes();
+  }
   state_.window_loss = 0;
   state_.window_examples = 0;
 }
@@ -127,8 +142,10 @@ CheckpointFolder::Save Trainer::save() {
 }
 
 void Trainer::checkpoint() {
-  metrics_.flush();
-  checkpoints_.write(state_.steps, save());
+  if (crew_.leads()) {
+    metrics_.flush();
+    checkpoints_.write(state_.steps, save());
+  }
   control_.checkpointed();
 }
 
@@ -145,7 +162,7 @@ void Trainer::evaluate_valid(std::int64_t epoch) {
   if (!(state_.valid.score() > state_.best_score)) return;
   state_.best_score = state_.valid.score();
   state_.best_epoch = epoch;
-  if (loop_.early_stop > 0) checkpoints_.write_best(state_.steps, save());
+  if (loop_.early_stop > 0 && crew_.leads()) checkpoints_.write_best(state_.steps, save());
 }
 
 void Trainer::end_epoch() {
@@ -161,16 +178,17 @@ void Trainer::end_epoch() {
 }
 
 void Trainer::write_network() const {
+  if (!crew_.leads()) return;
   write_file(options_.run + "/" + graph::kNetworkFile,
              graph::network_json(task_->network()) + "\n");
 }
 
 Json Trainer::summarize() {
-  const std::optional<std::string> best = checkpoints_.best();
-  if (best && state_.best_epoch + 1 != state_.epoch) {
-    state_.valid = read_checkpoint(*best, *task_).valid;
+  const std::string best = crew_.from_leader(crew_.leads() ? checkpoints_.best().value_or("") : "");
+  if (!best.empty() && state_.best_epoch + 1 != state_.epoch) {
+    state_.valid = read_checkpoint(best, *task_).valid;
   }
-  Json summary = task_->facts();
+  Json summary = crew_.leads() ? task_->facts() : Json::object();
   summary.update(task_->memory());
   const auto rate = static_cast<double>(state_.examples) / state_.train_seconds;
   summary.update({{"run", options_.run},
@@ -188,9 +206,12 @@ Json Trainer::summarize() {
     const char* measured = !data_.test.empty() ? "test" : "valid";
     summary[name] = summary.contains(measured) ? summary[measured][name] : Json(nullptr);
   }
+  if (!crew_.alone()) summary["workers"] = crew_.report(state_.train_seconds);
   write_network();
-  write_file(options_.run + "/summary.json", json_text(summary, 2) + "\n");
-  return summary;
+  const std::string text = crew_.leads() ? json_text(summary, 2) : "";
+  if (crew_.leads()) write_file(options_.run + "/summary.json", text + "\n");
+  // The others end when all is written, and know what the leader knows.
+  return crew_.alone() ? summary : Json::parse(crew_.from_leader(text));
 }
 
 }  // namespace taut::train

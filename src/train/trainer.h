@@ -5,6 +5,7 @@
 
 #include "taut/train/run.h"
 #include "train/checkpoint.h"
+#include "train/crew.h"
 #include "train/metrics_file.h"
 #include "train/run_control.h"
 
@@ -12,7 +13,8 @@ namespace taut::train {
 
 /// Takes one run from wherever its folder stands to its end: goes on from the newest checkpoint or
 /// starts anew, runs epochs with lines of metrics and checkpoints as the config says, evaluates on
-/// valid after each, keeps the best when there is early stopping, and sums up.
+/// valid after each, keeps the best when there is early stopping, and sums up. Workers run the same
+/// loop in step; their leader writes.
 class Trainer {
  public:
   /// options must live as long.
@@ -35,6 +37,7 @@ class Trainer {
   [[nodiscard]] CheckpointFolder::Save save();
 
   const RunOptions& options_;
+  Crew crew_;
   const LoopConfig& loop_;
   const DataConfig& data_;
   std::shared_ptr<ThreadPool> pool_;

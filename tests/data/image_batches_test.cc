@@ -211,6 +211,33 @@ TEST(ImageBatchesTest, SkippedBatchesDoNotChangeTheRest) {
   }
 }
 
+TEST(ImageBatchesTest, SharesTogetherAreTheBatchesOfOneProcess) {
+  const ImageSet set = make_set(23, 5, 4, 3);
+  ImageBatchOptions options = augmented();
+  options.batch_size = 10;
+  options.piece = 4;  // batches of 3, 3 and 1 pieces
+  const std::vector<ImageBatch> whole = all_batches(set, options);
+  for (const std::int64_t shares : {1, 2, 3, 4}) {
+    std::vector<ImageBatch> joined(whole.size());
+    for (std::int64_t index = 0; index < shares; ++index) {
+      options.share = {.index = index, .of = shares};
+      const std::vector<ImageBatch> part = all_batches(set, options, 2);
+      ASSERT_EQ(part.size(), whole.size());
+      for (std::size_t i = 0; i < part.size(); ++i) {
+        EXPECT_EQ(part[i].whole, whole[i].size);
+        EXPECT_EQ(part[i].begin, static_cast<std::int64_t>(10 * i + joined[i].labels.size()));
+        EXPECT_EQ(part[i].size, std::ssize(part[i].labels));
+        const auto append = [](auto& to, const auto& more) {
+          to.insert(to.end(), more.begin(), more.end());
+        };
+        append(joined[i].labels, part[i].labels);
+        append(joined[i].pixels, part[i].pixels);
+      }
+    }
+    expect_same(joined, whole);
+  }
+}
+
 TEST(ImageBatchesTest, APassCanBeLeftBeforeItsEnd) {
   const ImageSet set = make_set(1000, 8, 8, 3);
   ImageBatches batches(set, augmented(), std::make_shared<ThreadPool>(2));
@@ -258,6 +285,8 @@ TEST(ImageBatchesTest, OptionsThatDoNotFitTheSetAreRefused) {
   };
   using ::testing::HasSubstr;
   EXPECT_THAT(message([](auto& o) { o.batch_size = 0; }), HasSubstr("batch_size"));
+  EXPECT_THAT(message([](auto& o) { o.piece = 0; }), HasSubstr("piece"));
+  EXPECT_THAT(message([](auto& o) { o.share = {.index = 2, .of = 2}; }), HasSubstr("share.index"));
   EXPECT_THAT(message([](auto& o) { o.augmentation.crop_padding = 4; }), HasSubstr("crop_padding"));
   EXPECT_THAT(message([](auto& o) { o.augmentation.crop_padding = -1; }),
               HasSubstr("crop_padding"));

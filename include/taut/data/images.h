@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "taut/core/share.h"
 #include "taut/core/thread_pool.h"
 #include "taut/data/reader.h"
 
@@ -103,6 +104,8 @@ struct ImageBatch {
   std::int64_t size = 0;
   std::vector<float> pixels;         ///< [size, height, width, channels], normalized
   std::vector<std::int64_t> labels;  ///< [size]
+  std::int64_t whole = 0;            ///< images of the batch over all shares; size for one share
+  std::int64_t begin = 0;            ///< place of the first image in the pass
 };
 
 /// How a pass over a set is made.
@@ -115,6 +118,10 @@ struct ImageBatchOptions {
   Normalization normalization{};
   bool drop_last = false;  ///< leaves out a last batch that is not full
   bool prefetch = true;    ///< makes the next batch in a thread of its own, ahead of next()
+  /// This process's share of each batch, handed out in pieces of so many images: see share_of().
+  /// All shares together are the batches of one process. A share may be empty.
+  Share share{};
+  std::int64_t piece = 1;
 };
 
 /// One pass over a set. Batch i has the same bits for the same set and options, whatever the number
@@ -126,8 +133,9 @@ class ImageBatches {
   using Options = ImageBatchOptions;
 
   /// pool: what augments and normalizes; null: the thread that makes the batch, alone.
-  /// Errors: kInvalidArgument for batch_size < 1, a crop_padding below 0 or not below the shorter
-  /// side, a normalization of another number of channels or with a deviation not above 0.
+  /// Errors: kInvalidArgument for batch_size or piece < 1, a share that is none, a crop_padding
+  /// below 0 or not below the shorter side, a normalization of another number of channels or with a
+  /// deviation not above 0.
   ImageBatches(const ImageSet& images, const Options& options, std::shared_ptr<ThreadPool> pool);
   ~ImageBatches();
   ImageBatches(const ImageBatches&) = delete;

@@ -17,6 +17,10 @@
 #include "taut/sparsity/quantize.h"
 #include "taut/sparsity/winners.h"
 
+namespace taut::dist {
+class ProcessGroup;
+}  // namespace taut::dist
+
 namespace taut::nn {
 
 using graph::kNetworkInput;
@@ -56,6 +60,9 @@ struct ImageInput {
   std::int64_t size = 0;
   std::span<const float> pixels;
   std::span<const std::int64_t> labels;
+  /// In train_step of several workers: images of the batch, of which these are the worker's share.
+  /// 0: size.
+  std::int64_t whole = 0;
 };
 
 /// Sums over a batch.
@@ -122,8 +129,16 @@ class ImageNetwork {
   /// null: none.
   void set_teacher(std::shared_ptr<const ImageNetwork> teacher, double weight, double temperature);
 
-  /// One optimizer step on the mean loss, at this learning rate. Returns sums before the step.
-  /// Errors: kData for a loss that is not finite (nothing has changed), kInvalidArgument for sizes.
+  /// From now on train_step() is taken by these workers together, data parallel: each gives its
+  /// share of the batch, cut by share_of() in pieces of options().piece, and all end with the same
+  /// parameters. The loss, the slices of normalization and the order of slices are those of one
+  /// process; sums of gradients are added slice by slice on each worker, then by rank, so they are
+  /// one process's to rounding, and its bits where no worker has more than one slice. null: alone.
+  void set_workers(std::shared_ptr<dist::ProcessGroup> workers);
+
+  /// One optimizer step on the mean loss, at this learning rate. Returns sums before the step, over
+  /// the whole batch. Errors: kData for a loss that is not finite (nothing has changed),
+  /// kInvalidArgument for sizes; with workers those of dist::ProcessGroup.
   ImageLoss train_step(const ImageInput& input, double learning_rate);
 
   /// logits [size, classes] of the averaged parameters where options.ema is on.

@@ -102,10 +102,12 @@ struct ImageQuality {
   std::int64_t unscored = 0;  ///< images left out, because a logit is not a number
 };
 
-/// Quality of a network on images. The pool also makes the batches.
+/// Quality of a network on images. The pool also makes the batches. workers: share the images; all
+/// of them get the quality on all images. null: this process alone.
 [[nodiscard]] ImageQuality evaluate(const nn::ImageNetwork& network, const data::ImageSet& images,
                                     const data::Normalization& normalization,
-                                    const std::shared_ptr<ThreadPool>& pool);
+                                    const std::shared_ptr<ThreadPool>& pool,
+                                    dist::ProcessGroup* workers = nullptr);
 
 /// What the network of a run reads and says.
 struct ImageFormat {

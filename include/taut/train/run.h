@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "taut/core/error.h"
+#include "taut/dist/process_group.h"
 #include "taut/train/config.h"
 #include "taut/train/task.h"
 
@@ -24,6 +25,9 @@ struct RunOptions {
   std::string profile_path;
   /// When it turns true, a checkpoint is written and Interrupted thrown. May be null.
   const std::atomic<bool>* stop = nullptr;
+  /// The workers that train this run together, each with the same options and a folder that all of
+  /// them see; the first of them writes there. null: this process alone.
+  std::shared_ptr<dist::ProcessGroup> workers;
 };
 
 /// Thrown when RunOptions::stop asked for it; the run can be resumed.
@@ -40,7 +44,8 @@ class Interrupted : public Error {
 /// killed and resumed.
 /// Errors: kConfig when run holds a run already and resume is off, or its config differs; kFormat
 /// for a damaged checkpoint, naming the file, or one of another version; those of the data,
-/// embedding and nn areas.
+/// embedding and nn areas. With workers also those of dist::ProcessGroup, and kUnsupported for what
+/// several workers cannot train; all of them get the same summary.
 nlohmann::json train_run(const RunOptions& options);
 
 /// A trained run. What it needs comes from its checkpoint alone.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "taut/core/file.h"
+#include "taut/dist/process_group.h"
 #include "taut/graph/network.h"
 #include "taut/train/classifier.h"
 #include "taut/train/config.h"
@@ -100,6 +102,10 @@ class Task {
 
   // Training.
 
+  /// Before anything else: these workers train together, each calling the same functions in the
+  /// same order. Errors: kUnsupported for a task that cannot, kConfig for a config that leaves some
+  /// of them without work.
+  virtual void join(std::shared_ptr<dist::ProcessGroup> workers);
   /// Before any work: reads the files that are asked for later (key: which key of the config names
   /// them), so that what is wrong with their columns, labels or rows is found now. Logs what is
   /// odd. Errors: those of evaluate().

@@ -1,0 +1,104 @@
+"""Commands that several processes run together, started by torchrun or by the same variables."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def together(program):
+    """Starts a command on some workers without torchrun, the first of them hosting; (code, out, err) of each."""
+
+    def start(workers: int, *args) -> list[tuple[int, str, str]]:
+        meeting = {"WORLD_SIZE": workers, "LOCAL_WORLD_SIZE": workers, "MASTER_ADDR": "127.0.0.1"}
+        meeting["MASTER_PORT"] = free_port()
+        started = [
+            subprocess.Popen(
+                [program, *map(str, args)],
+                env=os.environ | {k: str(v) for k, v in {**meeting, "RANK": rank, "LOCAL_RANK": rank}.items()},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank in range(workers)
+        ]
+        ended = [one.communicate(timeout=120) for one in started]
+        return [(one.returncode, out, err) for one, (out, err) in zip(started, ended, strict=True)]
+
+    return start
+
+
+def errors_of(texts) -> list[str]:
+    return [line for text in texts for line in text.splitlines() if line.startswith("error:")]
+
+
+def test_a_killed_worker_is_named_and_torchrun_goes_on_from_the_last_checkpoint(program, image_workspace):
+    run = image_workspace / "run"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python", "--nproc-per-node", "2"]
+    training = ["train", image_workspace / "images.toml", "--plan", "dp", "--out", run, "--resume"]
+    settings = ["--set", "train.piece=16", "--set", "train.epochs=40", "--set", "train.log_every=1"]
+    command = [*torchrun, "--max-restarts", "1", program, *training, *settings]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        while not list((run / "checkpoint").glob("step-*.taut")):
+            assert started.poll() is None, started.communicate()
+            time.sleep(0.01)
+        workers = subprocess.check_output(["pgrep", "-P", str(started.pid)], text=True).split()
+        ranks = {Path(f"/proc/{pid}/environ").read_bytes().split(b"\0RANK=")[1][:1]: int(pid) for pid in workers}
+        os.kill(ranks[b"1"], signal.SIGKILL)
+        out, err = started.communicate(timeout=300)
+    assert started.returncode == 0, err
+    assert len(errors_of([err])) == 1, err
+    assert "error: worker 1 is gone or silent: the " in err
+    assert "going on from step" in err
+    summary = json.loads((run / "summary.json").read_text())
+    assert "workers: 2, plan dp" in out
+    assert (summary["steps"], summary["workers"]["count"]) == (400, 2)
+    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, 401))
+
+
+def test_links_are_measured_into_a_cluster_that_plans_are_made_for(together, taut, tmp_path):
+    cluster = tmp_path / "cluster.toml"
+    first, second = together(2, "calibrate", "--out", cluster, "--repetitions", 3, "--json")
+    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
+    assert second[1:] == ("", "")
+    measured = json.loads(first[1])
+    assert measured["workers"] == 2
+    assert measured["macs_per_second"] > 1e8
+    assert 1e6 < measured["levels"][0]["bytes_per_second"] < 1e12
+    assert 0 < measured["levels"][0]["latency_seconds"] < 10
+    plan = taut("plan", "lenet-c", "--cluster", cluster, "--batch", 64, "--json").json
+    assert plan["seconds_per_step"] > 0
+
+
+def test_what_workers_cannot_do_is_refused_in_one_line(together, taut, workspace, tmp_path):
+    ended = together(2, "train", workspace / "ctr.toml", "--out", tmp_path / "run")
+    assert [code for code, _, _ in ended] == [2, 2]
+    lines = errors_of(err for _, _, err in ended)
+    assert len(lines) == 1
+    assert 'runs of task "ctr" cannot be trained by 2 workers' in lines[0]
+
+
+def test_plans_are_for_workers_and_only_dp_is_run_yet(taut, workspace, tmp_path):
+    arguments = ("train", workspace / "ctr.toml", "--out", tmp_path / "run", "--plan")
+    alone = taut(*arguments, "dp", check=False)
+    assert (alone.code, "this process is alone" in alone.err) == (2, True)
+    meeting = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    unknown = taut(*arguments, "auto", check=False, env=meeting)
+    assert (unknown.code, 'plan "auto" cannot be run yet' in unknown.err) == (2, True)
+    assert taut("calibrate", "--out", tmp_path / "c.toml", check=False).code == 2
+    wrong = taut(*arguments, "dp", check=False, env=meeting | {"RANK": "x"})
+    assert (wrong.code, "the variable RANK must be in 0..0" in wrong.err) == (2, True)

@@ -1,0 +1,189 @@
+// Runs that several processes train together: what one process trains, in its own folder.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "support/error_matchers.h"
+#include "support/workers.h"
+#include "taut/core/text.h"
+#include "train/run_cases.h"
+
+namespace taut::train {
+namespace {
+
+using dist::WorkerEnvironment;
+using Json = nlohmann::json;
+using test::error_of;
+using test::expect_workers;
+using test::IsError;
+using test::run_workers;
+
+const dist::GroupOptions kPatient{.timeout = std::chrono::seconds(60)};
+
+// Bodies run in processes of their own; what they leave in the folder is read here.
+class Workers : public ::testing::Test {
+ protected:
+  [[nodiscard]] static const testing::RunCase& images() { return testing::run_cases()[1]; }
+  [[nodiscard]] static const testing::RunCase& clicks() { return testing::run_cases()[0]; }
+
+  [[nodiscard]] std::string path(const std::string& run) const {
+    return folder_.path() + "/" + run;
+  }
+
+  /// Trains the images' case by so many workers; alone: no group at all.
+  void train(int workers, const std::string& run, const std::vector<std::string>& settings,
+             bool resume = false) const {
+    expect_workers(workers, [&](const WorkerEnvironment& environment) {
+      RunOptions options = folder_.options(images(), run, settings);
+      options.resume = resume;
+      if (workers > 1) options.workers = dist::ProcessGroup::connect(environment, kPatient);
+      const Json summary = train_run(options);
+      EXPECT_EQ(summary, read_json(run + "/summary.json"));
+    });
+  }
+
+  [[nodiscard]] Json read_json(const std::string& file) const {
+    return Json::parse(std::ifstream(path(file)));
+  }
+
+  [[nodiscard]] std::vector<Json> metrics(const std::string& run) const {
+    std::vector<Json> lines;
+    std::ifstream file(path(run) + "/metrics.jsonl");
+    for (std::string line; std::getline(file, line);) {
+      lines.push_back(Json::parse(line));
+      lines.back().erase("seconds");
+    }
+    return lines;
+  }
+
+  testing::RunFolder folder_;
+};
+
+// A loss a line; normalization and winners included.
+const std::vector<std::string> kEveryStep = {"train.log_every=1", "train.epochs=5",
+                                             "train.piece=8"};
+
+TEST_F(Workers, WithOneSliceEachTrainTheSameBitsAsOneProcess) {
+  std::vector<std::string> settings = images().everything;
+  settings.insert(settings.end(), kEveryStep.begin(), kEveryStep.end());
+  train(1, "one", settings);
+  train(4, "four", settings);
+  const std::vector<Json> lines = metrics("one");
+  EXPECT_EQ(lines.size(), 35u);
+  EXPECT_EQ(metrics("four"), lines);
+  EXPECT_EQ(read_json("four/summary.json")["valid"]["top1"],
+            read_json("one/summary.json")["valid"]["top1"]);
+}
+
+// Its running means and variances come from slices of all workers.
+TEST_F(Workers, ShareBatchNormalization) {
+  const std::vector<std::string> settings = {"model.kind=resnet-20", "model.width=0.25",
+                                             "train.epochs=1", "train.log_every=1",
+                                             "train.piece=8"};
+  train(1, "one", settings);
+  train(4, "four", settings);
+  EXPECT_EQ(metrics("four"), metrics("one"));
+  const Json valid = read_json("one/summary.json")["valid"];
+  const Json by_four = read_json("four/summary.json")["valid"];
+  EXPECT_EQ(by_four["top1"], valid["top1"]);
+  // Terms of 50 images, added worker by worker.
+  EXPECT_NEAR(by_four["log_loss"].get<double>(), valid["log_loss"].get<double>(), 50 * 0x1p-50);
+}
+
+// Sums of gradients of four slices in another order differ by at most 3 roundings of 2^-24 of the
+// terms' magnitude, in each of 35 steps; Adam divides by the gradient's own magnitude, so a step is
+// off by as much, relative to the learning rate of 0.003 or less, and curvature makes what is off
+// grow by less than a factor of 100 in so few steps: 35 * 3 * 2^-24 * 100 = 6e-4 of the loss.
+TEST_F(Workers, WithSomeSlicesEachTrainWhatOneProcessTrainsToRounding) {
+  train(1, "one", kEveryStep);
+  for (const int workers : {2, 3}) {
+    const std::string run = concat("by", workers);
+    train(workers, run, kEveryStep);
+    const std::vector<Json> wanted = metrics("one");
+    const std::vector<Json> got = metrics(run);
+    ASSERT_EQ(got.size(), wanted.size());
+    EXPECT_EQ(got[0], wanted[0]);  // before the first step there is no difference at all
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      const double loss = wanted[i]["loss"];
+      EXPECT_NEAR(got[i]["loss"].get<double>(), loss, 6e-4 * loss) << "step " << i + 1;
+    }
+  }
+}
+
+TEST_F(Workers, CountWhatTheySent) {
+  train(3, "run", {"train.epochs=1", "train.piece=8"});
+  const Json summary = read_json("run/summary.json");
+  const Json& workers = summary["workers"];
+  EXPECT_EQ(workers["count"], 3);
+  EXPECT_EQ(workers["ranks"].size(), 3u);
+  // An all-reduce sends each value to all but one worker, and back.
+  const std::int64_t parameters = summary["parameters"];
+  const std::int64_t steps = summary["steps"];
+  EXPECT_EQ(workers["sent_bytes"]["gradients"], 2 * (3 - 1) * 4 * parameters * steps);
+  EXPECT_EQ(workers["sent_bytes"]["tables"], 0);
+}
+
+TEST_F(Workers, GoOnFromTheCheckpointsOfAnotherNumber) {
+  train(1, "whole", {"train.piece=8"});
+  const std::vector<int> codes = run_workers(4, [&](const WorkerEnvironment& environment) {
+    RunOptions options = folder_.options(images(), "parts", {"train.piece=8"});
+    options.workers = dist::ProcessGroup::connect(environment, kPatient);
+    std::atomic<bool> stop = environment.rank == 2;  // one asks, all stop at the same step
+    options.stop = &stop;
+    EXPECT_THROW(train_run(options), Interrupted);
+  });
+  EXPECT_EQ(codes, std::vector<int>(4, 0));
+  train(2, "parts", {"train.piece=8"}, /*resume=*/true);
+  const std::vector<Json> wanted = metrics("whole");
+  const std::vector<Json> got = metrics("parts");
+  ASSERT_EQ(got.size(), wanted.size());
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    EXPECT_EQ(got[i]["step"], wanted[i]["step"]);
+    EXPECT_NEAR(got[i]["loss"].get<double>(), wanted[i]["loss"].get<double>(), 1e-3);
+  }
+}
+
+TEST_F(Workers, ThatLoseOneLeaveARunThatGoesOnToTheSameEnd) {
+  const std::vector<std::string> settings = {"train.piece=16", "train.checkpoint_every=2"};
+  train(2, "whole", settings);
+  const std::vector<int> codes = run_workers(2, [&](const WorkerEnvironment& environment) {
+    RunOptions options = folder_.options(images(), "killed", settings);
+    options.workers = dist::ProcessGroup::connect(environment, kPatient);
+    if (environment.rank == 1) {
+      std::thread([&, folder = path("killed") + "/checkpoint"] {
+        const auto files = [&] {
+          std::error_code none;
+          return std::distance(std::filesystem::directory_iterator(folder, none),
+                               std::filesystem::directory_iterator{});
+        };
+        while (files() < 4) std::this_thread::yield();
+        ::raise(SIGKILL);
+      }).detach();
+    }
+    EXPECT_THROW(train_run(options), dist::WorkerLost);
+  });
+  EXPECT_EQ(codes, (std::vector<int>{0, -SIGKILL}));
+  train(2, "killed", settings, /*resume=*/true);
+  EXPECT_EQ(metrics("killed"), metrics("whole"));
+}
+
+TEST_F(Workers, AreRefusedWhatTheyCannotTrain) {
+  expect_workers(2, [&](const WorkerEnvironment& environment) {
+    RunOptions options = folder_.options(images(), "pieces", {"train.piece=32"});
+    options.workers = dist::ProcessGroup::connect(environment, kPatient);
+    EXPECT_THAT(error_of([&] { train_run(options); }),
+                IsError(ErrorKind::kConfig, "gives work to 1 of 2 workers"));
+    RunOptions tables = folder_.options(clicks(), "clicks");
+    tables.workers = options.workers;
+    EXPECT_THAT(error_of([&] { train_run(tables); }),
+                IsError(ErrorKind::kUnsupported, "cannot be trained by 2 workers"));
+  });
+}
+
+}  // namespace
+}  // namespace taut::train
