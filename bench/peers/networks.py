@@ -1,17 +1,28 @@
 """Networks of ImageNet as ONNX models with random weights, dense and with winners behind every activation."""
 
+from collections.abc import Callable
+from contextlib import suppress
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 
-class Builder:
-    """One model, layer after layer. rate below 1: at each position of a map, and among features, that share wins."""
+class EnoughError(Exception):
+    """A model has as many activations as it should."""
 
-    def __init__(self, side: int, rate: float = 1.0) -> None:
+
+class Builder:
+    """One model, layer after layer. rate below 1: at each position of a map, and among features, that share wins.
+
+    After so many activations as `sites` says EnoughError is raised.
+    """
+
+    def __init__(self, side: int, rate: float = 1.0, sites: int = -1) -> None:
         self.random = np.random.default_rng(1)
         self.rate = rate
         self.side = side
+        self.sites = sites
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.channels = {"x": 3}  # of each value
@@ -66,6 +77,9 @@ class Builder:
             window = {"kernel_shape": [pool[0]] * 2, "strides": [pool[1]] * 2, "pads": [pool[2]] * 4}
             self.node("MaxPool", [self.last], channels, **window)
         self.winners()
+        self.sites -= 1
+        if self.sites == 0:
+            raise EnoughError
         return self.last
 
     def mean(self) -> None:
@@ -79,7 +93,7 @@ class Builder:
             self.nodes,
             "network",
             [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, self.side, self.side])],
-            [helper.make_tensor_value_info(self.last, TensorProto.FLOAT, [1, 1000])],
+            [helper.make_tensor_value_info(self.last, TensorProto.FLOAT, None)],
             self.constants,
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
@@ -87,24 +101,21 @@ class Builder:
         return model
 
 
-def vgg_16(side: int, rate: float = 1.0) -> onnx.ModelProto:
+def vgg_16(net: Builder) -> None:
     """Simonyan & Zisserman's configuration D."""
-    net = Builder(side, rate)
     for channels, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         for number in range(count):
             net.conv(channels)
             net.relu(pool=(2, 2, 0) if number == count - 1 else None)
     net.node("Flatten", [net.last], 512)
-    for inputs in (512 * (side // 32) ** 2, 4096):
+    for inputs in (512 * (net.side // 32) ** 2, 4096):
         net.linear(inputs, 4096)
         net.relu()
     net.linear(4096, 1000)
-    return net.model()
 
 
-def resnet_18(side: int, rate: float = 1.0) -> onnx.ModelProto:
+def resnet_18(net: Builder) -> None:
     """He et al.'s, normalizations folded into the convolutions."""
-    net = Builder(side, rate)
     net.conv(64, kernel=7, stride=2)
     x = net.relu(pool=(3, 2, 1))
     for channels in (64, 128, 256, 512):
@@ -117,12 +128,10 @@ def resnet_18(side: int, rate: float = 1.0) -> onnx.ModelProto:
             x = net.relu()
     net.mean()
     net.linear(512, 1000)
-    return net.model()
 
 
-def mobilenet_v1(side: int, rate: float = 1.0) -> onnx.ModelProto:
+def mobilenet_v1(net: Builder) -> None:
     """Howard et al.'s, normalizations folded into the convolutions."""
-    net = Builder(side, rate)
     net.conv(32, stride=2)
     net.relu()
     for channels, stride in ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2)):
@@ -136,4 +145,19 @@ def mobilenet_v1(side: int, rate: float = 1.0) -> onnx.ModelProto:
     net.relu()
     net.mean()
     net.linear(1024, 1000)
+
+
+def whole(make: Callable[[Builder], None], side: int) -> onnx.ModelProto:
+    """A network for images of one size."""
+    net = Builder(side)
+    make(net)
+    return net.model()
+
+
+def beginning(make: Callable[[Builder], None], side: int, sites: int, rate: float) -> onnx.ModelProto:
+    """Its first layers up to so many activations, and a convolution that reads the last."""
+    net = Builder(side, rate, sites)
+    with suppress(EnoughError):
+        make(net)
+    net.conv(16, kernel=1)
     return net.model()

@@ -3,7 +3,11 @@
 Random weights (He et al.) and inputs: a ReLU leaves about half of its values, so that nothing is gained or lost by
 training. "zeros": the network as it is, the same answer from both. "winners": ours with winners at the given rate
 behind every activation, chosen exactly, beside the dense network in ONNX Runtime, which is what its user would run; our
-answer is first compared with that of the network whose winners are written out as operators.
+answers are compared first.
+
+Of winners the first layers are compared, with the same layers whose winners are written out as operators: where two
+values of a position differ in their last bits alone, rounding decides which one wins, and further down all that depends
+on it differs (of VGG-16's last maps two positions in five). The same engine does the same choices in any order of work.
 """
 
 import tempfile
@@ -21,8 +25,8 @@ QUICK_SIDE = 64
 RATE = 0.15
 CALLS = 6
 TOLERANCE = 1e-4  # of the largest answer
-# The same with winners: where two values of a position differ in the last bits, rounding decides which one wins.
-WINNERS_TOLERANCE = 2e-2
+SITES = 3  # activations of the first layers
+MOST_FLIPPED = 1e-3  # share of positions where rounding may choose another winner
 # (network, goal as it is, goal on winners)
 NETWORKS = (
     ("vgg-16", networks.vgg_16, 1.4, 3.0),
@@ -31,11 +35,11 @@ NETWORKS = (
 )
 
 
-def check(name: str, answer: np.ndarray, wanted: np.ndarray, tolerance: float) -> None:
-    """An error where answers differ by more, relative to the largest."""
-    difference = np.abs(answer - wanted).max() / np.abs(wanted).max()
-    if not difference <= tolerance:
-        raise evidence.BenchError(f"{name}: answers differ by {difference:g} of the largest")
+def check(name: str, answer: np.ndarray, wanted: np.ndarray, most_flipped: float = 0) -> None:
+    """An error where more than a share of the positions differ."""
+    difference = np.abs(answer - wanted).max(axis=1) / np.abs(wanted).max()
+    if not np.mean(difference > TOLERANCE) <= most_flipped:
+        raise evidence.BenchError(f"{name}: answers differ by {difference.max():g} of the largest")
 
 
 def measure_network(path: Path, name: str, made: tuple, options: evidence.Options, threads: int) -> list[evidence.Row]:
@@ -43,13 +47,14 @@ def measure_network(path: Path, name: str, made: tuple, options: evidence.Option
     make, zeros_goal, winners_goal = made
     side = QUICK_SIDE if options.quick else SIDE
     x = np.random.default_rng(2).standard_normal((1, 3, side, side), dtype=np.float32)
-    onnx.save(make(side, RATE), path)
-    wanted = open_session(path, threads).run(None, {"x": x})[0]
-    onnx.save(make(side), path)
     winners = ("--winner-rate", str(RATE))
-    check(f"{name}, winners", run_taut(path, x, threads, 1, winners)[1], wanted, WINNERS_TOLERANCE)
+    onnx.save(networks.beginning(make, side, SITES, RATE), path)
+    wanted = open_session(path, threads).run(None, {"x": x})[0]
+    onnx.save(networks.beginning(make, side, SITES, 1.0), path)
+    check(f"{name}, winners", run_taut(path, x, threads, 1, winners)[1], wanted, MOST_FLIPPED)
+    onnx.save(networks.whole(make, side), path)
     session = open_session(path, threads)
-    check(name, run_taut(path, x, threads, 1)[1], session.run(None, {"x": x})[0], TOLERANCE)
+    check(name, run_taut(path, x, threads, 1)[1], session.run(None, {"x": x})[0])
     rows = []
     for what, arguments, goal in (("zeros", (), zeros_goal), (f"winners {RATE:g}", winners, winners_goal)):
         rows.append(
