@@ -2,11 +2,13 @@
 """The demo: recommenders in a part of their memory, and a network that computes from few of its activations.
 
 Trains full, hash and elastic tables on the flights data and on a synthetic set of a million ids, then a dense network
-of digits and two that keep three of ten neurons; prints a table after each and writes a page of plots. The flights
-come first: their table is there within minutes. Run it with `make demo`; --out names another folder.
+of digits and two that keep three of ten neurons; prints a table after each, then the times of the first two networks in
+our engine and in ONNX Runtime, and writes a page of plots. The flights come first: their table is there within minutes.
+Run it with `make demo`; --out names another folder.
 """
 
 import argparse
+import functools
 import json
 import os
 import shutil
@@ -130,12 +132,30 @@ def digits_lines(results: list[tuple[str, dict]]) -> list[str]:
     return column_lines(lines, 1)
 
 
-def write_results(path: Path, rows: list[dict], digits: list[tuple[str, dict]]) -> None:
+def time_engine(program: Path, folder: Path) -> list[tuple[str, dict]]:
+    """The dense network of digits and the one with winners, in our engine and in ONNX Runtime."""
+    import demo_engine  # noqa: PLC0415 - loads ONNX Runtime, which the first table can do without
+
+    runs = {name: folder / f"run-{number}" for number, name in enumerate(("dense", "winners 0.3"))}
+    return demo_engine.measure_all(functools.partial(taut, program), folder, runs)
+
+
+def engine_lines(results: list[tuple[str, dict]]) -> list[str]:
+    """The table of engines."""
+    lines = [("network of digits", "our engine, us/image", "ONNX Runtime, us/image", "ratio")]
+    for name, times in results:
+        ours, peer = times["engine_microseconds"], times["onnxruntime_microseconds"]
+        lines.append((name, f"{ours:.2f}", f"{peer:.2f}", f"{peer / ours:.2f}x"))
+    return column_lines(lines, 1)
+
+
+def write_results(path: Path, rows: list[dict], digits: list[tuple[str, dict]], engine: list[tuple[str, dict]]) -> None:
     """What the tables show, as JSON: docs/results/demo.json is a copy, which README's tables are checked against."""
     shown = ("data", "method", "budget", "auc", "best", "memory_bytes", "examples_per_second")
     networks = ("top1", "multiply_adds", "examples_per_second")
     tables = [{name: row[name] for name in shown} for row in rows]
-    results = {"tables": tables, "digits": [(name, {key: run[key] for key in networks}) for name, run in digits]}
+    shown_digits = [(name, {key: run[key] for key in networks}) for name, run in digits]
+    results = {"tables": tables, "digits": shown_digits, "engine": engine}
     path.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
 
 
@@ -171,7 +191,9 @@ def main() -> None:
     print("\ndemo: training networks of digits", flush=True)
     digits = train_digits(options.program, options.out / "digits")
     print("", *digits_lines(digits), sep="\n")
-    write_results(options.out / "demo.json", [*rows, *more_rows], digits)
+    engine = time_engine(options.program, options.out / "digits")
+    print("", *engine_lines(engine), sep="\n")
+    write_results(options.out / "demo.json", [*rows, *more_rows], digits, engine)
 
     page = options.out / "report.html"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}

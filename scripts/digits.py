@@ -50,6 +50,13 @@ def write_digits(folder: Path) -> dict[str, Path]:
     return paths
 
 
+def read_test_images(folder: Path) -> np.ndarray:
+    """The images of the part "test" that write_digits wrote, [images, height, width]."""
+    data = (folder / "digits-test-images.idx").read_bytes()
+    shape = struct.unpack(">3I", data[4:16])
+    return np.frombuffer(data, np.uint8, offset=16).reshape(shape)
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)

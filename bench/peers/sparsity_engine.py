@@ -50,13 +50,40 @@ def write_model(path: Path, node: str, weight: np.ndarray, shapes: tuple[list, l
     onnx.save(model, path)
 
 
+def run_taut(
+    model: Path, x: np.ndarray, threads: int, calls: int, arguments: tuple[str, ...] = ()
+) -> tuple[float, np.ndarray]:
+    """Microseconds of our fastest call, and the answer; x and maps in the answer are channel-first."""
+    program = evidence.ROOT / "build/release/bin/taut"
+    if not program.exists():
+        raise evidence.BenchError(f"{program} is missing, run make build")
+    read, written = model.with_suffix(".x.bin"), model.with_suffix(".y.bin")
+    np.moveaxis(x, 1, -1).astype("<f4").tofile(read)
+    command = [program, "bench", model, "--json", "--threads", threads, "--repetitions", calls, *arguments]
+    command += ["--input", read, "--output", written]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise evidence.BenchError(f"{model.name}: {done.stderr.strip()}")
+    result = json.loads(done.stdout)
+    channels, height, width = result["layers"][-1]["out"]
+    answer = np.moveaxis(np.fromfile(written, "<f4").reshape(len(x), height, width, channels), -1, 1)
+    return result["latency_microseconds"]["least"], answer if height * width > 1 else answer.reshape(len(x), channels)
+
+
+def open_session(model: Path, threads: int) -> onnxruntime.InferenceSession:
+    """ONNX Runtime's, with all optimizations."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
 class Layer:
     """One layer in a file, ready to be run by both sides."""
 
     def __init__(self, folder: Path, name: str, size: tuple[int, ...]) -> None:
         self.name = name
         self.path = folder / "layer.onnx"
-        self.folder = folder
         random = np.random.default_rng(1)
         if len(size) == 3:
             inputs, outputs, side = size
@@ -72,31 +99,13 @@ class Layer:
 
     def ours(self, x: np.ndarray, threads: int, calls: int) -> tuple[float, np.ndarray]:
         """Microseconds of the fastest call, and the answer, channel-first."""
-        program = evidence.ROOT / "build/release/bin/taut"
-        if not program.exists():
-            raise evidence.BenchError(f"{program} is missing, run make build")
-        read, written = self.folder / "x.bin", self.folder / "y.bin"
-        np.moveaxis(x, 1, -1).astype("<f4").tofile(read)
-        command = [program, "bench", self.path, "--json", "--threads", threads, "--repetitions", calls]
-        command += ["--input", read, "--output", written]
-        done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-        if done.returncode != 0:
-            raise evidence.BenchError(f"{self.name}: {done.stderr.strip()}")
-        answer = np.fromfile(written, "<f4").reshape(1, *self.shape[2:], -1)
-        return json.loads(done.stdout)["latency_microseconds"]["least"], np.moveaxis(answer, -1, 1)
-
-    def session(self, threads: int) -> onnxruntime.InferenceSession:
-        """ONNX Runtime's, with all optimizations."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+        return run_taut(self.path, x, threads, calls)
 
 
 def measure_rate(layer: Layer, rate: float, *, threads: int, repetitions: int) -> evidence.Row:
     """One row."""
     x = winners(np.random.default_rng(2), layer.shape, rate)
-    session = layer.session(threads)
+    session = open_session(layer.path, threads)
     answer, wanted = layer.ours(x, threads, 1)[1], session.run(None, {"x": x})[0]
     difference = np.abs(answer - wanted).max() / np.abs(wanted).max()
     if not difference <= TOLERANCE:

@@ -51,7 +51,7 @@ void add(const std::string& name, Shape shape, Layout layout, WinnersOptions opt
 }
 
 void add_all() {
-  for (const std::int64_t n : {512, 4096, 25088}) {
+  for (const std::int64_t n : {100, 300, 512, 4096, 25088}) {
     add("neuron/" + std::to_string(n), {.batch = 128, .channels = n}, Layout::kChannelsLast,
         {.unit = Unit::kNeuron, .rate = 0.3});
   }

@@ -24,14 +24,14 @@ using Lane = hn::CappedTag<float, kOutputUnit>;
 using Index = hn::RebindToUnsigned<Lane>;
 using Numbers = hn::Vec<Lane>;
 
-std::int64_t lanes() {
+inline std::int64_t lanes() {
   return static_cast<std::int64_t>(hn::Lanes(Lane()));
 }
 
 // Sets with 32 vector registers keep more sums at hand than those with 16.
 constexpr bool kManyRegisters = HWY_MAX_BYTES >= 64 || HWY_ARCH_ARM_A64;
 
-void start_sums(const BlockSums& block) {
+inline void start_sums(const BlockSums& block) {
   const std::int64_t positions = (block.row_end - block.row_begin) * block.sizes.out_width;
   float* sums = block.sums;
   for (std::int64_t p = 0; p < positions; ++p, sums += block.width) {

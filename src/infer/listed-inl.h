@@ -25,8 +25,8 @@ constexpr int kSlidVectors = 4;                       // of each of three output
 
 // Lists up to kInputBlock channels at one position; returns how many are not zero. A vector's store
 // ends within the slots, as no more have been written than channels seen.
-std::uint32_t list_block(const float* x, std::int64_t channels, std::int64_t unit, float* values,
-                         std::uint32_t* offsets) {
+inline std::uint32_t list_block(const float* x, std::int64_t channels, std::int64_t unit,
+                                float* values, std::uint32_t* offsets) {
   const Lane d;
   const Index di;
   const auto zero = hn::Zero(d);
@@ -51,8 +51,8 @@ std::uint32_t list_block(const float* x, std::int64_t channels, std::int64_t uni
   return static_cast<std::uint32_t>(count);
 }
 
-void list_nonzeros(const float* x, std::int64_t stride, std::int64_t channels, std::int64_t unit,
-                   const ChannelLists& lists) {
+inline void list_nonzeros(const float* x, std::int64_t stride, std::int64_t channels,
+                          std::int64_t unit, const ChannelLists& lists) {
   for (std::int64_t p = 0; p < lists.positions; ++p, x += stride) {
     for (std::int64_t c = 0, at = p; c < channels; c += kInputBlock, at += lists.positions) {
       lists.counts[at] =
@@ -213,8 +213,8 @@ HWY_NOINLINE void slide_listed(const BlockSums& block, const ChannelLists& lists
 }
 
 // All units, three taps at once.
-void sum_slid(const BlockSums& block, const ChannelLists& lists, const float* weight,
-              std::int64_t tap_stride, std::int64_t first, std::int64_t tap) {
+inline void sum_slid(const BlockSums& block, const ChannelLists& lists, const float* weight,
+                     std::int64_t tap_stride, std::int64_t first, std::int64_t tap) {
   for (std::int64_t sums = 0; sums < block.width; sums += block.unit, weight += block.unit_stride) {
     std::int64_t column = 0;
     for (; column + kSlidVectors * lanes() <= block.unit; column += kSlidVectors * lanes()) {
@@ -228,13 +228,13 @@ void sum_slid(const BlockSums& block, const ChannelLists& lists, const float* we
 }
 
 // Two units share the walk over a list where their sums fit the registers.
-bool sums_pairs(const BlockSums& block) {
+inline bool sums_pairs(const BlockSums& block) {
   return 2 * block.unit == kPairVectors * lanes() && block.width > block.unit;
 }
 
 // Whether three taps of a row are summed at once: their weights fill the first-level cache, which
 // pays for lists that are short, or are walked for one unit alone.
-bool slides(const BlockSums& block, const ChannelLists& lists, std::int64_t first) {
+inline bool slides(const BlockSums& block, const ChannelLists& lists, std::int64_t first) {
   constexpr std::uint64_t kShortList = 7;
   if (block.sizes.kernel != kSlidTaps || block.sizes.stride != 1) return false;
   if (!sums_pairs(block)) return true;
@@ -245,8 +245,8 @@ bool slides(const BlockSums& block, const ChannelLists& lists, std::int64_t firs
 }
 
 // All units, one tap.
-void sum_tap_listed(const BlockSums& block, const ChannelLists& lists, const float* weight,
-                    std::int64_t first, std::int64_t tap) {
+inline void sum_tap_listed(const BlockSums& block, const ChannelLists& lists, const float* weight,
+                           std::int64_t first, std::int64_t tap) {
   std::int64_t sums = 0;
   if (sums_pairs(block)) {
     for (; sums + 2 * block.unit <= block.width; sums += 2 * block.unit) {
@@ -260,7 +260,7 @@ void sum_tap_listed(const BlockSums& block, const ChannelLists& lists, const flo
   }
 }
 
-void sum_lists(const BlockSums& block, const ChannelLists& lists) {
+inline void sum_lists(const BlockSums& block, const ChannelLists& lists) {
   start_sums(block);
   bool slid = false;
   walk_weights(

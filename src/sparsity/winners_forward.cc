@@ -129,7 +129,7 @@ class TurnedTies {
   std::vector<Tied> tied_;
 };
 
-// One example is one contiguous group: neurons, elements.
+// One example is one contiguous group: elements.
 template <typename Value>
 void forward_examples(const ForwardCall<Value>& call) {
   const std::int64_t n = call.shape.example_size();
@@ -274,11 +274,11 @@ void forward_position_blocks(const ForwardCall<Value>& call) {
 template <typename Value>
 void forward(const ForwardCall<Value>& call) {
   switch (call.options.unit) {
-    case Unit::kNeuron:
     case Unit::kElement:
       return forward_examples(call);
     case Unit::kChannel:
       return forward_maps(call);
+    case Unit::kNeuron:  // an example is one position
     case Unit::kPosition:
       return forward_positions(call);
     case Unit::kBlock:
