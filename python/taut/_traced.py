@@ -52,7 +52,10 @@ class Value:
 
 @dataclasses.dataclass
 class Layer:
-    """A node of the planner's graph and the operator that makes it. Words are of the whole example batch."""
+    """A node of the planner's graph and the operator that makes it. Words are of the whole example batch.
+
+    positions: into how many parts a sample can be cut besides, where each is worked on alone.
+    """
 
     name: str
     op: str
@@ -62,6 +65,7 @@ class Layer:
     makes: Value
     in_channels: int = 1
     out_channels: int = 1
+    positions: int = 1
     grouped: bool = False
     kernel: int = 1
     macs: int = 0
@@ -73,6 +77,12 @@ class Layer:
 def parts(channels: int) -> int:
     """Into how many equal parts, a power of two, channels can be cut."""
     return channels & -channels
+
+
+def positions(value: Value) -> int:
+    """Into how many equal parts, a power of two, a sample can be cut beside its channels."""
+    over = [size for dim, size in enumerate(value.shape) if dim not in (value.batch, value.channel)]
+    return parts(math.prod(over)) if value.batch is not None else 1
 
 
 def operator_name(node: fx.Node) -> str:
@@ -109,7 +119,14 @@ class Trace:
         batch: samples of the example.
     """
 
-    def __init__(self, model: torch.nn.Module, program: torch.export.ExportedProgram, rules: "Rules"):
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        program: torch.export.ExportedProgram,
+        rules: "Rules",
+        *,
+        by_vocabulary: bool = False,
+    ):
         self.model = model
         self.graph = program.graph
         self.signature = program.graph_signature
@@ -128,7 +145,7 @@ class Trace:
             self._visit(node)
         if self._unknown:
             raise UnknownOperatorError(self._unknown)
-        self._close(self.signature)
+        self._close(self.signature, by_vocabulary)
         self.model = None  # its values may go
 
     def _visit(self, node: fx.Node) -> None:
@@ -203,7 +220,7 @@ class Trace:
         self.makers[node.name] = layer
         return layer.makes
 
-    def _close(self, signature: torch.export.ExportGraphSignature) -> None:
+    def _close(self, signature: torch.export.ExportGraphSignature, by_vocabulary: bool) -> None:
         """Adds the loss behind what is given back, and leaves out what it does not depend on."""
         outputs = [self.values.get(name) for name in signature.user_outputs if name is not None]
         found = [one for value in outputs for one in (value if isinstance(value, list) else [value]) if one is not None]
@@ -213,7 +230,10 @@ class Trace:
         name = "loss"
         while name in self._names:
             name += "_"
-        loss = Layer(name, "loss", "batch only", "", read, Value((), name))
+        loss = Layer(name, "loss", "batch only", "", read, Value((), name), positions=min(map(positions, read)))
+        if by_vocabulary and all(value.channel is not None for value in read):
+            loss.kind, loss.in_channels = "elementwise", min(value.channels for value in read)
+            loss.out_channels = loss.in_channels
         wanted, kept = {value.source for value in read}, [loss]
         for layer in reversed(self.layers):
             if layer.name in wanted:
@@ -236,7 +256,9 @@ class Trace:
         nodes, edges, tables = [], [], []
         made = {layer.name: layer.makes.words for layer in self.layers}
         for layer in self.layers:
-            out = self._sample(layer.makes.words) if layer.op != "loss" else 0
+            out = self._sample(layer.makes.words)
+            if layer.op == "loss":  # nobody reads it, but what can be split has a word at least
+                out = int(layer.kind != "batch only")
             levels = 0
             if layer.kind == "elementwise" or layer.grouped:
                 levels = int(math.log2(layer.in_channels))
@@ -249,6 +271,7 @@ class Trace:
                     "in_channels": layer.in_channels,
                     "out_channels": layer.out_channels,
                     "channel_levels": levels,
+                    "positions": layer.positions,
                     "grouped": layer.grouped,
                     "kernel": layer.kernel,
                     "weights": layer.weights,

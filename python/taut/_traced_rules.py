@@ -20,11 +20,12 @@ from taut._traced import (
     module_path,
     operator_name,
     parts,
+    positions,
 )
 
 _SAME = {
     "dropout", "dropout_", "feature_dropout", "alpha_dropout", "contiguous", "to", "_to_copy", "detach", "detach_",
-    "alias", "lift_fresh_copy", "type_as", "view_as_real", "clone", "tril", "triu", "celu", "prelu_",
+    "alias", "lift_fresh_copy", "type_as", "clone", "tril", "triu",
 }  # fmt: skip
 _POOLS = {f"{how}_pool{rank}d" for how in ("max", "avg", "adaptive_max", "adaptive_avg") for rank in (1, 2, 3)}
 _POOLS |= {f"max_pool{rank}d_with_indices" for rank in (2, 3)}
@@ -40,9 +41,11 @@ _PRODUCTS = {"linear": (0, 1, 2), "addmm": (1, 2, 0), "mm": (0, 1, None), "matmu
 Rule = Callable[[Trace, fx.Node, list[Value], object], "Value | list[Value] | None"]
 
 
-def trace(model: torch.nn.Module, example_inputs: object, keywords: dict | None = None) -> Trace:
-    """The layers of a module, as it is now (training or not)."""
-    return Trace(model, export(model, example_inputs, keywords), apply)
+def trace(
+    model: torch.nn.Module, example_inputs: object, keywords: dict | None = None, *, by_vocabulary: bool = False
+) -> Trace:
+    """The layers of a module, as it is now (training or not). by_vocabulary: the loss may be split by channels."""
+    return Trace(model, export(model, example_inputs, keywords), apply, by_vocabulary=by_vocabulary)
 
 
 def apply(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Value | list[Value] | None:
@@ -103,15 +106,11 @@ def _name(node: fx.Node, parameter: str = "") -> str:
     return f"{path}.{operator_name(node)}" if path else operator_name(node)
 
 
-def _first(live: list[Value], what: str) -> int | None:
-    return next((getattr(value, what) for value in live if getattr(value, what) is not None), None)
-
-
 def _whole(
     trace: Trace, node: fx.Node, live: list[Value], shapes: object, *, lost: bool = False
 ) -> Value | list[Value] | None:
     """A layer that needs whole samples; lost: what it makes has no samples any more."""
-    batch = None if lost else _first(live, "batch")
+    batch = None if lost else next((value.batch for value in live if value.batch is not None), None)
     first = shapes[0] if isinstance(shapes, list) else shapes
     words = sum(math.prod(shape) for shape in shapes) if isinstance(shapes, list) else math.prod(first)
     made = Value((words,), batch=batch)
@@ -123,7 +122,9 @@ def _whole(
 def _copied(trace: Trace, node: fx.Node, live: list[Value], shape: tuple[int, ...], names: Sequence[str]) -> Value:
     """A layer with weights that each accelerator has whole, and whole samples."""
     made = Value(shape, batch=live[0].batch, channel=live[0].channel, channels=live[0].channels)
-    layer = Layer("", operator_name(node), "weighted", node.name, live, made, grouped=True)
+    alone = operator_name(node) != "group_norm" and made.channel == len(shape) - 1
+    own = positions(made) if alone else 1
+    layer = Layer("", operator_name(node), "weighted", node.name, live, made, positions=own, grouped=True)
     _own(trace, layer, {name: {} for name in names})
     return trace.add(node, layer, _name(node, names[0]))
 
@@ -155,7 +156,8 @@ def _pointwise(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -
         )
         for value in live
     ]
-    batch, channel = _first(aligned, "batch"), _first(aligned, "channel")
+    batch = next((value.batch for value in aligned if value.batch is not None), None)
+    channel = next((value.channel for value in aligned if value.channel is not None), None)
     alike = all(value.channel == channel for value in aligned)
     channels = min(value.channels for value in aligned) if alike and channel is not None else 1
     made = Value(shape, live[0].source, batch, channel if alike else None, channels)
@@ -163,7 +165,7 @@ def _pointwise(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -
         return made
     if not alike or channel is None:
         return _whole(trace, node, live, shape)
-    layer = Layer("", operator_name(node), "elementwise", node.name, live, made, channels, channels)
+    layer = Layer("", operator_name(node), "elementwise", node.name, live, made, channels, channels, positions(made))
     return trace.add(node, layer, _name(node))
 
 
@@ -197,7 +199,7 @@ def _product(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> 
     reads_channels = a.channels if a.channel == len(a.shape) - 1 else 1
     layer = Layer(
         "", "fc", "weighted", node.name, [a], made, in_channels=min(reads_channels, parts(size_in)),
-        out_channels=parts(size_out), macs=made.words * size_in,
+        out_channels=parts(size_out), positions=positions(made), macs=made.words * size_in,
     )  # fmt: skip
     _own(trace, layer, roles)
     return trace.add(node, layer, _name(node, weight))
@@ -289,7 +291,7 @@ def _embedding(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -
     largest = bags and len(node.args) > 4 and node.args[4] == 2
     layer = Layer(
         "", "embedding", "weighted", node.name, live, made, in_channels=1 if largest else parts(count),
-        out_channels=parts(dim),
+        out_channels=parts(dim), positions=1 if bags else positions(made),
     )  # fmt: skip
     _own(trace, layer, {rows.parameters[0]: {"II": 0, "III": 1}})
     value = trace.add(node, layer, _name(node, rows.parameters[0]))
@@ -368,7 +370,9 @@ def _cut(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Valu
     if value.source != INPUT and dim == value.batch and not same:
         return trace.unknown(node, live, shapes)
     if value.source != INPUT and dim == value.channel and not same:
-        return _whole(trace, node, live, shapes)
+        made = _whole(trace, node, live, shapes)
+        trace.layers[-1].positions = positions(value)
+        return made
     gone = [dim] if len(first) < rank else []
     lost = dim if not same else None
 

@@ -119,10 +119,12 @@ def plan(
         of PyTorch, as it is now (training or not).
     example_inputs: of a module, what its ``forward`` takes: a tuple, or one tensor; their first dimension is the batch.
     cluster: a cluster file.
-    options: ``fix={"layer": "III", "other": "I@1", "blocks.*.up": ["I", "III"]}`` and ``forbid=["II", "head=III@2"]`` are
-        constraints (types by name, levels from 1); ``evaluate`` is a plan whose costs are wanted, a file, for a module
-        also a ``Plan`` or splits by layer; it is the result, beside those of ``method``. For a module also ``keywords``, keyword arguments of its ``forward``; ``batch`` is the examples' own where
-        it is not given, and partial sums are added before what follows them (``raw_sums``), as PyTorch computes.
+    options: ``fix={"layer": "III", "blocks.*.up": ["I", "III"]}`` and ``forbid=["II", "head=III@2"]`` are constraints
+        (types by name, levels from 1); ``evaluate`` is a plan whose costs are wanted, a file, for a module also a
+        ``Plan`` or splits by layer; it is the result, beside those of ``method``. For a module also ``keywords``,
+        keyword arguments of its ``forward``, and ``vocabulary_loss=True`` where the loss may be split by the last
+        dimension of what the module gives back (PyTorch's ``loss_parallel``); ``batch`` is the examples' own where it
+        is not given, and partial sums are added before what follows them (``raw_sums``), as PyTorch computes.
 
     Returns what the command prints as a dict, for a module a ``Plan``, which ``taut.parallelize`` applies. Raises
     ``taut.UnknownOperatorError`` (a ValueError) that names each operator of a module that no plan can be made of.

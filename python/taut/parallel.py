@@ -1,6 +1,7 @@
 """Runs a PyTorch module under a plan, by PyTorch's own DTensor."""
 
 import copy
+import math
 from collections.abc import Callable
 
 import torch
@@ -23,7 +24,8 @@ def parallelize(model: torch.nn.Module, mesh: DeviceMesh, plan: Plan) -> torch.n
     have made the module with the same values. Buffers stay whole on each process. ``forward`` then runs the traced
     operators on each process' shards and moves tensors where the plan changes their layout; it is traced again when
     shapes of inputs, or ``training``, change. Inputs are whole batches, the same on each process, or DTensors of any
-    placement; outputs are DTensors whose first dimension is split over the mesh. An optimizer must be made afterwards.
+    placement; outputs are DTensors as the plan's loss reads them: split by the first dimension, or by the last one
+    where the plan was made with ``vocabulary_loss`` and says so. An optimizer must be made afterwards.
 
     mesh: its dimensions are the plan's levels, or products of neighbouring ones that split each layer alike.
 
@@ -106,6 +108,13 @@ class _Program:
     def __init__(self, model: torch.nn.Module, trace: Trace, mesh: DeviceMesh, types: dict[str, list[str]]):
         self.model, self.trace, self.mesh, self.types = model, trace, mesh, types
         self.by_name = {layer.name: layer for layer in trace.layers}
+        for name in self.by_name:
+            ways = math.prod(mesh.size(dim) for dim, split in enumerate(types[name]) if split == "I")
+            if trace.batch % ways:
+                raise ValueError(
+                    f"layer {name}: {trace.batch} samples cannot be shared by {ways} processes equally; positions of a "
+                    "sample are planned, but not run"
+                )
         self.first_reader: dict[str, list[str]] = {}
         for layer in trace.layers:
             for value in layer.reads:
@@ -311,7 +320,7 @@ class _Program:
         value = self.trace.value(node)
         if value.source == INPUT or value.batch is None:
             return self.made[node.name]
-        return self.moved(node, ["I"] * self.mesh.ndim)
+        return self.moved(node, self.types[self.trace.layers[-1].name])
 
 
 _SIZED = {"view", "reshape", "_unsafe_view", "flatten", "unflatten", "expand"}

@@ -237,13 +237,14 @@ def plan_module(
     keywords: Mapping[str, object] | None = None,
     batch: int | None = None,
     evaluate: "Plan | Mapping[str, Sequence[str]] | str | Path | None" = None,
+    vocabulary_loss: bool = False,
     **options: object,
 ) -> Plan:
     """See ``taut.plan``."""
     from taut import _traced, _traced_rules  # noqa: PLC0415, PyTorch is loaded with its first use
 
     keywords = dict(keywords or {})
-    trace = _traced_rules.trace(model, example_inputs, keywords)
+    trace = _traced_rules.trace(model, example_inputs, keywords, by_vocabulary=vocabulary_loss)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "module.json")
         path.write_text(json.dumps(trace.cost_graph(type(model).__name__)))

@@ -337,6 +337,12 @@ Outcome run(const PlanCommandOptions& options, const Globals& globals) {
   result["cluster"] = planning.cluster.name;
   result["cost"] = to_string(planning.options.cost.table);
   result["objective_name"] = to_string(planning.options.objective);
+  const parallel::TrainingMemory& memory = planning.options.cost.memory;
+  result["training"] = {{"optimizer", spelling_of(memory.optimizer)},
+                        {"shard", spelling_of(memory.sharding)},
+                        {"precision", spelling_of(memory.precision)},
+                        {"recompute", spelling_of(memory.recompute)},
+                        {"accumulate", memory.accumulate}};
   result["search_limits"] = {{"additions", parallel::kSearchAdditions},
                              {"table_bytes", parallel::kSearchTableBytes}};
   result["levels"] = levels_json(planning, plans.front());

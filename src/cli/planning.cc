@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <iostream>
 #include <map>
+#include <optional>
 
 #include "cli/network_source.h"
 #include "cli/settings.h"
@@ -55,6 +56,21 @@ parallel::Cluster read_cluster(const PlanningOptions& options,
   return cluster;
 }
 
+template <Spelled Enum>
+Enum value_of(std::string_view option, const std::string& name) {
+  if (const std::optional<Enum> value = find_spelling<Enum>(name)) return *value;
+  throw Error(ErrorKind::kConfig, concat("unknown ", option, " ", name), {},
+              suggest(name, spelling_names<Enum>()));
+}
+
+parallel::TrainingMemory training_memory(const PlanningOptions& o) {
+  return {.optimizer = value_of<parallel::OptimizerState>("--optimizer", o.optimizer),
+          .sharding = value_of<parallel::Sharding>("--shard", o.sharding),
+          .precision = value_of<parallel::Precision>("--precision", o.precision),
+          .recompute = value_of<parallel::Recompute>("--recompute", o.recompute),
+          .accumulate = o.accumulate};
+}
+
 std::string scaled(double value, double step, std::span<const char* const> units) {
   std::size_t unit = 0;
   while (std::abs(value) >= 999.5 && unit + 1 < units.size()) {
@@ -102,6 +118,20 @@ void add_planning_options(CLI::App& app, PlanningOptions& o) {
                  "as --memory-budget of train");
   app.add_option("--row-share", o.row_share, "Mean share of an embedding row that is kept")
       ->capture_default_str();
+  app.add_option("--optimizer", o.optimizer, "What it keeps for a weight: sgd, momentum or adam")
+      ->capture_default_str();
+  app.add_option("--shard", o.sharding,
+                 "What accelerators with the same weights keep a part of: none, optimizer, "
+                 "gradients or weights (ZeRO; weights are gathered for each pass)")
+      ->capture_default_str();
+  app.add_option("--precision", o.precision,
+                 "fp32, or mixed: 16 bits for all but the optimizer's copies")
+      ->capture_default_str();
+  app.add_option("--recompute", o.recompute,
+                 "none, or cheap: what no weights multiply is computed again, not stored")
+      ->capture_default_str();
+  app.add_option("--accumulate", o.accumulate, "Parts that a step's batch is worked off in")
+      ->capture_default_str();
   app.add_option(
          "--fix", o.fixed,
          "LAYER=TYPE[@LEVEL]: this split alone, at one level (from 1) or all; LAYER=\"I III\" "
@@ -139,6 +169,7 @@ Planning read_planning(const PlanningOptions& o, const Globals& globals) {
   options.cost.types = o.types;
   options.cost.density = o.density;
   options.cost.raw_sums = o.raw_sums;
+  options.cost.memory = training_memory(o);
   for (const bool forbid : {false, true}) {
     for (const std::string& text : forbid ? o.forbidden : o.fixed) {
       const std::vector<parallel::Constraint> parsed = parallel::parse_constraint(text, forbid);

@@ -33,6 +33,11 @@ struct PlanningOptions {
   std::string memory_cap;
   std::string table_budget;
   double row_share = 1;
+  std::string optimizer = "momentum";
+  std::string sharding = "none";
+  std::string precision = "fp32";
+  std::string recompute = "none";
+  std::int64_t accumulate = 1;
   std::vector<std::string> fixed;      ///< --fix LAYER=TYPE[@LEVEL]
   std::vector<std::string> forbidden;  ///< --forbid [LAYER=]TYPE[@LEVEL]
 };

@@ -79,6 +79,7 @@ void Graph::check_nodes() const {
     require(node, "in_channels", node.in_channels, 1);
     require(node, "out_channels", node.out_channels, 1);
     require(node, "channel_levels", node.channel_levels, 0);
+    require(node, "positions", node.positions, 1);
     require(node, "kernel", node.kernel, 1);
     require(node, "weights", node.weights, node.kind == NodeKind::kWeighted ? 1 : 0);
     require(node, "in_words", node.in_words, node.kind == NodeKind::kWeighted ? 1 : 0);

@@ -24,6 +24,7 @@ void visit_node(AnyNode& node, Visit&& visit) {
   visit("in_channels", node.in_channels);
   visit("out_channels", node.out_channels);
   visit("channel_levels", node.channel_levels);
+  visit("positions", node.positions);
   visit("grouped", node.grouped);
   visit("kernel", node.kernel);
   visit("weights", node.weights);

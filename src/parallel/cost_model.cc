@@ -12,6 +12,7 @@ namespace taut::parallel {
 namespace {
 
 constexpr double kMaskWordsPerValue = 1.0 / 32;
+constexpr double kMixedShare = 0.5;
 constexpr std::size_t kMostStates = std::size_t{1} << 21;
 
 void check_options(const CostOptions& options) {
@@ -24,13 +25,17 @@ void check_options(const CostOptions& options) {
   if (!(options.density > 0 && options.density <= 1)) {
     throw_invalid_argument("density", "above 0 and at most 1", concat(options.density));
   }
-  const std::int64_t accelerators = std::int64_t{1} << options.levels;
-  if (options.batch < accelerators) {
-    throw_invalid_argument("batch", concat("at least the ", accelerators, " accelerators"),
-                           concat(options.batch));
+  if (options.batch < 1 || options.batch > (std::int64_t{1} << 32)) {
+    throw_invalid_argument("batch", "in 1..2^32", concat(options.batch));
   }
-  if (options.batch > (std::int64_t{1} << 32)) {
-    throw_invalid_argument("batch", "at most 2^32", concat(options.batch));
+  const std::int64_t parts = options.memory.accumulate;
+  if (parts < 1 || options.batch % parts != 0) {
+    throw_invalid_argument("accumulate", concat("a divisor of the batch of ", options.batch),
+                           concat(parts));
+  }
+  if (options.memory.sharding == Sharding::kWeights && options.table != CostTable::kVolume) {
+    throw Error(ErrorKind::kUnsupported, "HyPar's tables do not know sharded weights",
+                concat("cost table ", to_string(options.table)), "use volume");
   }
 }
 
@@ -43,12 +48,6 @@ double table_boundary(CostTable table, Split from, Split to) noexcept {
   static constexpr double kPrinted[3][3] = {{0, 1, 1}, {1, 1, 0}, {1, 0, 1}};
   const auto& costs = table == CostTable::kFig ? kFig : kPrinted;
   return costs[static_cast<int>(row)][static_cast<int>(column)];
-}
-
-double share(const LayerState& state, std::initializer_list<Split> halving) {
-  double share = 1;
-  for (const Split split : halving) share *= std::ldexp(1.0, -state.count(split));
-  return share;
 }
 
 }  // namespace
@@ -76,7 +75,8 @@ NodeCounter::NodeCounter(const CostModel& model, int node)
       free_errors_(model.reads_input(node) && !model.options().charge_first_layer),
       weights_(model.weight_words(node)),
       inputs_(model.input_words(node)),
-      outputs_(model.output_words(node)) {
+      outputs_(model.output_words(node)),
+      passes_(model.gradient_passes()) {
   if (model.graph().node(node).kind != graph::NodeKind::kWeighted) {
     weights_ = inputs_ = outputs_ = 0;
   }
@@ -86,7 +86,7 @@ NodeCounter::Step NodeCounter::step(Split split) noexcept {
   Step step;
   if (table_ == CostTable::kVolume) {
     if (split == Split::kBatch) {
-      step.words = 2 * copies_ * weights_;
+      step.words = passes_ * copies_ * weights_;
       copies_ *= 2;
     }
   } else {
@@ -114,7 +114,9 @@ NodeCounter::Step NodeCounter::step(Split split) noexcept {
     }
     pairs_ *= 2;
   }
-  step.messages = step.words > 0 ? 2 : 0;  // reduce-scatter and all-gather
+  // A reduce-scatter and one all-gather or more.
+  const int messages = table_ == CostTable::kVolume ? static_cast<int>(passes_) : 2;
+  step.messages = step.words > 0 ? messages : 0;
   step.gradient = split == Split::kBatch;
   return step;
 }
@@ -122,10 +124,28 @@ NodeCounter::Step NodeCounter::step(Split split) noexcept {
 CostModel::CostModel(const graph::Graph& graph, CostOptions options)
     : graph_(&graph), options_(std::move(options)) {
   check_options(options_);
+  check_batch();
+  if (options_.memory.precision == Precision::kMixed) word_share_ = kMixedShare;
   constexpr std::uint8_t kAll = 0b1111;
   allowed_.assign(static_cast<std::size_t>(graph.size()),
                   std::vector<std::uint8_t>(static_cast<std::size_t>(options_.levels), kAll));
   for (const Constraint& constraint : options_.constraints) apply(constraint);
+}
+
+void CostModel::check_batch() const {
+  const std::int64_t accelerators = std::int64_t{1} << options_.levels;
+  const auto nodes = graph_->nodes();
+  const bool cut = options_.table == CostTable::kVolume &&
+                   std::any_of(nodes.begin(), nodes.end(),
+                               [](const graph::Node& node) { return node.positions > 1; });
+  if (cut || part_batch() >= accelerators) return;
+  if (options_.batch >= accelerators) {
+    throw_invalid_argument("accumulate",
+                           concat("what leaves the ", accelerators, " accelerators a sample each"),
+                           concat(options_.memory.accumulate));
+  }
+  throw_invalid_argument("batch", concat("at least the ", accelerators, " accelerators"),
+                         concat(options_.batch));
 }
 
 std::vector<Split> CostModel::splits(int node) const {
@@ -176,8 +196,10 @@ std::optional<std::string> CostModel::size_reason(int node, const LayerState& st
     return too_many(channels, "channel parts", std::int64_t{1} << layer.channel_levels);
   }
   if (options_.table != CostTable::kVolume) return std::nullopt;  // halves are real numbers there
-  if (const int levels = state.count(Split::kBatch); exceeds(levels, options_.batch)) {
-    return too_many(levels, "samples", options_.batch);
+  const std::int64_t samples =
+      part_batch() * std::min(layer.positions, std::int64_t{1} << kMaxLevels);
+  if (const int levels = state.count(Split::kBatch); exceeds(levels, samples)) {
+    return too_many(levels, layer.positions > 1 ? "positions of samples" : "samples", samples);
   }
   if (const int levels = state.count(Split::kInput); exceeds(levels, layer.in_channels)) {
     return too_many(levels, "input channels", layer.in_channels);
@@ -232,13 +254,14 @@ Traffic CostModel::node_traffic(int node, const LayerState& state) const {
 Traffic CostModel::edge_traffic(int edge, const LayerState& from, const LayerState& to) const {
   Traffic traffic;
   const EdgeWords words = edge_words(edge);
+  const auto parts = static_cast<double>(options_.memory.accumulate);
   EdgeCounter counter(options_.table);
   for (int level = 0; level < levels(); ++level) {
     const EdgeUnits units = counter.step(from.at(level), to.at(level));
     traffic.words.push_back(units.feature_sums * words.feature_sums +
                             units.features * words.features + units.error_sums * words.error_sums +
                             units.errors * words.errors);
-    traffic.messages.push_back(free_edge(edge) ? 0 : units.messages);
+    traffic.messages.push_back(free_edge(edge) ? 0 : parts * units.messages);
   }
   return traffic;
 }
@@ -326,26 +349,30 @@ std::vector<Redistribution> CostModel::redistributions(const Plan& plan) const {
 
 EdgeWords CostModel::edge_words(int edge) const {
   const graph::Edge& read = graph_->edges()[edge];
-  const double words = static_cast<double>(read.words) * static_cast<double>(options_.batch);
+  const double words =
+      word_share_ * static_cast<double>(read.words) * static_cast<double>(options_.batch);
   if (options_.table != CostTable::kVolume) {
     return free_edge(edge) ? EdgeWords{} : EdgeWords{0, words, 0, 0};
   }
-  const double raw = static_cast<double>(read.raw_words) * static_cast<double>(options_.batch);
+  const double raw =
+      word_share_ * static_cast<double>(read.raw_words) * static_cast<double>(options_.batch);
   const double density = read.density.value_or(options_.density);
   const bool dense = density == 1 || graph_->node(read.to).op == "loss";
   const double values = dense ? 1 : density;
-  const double features = dense ? 1 : std::min(1.0, density + kMaskWordsPerValue);
+  const double features = dense ? 1 : std::min(1.0, density + kMaskWordsPerValue / word_share_);
   return {options_.raw_sums ? raw : words, words * features, words * values, words * values};
 }
 
 double CostModel::weight_words(int node) const {
-  return static_cast<double>(graph_->node(node).weights);
+  return word_share_ * static_cast<double>(graph_->node(node).weights);
 }
 double CostModel::input_words(int node) const {
-  return static_cast<double>(graph_->node(node).in_words) * static_cast<double>(options_.batch);
+  return word_share_ * static_cast<double>(graph_->node(node).in_words) *
+         static_cast<double>(options_.batch);
 }
 double CostModel::output_words(int node) const {
-  return static_cast<double>(graph_->node(node).out_words) * static_cast<double>(options_.batch);
+  return word_share_ * static_cast<double>(graph_->node(node).out_words) *
+         static_cast<double>(options_.batch);
 }
 bool CostModel::free_edge(int edge) const {
   return options_.table != CostTable::kVolume &&
@@ -353,15 +380,6 @@ bool CostModel::free_edge(int edge) const {
 }
 bool CostModel::reads_input(int node) const {
   return graph_->inputs(node).empty();
-}
-
-double CostModel::memory_words(int node, const LayerState& state) const {
-  const graph::Node& layer = graph_->node(node);
-  const double weights = 3 * static_cast<double>(layer.weights);
-  const double stored =
-      static_cast<double>(layer.stored_words) * static_cast<double>(options_.batch);
-  return weights * share(state, {Split::kInput, Split::kOutput, Split::kChannels}) +
-         stored * share(state, {Split::kBatch, Split::kInput, Split::kChannels});
 }
 
 }  // namespace taut::parallel

@@ -87,7 +87,8 @@ class GroupProblem {
  private:
   /// The least cost of a node's weight gradient (volume has nothing else inside a node).
   [[nodiscard]] double gradient_cost(int v, const LayerState& state) const {
-    const double words = 2 * model_.weight_words(v);
+    const double passes = model_.gradient_passes();
+    const double words = passes * model_.weight_words(v);
     if (words == 0) return 0;
     double copies = 1;
     double cost = 0;
@@ -96,7 +97,7 @@ class GroupProblem {
       for (int i = 0; i < groups_[g].levels; ++i) {
         count += state.at(groups_[g].first + i) == Split::kBatch ? 1 : 0;
       }
-      cost += copies * words * gradients_[g].words(count) + 2 * gradients_[g].messages(count);
+      cost += copies * words * gradients_[g].words(count) + passes * gradients_[g].messages(count);
       copies = std::ldexp(copies, count);
     }
     return gradient_ * cost;

@@ -87,6 +87,7 @@ std::optional<Plan> greedy_plan(const CostModel& model, const LevelWeights& weig
   constexpr double kOneLevelWalk = 2e7;
   if (exact != nullptr) *exact = true;
   const graph::Graph& graph = model.graph();
+  const auto parts = static_cast<double>(model.options().memory.accumulate);
   std::vector<NodeCounter> nodes;
   for (int v = 0; v < graph.size(); ++v) nodes.emplace_back(model, v);
   std::vector<EdgeCounter> edges(graph.edges().size(), EdgeCounter(model.options().table));
@@ -120,7 +121,7 @@ std::optional<Plan> greedy_plan(const CostModel& model, const LevelWeights& weig
           const double moved = units.feature_sums * words.feature_sums +
                                units.features * words.features +
                                units.error_sums * words.error_sums + units.errors * words.errors;
-          table.push_back(moved * per_word + (free ? 0 : units.messages * per_message));
+          table.push_back(moved * per_word + (free ? 0 : parts * units.messages * per_message));
         }
       }
       costs.edges.push_back({edge.from, edge.to, std::make_shared<const Costs>(std::move(table))});

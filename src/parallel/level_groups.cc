@@ -187,6 +187,9 @@ std::vector<Group> group_levels(const CostModel& model, const LevelWeights& weig
          (nearest() == 0 || states() > kMostGroupStates)) {
     join_nearest();
   }
+  // A message on a boundary is sent for each part of a step.
+  const auto parts = static_cast<double>(model.options().memory.accumulate);
+  for (Group& group : groups) group.per_message *= parts;
   if (states() > kMostConstrainedStates) {
     throw Error(ErrorKind::kUnsupported,
                 concat("constraints that treat ", groups.size(), " runs of ", model.levels(),

@@ -16,8 +16,8 @@ namespace taut::parallel {
 struct Group {
   int first = 0;
   int levels = 0;
-  double per_word = 0;  ///< the least of its levels
-  double per_message = 0;
+  double per_word = 0;     ///< the least of its levels
+  double per_message = 0;  ///< of boundaries, all parts of a step together
 };
 
 /// Groups of equal levels; neighbours of the nearest cost are joined, at the least of their costs,

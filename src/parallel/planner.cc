@@ -179,8 +179,8 @@ PlanOutcome make_plan(const graph::Graph& graph, const Cluster& cluster,
   const LevelWeights weights = objective_weights(cluster, options.objective);
   for (int v = 0; v < graph.size(); ++v) {
     if (!counted_states(model, v).empty()) continue;
-    return NoPlan{concat("layer ", graph.node(v).name, ": no split that constraints allow fits"),
-                  0};
+    return NoPlan{
+        concat("layer ", graph.node(v).name, ": no split that constraints and sizes allow"), 0};
   }
   const double cap_bytes =
       options.memory_cap_bytes > 0 ? options.memory_cap_bytes : cluster.accelerator.memory_bytes;

@@ -235,6 +235,7 @@ const ProblemBuilder::Units& ProblemBuilder::units(const DomainPair& domains) {
                        &units.messages, &units.all}) {
     costs->assign(size, 0);
   }
+  const double parts = static_cast<double>(model_.options().memory.accumulate);
   std::size_t i = 0;
   for (const LayerState& from : *domains.first) {
     for (const LayerState& to : *domains.second) {
@@ -246,7 +247,7 @@ const ProblemBuilder::Units& ProblemBuilder::units(const DomainPair& domains) {
         units.features[i] += weight * step.features;
         units.error_sums[i] += weight * step.error_sums;
         units.errors[i] += weight * step.errors;
-        units.messages[i] += weights_.per_message[level] * step.messages;
+        units.messages[i] += parts * weights_.per_message[level] * step.messages;
       }
       units.all[i] =
           units.feature_sums[i] + units.features[i] + units.error_sums[i] + units.errors[i];

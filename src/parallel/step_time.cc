@@ -73,7 +73,7 @@ double step_macs(const graph::Graph& graph, const Cluster& cluster, std::int64_t
 }
 
 double compute_seconds(const CostModel& model, const Cluster& cluster, int node) {
-  return 3 * static_cast<double>(model.options().batch) *
+  return model.passes(node) * static_cast<double>(model.options().batch) *
          macs_of(model.graph().node(node), cluster) /
          (cluster.accelerators() * cluster.accelerator.macs_per_second);
 }
@@ -106,9 +106,11 @@ StepTime step_time(const CostModel& model, const Cluster& cluster, const Plan& p
 StepEnergy step_energy(const CostModel& model, const Cluster& cluster, const Plan& plan) {
   check_depth(model, cluster);
   const Accelerator& accelerator = cluster.accelerator;
-  const double macs = step_macs(model.graph(), cluster, model.options().batch);
+  const auto batch = static_cast<double>(model.options().batch);
+  double macs = step_macs(model.graph(), cluster, model.options().batch);
   double local = 0;
   for (int v = 0; v < model.graph().size(); ++v) {
+    macs += (model.passes(v) - 3) * batch * macs_of(model.graph().node(v), cluster);
     if (model.graph().node(v).kind != graph::NodeKind::kWeighted) continue;
     local += local_dram_words(model, v, plan.states[v]);
   }

@@ -66,6 +66,24 @@ def test_a_plan_is_evaluated_beside_the_methods(taut, tmp_path):
     assert refused.code == 2 and "the plan has no layer conv1" in refused.err
 
 
+def test_memory_is_counted_as_training_uses_it(taut):
+    def plan(*options):
+        model = ("gpt2-small", "--accelerators", "8", "--batch", "64", "--method", "dp")
+        return taut("plan", *model, *options, "--json").json
+
+    def moved(result):  # rows of tables travel as they are
+        return result["bytes_per_step"] - result["tables"]["exchange_bytes_per_step"]
+
+    adam, sharded, whole = plan("--optimizer", "adam"), plan("--optimizer", "adam", "--shard", "optimizer"), plan()
+    assert sharded["bytes_per_step"] == adam["bytes_per_step"] == whole["bytes_per_step"]
+    assert sharded["memory_bytes"] < whole["memory_bytes"] < adam["memory_bytes"]
+    gathered = plan("--optimizer", "adam", "--shard", "weights")
+    assert moved(gathered) == pytest.approx(1.5 * moved(adam))
+    small = plan("--precision", "mixed", "--recompute", "cheap", "--accumulate", "4")
+    assert moved(small) == pytest.approx(moved(whole) / 2)
+    assert small["training"]["accumulate"] == 4 and small["memory_bytes"] < whole["memory_bytes"]
+
+
 def test_constraints_hold_and_are_priced(taut):
     free = taut("plan", "lenet-c", "--json").json
     plan = taut("plan", "lenet-c", "--fix", "fc*=I@1,conv2=I I I II", "--forbid", "III", "--json").json
@@ -98,6 +116,8 @@ def test_no_plan_in_memory_exits_1_with_the_least_bytes(taut):
         (["plan", "lenet-c", "--method", "exakt"], "exact"),
         (["plan", "missing.onnx"], "missing.onnx"),
         (["plan", "missing.json"], "missing.json"),
+        (["plan", "lenet-c", "--shard", "weigths"], "did you mean weights"),
+        (["plan", "lenet-c", "--accumulate", "3"], "accumulate"),
         (["plan", "lenet-c", "--fix", "fc1=IV"], "no type IV"),
         (["plan", "lenet-c", "--fix", "fc3=I"], "no layer is called"),
         (["plan", "lenet-c", "--set", "macs=input"], "--cluster"),

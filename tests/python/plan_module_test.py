@@ -144,7 +144,7 @@ def test_constraints_hold_and_are_priced():
     assert "constraint all adds" in str(bound)
     with pytest.raises(taut.CommandError, match="no layer is called"):
         taut.plan(model, inputs, accelerators=4, fix={"7": "I"})
-    with pytest.raises(taut.CommandError, match="no split that constraints allow fits"):
+    with pytest.raises(taut.CommandError, match="no split that constraints and sizes allow"):
         taut.plan(model, inputs, accelerators=4, forbid=["loss=I"])
 
 

@@ -4,6 +4,7 @@ CASES: a list in JSON, each with a model's name, the number of processes, option
 list in JSON: losses of both, bytes of a step as PyTorch counts them over all processes, and as the plan predicts.
 """
 
+import contextlib
 import copy
 import json
 import os
@@ -15,8 +16,10 @@ import plan_models
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import DTensor, Shard, distribute_tensor
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.debug import CommDebugMode
+from torch.distributed.tensor.parallel import loss_parallel
+from torch.nn import functional
 
 import taut
 
@@ -46,12 +49,21 @@ class CommBytes(CommDebugMode):
         return out
 
 
-def losses(model, inputs, target, steps, whole):
+def squares(out, target):
+    return (out - target).square().mean()
+
+
+def words(out, target):
+    """The loss of a language model; on shards of the vocabulary, as PyTorch's loss_parallel() does it."""
+    return functional.cross_entropy(out.flatten(0, 1), target.flatten())
+
+
+def losses(model, inputs, target, steps, whole, loss_of):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     told = []
     for _ in range(steps):
         out = model(*inputs)
-        loss = (out - target).square().mean()
+        loss = loss_of(out, target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -82,14 +94,18 @@ def work(rank, processes, port, cases, pipe):
         single = copy.deepcopy(model)
         with torch.no_grad():
             target = torch.rand_like(copy.deepcopy(model)(*inputs))
-        split = distribute_tensor(target, mesh, [Shard(0)] * mesh.ndim, src_data_rank=None)
+        loss_of, split = squares, distribute_tensor(target, mesh, [Shard(0)] * mesh.ndim, src_data_rank=None)
+        if case.get("vocabulary"):
+            loss_of, target = words, inputs[0].roll(1, 1)
+            split = distribute_tensor(target, mesh, [Replicate()] * mesh.ndim, src_data_rank=None)
         taut.parallelize(model, mesh, plan)
         moved, kinds = measured(model, inputs, mesh)
         steps = case.get("steps", 3)
         single(*inputs)  # statistics of batch normalizations have seen as many batches
         model.zero_grad()
-        whole = losses(single, inputs, target, steps, lambda loss: loss.item())
-        parts = losses(model, inputs, split, steps, lambda loss: loss.full_tensor().item())
+        whole = losses(single, inputs, target, steps, lambda loss: loss.item(), loss_of)
+        with loss_parallel() if case.get("vocabulary") else contextlib.nullcontext():
+            parts = losses(model, inputs, split, steps, lambda loss: loss.full_tensor().item(), loss_of)
         state = {
             name: one.full_tensor() if isinstance(one, DTensor) else one for name, one in model.state_dict().items()
         }

@@ -31,6 +31,9 @@ struct Node {
   /// How often in a row the channels can be halved when input and output channels go together:
   /// element-wise nodes and grouped convolutions. Attention: by whole heads.
   int channel_levels = 0;
+  /// Into how many parts a sample can be cut besides, where each of its positions is worked on
+  /// alone: tokens of a sequence. Type I cuts samples first, then positions.
+  std::int64_t positions = 1;
   bool grouped = false;           ///< weighted, each output channel reads its own group only
   std::int64_t kernel = 1;        ///< side of a convolution's window
   std::int64_t weights = 0;       ///< words of weights (not per sample)

@@ -31,6 +31,64 @@ constexpr auto spellings(std::type_identity<CostTable>) {
   return spelling_of(table);
 }
 
+/// What the optimizer keeps beside a weight and its gradient, in fp32.
+enum class OptimizerState {
+  kSgd,       ///< nothing
+  kMomentum,  ///< one word
+  kAdam,      ///< two words
+};
+constexpr auto spellings(std::type_identity<OptimizerState>) {
+  return std::to_array<Spelling<OptimizerState>>({{"sgd", OptimizerState::kSgd},
+                                                  {"momentum", OptimizerState::kMomentum},
+                                                  {"adam", OptimizerState::kAdam}});
+}
+
+/// What accelerators that share weights (type I) keep a part of, instead of all of it: the stages
+/// of ZeRO (arXiv 1910.02054). Each holds what those above it hold too.
+enum class Sharding {
+  kNone,
+  kOptimizer,  ///< optimizer state and fp32 copies; the same words as an all-reduce
+  kGradients,  ///< gradients too; the same words
+  kWeights,    ///< weights too (FSDP): gathered for each forward and each backward pass
+};
+constexpr auto spellings(std::type_identity<Sharding>) {
+  return std::to_array<Spelling<Sharding>>({{"none", Sharding::kNone},
+                                            {"optimizer", Sharding::kOptimizer},
+                                            {"gradients", Sharding::kGradients},
+                                            {"weights", Sharding::kWeights}});
+}
+
+/// What numbers are computed with and travel as.
+enum class Precision {
+  kSingle,  ///< fp32
+  kMixed,   ///< 16 bits: features, errors, weights, gradients; the optimizer has an fp32 copy
+};
+constexpr auto spellings(std::type_identity<Precision>) {
+  return std::to_array<Spelling<Precision>>(
+      {{"fp32", Precision::kSingle}, {"mixed", Precision::kMixed}});
+}
+
+/// What the backward pass computes again instead of finding it stored.
+enum class Recompute {
+  kNone,
+  kCheap,  ///< layers without products by weights (attention, normalizations, sums): nothing that
+           ///< they read is stored for them, and their forward pass is done twice
+};
+constexpr auto spellings(std::type_identity<Recompute>) {
+  return std::to_array<Spelling<Recompute>>(
+      {{"none", Recompute::kNone}, {"cheap", Recompute::kCheap}});
+}
+
+/// How training uses memory (docs/parallel.md, "Memory").
+struct TrainingMemory {
+  OptimizerState optimizer = OptimizerState::kMomentum;
+  Sharding sharding = Sharding::kNone;
+  Precision precision = Precision::kSingle;
+  Recompute recompute = Recompute::kNone;
+  /// Parts that a step's batch is worked off in, one after the other; gradients are added up.
+  std::int64_t accumulate = 1;
+};
+
 /// What a user wants or refuses: a split of some layers at some levels.
 struct Constraint {
   /// Layers by name; '*' stands for any run of characters.
@@ -61,7 +119,8 @@ struct CostOptions {
   /// does.
   bool charge_first_layer = false;
   /// All hold at once.
-  std::vector<Constraint> constraints;
+  std::vector<Constraint> constraints = {};
+  TrainingMemory memory = {};
 };
 
 /// Words (32 bit; both directions and all pairs of the level) and messages, level by level.
@@ -97,7 +156,8 @@ struct EdgeWords {
 class CostModel {
  public:
   /// Errors: kInvalidArgument for options out of range; a batch smaller than the array is refused
-  /// with both numbers; constraints that name no layer, or a split that a layer does not have.
+  /// with both numbers, unless nodes have positions to cut; constraints that name no layer, or a
+  /// split that a layer does not have.
   CostModel(const graph::Graph& graph, CostOptions options);
 
   [[nodiscard]] const graph::Graph& graph() const noexcept { return *graph_; }
@@ -136,7 +196,8 @@ class CostModel {
   /// feasible.
   void check(const Plan& plan) const;
 
-  /// Words that one unit of movement stands for on an edge.
+  /// Words that one unit of movement stands for on an edge. Words are of 32 bits, so that what
+  /// travels in 16 counts half, here and in the next three.
   [[nodiscard]] EdgeWords edge_words(int edge) const;
   /// Words of a node's weights, of its input and output over the whole batch.
   [[nodiscard]] double weight_words(int node) const;
@@ -147,16 +208,29 @@ class CostModel {
   /// Whether no node is read by this one: it reads the model's input alone.
   [[nodiscard]] bool reads_input(int node) const;
 
-  /// 32-bit words that one accelerator keeps for a node: weights, gradient and momentum, and the
-  /// features stored for the backward pass.
+  /// How often a copied weight travels in a step, per level and copy: 2 for an all-reduce; with
+  /// sharded weights two gathers and a reduce-scatter, the gathers for each part of the batch.
+  [[nodiscard]] double gradient_passes() const noexcept;
+  /// Samples of one part of a step.
+  [[nodiscard]] std::int64_t part_batch() const noexcept {
+    return options_.batch / options_.memory.accumulate;
+  }
+  /// Passes of multiply-adds of a node in a step: forward, two backward, and forward once more
+  /// where it is recomputed.
+  [[nodiscard]] int passes(int node) const;
+
+  /// 32-bit words that one accelerator keeps for a node: weights, gradient, optimizer state, and
+  /// the features stored for the backward pass, as the options' memory has them.
   [[nodiscard]] double memory_words(int node, const LayerState& state) const;
 
  private:
+  void check_batch() const;
   [[nodiscard]] std::vector<Split> known_splits(int node) const;
   void apply(const Constraint& constraint);
 
   const graph::Graph* graph_;
   CostOptions options_;
+  double word_share_ = 1;                           ///< 32-bit words of a number that travels
   std::vector<std::vector<std::uint8_t>> allowed_;  ///< by node and level
 };
 
@@ -200,6 +274,7 @@ class NodeCounter {
   double weights_;
   double inputs_;
   double outputs_;
+  double passes_;
   double pairs_ = 1;
   double copies_ = 1;
 };

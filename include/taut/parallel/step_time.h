@@ -60,8 +60,8 @@ struct PlanReport {
 [[nodiscard]] double step_macs(const graph::Graph& graph, const Cluster& cluster,
                                std::int64_t batch);
 
-/// Seconds that one node computes in a step (forward and both backward products), the work divided
-/// over all accelerators.
+/// Seconds that one node computes in a step (forward, both backward products, what is recomputed),
+/// the work divided over all accelerators.
 [[nodiscard]] double compute_seconds(const CostModel& model, const Cluster& cluster, int node);
 
 /// Errors: kInvalidArgument when plan, model and cluster do not fit together.

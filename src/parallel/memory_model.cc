@@ -1,0 +1,75 @@
+// What one accelerator keeps, and what sharding and recomputation cost for it.
+#include <cmath>
+#include <initializer_list>
+
+#include "taut/core/error.h"
+#include "taut/parallel/cost_model.h"
+
+namespace taut::parallel {
+namespace {
+
+constexpr double kHalfWord = 0.5;
+
+/// What the levels of these splits leave of a whole.
+double share_of(const LayerState& state, std::initializer_list<Split> halving) {
+  double share = 1;
+  for (const Split split : halving) share *= std::ldexp(1.0, -state.count(split));
+  return share;
+}
+
+double optimizer_words(OptimizerState state) {
+  switch (state) {
+    case OptimizerState::kSgd:
+      return 0;
+    case OptimizerState::kMomentum:
+      return 1;
+    case OptimizerState::kAdam:
+      return 2;
+  }
+  TAUT_ASSERT(false);
+  return 0;
+}
+
+/// 32-bit words kept for each weight by one of so many accelerators that have it.
+double words_for_weight(const TrainingMemory& memory, double copies) {
+  const bool mixed = memory.precision == Precision::kMixed;
+  const double number = mixed ? kHalfWord : 1;
+  const auto part = [&](Sharding from, double words) {
+    return memory.sharding >= from ? words / copies : words;
+  };
+  return part(Sharding::kWeights, number) + part(Sharding::kGradients, number) +
+         part(Sharding::kOptimizer, optimizer_words(memory.optimizer) + (mixed ? 1 : 0));
+}
+
+/// Nothing that weights multiply: cheap to do again beside them.
+bool is_cheap(const graph::Node& node) {
+  return node.kind != graph::NodeKind::kWeighted || node.macs == 0;
+}
+
+}  // namespace
+
+double CostModel::gradient_passes() const noexcept {
+  if (options_.memory.sharding != Sharding::kWeights) return 2;
+  return 2 * static_cast<double>(options_.memory.accumulate) + 1;
+}
+
+int CostModel::passes(int node) const {
+  const bool twice = options_.memory.recompute == Recompute::kCheap && is_cheap(graph_->node(node));
+  return twice ? 4 : 3;
+}
+
+double CostModel::memory_words(int node, const LayerState& state) const {
+  const graph::Node& layer = graph_->node(node);
+  const TrainingMemory& memory = options_.memory;
+  const double copies = std::ldexp(1.0, state.count(Split::kBatch));
+  const double weights = words_for_weight(memory, copies) * static_cast<double>(layer.weights);
+  const bool again = memory.recompute == Recompute::kCheap && is_cheap(layer);
+  const double number = memory.precision == Precision::kMixed ? kHalfWord : 1;
+  const double stored =
+      again ? 0
+            : number * static_cast<double>(layer.stored_words) * static_cast<double>(part_batch());
+  return weights * share_of(state, {Split::kInput, Split::kOutput, Split::kChannels}) +
+         stored * share_of(state, {Split::kBatch, Split::kInput, Split::kChannels});
+}
+
+}  // namespace taut::parallel
