@@ -145,11 +145,14 @@ std::shared_ptr<ProcessGroup> ProcessGroup::subgroup(std::span<const int> ranks)
   std::vector<int> members(ranks.begin(), ranks.end());
   std::vector<std::string> names;
   for (const int member : members) names.push_back(concat(member));
-  const std::string name = "group/" + join(names, "-");
+  const std::string joined = "group/" + join(names, "-");
   const auto rank = static_cast<int>(place - ranks.begin());
   std::shared_ptr<Transport> transport;
   try {
-    transport = transport_->subgroup(name, rank, static_cast<int>(members.size()));
+    // The same workers may make several groups: each counts its own, and all come to one number.
+    const std::int64_t number = transport_->count_up(concat(joined, "/made/", own));
+    transport =
+        transport_->subgroup(concat(joined, "/", number), rank, static_cast<int>(members.size()));
   } catch (const std::exception& failed) {
     throw_failed(*transport_, members, rank, "making a subgroup", failed.what());
   }

@@ -112,7 +112,7 @@ void append(const std::vector<float>& piece, const Window& window, std::vector<f
   });
 }
 
-void put(const float* values, const Window& window, std::vector<float>& piece) {
+void put(const float* values, const Window& window, std::span<float> piece) {
   window.each([&](std::int64_t place, std::int64_t at, std::int64_t size) {
     std::copy_n(values + at, size, piece.data() + place);
   });
@@ -158,6 +158,19 @@ std::vector<float> take_held(std::span<const float> whole, const TensorShape& sh
   return taken;
 }
 
+void put_held(std::span<const float> held, const TensorShape& shape, const Layout& layout,
+              int worker, std::span<float> whole) {
+  const auto levels = static_cast<int>(layout.size());
+  const HeldChunks all = chunks_of(Layout(layout.size(), Held::kWhole), worker);
+  const Window window(shape, levels, all, chunks_of(layout, worker));
+  if (window.values() != std::ssize(held) || shape.values() != std::ssize(whole)) {
+    throw_invalid_argument("sizes of held and whole",
+                           concat(window.values(), " and ", shape.values()),
+                           concat(held.size(), " and ", whole.size()));
+  }
+  put(held.data(), window, whole);
+}
+
 // What this worker has on the way from one layout to another.
 struct WorkerArray::Piece {
   TensorShape shape;  // of the whole tensor
@@ -184,15 +197,21 @@ WorkerArray::WorkerArray(std::shared_ptr<ProcessGroup> group) : group_(std::move
   }
   levels_ = std::countr_zero(workers);
   words_.resize(static_cast<std::size_t>(levels_));
-  for (int level = 0; level < levels_; ++level) {
-    const int own = group_->rank();
-    const int other = partner(level);
-    const std::vector<int> places = {std::min(own, other), std::max(own, other)};
-    std::vector<int> ranks;
-    for (const int place : places)
-      ranks.push_back(group_->ranks()[static_cast<std::size_t>(place)]);
-    pairs_.push_back(group_->subgroup(ranks));
+  for (int level = 0; level < levels_; ++level) static_cast<void>(pair(level));
+}
+
+ProcessGroup& WorkerArray::across(const std::vector<int>& levels) {
+  std::shared_ptr<ProcessGroup>& made = across_[levels];
+  if (made != nullptr) return *made;
+  int free = 0;  // bits of the chosen levels
+  for (const int level : levels) free |= 1 << (levels_ - 1 - level);
+  std::vector<int> ranks;
+  for (int place = 0; place < group_->size(); ++place) {
+    if (((place ^ group_->rank()) & ~free) != 0) continue;
+    ranks.push_back(group_->ranks()[static_cast<std::size_t>(place)]);
   }
+  made = group_->subgroup(ranks);
+  return *made;
 }
 
 int WorkerArray::partner(int level) const noexcept {
@@ -211,7 +230,7 @@ void WorkerArray::reduce_scatter(Piece& piece, int level, Held keep, Cause cause
   const auto mine = static_cast<std::int64_t>(kept.values.size());
   const bool first = own < other;
   const std::vector<float> theirs = exchanged(
-      *pairs_[static_cast<std::size_t>(level)], send,
+      pair(level), send,
       first ? std::vector<std::int64_t>{0, sent} : std::vector<std::int64_t>{sent, 0},
       first ? std::vector<std::int64_t>{0, mine} : std::vector<std::int64_t>{mine, 0}, cause);
   std::vector<float> ours;
@@ -264,7 +283,7 @@ void WorkerArray::all_gather(Piece& piece, int level, Cause cause) {
   const auto got = held_shape(piece.shape, piece.layout, other).values();
   const bool first = own < other;
   const std::vector<float> theirs = exchanged(
-      *pairs_[static_cast<std::size_t>(level)], piece.values,
+      pair(level), piece.values,
       first ? std::vector<std::int64_t>{0, sent} : std::vector<std::int64_t>{sent, 0},
       first ? std::vector<std::int64_t>{0, got} : std::vector<std::int64_t>{got, 0}, cause);
   put(piece.values.data(), whole.window(own, chunks_of(piece.layout, own)), whole.values);

@@ -33,11 +33,10 @@ inline std::vector<int> run_workers(
     const pid_t child = ::fork();
     if (child == 0) {
       set_log_level(LogLevel::kWarning);
-      const dist::WorkerEnvironment environment{.rank = rank,
-                                                .workers = workers,
-                                                .local_rank = rank,
-                                                .local_workers = workers,
-                                                .file = folder.file("meeting")};
+      dist::WorkerEnvironment environment;
+      environment.rank = environment.local_rank = rank;
+      environment.workers = environment.local_workers = workers;
+      environment.file = folder.file("meeting");
       int code = 0;
       try {
         body(environment);

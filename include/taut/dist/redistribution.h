@@ -3,6 +3,7 @@
 // "Three cost tables", done with real data.
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <vector>
@@ -42,6 +43,10 @@ struct HeldChunks {
 [[nodiscard]] std::vector<float> take_held(std::span<const float> whole, const TensorShape& shape,
                                            const Layout& layout, int worker);
 
+/// Puts what a worker has under a layout into its places of a whole tensor.
+void put_held(std::span<const float> held, const TensorShape& shape, const Layout& layout,
+              int worker, std::span<float> whole);
+
 /// 2^H workers as a binary array: bit H - 1 - h of a rank is its group at level h, level 0 being
 /// the top one. Threads: one call at a time.
 class WorkerArray {
@@ -54,9 +59,11 @@ class WorkerArray {
   [[nodiscard]] const std::shared_ptr<ProcessGroup>& group() const noexcept { return group_; }
 
   /// This worker and its partner at a level. Requires 0 <= level < levels().
-  [[nodiscard]] ProcessGroup& pair(int level) const {
-    return *pairs_[static_cast<std::size_t>(level)];
-  }
+  [[nodiscard]] ProcessGroup& pair(int level) { return across({level}); }
+
+  /// The workers whose bits are this worker's at all levels but those chosen, which are rising.
+  /// Made at the first call; all workers ask for the same levels in the same order.
+  [[nodiscard]] ProcessGroup& across(const std::vector<int>& levels);
 
   /// What this worker has of a tensor under `made` ([samples, channels, inner] of held_shape())
   /// becomes what it has under `wanted`, with partial sums added up: reduce-scatters, deepest level
@@ -80,7 +87,7 @@ class WorkerArray {
 
   std::shared_ptr<ProcessGroup> group_;
   int levels_ = 0;
-  std::vector<std::shared_ptr<ProcessGroup>> pairs_;  ///< with the partner at each level
+  std::map<std::vector<int>, std::shared_ptr<ProcessGroup>> across_;  ///< by levels
   std::vector<std::int64_t> words_;
 };
 

@@ -27,7 +27,7 @@ struct RunOptions {
   const std::atomic<bool>* stop = nullptr;
   /// The workers that train this run together, each with the same options and a folder that all of
   /// them see; the first of them writes there. null: this process alone.
-  std::shared_ptr<dist::ProcessGroup> workers;
+  std::shared_ptr<dist::ProcessGroup> workers = nullptr;
 };
 
 /// Thrown when RunOptions::stop asked for it; the run can be resumed.
