@@ -92,7 +92,8 @@ void add_planning_options(CLI::App& app, PlanningOptions& o) {
          ".json (cost graph) file")
       ->required();
   add_dimension_option(app, o.dimensions);
-  app.add_option("--accelerators", o.accelerators, "Accelerators, a power of two (default 16)");
+  app.add_option("--accelerators", o.accelerators, "Accelerators, a power of two (default 16)")
+      ->check(CLI::PositiveNumber);
   app.add_option("--batch", o.batch, "Samples of a step over the whole array")
       ->capture_default_str();
   app.add_option("--cluster", o.cluster_file, "Cluster file; without one, HyPar's array");
