@@ -20,12 +20,12 @@
 HWY_BEFORE_NAMESPACE();
 namespace taut::sparsity::HWY_NAMESPACE {
 
-// Finds the cuts of the k largest of up to kRows rows of n values.
+// Finds the cuts of the k largest of up to rows() rows of n values.
 template <typename Value>
 class RowCutter {
  public:
   using Key = KeyOf<Value>;
-  static constexpr int kRows = 16;
+  static constexpr int kMostRows = 64;
   // Above, a sample tells more than a first guess does (select_largest).
   static constexpr std::int64_t kLongestRow = 1024;
 
@@ -34,14 +34,18 @@ class RowCutter {
       : n_(n),
         k_(k),
         padded_(padded_size<Key>(n)),
-        keys_(static_cast<std::size_t>(kRows * padded_)) {}
+        rows_(static_cast<int>(std::clamp<std::int64_t>(kCachedKeys / padded_, kGroup, kMostRows)) /
+              kGroup * kGroup),
+        keys_(static_cast<std::size_t>(rows_ * padded_)) {}
+
+  [[nodiscard]] int rows() const { return rows_; }
 
   // cuts [rows] of x [rows, stride].
   void find(const Value* x, std::int64_t stride, int rows, Cut<Key>* cuts) {
     const auto k = static_cast<std::int32_t>(k_);
-    for (int row = 0; row < kRows; ++row) start(row, x + row * stride, row < rows);
+    for (int row = 0; row < rows_; ++row) start(row, x + row * stride, row < rows);
     for (int step = 0;; ++step) {
-      HWY_ALIGN std::int32_t searching[2 * kRows];  // a vector's store may reach behind the rows
+      HWY_ALIGN std::int32_t searching[kMostRows + kGroup];  // a store may reach behind the rows
       const std::size_t count = split(step, searching);
       if (count == 0) break;
       for (std::size_t i = 0; i < count; ++i) {
@@ -57,7 +61,10 @@ class RowCutter {
   }
 
  private:
-  using Lane = hn::CappedTag<std::int32_t, kRows>;
+  static constexpr int kGroup = 16;  // rows of a vector, or of some
+  // Keys at hand: the more rows, the more there is to do while a count is waited for.
+  static constexpr std::int64_t kCachedKeys = 4096;
+  using Lane = hn::CappedTag<std::int32_t, kGroup>;
   using Number = hn::RebindToFloat<Lane>;
   // Keys are the upper bits of a float.
   static constexpr int kShift = sizeof(Key) == 4 ? 0 : 16;
@@ -115,7 +122,7 @@ class RowCutter {
     const auto one = hn::Set(d, 1);
     const auto wanted = root_of(hn::Set(d, static_cast<std::int32_t>(k_)));
     std::size_t count = 0;
-    for (std::int64_t row = 0; row < kRows; row += lanes()) {
+    for (std::int64_t row = 0; row < rows_; row += lanes()) {
       const auto low = hn::Load(d, low_ + row);
       const auto high = hn::Load(d, high_ + row);
       const auto open = hn::Gt(hn::Sub(high, low), one);
@@ -149,7 +156,7 @@ class RowCutter {
     const Lane d;
     const auto one = hn::Set(d, 1);
     const auto k = hn::Set(d, static_cast<std::int32_t>(k_));
-    for (std::int64_t row = 0; row < kRows; row += lanes()) {
+    for (std::int64_t row = 0; row < rows_; row += lanes()) {
       const auto low = hn::Load(d, low_ + row);
       const auto high = hn::Load(d, high_ + row);
       const auto key = hn::Load(d, split_ + row);
@@ -167,15 +174,16 @@ class RowCutter {
   std::int64_t n_;
   std::int64_t k_;
   std::int64_t padded_;
-  AlignedBuffer<Key> keys_;  // [kRows, padded]
+  int rows_;
+  AlignedBuffer<Key> keys_;  // [rows, padded]
   // By row. Keys above high and the first ties at it win when the search is over.
-  HWY_ALIGN std::int32_t low_[kRows] = {};
-  HWY_ALIGN std::int32_t high_[kRows] = {};
-  HWY_ALIGN std::int32_t above_low_[kRows] = {};   // keys above low
-  HWY_ALIGN std::int32_t above_high_[kRows] = {};  // and above high
-  HWY_ALIGN std::int32_t split_[kRows] = {};
-  HWY_ALIGN std::int32_t above_[kRows] = {};
-  HWY_ALIGN std::int32_t guess_[kRows] = {};
+  HWY_ALIGN std::int32_t low_[kMostRows] = {};
+  HWY_ALIGN std::int32_t high_[kMostRows] = {};
+  HWY_ALIGN std::int32_t above_low_[kMostRows] = {};   // keys above low
+  HWY_ALIGN std::int32_t above_high_[kMostRows] = {};  // and above high
+  HWY_ALIGN std::int32_t split_[kMostRows] = {};
+  HWY_ALIGN std::int32_t above_[kMostRows] = {};
+  HWY_ALIGN std::int32_t guess_[kMostRows] = {};
 };
 
 }  // namespace taut::sparsity::HWY_NAMESPACE

@@ -234,10 +234,10 @@ void forward_rows_together(const ForwardCall<Value>& call, std::int64_t k) {
   for_position_rows(call.shape, call.layout, call.begin, call.end, call.x, call.y,
                     [channels, cutter = Cutters(channels, k)](
                         const Value* x, Value* y, std::int64_t stride, std::int64_t rows) mutable {
-                      Cut<KeyOf<Value>> cuts[Cutters::kRows];
-                      for (std::int64_t first = 0; first < rows; first += Cutters::kRows) {
+                      Cut<KeyOf<Value>> cuts[Cutters::kMostRows];
+                      for (std::int64_t first = 0; first < rows; first += cutter.rows()) {
                         const auto count =
-                            static_cast<int>(std::min<std::int64_t>(Cutters::kRows, rows - first));
+                            static_cast<int>(std::min<std::int64_t>(cutter.rows(), rows - first));
                         cutter.find(x + first * stride, stride, count, cuts);
                         for (int row = 0; row < count; ++row) {
                           const std::int64_t at = (first + row) * stride;
