@@ -7,7 +7,7 @@ docs/parallel.md, so that the two check each other: equal optima are the conditi
 
 import itertools
 import json
-import os
+import resource
 import subprocess
 import tempfile
 import time
@@ -139,12 +139,12 @@ def plan(path: Path, levels: int) -> tuple[float, float]:
     """Words of our plan, and the processor seconds that the program took."""
     program = evidence.ROOT / "build" / "release" / "bin" / "taut"
     line = [program, "plan", path, "--accelerators", 2**levels, "--batch", BATCH, "--raw-sums", "--objective", "words"]
-    before = os.times()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([*map(str, line), "--json"], capture_output=True, text=True, check=False)
-    after = os.times()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0:
         raise evidence.BenchError(f"taut plan: {done.stderr.strip()}")
-    seconds = after.children_user + after.children_system - before.children_user - before.children_system
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return json.loads(done.stdout)["bytes_per_step"] / 4, seconds
 
 

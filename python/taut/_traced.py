@@ -332,6 +332,16 @@ def argument(node: fx.Node, name: str, default: object = None) -> object:
     return default
 
 
+def view_of(value: Value, shape: tuple[int, ...], place: Callable[[int], int | None]) -> Value:
+    """A view of a value: place says where a dimension goes."""
+    channel = None if value.channel is None else place(value.channel)
+    batch = None if value.batch is None else place(value.batch)
+    if channel == batch:
+        channel = None
+    channels = 1 if channel is None else min(value.channels, parts(shape[channel]))
+    return dataclasses.replace(value, shape=shape, batch=batch, channel=channel, channels=channels)
+
+
 def call_key(model: torch.nn.Module, arguments: tuple, keywords: dict) -> object:
     """What decides how a call is traced: shapes and types of tensors, other arguments, which modules are training."""
     leaves, structure = pytree.tree_flatten((arguments, keywords))

@@ -21,6 +21,7 @@ from taut._traced import (
     operator_name,
     parts,
     positions,
+    view_of,
 )
 
 _SAME = {
@@ -81,21 +82,11 @@ def _lost(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Val
 
 
 def _viewed(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Value:
-    return _moved(live[0], shapes, lambda dim: follow(dim, live[0].shape, shapes))
+    return view_of(live[0], shapes, lambda dim: follow(dim, live[0].shape, shapes))
 
 
 def _batch_of(trace: Trace, shape: Sequence[int]) -> int | None:
     return 0 if shape and shape[0] == trace.batch else None
-
-
-def _moved(value: Value, shape: tuple[int, ...], place: object) -> Value:
-    """A view of a value: place says where a dimension goes."""
-    channel = None if value.channel is None else place(value.channel)
-    batch = None if value.batch is None else place(value.batch)
-    if channel == batch:
-        channel = None
-    channels = 1 if channel is None else min(value.channels, parts(shape[channel]))
-    return dataclasses.replace(value, shape=shape, batch=batch, channel=channel, channels=channels)
 
 
 def _name(node: fx.Node, parameter: str = "") -> str:
@@ -107,16 +98,23 @@ def _name(node: fx.Node, parameter: str = "") -> str:
 
 
 def _whole(
-    trace: Trace, node: fx.Node, live: list[Value], shapes: object, *, lost: bool = False
+    trace: Trace, node: fx.Node, live: list[Value], shapes: object, *, lost: bool = False, channel: int | None = None
 ) -> Value | list[Value] | None:
-    """A layer that needs whole samples; lost: what it makes has no samples any more."""
+    """A layer that needs whole samples; lost: what it makes has no samples any more. channel: of what it makes."""
     batch = None if lost else next((value.batch for value in live if value.batch is not None), None)
     first = shapes[0] if isinstance(shapes, list) else shapes
     words = sum(math.prod(shape) for shape in shapes) if isinstance(shapes, list) else math.prod(first)
     made = Value((words,), batch=batch)
     layer = Layer("", operator_name(node), "batch only", node.name, live, made)
     source = trace.add(node, layer, _name(node)).source
-    return _each(shapes, lambda shape: Value(shape, source, batch if batch is None or batch < len(shape) else None))
+
+    def value(shape: tuple[int, ...]) -> Value:
+        own = Value(shape, source, batch if batch is None or batch < len(shape) else None)
+        if channel is None or channel >= len(shape) or channel == batch:
+            return own
+        return dataclasses.replace(own, channel=channel, channels=parts(shape[channel]))
+
+    return _each(shapes, value)
 
 
 def _copied(trace: Trace, node: fx.Node, live: list[Value], shape: tuple[int, ...], names: Sequence[str]) -> Value:
@@ -359,7 +357,7 @@ def _along(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Va
     def place(dim: int) -> int:
         return dim - sum(one < dim for one in gone)
 
-    return _each(shapes, lambda shape: _moved(value, shape, place))
+    return _each(shapes, lambda shape: view_of(value, shape, place))
 
 
 def _cut(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Value | list[Value] | None:
@@ -370,7 +368,7 @@ def _cut(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Valu
     if value.source != INPUT and dim == value.batch and not same:
         return trace.unknown(node, live, shapes)
     if value.source != INPUT and dim == value.channel and not same:
-        made = _whole(trace, node, live, shapes)
+        made = _whole(trace, node, live, shapes, channel=None if len(first) < rank else dim)
         trace.layers[-1].positions = positions(value)
         return made
     gone = [dim] if len(first) < rank else []
@@ -379,7 +377,7 @@ def _cut(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Valu
     def place(one: int) -> int | None:
         return None if one == lost else one - sum(other < one for other in gone)
 
-    return _each(shapes, lambda shape: _moved(value, shape, place))
+    return _each(shapes, lambda shape: view_of(value, shape, place))
 
 
 def _permuted(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Value:
@@ -390,7 +388,7 @@ def _permuted(trace: Trace, node: fx.Node, live: list[Value], shapes: object) ->
     else:
         one, other = (0, 1) if name == "t" else (node.args[1] % rank, node.args[2] % rank)
         order[one], order[other] = order[other], order[one]
-    return _moved(live[0], shapes, order.index)
+    return view_of(live[0], shapes, order.index)
 
 
 def _ranked(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Value:
@@ -398,12 +396,12 @@ def _ranked(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> V
     old, new, name = live[0].shape, shapes, operator_name(node)
     if name == "unsqueeze":
         at = node.args[1] % len(new)
-        return _moved(live[0], new, lambda dim: dim + (dim >= at))
+        return view_of(live[0], new, lambda dim: dim + (dim >= at))
     if name == "squeeze":
-        return _moved(live[0], new, lambda dim: follow(dim, old, new))
+        return view_of(live[0], new, lambda dim: follow(dim, old, new))
     if live[0].channel is not None and old[live[0].channel] != new[live[0].channel - len(old)]:
         return dataclasses.replace(live[0], shape=new, channel=None, channels=1)
-    return _moved(live[0], new, lambda dim: dim + len(new) - len(old))
+    return view_of(live[0], new, lambda dim: dim + len(new) - len(old))
 
 
 def _joined(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Value | list[Value] | None:
@@ -414,13 +412,13 @@ def _joined(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> V
         return Value(shapes, INPUT, _batch_of(trace, shapes))
     if len(live) != len(node.all_input_nodes):
         return _whole(trace, node, live, shapes)
-    moved = [_moved(value, shapes, lambda one: one + (stacked and one >= dim)) if stacked else value for value in live]
+    moved = [view_of(value, shapes, lambda one: one + (stacked and one >= dim)) if stacked else value for value in live]
     if not stacked and dim in {value.batch for value in live}:
         return trace.unknown(node, live, shapes)
     channel = moved[0].channel
     alike = all(value.channel == channel for value in moved) and channel is not None and (stacked or channel != dim)
     if not alike:
-        return _whole(trace, node, live, shapes)
+        return _whole(trace, node, live, shapes, channel=dim)
     channels = min(value.channels for value in moved)
     made = Value(shapes, moved[0].source, moved[0].batch, channel, channels)
     if len({value.source for value in live}) == 1:
@@ -443,7 +441,7 @@ def _indexed(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> 
         return trace.unknown(node, live, shapes)
     if value.channel is not None and value.channel >= first:
         return _whole(trace, node, live, shapes)
-    return _moved(value, shapes, lambda dim: dim)
+    return view_of(value, shapes, lambda dim: dim)
 
 
 def _padded(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> Value | list[Value] | None:

@@ -39,7 +39,6 @@ def parallelize(model: torch.nn.Module, mesh: DeviceMesh, plan: Plan) -> torch.n
         raise ValueError(f"the plan has parameters that the module has not: {', '.join(sorted(unknown))}")
     if plan.result.get("tables"):
         raise ValueError(f"tables cannot be split over processes: {', '.join(plan.result['tables']['accelerator'])}")
-    shapes = _Shapes(model)
     made: dict[torch.nn.Parameter, torch.nn.Parameter] = {}
     for name, parameter in names.items():
         if parameter not in made:
@@ -48,7 +47,7 @@ def parallelize(model: torch.nn.Module, mesh: DeviceMesh, plan: Plan) -> torch.n
             made[parameter] = torch.nn.Parameter(split, requires_grad=parameter.requires_grad)
         owner, _, last = name.rpartition(".")
         setattr(model.get_submodule(owner), last, made[parameter])
-    model.forward = _Forward(model, shapes, mesh, types)
+    model.forward = _Forward(model, mesh, types)
     if plan.traced is not None:
         model.forward.add(*plan.traced)
     return model
@@ -64,36 +63,47 @@ class _Shapes:
             self.model = copy.deepcopy(model, {id(one): self._like(one) for one in tensors})
 
     def _like(self, tensor: torch.Tensor) -> torch.Tensor:
-        made = self.mode.from_tensor(tensor.detach())
+        made = self._fake(tensor)
         return torch.nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, torch.nn.Parameter) else made
+
+    def _fake(self, one: object) -> object:
+        if isinstance(one, DTensor):
+            with self.mode:
+                return torch.empty(one.shape, dtype=one.dtype, device=one.device_mesh.device_type)
+        return self.mode.from_tensor(one.detach()) if isinstance(one, torch.Tensor) else one
 
     def trace(self, arguments: tuple, keywords: dict, training: list[bool]) -> Trace:
         for module, now in zip(self.model.modules(), training, strict=True):
             module.training = now
 
-        def fake(one: object) -> object:
-            if isinstance(one, DTensor):
-                with self.mode:
-                    return torch.empty(one.shape, dtype=one.dtype, device=one.device_mesh.device_type)
-            return self.mode.from_tensor(one.detach()) if isinstance(one, torch.Tensor) else one
-
-        arguments, keywords = pytree.tree_map(fake, (arguments, keywords))
+        arguments, keywords = pytree.tree_map(self._fake, (arguments, keywords))
         return _traced_rules.trace(self.model, arguments, keywords)
 
 
 class _Forward:
     """What a module's ``forward`` becomes."""
 
-    def __init__(self, model: torch.nn.Module, shapes: _Shapes, mesh: DeviceMesh, types: dict[str, list[str]]):
-        self.model, self.shapes, self.mesh, self.types = model, shapes, mesh, types
+    def __init__(self, model: torch.nn.Module, mesh: DeviceMesh, types: dict[str, list[str]]):
+        self.model, self.mesh, self.types = model, mesh, types
+        self.shapes: _Shapes | None = None  # made with the first call that has to be traced
         self.programs: dict[object, _Program] = {}
 
     def __call__(self, *arguments: object, **keywords: object) -> object:
         key = call_key(self.model, arguments, keywords)
         if key not in self.programs:
             training = [module.training for module in self.model.modules()]
-            self.add(key, self.shapes.trace(arguments, keywords, training))
+            self.add(key, self._plain().trace(arguments, keywords, training))
         return self.programs[key].run(pytree.tree_leaves((arguments, keywords)))
+
+    def _plain(self) -> _Shapes:
+        """The module as it was, without values."""
+        if self.shapes is None:
+            own = self.model.__dict__.pop("forward")
+            try:
+                self.shapes = _Shapes(self.model)
+            finally:
+                self.model.forward = own
+        return self.shapes
 
     def add(self, key: object, trace: Trace) -> None:
         """Makes the program of a trace. Raises ValueError where the plan lacks one of its layers."""

@@ -28,7 +28,6 @@ CASES = [
     {"model": "mlp", "processes": 4, "options": {"method": "dp"}},
     {"model": "gpt", "processes": 4},
     {"model": "resnet", "processes": 4},
-    {"model": "dlrm", "processes": 4},
 ]
 
 
@@ -57,7 +56,7 @@ def test_processes_move_what_is_predicted(answers, case):
     assert answers[case]["moved"] == answers[case]["predicted"], answers[case]
 
 
-@pytest.mark.parametrize("case", [3, 5, 6, 7])
+@pytest.mark.parametrize("case", [3, 5, 6])
 def test_what_pytorch_moves_beyond_the_prediction_is_bounded(answers, case):
     """Changes of split that gloo makes of gathers, statistics of batch normalizations (docs/python.md)."""
     assert answers[case]["predicted"] <= answers[case]["moved"] <= 1.6 * answers[case]["predicted"], answers[case]

@@ -162,3 +162,12 @@ def test_a_given_plan_is_evaluated(tmp_path):
         assert evaluated.result["methods"][1]["bytes_per_step"] == best.bytes_per_step
     with pytest.raises(taut.CommandError, match="the plan has no layer loss"):
         taut.plan(model, inputs, accelerators=4, evaluate={"0": ["I", "I"], "2": ["I", "I"], "4": ["I", "I"]})
+
+
+def test_a_batch_of_16_uses_32_accelerators():
+    model, inputs = plan_models.example("gpt", batch=16)
+    plan = taut.plan(model, inputs, accelerators=32, optimizer="adam", shard="weights")
+    assert len(plan.splits["blocks.0.up"]) == 5 and plan.result["training"]["shard"] == "weights"
+    attention = plan.splits["blocks.0.attention.scaled_dot_product_attention"]
+    assert attention.count("I") <= 4 and "C" in attention
+    assert plan.splits["blocks.0.norm1"] == ["I"] * 5  # tokens of a sample are told apart
