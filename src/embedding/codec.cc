@@ -117,8 +117,16 @@ void write_values_reference(Storage storage, const float* values, float scale, i
 const std::array<float, 256> ScaleCode::kMagnitudes = scale_table();
 
 std::uint8_t ScaleCode::tightest(float largest) noexcept {
-  const auto* found = std::lower_bound(kMagnitudes.begin(), kMagnitudes.end(), largest);
-  return static_cast<std::uint8_t>(std::min<std::ptrdiff_t>(found - kMagnitudes.begin(), 255));
+  constexpr std::size_t kLast = kCodes - 1;
+  if (!(largest > kMagnitudes[0])) return 0;
+  if (largest > kMagnitudes[kLast - 1]) return kLast;
+  // An octave has 8 codes, and the mantissa's upper 3 bits are at most as many steps.
+  const auto bits = std::bit_cast<std::uint32_t>(largest);
+  const auto octave = static_cast<int>(bits >> 23) - 127 + kLeastExponent;
+  auto code = static_cast<std::size_t>(octave * kPerOctave + static_cast<int>(bits >> 20 & 7));
+  while (kMagnitudes[code] < largest) ++code;  // twice at most
+  while (kMagnitudes[code - 1] >= largest) --code;
+  return static_cast<std::uint8_t>(code);
 }
 
 template <int Codes, int PerOctave>

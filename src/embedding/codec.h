@@ -95,9 +95,13 @@ class ScaleCode {
   }
 
  private:
+  static constexpr int kCodes = 256;
+  static constexpr int kPerOctave = 8;
+  static constexpr int kLeastExponent = 20;  // m of code 0 is 2 to the minus this
+
   [[nodiscard]] static std::uint8_t tightest(float largest) noexcept;
 
-  static const std::array<float, 256> kMagnitudes;  // m of every code
+  static const std::array<float, kCodes> kMagnitudes;  // m of every code
 };
 
 /// An importance or Adagrad state in `Codes` logarithmic steps: code 0 is 0, the others go from

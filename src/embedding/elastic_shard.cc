@@ -178,16 +178,9 @@ float ElasticShard::admit(std::uint64_t key, float q, RowRandom& random,
 
 ElasticShard::Victim ElasticShard::cheapest(const Page& page, int keep,
                                             const WidthRule& rule) const noexcept {
-  Victim victim{.row = -1, .density = INFINITY};
-  const auto importances = ImportanceCode::values();
-  page.for_states([&](int row, std::uint16_t bits) {
-    const RowState state = RowState::unpack(bits);
-    const float importance = importances[static_cast<std::size_t>(state.importance)];
-    float density = rule.chunk_density(importance, state.width);
-    if (state.precise) density = std::min(density, rule.precision_density(importance));
-    if (density < victim.density && row != keep) victim = {.row = row, .density = density};
-  });
-  return victim;
+  const CheapestRow found =
+      cheapest_row(page.shapes(), page.importances(), page.rows(), keep, rule.worths());
+  return {.row = found.row, .density = found.worth};
 }
 
 void ElasticShard::give_up(Page page, int row, const WidthRule& rule, RowRandom& random) {
@@ -286,11 +279,16 @@ bool ElasticShard::reshape(std::uint64_t key, Page page, int& row, float* values
     state.width = wanted.width;
     page.resize(row, state);
   }
-  while (state.width < wanted.width) {
-    const float density = context.rule->chunk_density(importance, state.width + 1);
-    if (!make_room(page, chunk_bytes, density, row, context, random)) break;
-    start_values(key, state.width, state.width + 1, values, context);
-    ++state.width;
+  int more_chunks = 0;  // that there is room for
+  while (state.width + more_chunks < wanted.width) {
+    const float density = context.rule->chunk_density(importance, state.width + more_chunks + 1);
+    const int bytes = (more_chunks + 1) * chunk_bytes;
+    if (!make_room(page, bytes, density, row, context, random)) break;
+    ++more_chunks;
+  }
+  if (more_chunks > 0) {
+    start_values(key, state.width, state.width + more_chunks, values, context);
+    state.width += more_chunks;
     page.resize(row, state);
   }
   if (wanted.precise && !state.precise) {

@@ -23,7 +23,8 @@ constexpr std::size_t kFound = 8;   // rows whose values are
 
 struct FoundRow {
   PageRow at;
-  bool stale;  // its page has changed since
+  std::uint8_t* values;  // of a row that is held
+  bool stale;            // its page has changed since
 };
 
 // Bytes of the shard that is updated, found by what reads any shard.
@@ -85,16 +86,23 @@ class RowUpdater {
     ++asked_count_;
   }
 
-  HWY_INLINE PageRow find_now(std::size_t i) const {
-    return find_in_pages(asked_[i % kAsked], shape_, rows_.keys[i]);
+  HWY_INLINE void find_now(std::size_t i, FoundRow& found) const {
+    found.at = find_in_pages(asked_[i % kAsked], shape_, rows_.keys[i]);
+    found.stale = false;
+    if (found.at.row < 0) return;
+    found.values = changeable(values_in_page(found.at.page, shape_, found.at.row));
   }
 
   HWY_INLINE void find() {
     FoundRow& found = found_[found_count_ % kFound];
-    found.at = find_now(found_count_);
-    found.stale = false;
+    find_now(found_count_, found);
     if (found.at.row >= 0) {
-      __builtin_prefetch(values_in_page(found.at.page, shape_, found.at.row), 1);
+      const RowShape held = shape_of(found.at.page, found.at.row);
+      const int bytes =
+          held.width * (held.precise ? shape_.precise_chunk_bytes : shape_.chunk_bytes);
+      prefetch_bytes(found.values, bytes);
+      const int scales = rows_of(found.at.page) * PageLayout::kBytesBeforeScales;
+      __builtin_prefetch(found.at.page + PageLayout::kHeaderBytes + scales + found.at.row);
     } else if (context_.sketch) {
       shard_.prefetch_sketch(rows_.keys[found_count_]);
     }
@@ -107,12 +115,12 @@ class RowUpdater {
     const float q = sum_of_squares(gradient, dim_) / static_cast<float>(dim_) * context_.inflation;
     shard_.see(key);
     FoundRow& found = found_[i % kFound];
-    if (found.stale) found.at = find_now(i);
+    if (found.stale) find_now(i, found);
     if (found.at.row < 0) {
       if (shard_.update_absent(key, q, gradient, context_)) pages_changed(i);
       return;
     }
-    if (step_in_place(key, found.at, q, gradient)) return;
+    if (step_in_place(key, found, q, gradient)) return;
     shard_.update_held(key, Page(changeable(found.at.page), layout_), found.at.row, q, gradient,
                        context_);
     pages_changed(i);
@@ -128,8 +136,9 @@ class RowUpdater {
   }
 
   // False, and nothing has happened, where the row wants another shape or has the last importance.
-  HWY_INLINE bool step_in_place(std::uint64_t key, const PageRow& at, float q,
+  HWY_INLINE bool step_in_place(std::uint64_t key, const FoundRow& found, float q,
                                 const float* gradient) {
+    const PageRow& at = found.at;
     std::uint8_t* page = changeable(at.page);
     const int rows = rows_of(page);
     std::uint8_t* shapes = page + PageLayout::kHeaderBytes + rows * PageLayout::kTagBytes;
@@ -149,7 +158,7 @@ class RowUpdater {
     shapes[rows + at.row] = static_cast<std::uint8_t>(state);
     const float rate = context_.optimizer->common_rate(importance / context_.inflation);
     const float l2 = context_.optimizer->l2();
-    std::uint8_t* values = changeable(values_in_page(page, shape_, at.row));
+    std::uint8_t* values = found.values;
     std::uint8_t none = 0;
     std::uint8_t& scale = is_scaled(kLow) ? shapes[2 * rows + at.row] : none;
     if constexpr (kLow == Storage::kInt8) {  // alone or mixed with 16 bits

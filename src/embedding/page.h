@@ -138,14 +138,12 @@ class PageView {
     const unsigned importance = bytes_[at(PageLayout::kImportances, row)];
     return RowState::unpack(static_cast<std::uint16_t>(shape << 8 | importance));
   }
-  /// Calls body(row, state bits as RowState::pack() has them) for every row.
-  template <typename Body>
-  void for_states(Body&& body) const noexcept {
-    const std::uint8_t* shapes = bytes_ + at(PageLayout::kShapes, 0);
-    const std::uint8_t* importances = bytes_ + at(PageLayout::kImportances, 0);
-    for (int row = 0, count = rows(); row < count; ++row) {
-      body(row, static_cast<std::uint16_t>(unsigned{shapes[row]} << 8 | importances[row]));
-    }
+  /// Columns of what state() says: shapes, and the importances' lower bits.
+  [[nodiscard]] const std::uint8_t* shapes() const noexcept {
+    return bytes_ + at(PageLayout::kShapes, 0);
+  }
+  [[nodiscard]] const std::uint8_t* importances() const noexcept {
+    return bytes_ + at(PageLayout::kImportances, 0);
   }
   [[nodiscard]] std::uint8_t scale(int row) const noexcept {
     return is_scaled(layout_->low) ? bytes_[at(PageLayout::kScales, row)] : std::uint8_t{0};

@@ -98,6 +98,23 @@ TEST(Codec, AScaleHoldsTheLargestValueAndStaysWhileItFits) {
   }
 }
 
+TEST(Codec, AScaleIsTheSmallestThatHoldsTheLargestValue) {
+  const auto magnitude = [](int code) {
+    return static_cast<float>(std::exp2(static_cast<double>(code) / 8 - 20));
+  };
+  for (int code = 1; code < 255; ++code) {
+    const float held = magnitude(code);
+    EXPECT_EQ(ScaleCode::fit(held, 0), code);
+    EXPECT_EQ(ScaleCode::fit(std::nextafter(held, 0.0f), 0), code);
+    EXPECT_EQ(ScaleCode::fit(std::nextafter(held, 1e9f), 0), code + 1);
+  }
+  EXPECT_EQ(ScaleCode::fit(0.0f, 255), 0);
+  EXPECT_EQ(ScaleCode::fit(1e-40f, 255), 0);
+  EXPECT_EQ(ScaleCode::fit(NAN, 0), 0);
+  EXPECT_EQ(ScaleCode::fit(1e30f, 0), 255);
+  EXPECT_EQ(ScaleCode::fit(INFINITY, 0), 255);
+}
+
 TEST(Codec, AddingToALogCodeIsRightInExpectation) {
   constexpr int kRuns = 4000;
   double sum = 0;

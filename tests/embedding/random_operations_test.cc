@@ -1,8 +1,10 @@
 // Random operations of all kinds on every method, beside a second collection that does the same
-// with other threads and through checkpoints; full beside a plain map.
+// with other threads and through checkpoints; full beside a plain map. TAUT_TABLE_OPERATIONS says
+// how many operations each case does, 60 if it is not set.
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <map>
 #include <ostream>
@@ -109,7 +111,9 @@ TEST_P(RandomOperations, KeepTwinsAlikeAndTheBudgetHeld) {
   const auto below = [&](std::uint64_t n) { return random.below(counter++, n); };
   auto one = make_ready(options(kBudget), 1, shape_);
   auto other = make_ready(options(kBudget), 3, shape_);
-  for (std::uint64_t operation = 0; operation < 60; ++operation) {
+  const char* wanted = std::getenv("TAUT_TABLE_OPERATIONS");
+  const std::uint64_t operations = wanted != nullptr ? std::stoull(wanted) : 60;
+  for (std::uint64_t operation = 0; operation < operations; ++operation) {
     SCOPED_TRACE(operation);
     switch (below(8)) {
       case 0: {  // through a checkpoint into a collection of another number of threads
