@@ -46,21 +46,20 @@ struct TrainOptions {
   std::string out;
   std::string budget;
   std::string plan;
+  std::string cluster;
   double worker_timeout_seconds = 600;
   bool resume = false;
 };
 
-// A plan is run by workers, and only data parallelism can be yet.
-void check_plan(const std::string& plan) {
-  if (plan.empty()) return;
-  if (!dist::environment_of_torchrun()) {
-    throw Error(ErrorKind::kConfig, "--plan is for several workers, and this process is alone",
-                plan, "start it by torchrun --no-python --nproc-per-node N taut train ...");
-  }
-  if (plan != "dp") {
-    throw Error(ErrorKind::kUnsupported, concat("plan \"", plan, "\" cannot be run yet"), "--plan",
-                "use --plan dp");
-  }
+// A plan is run by workers.
+train::PlanChoice plan_of(const TrainOptions& options) {
+  train::PlanChoice choice;
+  if (!options.plan.empty()) choice.plan = options.plan;
+  choice.cluster = options.cluster;
+  const bool asked = !options.plan.empty() || !options.cluster.empty();
+  if (!asked || dist::environment_of_torchrun()) return choice;
+  throw Error(ErrorKind::kConfig, "a plan is for several workers, and this process is alone",
+              "--plan", "start it by torchrun --no-python --nproc-per-node N taut train ...");
 }
 
 Outcome train_together(const TrainOptions& options, const Globals& globals) {
@@ -70,7 +69,7 @@ Outcome train_together(const TrainOptions& options, const Globals& globals) {
                 options.config, "leave it out");
   }
   const auto config = train::load_config(file, run_settings(globals, options.budget));
-  check_plan(options.plan);
+  const train::PlanChoice plan = plan_of(options);
   const auto workers = meet_workers(options.worker_timeout_seconds);
   return run_together(workers.get(), [&] {
     const Json summary = train::train_run({.config = config,
@@ -79,7 +78,8 @@ Outcome train_together(const TrainOptions& options, const Globals& globals) {
                                            .threads = threads_of_worker(globals.threads),
                                            .profile_path = {},
                                            .stop = stop_on_signals(),
-                                           .workers = workers});
+                                           .workers = workers,
+                                           .plan = plan});
     const bool leads = workers == nullptr || workers->rank() == 0;
     if (leads && !globals.json) print_summary(summary);
     return Outcome{.result = summary};
@@ -97,7 +97,10 @@ Command add_train(CLI::App& root, const Globals& globals) {
   app->add_option("--memory-budget", o->budget,
                   "embedding.budget: bytes (16MiB) or a ratio (1/10)");
   app->add_flag("--resume", o->resume, "Go on from the run's last checkpoint");
-  app->add_option("--plan", o->plan, "How workers share the network: dp (data parallel)");
+  app->add_option("--plan", o->plan,
+                  "How workers share the network: dp (data parallel, the default), mp, owt, auto "
+                  "(planned for --cluster) or a plan.json");
+  app->add_option("--cluster", o->cluster, "Cluster file for --plan auto (taut calibrate)");
   add_worker_timeout(*app, o->worker_timeout_seconds);
   return {app, [o, &globals] { return train_together(*o, globals); }};
 }

@@ -156,8 +156,10 @@ std::shared_ptr<ProcessGroup> ProcessGroup::subgroup(std::span<const int> ranks)
   } catch (const std::exception& failed) {
     throw_failed(*transport_, members, rank, "making a subgroup", failed.what());
   }
-  return std::shared_ptr<ProcessGroup>(
+  const std::shared_ptr<ProcessGroup> group(
       new ProcessGroup(std::move(transport), std::move(members), rank, options_, counts_));
+  group->barrier();  // as in connect()
+  return group;
 }
 
 // Every operation is one all-to-all underneath: c10d's other collectives of Gloo take parts of

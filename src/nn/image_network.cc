@@ -99,11 +99,14 @@ ImageNetwork::Impl::Impl(const ImageNetworkOptions& o, std::shared_ptr<ThreadPoo
   average = cloned(values);
   masks.resize(network.layers.size());
   maps.resize(network.layers.size());
-  set_optimizer({.name = o.optimizer,
-                 .offered = {"sgd", "adam", "adamw"},
-                 .momentum = o.momentum,
-                 .nesterov = o.momentum > 0},
-                groups_of(network, values, o.weight_decay));
+  set_optimizer(optimizer_choice(), groups_of(network, values, o.weight_decay));
+}
+
+OptimizerChoice ImageNetwork::Impl::optimizer_choice() const {
+  return {.name = options.optimizer,
+          .offered = {"sgd", "adam", "adamw"},
+          .momentum = options.momentum,
+          .nesterov = options.momentum > 0};
 }
 
 void ImageNetwork::Impl::set_policy(const WinnerPolicy& policy) {
@@ -249,6 +252,7 @@ void ImageNetwork::set_workers(std::shared_ptr<dist::ProcessGroup> workers) {
 }
 
 ImageLoss ImageNetwork::train_step(const ImageInput& input, double learning_rate) {
+  if (impl_->array != nullptr) return impl_->planned_step(input, learning_rate);
   const std::int64_t batch = input.whole > 0 ? input.whole : input.size;
   impl_->check_step(input, batch);
   const auto count = static_cast<std::size_t>(impl_->slices(input.size));

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/planned_network.h"
 #include "nn/program.h"
 #include "taut/nn/image_network.h"
 
@@ -33,6 +34,11 @@ struct ImageNetwork::Impl : Program {
   /// What slices of this worker gave becomes what all slices of the batch gave, in their order.
   void share_slices(std::vector<ImageLoss>& losses, std::vector<NormStatistics>& statistics,
                     std::int64_t batch) const;
+  /// How this network steps, whatever steps it.
+  [[nodiscard]] OptimizerChoice optimizer_choice() const;
+  /// Throws kUnsupported for what no plan runs.
+  void check_planned() const;
+  ImageLoss planned_step(const ImageInput& input, double learning_rate);
   /// running += momentum * (mean over the slices of a batch - running).
   void follow_statistics(const std::vector<NormStatistics>& of_slices, std::int64_t batch,
                          double momentum);
@@ -49,6 +55,9 @@ struct ImageNetwork::Impl : Program {
   std::vector<InputCodes> codes;
   bool quantized = false;
   std::shared_ptr<const ImageNetwork> teacher;
+  std::shared_ptr<dist::WorkerArray> array;  ///< null: no plan
+  std::vector<parallel::LayerState> splits;
+  std::unique_ptr<PlannedNetwork> planned;  ///< once it has stepped; newer than the values
   double teacher_weight = 0;
   double temperature = 1;
 };

@@ -70,6 +70,7 @@ void ImageNetwork::load(const SectionSource& file, const std::string& prefix, bo
   }
   if (state) set_winner_rates(rates);
   impl_->take(std::move(loaded));
+  impl_->planned = nullptr;
   impl_->masks = std::move(masks);
   impl_->maps = std::move(maps);
   impl_->codes.clear();

@@ -1,4 +1,4 @@
-// Data-parallel steps of an ImageNetwork: what travels beside gradients.
+// Steps of an ImageNetwork by several workers: what travels beside gradients, and plans.
 #include <algorithm>
 #include <cstring>
 
@@ -75,6 +75,46 @@ void ImageNetwork::Impl::check_step(const ImageInput& input, std::int64_t batch)
                            concat(input.size));
   }
   if (input.size > 0) check_input(input, /*labelled=*/true);
+}
+
+void ImageNetwork::Impl::check_planned() const {
+  const auto refuse = [](bool is_on, std::string_view what) {
+    if (!is_on) return;
+    throw Error(ErrorKind::kUnsupported, concat("no plan but dp runs ", what, " yet"), {},
+                "leave it out, or use dp");
+  };
+  refuse(options.label_smoothing > 0, "train.label_smoothing");
+  refuse(options.ema > 0, "train.ema");
+  refuse(options.bf16, "train.bf16");
+  refuse(quantized, "8 bits");
+  refuse(teacher != nullptr, "teachers");
+  const auto defined = [](const Tensor& one) { return one.defined(); };
+  refuse(std::any_of(masks.begin(), masks.end(), defined), "pruned weights");
+  refuse(std::any_of(maps.begin(), maps.end(), defined), "pruned maps");
+}
+
+ImageLoss ImageNetwork::Impl::planned_step(const ImageInput& input, double learning_rate) {
+  check_input(input, /*labelled=*/true);
+  if (planned == nullptr) {  // the values were read from a file since
+    check_planned();
+    planned = std::make_unique<PlannedNetwork>(*this, splits, optimizer_choice(),
+                                               options.weight_decay, array);
+  }
+  const Slice whole{.index = 0, .begin = 0, .size = input.size};
+  return planned->step(images_of(input, whole).input, labels_of(input, whole), learning_rate);
+}
+
+void ImageNetwork::set_plan(std::shared_ptr<dist::WorkerArray> array,
+                            std::vector<parallel::LayerState> splits) {
+  impl_->check_planned();
+  impl_->planned = std::make_unique<PlannedNetwork>(*impl_, splits, impl_->optimizer_choice(),
+                                                    impl_->options.weight_decay, array);
+  impl_->array = std::move(array);
+  impl_->splits = std::move(splits);
+}
+
+void ImageNetwork::settle() {
+  if (impl_->planned != nullptr) impl_->planned->give_to(*impl_);
 }
 
 void ImageNetwork::Impl::share_slices(std::vector<ImageLoss>& losses,

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "nn/program.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
@@ -74,6 +73,13 @@ Layout weight_layout(const LayerState& split) {
   return layout;
 }
 
+// Of what has channels and no samples.
+Layout channels_alone(const Layout& layout) {
+  Layout channels = layout;
+  for (Held& held : channels) held = held == Held::kChannel ? held : Held::kWhole;
+  return channels;
+}
+
 std::vector<int> levels_that(const Layout& layout, Held held) {
   std::vector<int> levels;
   for (std::size_t level = 0; level < layout.size(); ++level) {
@@ -127,11 +133,15 @@ struct PlannedNetwork::Passed {
   Tensor activated;  // what the next layer is given
 };
 
-PlannedNetwork::PlannedNetwork(const Network& network, const NetworkValues& values,
-                               const std::vector<LayerState>& splits,
-                               const OptimizerChoice& optimizer,
+PlannedNetwork::~PlannedNetwork() = default;
+
+PlannedNetwork::PlannedNetwork(const Program& program, const std::vector<LayerState>& splits,
+                               const OptimizerChoice& optimizer, double weight_decay,
                                std::shared_ptr<dist::WorkerArray> array)
-    : network_(network), array_(std::move(array)), rank_(array_->group()->rank()) {
+    : network_(program.network),
+      array_(std::move(array)),
+      rank_(array_->group()->rank()),
+      optimizer_name_(optimizer.name) {
   check_chain(network_);
   std::vector<std::size_t> weighted;
   for (std::size_t i = 0; i < network_.layers.size(); ++i) {
@@ -162,7 +172,8 @@ PlannedNetwork::PlannedNetwork(const Network& network, const NetworkValues& valu
       if (network_.layers[i].op != Op::kFlatten) part.pooled = network_.layers[i].out;
     }
   }
-  std::vector<ParameterGroup> groups(1);
+  std::vector<ParameterGroup> groups = {{.parameters = {}, .weight_decay = weight_decay},
+                                        {.parameters = {}, .weight_decay = 0}};
   for (std::size_t k = 0; k < parts_.size(); ++k) {
     Part& part = *parts_[k];
     part.held = part.made;
@@ -171,11 +182,32 @@ PlannedNetwork::PlannedNetwork(const Network& network, const NetworkValues& valu
       const Held next = k + 1 < parts_.size() ? parts_[k + 1]->wanted[level] : Held::kBatch;
       part.held[level] = next == Held::kWhole ? Held::kChannel : next;
     }
-    add_part(k, values, splits[k]);
+    add_part(k, program.values, splits[k]);
     groups[0].parameters.push_back(part.weight);
-    if (part.bias.defined()) groups[0].parameters.push_back(part.bias);
+    if (part.bias.defined()) groups[1].parameters.push_back(part.bias);
   }
   optimizer_ = make_optimizer(optimizer, groups);
+  each_parameter(program.values, [&](const Tensor& piece, const Tensor& whole,
+                                     const TensorShape& shape, const Layout& layout) {
+    OptimizerState state = state_of(*program.optimizer, whole);
+    for (Tensor& one : state.tensors) {
+      one = tensor_of(dist::take_held(numbers_of(one.contiguous()), shape, layout, rank_),
+                      piece.sizes());
+    }
+    set_state(*optimizer_, optimizer_name_, piece, std::move(state));
+  });
+}
+
+// Calls body(this worker's piece, the whole parameter, its shape, the piece's layout).
+template <typename Body>
+void PlannedNetwork::each_parameter(const NetworkValues& values, Body&& body) {
+  for (const std::shared_ptr<Part>& part : parts_) {
+    body(part->weight, values.weights[part->layer], part->weight_shape, part->weight_layout);
+    if (!part->bias.defined()) continue;
+    const Tensor& bias = values.biases[part->layer];
+    body(part->bias, bias, TensorShape{.samples = 1, .channels = bias.numel()},
+         channels_alone(part->held));
+  }
 }
 
 void PlannedNetwork::add_part(std::size_t index, const NetworkValues& values,
@@ -200,10 +232,8 @@ void PlannedNetwork::add_part(std::size_t index, const NetworkValues& values,
           .set_requires_grad(true);
   if (!values.biases[part.layer].defined()) return;
   const Tensor bias = values.biases[part.layer].detach().contiguous();
-  Layout channels = part.held;
-  for (Held& held : channels) held = held == Held::kChannel ? held : Held::kWhole;
-  const std::vector<float> mine =
-      dist::take_held(numbers_of(bias), {.samples = 1, .channels = bias.numel()}, channels, rank_);
+  const std::vector<float> mine = dist::take_held(
+      numbers_of(bias), {.samples = 1, .channels = bias.numel()}, channels_alone(part.held), rank_);
   part.bias = tensor_of(mine, {std::ssize(mine)}).set_requires_grad(true);
 }
 
@@ -332,38 +362,30 @@ void PlannedNetwork::backward(std::vector<Passed>& passed, Tensor slope, std::in
   }
 }
 
-NetworkValues PlannedNetwork::gathered() {
-  const std::size_t layers = network_.layers.size();
-  NetworkValues whole{.weights = std::vector<Tensor>(layers),
-                      .biases = std::vector<Tensor>(layers),
-                      .means = std::vector<Tensor>(layers),
-                      .variances = std::vector<Tensor>(layers)};
-  const auto join = [&](const Tensor& piece, const TensorShape& shape, const Layout& layout,
-                        at::IntArrayRef sizes) {
-    const Tensor plain = piece.detach().contiguous();
-    Tensor made = torch::empty(sizes);
-    const std::span<float> to(made.mutable_data_ptr<float>(),
-                              static_cast<std::size_t>(made.numel()));
-    const auto pieces = array_->group()->gather(std::as_bytes(numbers_of(plain)), Cause::kControl);
-    for (std::size_t worker = 0; worker < pieces.size(); ++worker) {
-      std::vector<float> numbers(pieces[worker].size() / sizeof(float));
-      std::memcpy(numbers.data(), pieces[worker].data(), pieces[worker].size());
-      dist::put_held(numbers, shape, layout, static_cast<int>(worker), to);
-    }
-    return made;
-  };
-  for (const std::shared_ptr<Part>& part : parts_) {
-    const Layer& layer = network_.layers[part->layer];
-    whole.weights[part->layer] =
-        join(part->weight, part->weight_shape, part->weight_layout, weight_shape(layer));
-    if (!part->bias.defined()) continue;
-    Layout channels = part->held;
-    for (Held& held : channels) held = held == Held::kChannel ? held : Held::kWhole;
-    const std::int64_t outputs = layer.out.channels;
-    whole.biases[part->layer] =
-        join(part->bias, {.samples = 1, .channels = outputs}, channels, {outputs});
+Tensor PlannedNetwork::joined(const Tensor& piece, const TensorShape& shape, const Layout& layout,
+                              at::IntArrayRef sizes) {
+  const Tensor plain = piece.detach().contiguous();
+  Tensor whole = torch::empty(sizes);
+  const std::span<float> to(whole.mutable_data_ptr<float>(),
+                            static_cast<std::size_t>(whole.numel()));
+  const auto pieces = array_->group()->gather(std::as_bytes(numbers_of(plain)), Cause::kControl);
+  for (std::size_t worker = 0; worker < pieces.size(); ++worker) {
+    std::vector<float> numbers(pieces[worker].size() / sizeof(float));
+    std::memcpy(numbers.data(), pieces[worker].data(), pieces[worker].size());
+    dist::put_held(numbers, shape, layout, static_cast<int>(worker), to);
   }
   return whole;
+}
+
+void PlannedNetwork::give_to(Program& program) {
+  const torch::NoGradGuard no_grad;
+  each_parameter(program.values, [&](const Tensor& piece, const Tensor& whole,
+                                     const TensorShape& shape, const Layout& layout) {
+    whole.copy_(joined(piece, shape, layout, whole.sizes()));
+    OptimizerState state = state_of(*optimizer_, piece);
+    for (Tensor& one : state.tensors) one = joined(one, shape, layout, whole.sizes());
+    set_state(*program.optimizer, optimizer_name_, whole, std::move(state));
+  });
 }
 
 }  // namespace taut::nn

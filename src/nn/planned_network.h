@@ -7,8 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "nn/network_forward.h"
-#include "nn/optimizer.h"
+#include "nn/program.h"
 #include "taut/dist/redistribution.h"
 #include "taut/parallel/split.h"
 
@@ -24,13 +23,17 @@ namespace taut::nn {
 /// dist::Cause::kControl. Threads: one call at a time, on all workers alike.
 class PlannedNetwork {
  public:
-  /// values: of the whole network, the same on all workers; copied. splits: one state for each
-  /// convolution and linear layer, in order. Errors: kUnsupported naming a layer that is none of
-  /// the above, is grouped, or chooses winners; kInvalidArgument for splits that do not fit; those
-  /// of dist::ProcessGroup.
-  PlannedNetwork(const Network& network, const NetworkValues& values,
-                 const std::vector<parallel::LayerState>& splits, const OptimizerChoice& optimizer,
+  /// program: the whole network, the same on all workers: its values and the state of its optimizer
+  /// are copied. splits: one state for each convolution and linear layer, in order. optimizer: the
+  /// program's. weight_decay: of weights; biases have none. Errors: kUnsupported naming a layer
+  /// that is none of the above, is grouped, or chooses winners; kInvalidArgument for splits that do
+  /// not fit; those of dist::ProcessGroup.
+  PlannedNetwork(const Program& program, const std::vector<parallel::LayerState>& splits,
+                 const OptimizerChoice& optimizer, double weight_decay,
                  std::shared_ptr<dist::WorkerArray> array);
+  ~PlannedNetwork();
+  PlannedNetwork(const PlannedNetwork&) = delete;
+  PlannedNetwork& operator=(const PlannedNetwork&) = delete;
 
   /// One step on the mean cross-entropy of a whole batch, which every worker is given: images
   /// [batch, channels, height, width] or features [batch, features], labels [batch]. Returns sums
@@ -38,14 +41,19 @@ class PlannedNetwork {
   /// has changed).
   ImageLoss step(const torch::Tensor& input, const torch::Tensor& labels, double learning_rate);
 
-  /// The whole network's weights and biases, on all workers.
-  [[nodiscard]] NetworkValues gathered();
+  /// Writes the whole network's weights and biases and the state of its optimizer to `program`, on
+  /// all workers.
+  void give_to(Program& program);
 
  private:
   struct Part;  // a weighted layer and what follows it up to the next one
   struct Passed;
 
-  void add_part(std::size_t layer, const NetworkValues& values, const parallel::LayerState& split);
+  void add_part(std::size_t index, const NetworkValues& values, const parallel::LayerState& split);
+  [[nodiscard]] torch::Tensor joined(const torch::Tensor& piece, const dist::TensorShape& shape,
+                                     const dist::Layout& layout, at::IntArrayRef sizes);
+  template <typename Body>
+  void each_parameter(const NetworkValues& values, Body&& body);
   [[nodiscard]] torch::Tensor move(const torch::Tensor& held, const dist::TensorShape& shape,
                                    const dist::Layout& made, const dist::Layout& wanted,
                                    dist::Cause cause);
@@ -60,6 +68,7 @@ class PlannedNetwork {
   std::shared_ptr<dist::WorkerArray> array_;
   int rank_ = 0;
   std::vector<std::shared_ptr<Part>> parts_;
+  std::string optimizer_name_;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
 };
 

@@ -3,6 +3,7 @@
 
 #include "taut/core/snapshot.h"
 #include "taut/core/text.h"
+#include "taut/dist/redistribution.h"
 #include "taut/graph/zoo.h"
 #include "taut/train/run.h"
 #include "taut/train/task.h"
@@ -10,6 +11,7 @@
 #include "train/classifier_data.h"
 #include "train/classifier_schedule.h"
 #include "train/network_memory.h"
+#include "train/plan_choice.h"
 #include "train/state.h"
 
 namespace taut::train {
@@ -44,6 +46,21 @@ graph::Network with_winners(graph::Network network, const nn::WinnerPolicy& poli
   return network;
 }
 
+// What changes the network between steps has no place where workers have pieces of it.
+void check_plannable(const ImageConfig& config) {
+  const auto refuse = [](bool is_on, std::string_view key) {
+    if (!is_on) return;
+    throw Error(ErrorKind::kUnsupported, concat("no plan but dp runs ", key, " yet"), {},
+                "leave it out, or use --plan dp");
+  };
+  const std::vector<double>& rates = config.model.winners.rates;
+  refuse(std::any_of(rates.begin(), rates.end(), [](double rate) { return rate < 1; }),
+         "model.winner_rate");
+  refuse(config.prune.share > 0 || !config.prune.maps.empty(), "[prune]");
+  refuse(config.quantize.mode != QuantizeMode::kNone, "[quantize]");
+  refuse(!config.teacher.run.empty(), "[teacher]");
+}
+
 class ImageTask final : public Task {
  public:
   ImageTask(ImageConfig config, std::shared_ptr<ThreadPool> pool)
@@ -74,6 +91,7 @@ class ImageTask final : public Task {
   [[nodiscard]] std::vector<std::string> measures() const override { return {"top1", "log_loss"}; }
 
   [[nodiscard]] Evaluation evaluate(const std::vector<std::string>& files) override {
+    network_->settle();
     const bool held = valid_.count > 0 && files == config_.data.valid;
     const ImageQuality q = held ? quality(valid_) : quality(read(files));
     return {.examples = q.examples,
@@ -111,8 +129,10 @@ class ImageTask final : public Task {
     batches_per_epoch_ = std::max<std::int64_t>(1, train_.count / config_.train.batch_size);
   }
 
-  void join(std::shared_ptr<dist::ProcessGroup> workers) override {
+  void join(std::shared_ptr<dist::ProcessGroup> workers, const PlanChoice& choice) override {
     workers_ = std::move(workers);
+    choice_ = choice;
+    if (is_planned()) return check_plannable(config_);
     const std::int64_t piece = config_.model.piece;
     const std::int64_t pieces = (config_.train.batch_size + piece - 1) / piece;
     if (pieces >= workers_->size()) return;
@@ -121,6 +141,12 @@ class ImageTask final : public Task {
                        piece, " gives work to ", pieces, " of ", workers_->size(), " workers"),
                 {}, "lower train.piece, or start fewer workers");
   }
+
+  [[nodiscard]] Json plan() const override {
+    return is_planned() ? plan_json(plan_) : Task::plan();
+  }
+
+  void settle() override { network_->settle(); }
 
   [[nodiscard]] std::int64_t epoch_examples() const override { return train_.count; }
 
@@ -231,11 +257,17 @@ class ImageTask final : public Task {
                                                             .width = options.width}),
                          "model.width");
     network_ = std::make_shared<nn::ImageNetwork>(options, pool_);
-    network_->set_workers(workers_);
+    if (!is_planned()) return network_->set_workers(workers_);
+    plan_ = choose_plan(network_->network(), choice_, config_.train.batch_size, workers_->size());
+    network_->set_plan(std::make_shared<dist::WorkerArray>(workers_), plan_.splits);
+  }
+
+  [[nodiscard]] bool is_planned() const {
+    return workers_ != nullptr && choice_.plan != PlanChoice{}.plan;
   }
 
   [[nodiscard]] Share share() const {
-    if (workers_ == nullptr) return {};
+    if (workers_ == nullptr || is_planned()) return {};
     return {.index = workers_->rank(), .of = workers_->size()};
   }
 
@@ -287,6 +319,8 @@ class ImageTask final : public Task {
   ImageConfig config_;
   std::shared_ptr<ThreadPool> pool_;
   std::shared_ptr<dist::ProcessGroup> workers_;  ///< null: this process alone
+  PlanChoice choice_;
+  ChosenPlan plan_;  ///< where layers are split
   ImageFormat format_;
   std::shared_ptr<nn::ImageNetwork> network_;
   data::ImageSet train_;

@@ -19,13 +19,14 @@ void Crew::meet() const {
   if (!alone()) group_->barrier();
 }
 
-nlohmann::json Crew::report(double train_seconds) const {
+nlohmann::json Crew::report(double train_seconds, const nlohmann::json& plan) const {
   struct Times {
     double training;
     double exchanging;
   };
   const dist::TrafficCount sent = group_->traffic();
-  nlohmann::json report = {{"count", size()}, {"plan", "dp"}};
+  nlohmann::json report = {{"count", size()}, {"plan", plan["plan"]}};
+  if (plan.contains("words_per_step")) report["words_per_step"] = plan["words_per_step"];
   for (const Spelling<dist::Cause>& cause : kSpellings<dist::Cause>) {
     std::int64_t bytes = 0;
     for (const std::int64_t one : group_->each(sent[cause.value].bytes)) bytes += one;

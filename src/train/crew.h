@@ -39,7 +39,8 @@ class Crew {
 
   /// For the summary: how many there are, the bytes that all sent by cause, and for each rank its
   /// seconds of training and those in exchanges, waiting included.
-  [[nodiscard]] nlohmann::json report(double train_seconds) const;
+  /// plan: as Task::plan() tells it.
+  [[nodiscard]] nlohmann::json report(double train_seconds, const nlohmann::json& plan) const;
 
  private:
   std::shared_ptr<dist::ProcessGroup> group_;

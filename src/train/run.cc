@@ -71,7 +71,7 @@ ImageRun images_of(const OpenedRun& run, std::string_view what) {
   return require_parts(run, run.task->images(run.checkpoint), what, "images");
 }
 
-void Task::join(std::shared_ptr<dist::ProcessGroup> workers) {
+void Task::join(std::shared_ptr<dist::ProcessGroup> workers, const PlanChoice& /*choice*/) {
   throw Error(ErrorKind::kUnsupported,
               concat("runs of task \"", config().task(), "\" cannot be trained by ",
                      workers->size(), " workers"),

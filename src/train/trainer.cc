@@ -31,7 +31,7 @@ Trainer::Trainer(const RunOptions& options)
       checkpoints_(options.run),
       metrics_(options.run + "/metrics.jsonl"),
       control_(options.run, options.stop, loop_.checkpoint_every) {
-  if (!crew_.alone()) task_->join(crew_.group());
+  if (!crew_.alone()) task_->join(crew_.group(), options.plan);
 }
 
 Json Trainer::run() {
@@ -78,6 +78,8 @@ void Trainer::restore() {
   const std::string& cache = options_.profile_path;
   task_->prepare(fresh, cache.empty() ? options_.run + "/profile.json" : cache);
   if (crew_.leads()) {
+    const Json plan = task_->plan();
+    if (plan.contains("layers")) write_file(options_.run + "/plan.json", json_text(plan, 2) + "\n");
     if (fresh) check_room(options_.run, save());
     metrics_.open_at(state_.metrics_bytes);
   }
@@ -142,6 +144,7 @@ CheckpointFolder::Save Trainer::save() {
 }
 
 void Trainer::checkpoint() {
+  task_->settle();
   if (crew_.leads()) {
     metrics_.flush();
     checkpoints_.write(state_.steps, save());
@@ -206,7 +209,7 @@ Json Trainer::summarize() {
     const char* measured = !data_.test.empty() ? "test" : "valid";
     summary[name] = summary.contains(measured) ? summary[measured][name] : Json(nullptr);
   }
-  if (!crew_.alone()) summary["workers"] = crew_.report(state_.train_seconds);
+  if (!crew_.alone()) summary["workers"] = crew_.report(state_.train_seconds, task_->plan());
   write_network();
   const std::string text = crew_.leads() ? json_text(summary, 2) : "";
   if (crew_.leads()) write_file(options_.run + "/summary.json", text + "\n");

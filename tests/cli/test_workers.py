@@ -49,7 +49,7 @@ def test_a_killed_worker_is_named_and_torchrun_goes_on_from_the_last_checkpoint(
     run = image_workspace / "run"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python", "--nproc-per-node", "2"]
     training = ["train", image_workspace / "images.toml", "--plan", "dp", "--out", run, "--resume"]
-    settings = ["--set", "train.piece=16", "--set", "train.epochs=40", "--set", "train.log_every=1"]
+    settings = ["--set", "train.piece=16", "--set", "train.epochs=20", "--set", "train.log_every=1"]
     command = [*torchrun, "--max-restarts", "1", program, *training, *settings]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
         while not list((run / "checkpoint").glob("step-*.taut")):
@@ -65,9 +65,9 @@ def test_a_killed_worker_is_named_and_torchrun_goes_on_from_the_last_checkpoint(
     assert "going on from step" in err
     summary = json.loads((run / "summary.json").read_text())
     assert "workers: 2, plan dp" in out
-    assert (summary["steps"], summary["workers"]["count"]) == (400, 2)
+    assert (summary["steps"], summary["workers"]["count"]) == (200, 2)
     steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert steps == list(range(1, 401))
+    assert steps == list(range(1, 201))
 
 
 def test_links_are_measured_into_a_cluster_that_plans_are_made_for(together, taut, tmp_path):
@@ -92,13 +92,26 @@ def test_what_workers_cannot_do_is_refused_in_one_line(together, taut, workspace
     assert 'runs of task "ctr" cannot be trained by 2 workers' in lines[0]
 
 
-def test_plans_are_for_workers_and_only_dp_is_run_yet(taut, workspace, tmp_path):
-    arguments = ("train", workspace / "ctr.toml", "--out", tmp_path / "run", "--plan")
-    alone = taut(*arguments, "dp", check=False)
+def test_a_plan_is_made_for_a_cluster_and_kept_in_the_run(together, image_workspace):
+    cluster = image_workspace / "cluster.toml"
+    cluster.write_text("[[level]]\nbytes_per_second = 1e9\n")
+    run = image_workspace / "run"
+    training = ("train", image_workspace / "images.toml", "--out", run, "--set", "model.winner_rate=1.0")
+    (code, out, err), _ = together(2, *training, "--plan", "auto", "--cluster", cluster, "--set", "train.epochs=1")
+    assert code == 0, err
+    assert "workers: 2, plan auto" in out
+    plan = json.loads((run / "plan.json").read_text())
+    assert (plan["plan"], plan["levels"]) == ("auto", 1)
+    assert [layer["layer"] for layer in plan["layers"]][:2] == ["conv1", "conv2"]
+    workers = json.loads((run / "summary.json").read_text())["workers"]
+    assert workers["words_per_step"] == plan["words_per_step"] > 0
+
+
+def test_plans_are_for_workers(taut, workspace, tmp_path):
+    arguments = ("train", workspace / "ctr.toml", "--out", tmp_path / "run", "--plan", "dp")
+    alone = taut(*arguments, check=False)
     assert (alone.code, "this process is alone" in alone.err) == (2, True)
-    meeting = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
-    unknown = taut(*arguments, "auto", check=False, env=meeting)
-    assert (unknown.code, 'plan "auto" cannot be run yet' in unknown.err) == (2, True)
-    assert taut("calibrate", "--out", tmp_path / "c.toml", check=False).code == 2
-    wrong = taut(*arguments, "dp", check=False, env=meeting | {"RANK": "x"})
+    meeting = {"RANK": "x", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    wrong = taut(*arguments, check=False, env=meeting)
     assert (wrong.code, "the variable RANK must be in 0..0" in wrong.err) == (2, True)
+    assert taut("calibrate", "--out", tmp_path / "c.toml", check=False).code == 2

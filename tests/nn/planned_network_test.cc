@@ -105,7 +105,7 @@ void check_plan(const WorkerEnvironment& environment, const Network& network,
   Alone alone(network);
   std::vector<LayerState> splits;
   for (const std::string& types : plan) splits.push_back(state_of(types));
-  PlannedNetwork planned(network, alone.program.values, splits, sgd(), array);
+  PlannedNetwork planned(alone.program, splits, sgd(), 0, array);
   for (int step = 0; step < steps; ++step) {
     const Batch batch = batch_of(network, kBatch, static_cast<std::uint64_t>(step) % 4);
     const double wanted = alone.step(batch);
@@ -121,7 +121,9 @@ void check_plan(const WorkerEnvironment& environment, const Network& network,
   }
   EXPECT_EQ(static_cast<double>(bytes), 4 * steps * predicted_words(network, plan, kBatch))
       << join(plan, " ");
-  const NetworkValues whole = planned.gathered();
+  Alone joined(network);
+  planned.give_to(joined.program);
+  const NetworkValues& whole = joined.program.values;
   for (std::size_t i = 0; i < network.layers.size(); ++i) {
     if (!whole.weights[i].defined()) continue;
     const Tensor& wanted = alone.program.values.weights[i];
@@ -179,9 +181,9 @@ TEST(PlannedNetwork, RefusesWhatItCannotSplit) {
     const auto array =
         std::make_shared<dist::WorkerArray>(dist::ProcessGroup::connect(environment, kPatient));
     const auto refused = [&](const Network& network, std::size_t layers) {
-      const NetworkValues values = initial_values(network, Start::kKaiming, 1);
+      const Alone alone(network);
       return error_of([&] {
-        PlannedNetwork(network, values, std::vector<LayerState>(layers, state_of("1")), sgd(),
+        PlannedNetwork(alone.program, std::vector<LayerState>(layers, state_of("1")), sgd(), 0,
                        array);
       });
     };

@@ -37,10 +37,11 @@ class Workers : public ::testing::Test {
 
   /// Trains the images' case by so many workers; alone: no group at all.
   void train(int workers, const std::string& run, const std::vector<std::string>& settings,
-             bool resume = false) const {
+             bool resume = false, const PlanChoice& plan = {}) const {
     expect_workers(workers, [&](const WorkerEnvironment& environment) {
       RunOptions options = folder_.options(images(), run, settings);
       options.resume = resume;
+      options.plan = plan;
       if (workers > 1) options.workers = dist::ProcessGroup::connect(environment, kPatient);
       const Json summary = train_run(options);
       EXPECT_EQ(summary, read_json(run + "/summary.json"));
@@ -126,6 +127,94 @@ TEST_F(Workers, CountWhatTheySent) {
   const std::int64_t steps = summary["steps"];
   EXPECT_EQ(workers["sent_bytes"]["gradients"], 2 * (3 - 1) * 4 * parameters * steps);
   EXPECT_EQ(workers["sent_bytes"]["tables"], 0);
+}
+
+const char* const kTwoWorkers = R"(
+[accelerator]
+macs_per_second = 1e9
+[[level]]
+bytes_per_second = 1e9
+latency_seconds = 1e-5
+)";
+
+// The tolerance of above: other sums are in another order.
+TEST_F(Workers, TrainUnderPlansWhatOneProcessTrainsToRounding) {
+  train(1, "one", kEveryStep);
+  const std::vector<Json> wanted = metrics("one");
+  const std::string cluster = path("cluster.toml");
+  std::ofstream(cluster) << kTwoWorkers;
+  const std::vector<PlanChoice> plans = {
+      {.plan = "owt"}, {.plan = "auto", .cluster = cluster}, {.plan = path("run0/plan.json")}};
+  for (std::size_t p = 0; p < plans.size(); ++p) {
+    const std::string run = concat("run", p);
+    train(2, run, kEveryStep, /*resume=*/false, plans[p]);
+    const std::vector<Json> got = metrics(run);
+    ASSERT_EQ(got.size(), wanted.size());
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      const double loss = wanted[i]["loss"];
+      EXPECT_NEAR(got[i]["loss"].get<double>(), loss, 6e-4 * loss)
+          << plans[p].plan << " step " << i + 1;
+    }
+    const Json summary = read_json(run + "/summary.json");
+    EXPECT_NEAR(summary["valid"]["log_loss"].get<double>(),
+                read_json("one/summary.json")["valid"]["log_loss"].get<double>(), 1e-3);
+    const Json& workers = summary["workers"];
+    EXPECT_EQ(workers["plan"], plans[p].plan);
+    const Json& sent = workers["sent_bytes"];
+    const std::int64_t bytes = sent["features"].get<std::int64_t>() +
+                               sent["errors"].get<std::int64_t>() +
+                               sent["gradients"].get<std::int64_t>();
+    EXPECT_EQ(static_cast<double>(bytes),
+              4 * workers["words_per_step"].get<double>() * summary["steps"].get<double>());
+  }
+  EXPECT_EQ(read_json("run2/plan.json")["layers"], read_json("run0/plan.json")["layers"]);
+  EXPECT_EQ(metrics("run2"), metrics("run0"));
+}
+
+TEST_F(Workers, GoOnUnderAnotherPlan) {
+  const std::vector<std::string> settings = {"train.piece=8", "train.optimizer=sgd",
+                                             "train.learning_rate=0.02"};
+  train(1, "whole", settings);
+  const std::vector<int> codes = run_workers(2, [&](const WorkerEnvironment& environment) {
+    RunOptions options = folder_.options(images(), "parts", settings);
+    options.workers = dist::ProcessGroup::connect(environment, kPatient);
+    options.plan.plan = "owt";
+    std::atomic<bool> stop = environment.rank == 1;  // after the first step
+    options.stop = &stop;
+    EXPECT_THROW(train_run(options), Interrupted);
+  });
+  EXPECT_EQ(codes, std::vector<int>(2, 0));
+  train(1, "parts", settings, /*resume=*/true);
+  const std::vector<Json> wanted = metrics("whole");
+  const std::vector<Json> got = metrics("parts");
+  ASSERT_EQ(got.size(), wanted.size());
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    EXPECT_NEAR(got[i]["loss"].get<double>(), wanted[i]["loss"].get<double>(), 1e-3);
+  }
+}
+
+TEST_F(Workers, RefusePlansThatCannotBeRun) {
+  const std::string wrong = path("wrong.json");
+  std::ofstream(wrong) << R"({"layers": [{"layer": "conv9", "splits": ["I"]}]})";
+  expect_workers(2, [&](const WorkerEnvironment& environment) {
+    const auto group = dist::ProcessGroup::connect(environment, kPatient);
+    const auto refused = [&](const PlanChoice& plan, const std::vector<std::string>& settings) {
+      RunOptions options = folder_.options(images(), "refused", settings);
+      options.workers = group;
+      options.plan = plan;
+      return error_of([&] { train_run(options); });
+    };
+    EXPECT_THAT(refused({.plan = "auto"}, {}), IsError(ErrorKind::kConfig, "taut calibrate"));
+    EXPECT_THAT(refused({.plan = "mp"}, {}), IsError(ErrorKind::kConfig, "no plan \"mp\": "));
+    EXPECT_THAT(refused({.plan = wrong}, {}), IsError(ErrorKind::kFormat, "no layer conv1"));
+    EXPECT_THAT(refused({.plan = "none.json"}, {}), IsError(ErrorKind::kNotFound, "none.json"));
+    EXPECT_THAT(refused({.plan = "owt"}, {"model.winner_rate=0.5"}),
+                IsError(ErrorKind::kUnsupported, "model.winner_rate"));
+    EXPECT_THAT(refused({.plan = "owt"}, {"train.ema=0.5"}),
+                IsError(ErrorKind::kUnsupported, "train.ema"));
+    EXPECT_THAT(refused({.plan = "owt"}, {"model.kind=resnet-20", "model.width=0.25"}),
+                IsError(ErrorKind::kUnsupported, "batch_norm"));
+  });
 }
 
 TEST_F(Workers, GoOnFromTheCheckpointsOfAnotherNumber) {

@@ -13,12 +13,14 @@
 #include "taut/core/thread_pool.h"
 #include "taut/graph/network.h"
 #include "taut/nn/named_tensor.h"
+#include "taut/parallel/split.h"
 #include "taut/sparsity/prune.h"
 #include "taut/sparsity/quantize.h"
 #include "taut/sparsity/winners.h"
 
 namespace taut::dist {
 class ProcessGroup;
+class WorkerArray;
 }  // namespace taut::dist
 
 namespace taut::nn {
@@ -135,6 +137,17 @@ class ImageNetwork {
   /// process; sums of gradients are added slice by slice on each worker, then by rank, so they are
   /// one process's to rounding, and its bits where no worker has more than one slice. null: alone.
   void set_workers(std::shared_ptr<dist::ProcessGroup> workers);
+
+  /// From now on train_step() splits the layers over an array of workers: one state for each
+  /// convolution and linear layer, in order. Every worker gives it the whole batch; a worker
+  /// computes on one thread. What train_step() changes is each worker's piece alone, until
+  /// settle(). Errors: kUnsupported naming a layer that no plan runs (branches, normalization,
+  /// winners) or an option that it does not know (label smoothing, averages, bf16, masks, 8 bits,
+  /// teachers); kInvalidArgument for splits that do not fit.
+  void set_plan(std::shared_ptr<dist::WorkerArray> array, std::vector<parallel::LayerState> splits);
+  /// Joins the pieces, on all workers: before anything but train_step() reads the network. Nothing
+  /// to do without a plan.
+  void settle();
 
   /// One optimizer step on the mean loss, at this learning rate. Returns sums before the step, over
   /// the whole batch. Errors: kData for a loss that is not finite (nothing has changed),

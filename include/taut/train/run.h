@@ -28,6 +28,7 @@ struct RunOptions {
   /// The workers that train this run together, each with the same options and a folder that all of
   /// them see; the first of them writes there. null: this process alone.
   std::shared_ptr<dist::ProcessGroup> workers = nullptr;
+  PlanChoice plan = {};  ///< how they share the network; what splits layers goes to RUN/plan.json
 };
 
 /// Thrown when RunOptions::stop asked for it; the run can be resumed.

@@ -70,6 +70,13 @@ struct StepResult {
   double loss = 0;            ///< summed over the examples, before the step
 };
 
+/// How several workers share a network.
+struct PlanChoice {
+  /// dp: each takes a part of every batch. mp, owt, auto or the path of a plan: layers are split.
+  std::string plan = "dp";
+  std::string cluster = {};  ///< file of the cluster that auto plans for
+};
+
 /// A network, its data and its optimizer. It is trained or opened: made by Config::make_task, then
 /// either prepared (after load(), when a run goes on) and stepped, or loaded alone.
 /// Threads: one call at a time; work is spread over the pool; the same bits for any pool.
@@ -105,7 +112,11 @@ class Task {
   /// Before anything else: these workers train together, each calling the same functions in the
   /// same order. Errors: kUnsupported for a task that cannot, kConfig for a config that leaves some
   /// of them without work.
-  virtual void join(std::shared_ptr<dist::ProcessGroup> workers);
+  virtual void join(std::shared_ptr<dist::ProcessGroup> workers, const PlanChoice& choice);
+  /// The plan that they follow, once the network is there: "plan", and what else is known of it.
+  [[nodiscard]] virtual nlohmann::json plan() const { return {{"plan", "dp"}}; }
+  /// Called by all workers before one of them saves or measures alone.
+  virtual void settle() {}
   /// Before any work: reads the files that are asked for later (key: which key of the config names
   /// them), so that what is wrong with their columns, labels or rows is found now. Logs what is
   /// odd. Errors: those of evaluate().

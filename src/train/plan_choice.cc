@@ -1,0 +1,160 @@
+#include "train/plan_choice.h"
+
+#include <bit>
+
+#include "core/json_text.h"
+#include "taut/core/error.h"
+#include "taut/core/file.h"
+#include "taut/core/text.h"
+#include "taut/graph/cost_graph.h"
+#include "taut/parallel/planner.h"
+#include "taut/parallel/volume.h"
+
+namespace taut::train {
+namespace {
+
+parallel::PlanOptions plan_options(std::int64_t batch, int levels) {
+  parallel::PlanOptions options;
+  options.cost.batch = batch;
+  options.cost.levels = levels;
+  options.cost.raw_sums = true;
+  return options;
+}
+
+parallel::Cluster cluster_of(const PlanChoice& choice, int workers) {
+  if (choice.plan != "auto") return parallel::hypar_cluster(workers);  // its rates do not matter
+  if (choice.cluster.empty()) {
+    throw Error(ErrorKind::kConfig, "plan \"auto\" is made for a cluster, and none is given",
+                "--cluster", "measure one by taut calibrate --out cluster.toml");
+  }
+  parallel::Cluster cluster =
+      parallel::parse_cluster_toml(read_file(choice.cluster), choice.cluster);
+  if (cluster.accelerators() == workers) return cluster;
+  throw Error(ErrorKind::kConfig,
+              concat("a cluster of ", cluster.accelerators(), " where ", workers, " workers train"),
+              choice.cluster, "measure these by taut calibrate");
+}
+
+parallel::Method method_of(const std::string& plan) {
+  return plan == "mp"    ? parallel::Method::kModel
+         : plan == "owt" ? parallel::Method::kTrick
+                         : parallel::Method::kExact;
+}
+
+parallel::Plan made_plan(const graph::Graph& graph, const PlanChoice& choice,
+                         const parallel::PlanOptions& options, int workers) {
+  parallel::PlanOptions wanted = options;
+  wanted.method = method_of(choice.plan);
+  const parallel::PlanOutcome outcome =
+      parallel::make_plan(graph, cluster_of(choice, workers), wanted);
+  if (const auto* planned = std::get_if<parallel::Planned>(&outcome)) return planned->plan;
+  throw Error(ErrorKind::kConfig,
+              concat("no plan \"", choice.plan, "\": ", std::get<parallel::NoPlan>(outcome).reason),
+              "--plan", "use another plan");
+}
+
+// What running a plan sends beyond the model: where type II is followed by a pool, errors are
+// gathered behind it, at the size before the pool.
+double words_before_pools(const graph::Graph& graph, const parallel::Plan& plan,
+                          std::int64_t batch) {
+  double words = 0;
+  for (const graph::Edge& edge : graph.edges()) {
+    std::vector<parallel::Held> made;
+    std::vector<parallel::Held> wanted;
+    for (int level = 0; level < plan.levels; ++level) {
+      const auto layouts = [&](int node) {
+        return parallel::layouts_of(plan.states[static_cast<std::size_t>(node)].at(level));
+      };
+      made.push_back(layouts(edge.to).error_made);
+      wanted.push_back(layouts(edge.from).error_wanted);
+    }
+    for (const parallel::MoveUnits& units : parallel::move_units(made, wanted)) {
+      words += units.all_gather * static_cast<double>((edge.raw_words - edge.words) * batch);
+    }
+  }
+  return words;
+}
+
+parallel::LayerState read_state(const nlohmann::json& entry, int levels, const std::string& path) {
+  const auto names =
+      json_value<std::vector<std::string>>(json_at(entry, "splits", path), "splits", path);
+  if (std::ssize(names) != levels) {
+    throw Error(ErrorKind::kFormat,
+                concat("splits of ", names.size(), " levels where the workers make ", levels), path,
+                "start as many workers as the plan is for");
+  }
+  parallel::LayerState state(levels, parallel::Split::kBatch);
+  for (int level = 0; level < levels; ++level) {
+    state.set(level, parse_spelling<parallel::Split>(names[static_cast<std::size_t>(level)],
+                                                     ErrorKind::kFormat, "split", path));
+  }
+  return state;
+}
+
+parallel::Plan read_plan(const graph::Graph& graph, const std::string& path, int levels) {
+  const nlohmann::json json = read_json_object(path);
+  const nlohmann::json& layers = json_at(json, "layers", path);
+  parallel::Plan plan{.levels = levels, .states = {}};
+  std::size_t next = 0;
+  for (const graph::Node& node : graph.nodes()) {
+    parallel::LayerState state(levels, parallel::Split::kBatch);
+    if (node.kind == graph::NodeKind::kWeighted) {
+      if (!layers.is_array() || next >= layers.size() ||
+          json_value<std::string>(json_at(layers[next], "layer", path), "layer", path) !=
+              node.name) {
+        throw Error(ErrorKind::kFormat,
+                    concat("no layer ", node.name, " at place ", next + 1, " of the plan"), path,
+                    "make a plan for this network");
+      }
+      state = read_state(layers[next++], levels, path);
+    }
+    plan.states.push_back(state);
+  }
+  return plan;
+}
+
+}  // namespace
+
+ChosenPlan choose_plan(const graph::Network& network, const PlanChoice& choice, std::int64_t batch,
+                       int workers) {
+  const auto count = static_cast<unsigned>(workers);
+  if (!std::has_single_bit(count) || workers < 2) {
+    throw Error(
+        ErrorKind::kConfig,
+        concat("plan \"", choice.plan, "\" is for 2, 4, 8, ... workers, and there are ", workers),
+        "--plan", "use dp, or another number of workers");
+  }
+  const int levels = std::countr_zero(count);
+  const graph::Graph graph = graph::cost_graph(network);
+  const parallel::PlanOptions options = plan_options(batch, levels);
+  const bool named = choice.plan == "mp" || choice.plan == "owt" || choice.plan == "auto";
+  const parallel::Plan plan =
+      named ? made_plan(graph, choice, options, workers) : read_plan(graph, choice.plan, levels);
+  ChosenPlan chosen{.name = choice.plan, .layers = {}, .splits = {}};
+  for (std::size_t i = 0; i < plan.states.size(); ++i) {
+    if (graph.nodes()[i].kind != graph::NodeKind::kWeighted) continue;
+    chosen.layers.push_back(graph.nodes()[i].name);
+    chosen.splits.push_back(plan.states[i]);
+  }
+  const parallel::CostModel model(graph, options.cost);
+  for (const double words : model.traffic(plan).words) chosen.words_per_step += words;
+  chosen.words_per_step += words_before_pools(graph, plan, batch);
+  return chosen;
+}
+
+nlohmann::json plan_json(const ChosenPlan& plan) {
+  nlohmann::json json = {{"plan", plan.name},
+                         {"levels", plan.splits.front().levels()},
+                         {"words_per_step", plan.words_per_step},
+                         {"layers", nlohmann::json::array()}};
+  for (std::size_t i = 0; i < plan.layers.size(); ++i) {
+    nlohmann::json splits = nlohmann::json::array();
+    for (int level = 0; level < plan.splits[i].levels(); ++level) {
+      splits.push_back(parallel::to_string(plan.splits[i].at(level)));
+    }
+    json["layers"].push_back({{"layer", plan.layers[i]}, {"splits", splits}});
+  }
+  return json;
+}
+
+}  // namespace taut::train
