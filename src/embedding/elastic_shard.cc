@@ -178,9 +178,19 @@ float ElasticShard::admit(std::uint64_t key, float q, RowRandom& random,
 
 ElasticShard::Victim ElasticShard::cheapest(const Page& page, int keep,
                                             const WidthRule& rule) const noexcept {
-  const CheapestRow found =
-      cheapest_row(page.shapes(), page.importances(), page.rows(), keep, rule.worths());
-  return {.row = found.row, .density = found.worth};
+  Victim victim{.row = -1, .density = INFINITY};
+  const auto importances = ImportanceCode::values();
+  const std::uint8_t* shapes = page.shapes();
+  const std::uint8_t* low_bits = page.importances();
+  for (int row = 0, rows = page.rows(); row < rows; ++row) {
+    const RowState state =
+        RowState::unpack(static_cast<std::uint16_t>(unsigned{shapes[row]} << 8 | low_bits[row]));
+    const float importance = importances[static_cast<std::size_t>(state.importance)];
+    float density = rule.chunk_density(importance, state.width);
+    if (state.precise) density = std::min(density, rule.precision_density(importance));
+    if (density < victim.density && row != keep) victim = {.row = row, .density = density};
+  }
+  return victim;
 }
 
 void ElasticShard::give_up(Page page, int row, const WidthRule& rule, RowRandom& random) {

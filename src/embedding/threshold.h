@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "page.h"
-#include "page_kernels.h"
 #include "taut/embedding/options.h"
 
 namespace taut::embedding {
@@ -60,12 +59,6 @@ class WidthRule {
   }
   [[nodiscard]] float precision_density(float importance) const noexcept {
     return importance * precision_worth_;
-  }
-  /// Both, for many rows at once; valid as long as the rule.
-  [[nodiscard]] RowWorths worths() const noexcept {
-    return {.importances = ImportanceCode::values().data(),
-            .chunks = chunk_worth_.data(),
-            .precision = precision_worth_};
   }
   [[nodiscard]] float hysteresis_factor() const noexcept { return hold_factor_; }
 

@@ -229,35 +229,6 @@ TEST_P(RowKernelsEveryIsa, TagsAreFoundFromAnyRowOn) {
   }
 }
 
-TEST_P(RowKernelsEveryIsa, TheFirstRowOfLeastWorthIsFound) {
-  constexpr float kNone = std::numeric_limits<float>::infinity();
-  std::vector<float> chunks(33);
-  for (std::size_t i = 1; i < chunks.size(); ++i) chunks[i] = 1.0f / static_cast<float>(i);
-  const RowWorths worths{.importances = ImportanceCode::values().data(),
-                         .chunks = chunks.data(),
-                         .precision = 1.0f / 16};
-  EXPECT_EQ(cheapest_row(nullptr, nullptr, 0, -1, worths).row, -1);
-  EXPECT_EQ(cheapest_row(nullptr, nullptr, 0, -1, worths).worth, kNone);
-  for (const std::uint64_t kinds : {2, 7, 256}) {  // few kinds: many rows are worth the same
-    for (int rows = 1; rows <= 70; ++rows) {
-      std::vector<std::uint8_t> shapes;
-      std::vector<std::uint8_t> importances;
-      for (int i = 0; i < rows; ++i) {
-        const auto bits = CounterRandom(kinds).bits(static_cast<std::uint64_t>(i + 100 * rows));
-        shapes.push_back(static_cast<std::uint8_t>(bits % kinds * 37));
-        importances.push_back(static_cast<std::uint8_t>((bits >> 20) % kinds * 11));
-      }
-      for (int keep = -1; keep < rows; ++keep) {
-        const auto wanted =
-            cheapest_row_reference(shapes.data(), importances.data(), rows, keep, worths);
-        const auto got = cheapest_row(shapes.data(), importances.data(), rows, keep, worths);
-        ASSERT_EQ(got.row, wanted.row) << rows << " " << keep;
-        ASSERT_EQ(got.worth, wanted.worth) << rows << " " << keep;
-      }
-    }
-  }
-}
-
 TEST_P(RowKernelsEveryIsa, ValueBytesAreTheSumOverTheRows) {
   for (int rows = 0; rows <= 200; ++rows) {
     std::vector<std::uint8_t> shapes;
