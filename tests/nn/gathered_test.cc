@@ -20,19 +20,19 @@ namespace {
 using taut::test::error_of;
 using taut::test::IsError;
 
-constexpr std::int64_t kRows = 12;
-constexpr int kDim = 4;
-constexpr std::size_t kTables = 2;
-constexpr double kRate = 0.25;
+constexpr std::int64_t kRowCount = 12;
+constexpr int kRowDim = 4;
+constexpr std::size_t kTableCount = 2;
+constexpr double kStepRate = 0.25;
 
 embedding::Options sgd_options() {
   embedding::Options options;
   options.method = "full";
-  options.dim = kDim;
+  options.dim = kRowDim;
   options.optimizer = embedding::Optimizer::kSgd;
-  options.learning_rate = kRate;
-  for (std::size_t t = 0; t < kTables; ++t) {
-    options.tables.push_back({.name = std::to_string(t), .distinct_ids = kRows});
+  options.learning_rate = kStepRate;
+  for (std::size_t t = 0; t < kTableCount; ++t) {
+    options.tables.push_back({.name = std::to_string(t), .distinct_ids = kRowCount});
   }
   return options;
 }
@@ -46,13 +46,13 @@ struct Batch {
 
   Batch(const CounterRandom& random, std::int64_t bags) {
     std::uint64_t counter = 0;
-    for (std::size_t t = 0; t < kTables; ++t) {
+    for (std::size_t t = 0; t < kTableCount; ++t) {
       std::vector<std::int64_t> drawn;
       std::vector<std::int64_t> ends{0};
       std::vector<float> factors;
       for (std::int64_t bag = 0; bag < bags; ++bag) {
         for (std::uint64_t n = random.below(counter++, 4); n > 0; --n) {
-          drawn.push_back(static_cast<std::int64_t>(random.below(counter++, kRows)));
+          drawn.push_back(static_cast<std::int64_t>(random.below(counter++, kRowCount)));
           factors.push_back(static_cast<float>(random.uniform(counter++)));
         }
         ends.push_back(static_cast<std::int64_t>(drawn.size()));
@@ -61,19 +61,19 @@ struct Batch {
       offsets.push_back(at::tensor(ends, at::kLong));
       weights.push_back(t == 1 ? at::tensor(factors, at::kFloat) : at::ones({ids[t].numel()}));
     }
-    gradient = at::empty({bags, static_cast<std::int64_t>(kTables), kDim});
+    gradient = at::empty({bags, static_cast<std::int64_t>(kTableCount), kRowDim});
     auto* values = gradient.mutable_data_ptr<float>();
     for (std::int64_t i = 0; i < gradient.numel(); ++i) {
       values[i] = static_cast<float>(random.uniform(counter++) * 2 - 1);
     }
   }
 
-  [[nodiscard]] Bags bags() const { return {ids, offsets, weights, kTables, {}}; }
+  [[nodiscard]] Bags bags() const { return {ids, offsets, weights, kTableCount, {}}; }
 
   // What a dense weight [rows, tables, dim] would get.
   [[nodiscard]] at::Tensor dense() const {
-    at::Tensor sums = at::zeros({kRows, static_cast<std::int64_t>(kTables), kDim});
-    for (std::size_t t = 0; t < kTables; ++t) {
+    at::Tensor sums = at::zeros({kRowCount, static_cast<std::int64_t>(kTableCount), kRowDim});
+    for (std::size_t t = 0; t < kTableCount; ++t) {
       const auto table = static_cast<std::int64_t>(t);
       const at::Tensor bag = at::repeat_interleave(offsets[t].diff());
       const at::Tensor parts =
@@ -85,9 +85,9 @@ struct Batch {
 };
 
 at::Tensor rows_of(const Tables& tables) {
-  const at::Tensor ids = at::arange(kRows, at::kLong);
-  const at::Tensor ends = at::arange(kRows + 1, at::kLong);
-  return tables.lookup(Bags({ids, ids}, {ends, ends}, {}, kTables, {}));
+  const at::Tensor ids = at::arange(kRowCount, at::kLong);
+  const at::Tensor ends = at::arange(kRowCount + 1, at::kLong);
+  return tables.lookup(Bags({ids, ids}, {ends, ends}, {}, kTableCount, {}));
 }
 
 class Waiting : public testing::TestWithParam<bool> {
@@ -118,7 +118,7 @@ TEST_P(Waiting, PassesScalingsAndStepsAreThoseOfADenseWeight) {
         if (factor == 0) break;
         tables.step_waiting(scale(), factor);
         const double summed = scale() > 0 ? 1.0 : static_cast<double>(examples);
-        weight -= kRate * factor * summed * gradient;
+        weight -= kStepRate * factor * summed * gradient;
         ++steps;
         break;
       }
@@ -180,7 +180,7 @@ TEST(WaitingGradients, IdsThatDoNotFitLeaveWhatWaitsAsItWas) {
   const double norm = tables.end_pass(1.0);
   std::vector<at::Tensor> wrong = batch.offsets;
   wrong[1] = at::tensor(std::vector<std::int64_t>{0, 3, 2, 1, 0}, at::kLong);
-  const Bags bags(batch.ids, wrong, batch.weights, kTables, {});
+  const Bags bags(batch.ids, wrong, batch.weights, kTableCount, {});
   EXPECT_THAT(error_of([&] { tables.update(bags, 1.0, batch.gradient); }),
               IsError(ErrorKind::kInvalidArgument, "tables[1]"));
   EXPECT_EQ(tables.end_pass(1.0), norm);
