@@ -106,7 +106,8 @@ def wrong_tables(root: pathlib.Path) -> Iterator[str]:
     """Tables of README.md that are not those of the results file that `make demo` wrote."""
     results = json.loads((root / DEMO_RESULTS).read_text("utf-8"))
     text = (root / "README.md").read_text("utf-8")
-    for table in (demo.table_lines(results["tables"]), demo.digits_lines(results["digits"])):
+    shown = ((demo.table_lines, "tables"), (demo.digits_lines, "digits"), (demo.engine_lines, "engine"))
+    for table in (lines(results[part]) for lines, part in shown):
         if "\n".join(table) not in text:
             yield f"README.md: has not the table of {DEMO_RESULTS} that starts with {table[0]!r}: {chr(10).join(table)}"
 

@@ -116,12 +116,18 @@ def test_a_good_title_passes():
 def test_a_table_that_is_not_that_of_the_results_is_found(tmp_path):
     row = {"data": "flights", "method": "full", "budget": "1", "auc": 0.7, "best": None, "memory_bytes": 1024}
     work = {"top1": 0.9, "multiply_adds": {"dense": 4, "needed": 1}, "examples_per_second": 5}
-    results = {"tables": [{**row, "examples_per_second": 9}], "digits": [["dense", work]]}
+    times = {"engine_microseconds": 1.5, "onnxruntime_microseconds": 3}
+    rows = [{**row, "examples_per_second": 9}]
+    results = {"tables": rows, "digits": [["dense", work]], "engine": [["dense", times]]}
     put(tmp_path, check_claims.DEMO_RESULTS, check_claims.json.dumps(results))
-    lines = [*check_claims.demo.table_lines(results["tables"]), *check_claims.demo.digits_lines(results["digits"])]
+    demo = check_claims.demo
+    lines = demo.table_lines(results["tables"]) + demo.digits_lines(results["digits"])
+    lines += demo.engine_lines(results["engine"])
     put(tmp_path, "README.md", "\n".join(lines))
     assert list(check_claims.wrong_tables(tmp_path)) == []
     put(tmp_path, "README.md", "\n".join(lines).replace("0.7000", "0.8000"))
+    assert len(list(check_claims.wrong_tables(tmp_path))) == 1
+    put(tmp_path, "README.md", "\n".join(lines).replace("2.00x", "3.00x"))
     assert len(list(check_claims.wrong_tables(tmp_path))) == 1
 
 
