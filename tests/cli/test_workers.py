@@ -1,5 +1,6 @@
 """Commands that several processes run together, started by torchrun or by the same variables."""
 
+import contextlib
 import json
 import os
 import signal
@@ -45,9 +46,20 @@ def errors_of(texts) -> list[str]:
     return [line for text in texts for line in text.splitlines() if line.startswith("error:")]
 
 
+def children_of(parent: int) -> list[str]:
+    """The processes that a process has started and that are there."""
+    children = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # gone meanwhile
+            if int(status.read_text().rpartition(")")[2].split()[1]) == parent:
+                children.append(status.parent.name)
+    return children
+
+
 def test_a_killed_worker_is_named_and_torchrun_goes_on_from_the_last_checkpoint(program, image_workspace):
     run = image_workspace / "run"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python", "--nproc-per-node", "2"]
+    options = "--standalone --local-addr 127.0.0.1 --no-python --nproc-per-node 2"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", *options.split()]
     training = ["train", image_workspace / "images.toml", "--plan", "dp", "--out", run, "--resume"]
     settings = ["--set", "train.piece=16", "--set", "train.epochs=20", "--set", "train.log_every=1"]
     command = [*torchrun, "--max-restarts", "1", program, *training, *settings]
@@ -55,7 +67,7 @@ def test_a_killed_worker_is_named_and_torchrun_goes_on_from_the_last_checkpoint(
         while not list((run / "checkpoint").glob("step-*.taut")):
             assert started.poll() is None, started.communicate()
             time.sleep(0.01)
-        workers = subprocess.check_output(["pgrep", "-P", str(started.pid)], text=True).split()
+        workers = children_of(started.pid)
         ranks = {Path(f"/proc/{pid}/environ").read_bytes().split(b"\0RANK=")[1][:1]: int(pid) for pid in workers}
         os.kill(ranks[b"1"], signal.SIGKILL)
         out, err = started.communicate(timeout=300)
