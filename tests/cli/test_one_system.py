@@ -151,7 +151,6 @@ def test_what_a_task_cannot_do_is_one_line(taut, clicks, images, tmp_path):
         (("tune", clicks.run), "tune"),
         (("dump", images.run, tmp_path / "rows.parquet"), "dump"),
         (("sweep", images.config, "--out", tmp_path / "sweep"), "sweep"),
-        (("export", clicks.run, tmp_path / "model.onnx"), "ONNX"),
     ):
         refused = taut(*arguments, check=False)
         assert refused.code == 2, arguments
