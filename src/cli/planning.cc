@@ -6,29 +6,19 @@
 #include <cstdio>
 #include <iostream>
 #include <map>
-#include <optional>
 
 #include "cli/network_source.h"
 #include "cli/settings.h"
 #include "core/json_text.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
+#include "taut/core/spelling.h"
 #include "taut/core/text.h"
 #include "taut/core/units.h"
 #include "taut/embedding/options.h"
 
 namespace taut::cli {
 namespace {
-
-parallel::Topology topology_of(const std::string& name) {
-  std::vector<std::string> known;
-  for (const auto topology :
-       {parallel::Topology::kTree, parallel::Topology::kRing, parallel::Topology::kTorus}) {
-    known.emplace_back(to_string(topology));
-    if (known.back() == name) return topology;
-  }
-  throw Error(ErrorKind::kConfig, "unknown topology " + name, {}, suggest(name, known));
-}
 
 parallel::Cluster read_cluster(const PlanningOptions& options,
                                const std::vector<std::string>& sets) {
@@ -37,8 +27,9 @@ parallel::Cluster read_cluster(const PlanningOptions& options,
     if (!sets.empty()) {
       throw Error(ErrorKind::kConfig, "--set needs a file to lie over", {}, "give --cluster FILE");
     }
-    cluster = parallel::hypar_cluster(options.accelerators > 0 ? options.accelerators : 16,
-                                      topology_of(options.topology));
+    cluster = parallel::hypar_cluster(
+        options.accelerators > 0 ? options.accelerators : 16,
+        parse_spelling<parallel::Topology>(options.topology, ErrorKind::kConfig, "topology"));
   } else {
     cluster =
         parallel::parse_cluster_toml(read_file(options.cluster_file), options.cluster_file, sets);
@@ -56,18 +47,14 @@ parallel::Cluster read_cluster(const PlanningOptions& options,
   return cluster;
 }
 
-template <Spelled Enum>
-Enum value_of(std::string_view option, const std::string& name) {
-  if (const std::optional<Enum> value = find_spelling<Enum>(name)) return *value;
-  throw Error(ErrorKind::kConfig, concat("unknown ", option, " ", name), {},
-              suggest(name, spelling_names<Enum>()));
-}
-
 parallel::TrainingMemory training_memory(const PlanningOptions& o) {
-  return {.optimizer = value_of<parallel::OptimizerState>("--optimizer", o.optimizer),
-          .sharding = value_of<parallel::Sharding>("--shard", o.sharding),
-          .precision = value_of<parallel::Precision>("--precision", o.precision),
-          .recompute = value_of<parallel::Recompute>("--recompute", o.recompute),
+  return {.optimizer = parse_spelling<parallel::OptimizerState>(o.optimizer, ErrorKind::kConfig,
+                                                                "--optimizer"),
+          .sharding = parse_spelling<parallel::Sharding>(o.sharding, ErrorKind::kConfig, "--shard"),
+          .precision =
+              parse_spelling<parallel::Precision>(o.precision, ErrorKind::kConfig, "--precision"),
+          .recompute =
+              parse_spelling<parallel::Recompute>(o.recompute, ErrorKind::kConfig, "--recompute"),
           .accumulate = o.accumulate};
 }
 
