@@ -18,6 +18,8 @@ find_package(Threads REQUIRED)
 # What every target of ours is compiled with; never exported to users.
 add_library(taut_options INTERFACE)
 target_compile_features(taut_options INTERFACE cxx_std_20)
+# Kernels are compiled for each instruction set but SSSE3's own: a processor that has it without SSE4 is of 2006.
+target_compile_definitions(taut_options INTERFACE HWY_DISABLED_TARGETS=HWY_SSSE3)
 target_compile_options(taut_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
                                               -Wcast-qual -Wvla -Wno-restrict -fno-math-errno -ffp-contract=off)
 if(TAUT_ASSERTS)
@@ -44,6 +46,13 @@ function(taut_unity target)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
   # The warning is meant for headers, and takes an included source for one.
   target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+endfunction()
+
+# taut_light(TARGET): an area without loops over data, of whose optimization nobody would see more than how long it takes.
+function(taut_light target)
+  if(CMAKE_BUILD_TYPE STREQUAL Release)
+    target_compile_options(${target} PRIVATE -O1 -Wno-array-bounds)
+  endif()
 endfunction()
 
 # taut_area(NAME SOURCES a.cc ... [PUBLIC targets...] [PRIVATE targets...])

@@ -1,6 +1,7 @@
 // Gloo by PyTorch's c10d. The only source that sees their headers: c10d's face of Gloo needs Gloo's
 // own headers, which come from the system, while its code comes with LibTorch.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/from_blob.h>
 #include <c10/util/Logging.h>
 
 #include <cstdlib>

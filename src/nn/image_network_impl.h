@@ -1,7 +1,8 @@
 #pragma once
 // What the source files of ImageNetwork share.
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <memory>
 #include <string>

@@ -1,6 +1,7 @@
 #include "nn/interaction.h"
 
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
 
 #include "taut/core/error.h"
 #include "taut/core/text.h"

@@ -2,7 +2,8 @@
 // A network on tensors: its parameters, and the one pass that interprets its layers, for images and
 // for recommenders.
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <functional>
 #include <string>

@@ -1,6 +1,7 @@
 // The operators that Python sees (torch.ops.taut.*), their autograd, and the C++ module over them.
+#include <torch/autograd.h>
 #include <torch/library.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <limits>
 #include <optional>

@@ -1,5 +1,10 @@
 #include "nn/optimizer.h"
 
+#include <torch/optim/adagrad.h>
+#include <torch/optim/adam.h>
+#include <torch/optim/adamw.h>
+#include <torch/optim/sgd.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>

@@ -1,7 +1,8 @@
 #pragma once
 // LibTorch's optimizers by name, and what they keep for each parameter as plain tensors.
 
-#include <torch/torch.h>
+#include <torch/optim/optimizer.h>
+#include <torch/types.h>
 
 #include <cstdint>
 #include <memory>

@@ -2,7 +2,8 @@
 // Training a network under a plan: every layer split over the levels of an array of workers by its
 // batch, its input channels or its output channels (types I, II, III of docs/parallel.md).
 
-#include <torch/torch.h>
+#include <torch/optim/optimizer.h>
+#include <torch/types.h>
 
 #include <memory>
 #include <vector>

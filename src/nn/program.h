@@ -2,7 +2,8 @@
 // What training a network of images and a recommender share: the network, its values, its
 // optimizer, and batches cut into slices.
 
-#include <torch/torch.h>
+#include <torch/optim/optimizer.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <memory>

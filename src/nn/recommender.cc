@@ -1,6 +1,7 @@
 #include "taut/nn/recommender.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <cstring>
 

@@ -2,7 +2,8 @@
 // Tensors as plain sections of numbers: one section a tensor, and one of JSON with their shapes and
 // a few facts. Nothing in them is executed when they are read.
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <nlohmann/json.hpp>
 #include <string>

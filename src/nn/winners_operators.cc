@@ -1,6 +1,7 @@
 // torch.ops.taut.winners and its gradient: fake kernels, autograd, and derivatives of any order.
+#include <torch/autograd.h>
 #include <torch/library.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <string>
 #include <string_view>

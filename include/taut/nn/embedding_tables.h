@@ -1,7 +1,9 @@
 #pragma once
 // Embedding tables as a LibTorch module: forward() looks up, backward() trains them.
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
 
 #include "taut/embedding/embedding.h"
 

@@ -1,7 +1,7 @@
 #pragma once
 // Pruned weights of a network: masks that hold through training.
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <string>
 #include <utility>

@@ -2,7 +2,9 @@
 // Training with 8-bit weights and activations: rounding forward, straight-through backward
 // (Bengio et al. 2013; Jacob et al. 2018, section 3).
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
 
 #include "taut/sparsity/quantize.h"
 

@@ -1,7 +1,9 @@
 #pragma once
 // Winners-take-all on tensors: the differentiable operation and the module over it.
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
 
 #include <optional>
 
