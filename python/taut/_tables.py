@@ -126,7 +126,8 @@ class TablesModule(torch.nn.Module):
         if (count := replicas.process_group.size()) > 1:
             raise NotImplementedError(
                 f"{type(self).__name__} is not trained by DistributedDataParallel, got {count} processes, each "
-                "of which would have rows of its own: train in one process, or freeze the rows by requires_grad_(False)"
+                "of which would have rows of its own: train in one process, deal the tables out by taut.parallelize, "
+                "or freeze the rows by requires_grad_(False)"
             )
 
     def __getattr__(self, name: str) -> object:

@@ -33,6 +33,7 @@ _POOLS |= {f"max_pool{rank}d_with_indices" for rank in (2, 3)}
 _POOLS |= {"upsample_nearest1d", "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d"}
 _CONVOLUTIONS = {"convolution", *(f"conv{turned}{rank}d" for turned in ("", "_transpose") for rank in (1, 2, 3))}
 _ALONG = {"softmax", "_softmax", "log_softmax", "_log_softmax", "cumsum", "sort", "flip", "roll", "glu"}
+_ALONG |= {"mean", "sum", "amax", "amin", "prod", "var", "std", "logsumexp", "norm", "linalg_vector_norm"}
 _LOSSES = re.compile(r".*loss.*|binary_cross_entropy.*|kl_div|smooth_l1.*")
 _VIEWS = {"view", "reshape", "_unsafe_view", "flatten", "unflatten"}
 _CUTS = {"chunk", "split", "split_with_sizes", "tensor_split", "slice", "narrow", "unbind", "select"}
@@ -301,7 +302,7 @@ def _tables(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> V
     module = trace.model.get_submodule(module_path(node))
     options = module.options["tables"]
     held = module.statistics().get("memory_bytes", 0)
-    made = Value(shapes, batch=_batch_of(trace, shapes))
+    made = Value(shapes, batch=None if shapes[0] % trace.batch else 0)  # bags, or the ids of samples one by one
     layer = Layer("", "embedding", "batch only", node.name, live, made)
     rows = [max(1, table["distinct_ids"]) for table in options]
     for table, count in zip(options, rows, strict=True):

@@ -75,6 +75,25 @@ def test_elastic_bags_are_tables():
     assert "bags.0.anchor" not in plan.parameters
 
 
+class Reduced(nn.Module):
+    """A reduction over positions, and one over channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(8, 16), nn.Linear(16, 16), nn.Linear(16, 4)
+
+    def forward(self, x):
+        y = self.second(self.first(x).mean(1))
+        return self.last(y - y.amax(-1, keepdim=True))
+
+
+def test_reductions_keep_channels_that_they_leave():
+    layers = {layer.name: layer for layer in _traced_rules.trace(Reduced(), torch.randn(4, 6, 8)).layers}
+    assert list(layers) == ["first", "second", "amax", "sub", "last", "loss"]
+    assert layers["second"].reads[0].channel == 1 and layers["second"].in_channels == 16
+    assert layers["amax"].kind == "batch only" and layers["amax"].reads[0].source == "second"
+
+
 def test_all_that_is_not_known_is_named_at_once():
     class Odd(nn.Module):
         def __init__(self):
