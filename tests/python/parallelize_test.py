@@ -30,6 +30,7 @@ CASES = [
     {"model": "resnet", "processes": 4},
     {"model": "elastic", "processes": 4, "steps": 8},  # one of which has no table
     {"model": "collected", "processes": 4, "options": {"method": "dp"}},
+    {"model": "thirds", "processes": 3},
 ]
 
 
@@ -54,7 +55,7 @@ def test_processes_learn_what_one_learns(answers, case):
     assert answer["off"] < 1e-5, answer  # weights and statistics, of the largest value of each
 
 
-@pytest.mark.parametrize("case", [0, 1, 2, 4, 8])
+@pytest.mark.parametrize("case", [0, 1, 2, 4, 8, 9])
 def test_processes_move_what_is_predicted(answers, case):
     assert answers[case]["moved"] == answers[case]["predicted"], answers[case]
 

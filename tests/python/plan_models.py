@@ -201,6 +201,7 @@ def example(name: str, batch: int = 8) -> tuple[nn.Module, tuple[torch.Tensor, .
     torch.manual_seed(0)
     models = {"mlp": mlp, "gpt": Gpt, "llama": Llama, "resnet": ResNet, "dlrm": dlrm, "elastic": elastic}
     models["collected"] = Collected
+    models["thirds"] = lambda: mlp(width=96)
     model = models[name]()
     inputs = {
         "mlp": lambda: (torch.randn(batch, 32),),
@@ -209,6 +210,7 @@ def example(name: str, batch: int = 8) -> tuple[nn.Module, tuple[torch.Tensor, .
         "resnet": lambda: (torch.randn(batch, 3, 16, 16),),
         "dlrm": lambda: (torch.randn(batch, 4), torch.randint(0, 16, (batch, 2, 3))),
         "elastic": lambda: (torch.randn(batch, 4), torch.randint(0, 300, (batch, 3, 20))),
+        "thirds": lambda: (torch.randn(3 * batch, 32),),
         "collected": lambda: (
             torch.randn(batch, 4),
             torch.randint(0, 20, (batch, 3, 3)),
