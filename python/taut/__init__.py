@@ -50,7 +50,14 @@ def __getattr__(name: str) -> object:
     """Modules for PyTorch load with their first use, so that reports need no PyTorch."""
     if name not in _EXPORTS:
         raise AttributeError(f"module taut has no attribute {name}")
-    return getattr(importlib.import_module(_EXPORTS[name]), name)
+    try:
+        return getattr(importlib.import_module(_EXPORTS[name]), name)
+    except ModuleNotFoundError as missing:
+        if missing.name != "torch":
+            raise
+        from taut import _files  # noqa: PLC0415, what else is wanted loads with its first use
+
+        raise ImportError(f"taut.{name} needs PyTorch, {_files.why_not('torch') or missing}") from missing
 
 
 def __dir__() -> list[str]:

@@ -8,6 +8,7 @@ from torch import fx
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
 from torch.nn import functional
 
+from taut import _dealt_tables
 from taut._traced import Layer, argument, operator_name
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def _grouped(pieces: Pieces) -> torch.Tensor:
 
 
 def _embedding(pieces: Pieces) -> object:
+    if pieces.layer.tables:
+        return _dealt_tables.look_up(pieces)
     if operator_name(pieces.node) == "embedding_bag":
         return _bags(pieces)
     rows = pieces.parameter(next(iter(pieces.layer.parameters)))

@@ -126,7 +126,8 @@ class TablesModule(torch.nn.Module):
         if (count := replicas.process_group.size()) > 1:
             raise NotImplementedError(
                 f"{type(self).__name__} is not trained by DistributedDataParallel, got {count} processes, each "
-                "of which would have rows of its own: train in one process, or freeze the rows by requires_grad_(False)"
+                "of which would have rows of its own: train in one process, deal the tables out by taut.parallelize, "
+                "or freeze the rows by requires_grad_(False)"
             )
 
     def __getattr__(self, name: str) -> object:
@@ -293,19 +294,36 @@ class OneTable(TablesModule):
     """A module over one table, whose rows go in and out by their ids alone.
 
     strict: whether ids outside 0 .. num_embeddings - 1 are errors, as in PyTorch.
+    weight: rows to start with [num_embeddings, embedding_dim]; dtype is theirs where it is not given.
     """
 
     _NAME = "table"
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, *, padding_idx: int | None, strict: bool, **options):
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        *,
+        padding_idx: int | None,
+        strict: bool,
+        weight: torch.Tensor | None,
+        **options,
+    ):
         if strict and num_embeddings <= 0:
             raise ValueError(f"num_embeddings must be above 0 with strict=True, got {num_embeddings}")
         if padding_idx is not None and padding_idx < -num_embeddings:
             raise ValueError(f"padding_idx must be at least -num_embeddings = {-num_embeddings}, got {padding_idx}")
+        if weight is not None and weight.shape != (num_embeddings, embedding_dim):
+            wanted = [num_embeddings, embedding_dim]
+            raise ValueError(f"_weight must have shape {wanted}, got {list(weight.shape)}")
+        if weight is not None and options["dtype"] is None:
+            options["dtype"] = weight.dtype
         super().__init__({self._NAME: num_embeddings}, embedding_dim, **options)
         self.num_embeddings = num_embeddings
         self.padding_idx = padding_idx + num_embeddings if padding_idx is not None and padding_idx < 0 else padding_idx
         self.strict = strict
+        if weight is not None:
+            self.loaded_rows = self.load_rows(torch.arange(num_embeddings, device="cpu"), weight)
 
     def _check(self, ids: torch.Tensor) -> None:
         """With ``strict``, raises IndexError for an id that PyTorch's module has not; compiled code RuntimeError."""

@@ -34,7 +34,7 @@ class Value:
 
     source: the layer that makes it, INPUT, or None for what depends on no input.
     batch, channel: the dimensions of samples and of channels, None where there is none.
-    channels: into how many parts the channels can be cut.
+    channels: those that can be told apart: they are cut into equal parts of these.
     parameters: those that a constant is computed from.
     """
 
@@ -74,15 +74,10 @@ class Layer:
     tables: list[dict] = dataclasses.field(default_factory=list)
 
 
-def parts(channels: int) -> int:
-    """Into how many equal parts, a power of two, channels can be cut."""
-    return channels & -channels
-
-
 def positions(value: Value) -> int:
     """Into how many equal parts, a power of two, a sample can be cut beside its channels."""
-    over = [size for dim, size in enumerate(value.shape) if dim not in (value.batch, value.channel)]
-    return parts(math.prod(over)) if value.batch is not None else 1
+    over = math.prod(size for dim, size in enumerate(value.shape) if dim not in (value.batch, value.channel))
+    return over & -over if value.batch is not None else 1
 
 
 def operator_name(node: fx.Node) -> str:
@@ -176,7 +171,7 @@ class Trace:
             INPUT,
             0 if shape and shape[0] % max(self.batch, 1) == 0 else None,
             channel if whole else None,
-            parts(shape[channel]) if whole else 1,
+            shape[channel] if whole else 1,
         )
 
     def value(self, node: object) -> Value | None:
@@ -232,7 +227,7 @@ class Trace:
             name += "_"
         loss = Layer(name, "loss", "batch only", "", read, Value((), name), positions=min(map(positions, read)))
         if by_vocabulary and all(value.channel is not None for value in read):
-            loss.kind, loss.in_channels = "elementwise", min(value.channels for value in read)
+            loss.kind, loss.in_channels = "elementwise", math.gcd(*(value.channels for value in read))
             loss.out_channels = loss.in_channels
         wanted, kept = {value.source for value in read}, [loss]
         for layer in reversed(self.layers):
@@ -249,7 +244,7 @@ class Trace:
             for value in layer.reads:
                 made_by = by_name.get(value.source)
                 if made_by is not None and made_by.kind == "weighted" and value.channel is not None:
-                    made_by.out_channels = min(made_by.out_channels, value.channels)
+                    made_by.out_channels = math.gcd(made_by.out_channels, value.channels)
 
     def cost_graph(self, name: str) -> dict:
         """The planner's graph (``taut plan FILE.json``), words of one sample."""
@@ -338,7 +333,7 @@ def view_of(value: Value, shape: tuple[int, ...], place: Callable[[int], int | N
     batch = None if value.batch is None else place(value.batch)
     if channel == batch:
         channel = None
-    channels = 1 if channel is None else min(value.channels, parts(shape[channel]))
+    channels = 1 if channel is None else math.gcd(value.channels, shape[channel])
     return dataclasses.replace(value, shape=shape, batch=batch, channel=channel, channels=channels)
 
 

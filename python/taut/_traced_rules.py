@@ -19,7 +19,6 @@ from taut._traced import (
     follow,
     module_path,
     operator_name,
-    parts,
     positions,
     view_of,
 )
@@ -33,6 +32,7 @@ _POOLS |= {f"max_pool{rank}d_with_indices" for rank in (2, 3)}
 _POOLS |= {"upsample_nearest1d", "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d"}
 _CONVOLUTIONS = {"convolution", *(f"conv{turned}{rank}d" for turned in ("", "_transpose") for rank in (1, 2, 3))}
 _ALONG = {"softmax", "_softmax", "log_softmax", "_log_softmax", "cumsum", "sort", "flip", "roll", "glu"}
+_ALONG |= {"mean", "sum", "amax", "amin", "prod", "var", "std", "logsumexp", "norm", "linalg_vector_norm"}
 _LOSSES = re.compile(r".*loss.*|binary_cross_entropy.*|kl_div|smooth_l1.*")
 _VIEWS = {"view", "reshape", "_unsafe_view", "flatten", "unflatten"}
 _CUTS = {"chunk", "split", "split_with_sizes", "tensor_split", "slice", "narrow", "unbind", "select"}
@@ -112,7 +112,7 @@ def _whole(
         own = Value(shape, source, batch if batch is None or batch < len(shape) else None)
         if channel is None or channel >= len(shape) or channel == batch:
             return own
-        return dataclasses.replace(own, channel=channel, channels=parts(shape[channel]))
+        return dataclasses.replace(own, channel=channel, channels=shape[channel])
 
     return _each(shapes, value)
 
@@ -157,7 +157,7 @@ def _pointwise(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -
     batch = next((value.batch for value in aligned if value.batch is not None), None)
     channel = next((value.channel for value in aligned if value.channel is not None), None)
     alike = all(value.channel == channel for value in aligned)
-    channels = min(value.channels for value in aligned) if alike and channel is not None else 1
+    channels = math.gcd(*(value.channels for value in aligned)) if alike and channel is not None else 1
     made = Value(shape, live[0].source, batch, channel if alike else None, channels)
     if len({value.source for value in live}) == 1 and (alike or live[0].source == INPUT):
         return made
@@ -193,11 +193,11 @@ def _product(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> 
     shift = trace.value(node.args[bias]) if bias is not None and len(node.args) > bias else None
     if shift is not None and shift.parameters:
         roles[shift.parameters[0]] = {"III": 0}
-    made = Value(shapes, batch=a.batch, channel=len(shapes) - 1, channels=parts(size_out))
+    made = Value(shapes, batch=a.batch, channel=len(shapes) - 1, channels=size_out)
     reads_channels = a.channels if a.channel == len(a.shape) - 1 else 1
     layer = Layer(
-        "", "fc", "weighted", node.name, [a], made, in_channels=min(reads_channels, parts(size_in)),
-        out_channels=parts(size_out), positions=positions(made), macs=made.words * size_in,
+        "", "fc", "weighted", node.name, [a], made, in_channels=math.gcd(reads_channels, size_in),
+        out_channels=size_out, positions=positions(made), macs=made.words * size_in,
     )  # fmt: skip
     _own(trace, layer, roles)
     return trace.add(node, layer, _name(node, weight))
@@ -223,7 +223,7 @@ def _activations(trace: Trace, node: fx.Node, live: list[Value], shapes: object)
         made = _whole(trace, node, live, shapes)
         trace.layers[-1].macs = macs
         return made
-    channels = min(a.channels, b.channels)
+    channels = math.gcd(a.channels, b.channels)
     made = Value(shapes, batch=a.batch, channel=a.channel, channels=channels)
     layer = Layer("", "product", "elementwise", node.name, live, made, channels, channels, macs=macs)
     return trace.add(node, layer, _name(node))
@@ -236,7 +236,7 @@ def _attention(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -
         return trace.unknown(node, live, shapes)
     heads = len(query.shape) - 3
     split = heads > 0 and all(one.channel == heads == len(one.shape) - 3 for one in three) and len(live) == 3
-    channels = min(one.channels for one in three) if split else 1
+    channels = math.gcd(*(one.channels for one in three)) if split else 1
     made = Value(shapes, batch=query.batch, channel=heads if split else None, channels=channels)
     macs = query.words * key.shape[-2] + made.words * key.shape[-2]
     kind = "elementwise" if split else "batch only"
@@ -261,10 +261,10 @@ def _convolution(trace: Trace, node: fx.Node, live: list[Value], shapes: object)
     parameters = {weight[0]: roles}
     if bias is not None and bias.parameters:
         parameters[bias.parameters[0]] = {"C": 0} if groups > 1 else {"III": 0}
-    reads = min(image.channels if image.channel == 1 else 1, parts(inputs))
-    writes = parts(outputs)
+    reads = math.gcd(image.channels if image.channel == 1 else 1, inputs)
+    writes = outputs
     if groups > 1:
-        reads = writes = min(reads, writes, parts(groups))
+        reads = writes = math.gcd(reads, writes, groups)
     made = Value(shapes, batch=image.batch, channel=1, channels=writes)
     window = math.prod(kernel.shape[2:])
     macs = (image.words * outputs if turned else made.words * inputs) * window // groups
@@ -285,11 +285,11 @@ def _embedding(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -
     shape = shapes[0] if bags else shapes
     count, dim = rows.shape
     made = Value(shape, batch=_batch_of(trace, shape) if bags else live[0].batch, channel=len(shape) - 1)
-    made = dataclasses.replace(made, channels=parts(dim))
+    made = dataclasses.replace(made, channels=dim)
     largest = bags and len(node.args) > 4 and node.args[4] == 2
     layer = Layer(
-        "", "embedding", "weighted", node.name, live, made, in_channels=1 if largest else parts(count),
-        out_channels=parts(dim), positions=1 if bags else positions(made),
+        "", "embedding", "weighted", node.name, live, made, in_channels=1 if largest else count,
+        out_channels=dim, positions=1 if bags else positions(made),
     )  # fmt: skip
     _own(trace, layer, {rows.parameters[0]: {"II": 0, "III": 1}})
     value = trace.add(node, layer, _name(node, rows.parameters[0]))
@@ -301,7 +301,7 @@ def _tables(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> V
     module = trace.model.get_submodule(module_path(node))
     options = module.options["tables"]
     held = module.statistics().get("memory_bytes", 0)
-    made = Value(shapes, batch=_batch_of(trace, shapes))
+    made = Value(shapes, batch=None if shapes[0] % trace.batch else 0)  # bags, or the ids of samples one by one
     layer = Layer("", "embedding", "batch only", node.name, live, made)
     rows = [max(1, table["distinct_ids"]) for table in options]
     for table, count in zip(options, rows, strict=True):
@@ -419,7 +419,7 @@ def _joined(trace: Trace, node: fx.Node, live: list[Value], shapes: object) -> V
     alike = all(value.channel == channel for value in moved) and channel is not None and (stacked or channel != dim)
     if not alike:
         return _whole(trace, node, live, shapes, channel=dim)
-    channels = min(value.channels for value in moved)
+    channels = math.gcd(*(value.channels for value in moved))
     made = Value(shapes, moved[0].source, moved[0].batch, channel, channels)
     if len({value.source for value in live}) == 1:
         return made

@@ -26,7 +26,8 @@ class ElasticEmbeddingBag(OneTable):
         memory_budget: "16MiB", a number of bytes, or a ratio of the full table such as "1/10". Everything
             counts: values, index, importance, optimizer state.
         mode: "sum", "mean" or "max". "max" holds the rows of a batch outside the budget, from lookup to ``backward()``.
-        scale_grad_by_freq, include_last_offset: as in ``torch.nn.EmbeddingBag``; the first holds rows as "max" does.
+        scale_grad_by_freq, include_last_offset, _weight: as in ``torch.nn.EmbeddingBag``; the first holds rows as "max"
+            does, the last are rows to start with, of which those stay that the budget holds.
         padding_idx: an id that is left out of its bags; below 0 it counts from num_embeddings, as there.
         strict: whether ids outside 0 .. num_embeddings - 1 are an IndexError (in compiled code a RuntimeError).
         loss_reduction: "mean" when the loss is averaged over the batch (gradients are multiplied by the
@@ -36,8 +37,8 @@ class ElasticEmbeddingBag(OneTable):
         fused: whether ``backward()`` steps at once. With False gradients wait, outside the budget, for ``step()``:
             then losses of several ``backward()`` calls add up, ``clip_grad_norm_``, ``GradScaler`` and ``zero_grad``
             mean what they do for parameters, and ``TablesOptimizer`` steps.
-        options: further options of the table; ``help(ElasticEmbeddingBag)`` ends with their list. ``sparse``,
-            ``device`` and ``norm_type`` of PyTorch are taken and change nothing.
+        max_norm, norm_type, sparse, device: for PyTorch's order of arguments; None and the CPU alone, and no meaning.
+        options: further options of the table; ``help(ElasticEmbeddingBag)`` ends with their list.
 
     >>> bag = ElasticEmbeddingBag(100_000, 16, memory_budget="1/10", learning_rate=0.1)
     >>> ids = torch.tensor([7, 7, 12345, 99])
@@ -55,16 +56,21 @@ class ElasticEmbeddingBag(OneTable):
         self,
         num_embeddings: int,
         embedding_dim: int,
-        *,
-        memory_budget: str | int | float = "1/10",
-        mode: str = "mean",
+        max_norm: None = None,
+        norm_type: float = 2.0,
         scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool = False,
+        _weight: torch.Tensor | None = None,
         include_last_offset: bool = False,
         padding_idx: int | None = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        memory_budget: str | int | float = "1/10",
         strict: bool = False,
         loss_reduction: str = "mean",
         threads: int = 0,
-        dtype: torch.dtype | None = None,
         fused: bool = True,
         **options,
     ):
@@ -77,12 +83,13 @@ class ElasticEmbeddingBag(OneTable):
             embedding_dim,
             padding_idx=padding_idx,
             strict=strict,
+            weight=_weight,
             memory_budget=memory_budget,
             loss_reduction=loss_reduction,
             threads=threads,
             dtype=dtype,
             fused=fused,
-            options=options,
+            options={"max_norm": max_norm, "norm_type": norm_type, "sparse": sparse, "device": device, **options},
         )
         self.mode = mode
         self.scale_grad_by_freq = scale_grad_by_freq
@@ -212,13 +219,19 @@ class ElasticEmbedding(OneTable):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
+        max_norm: None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+        _weight: torch.Tensor | None = None,
+        _freeze: bool = False,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
         *,
         memory_budget: str | int | float = "1/10",
-        scale_grad_by_freq: bool = False,
         strict: bool = False,
         loss_reduction: str = "mean",
         threads: int = 0,
-        dtype: torch.dtype | None = None,
         fused: bool = True,
         **options,
     ):
@@ -227,14 +240,16 @@ class ElasticEmbedding(OneTable):
             embedding_dim,
             padding_idx=padding_idx,
             strict=strict,
+            weight=_weight,
             memory_budget=memory_budget,
             loss_reduction=loss_reduction,
             threads=threads,
             dtype=dtype,
             fused=fused,
-            options=options,
+            options={"max_norm": max_norm, "norm_type": norm_type, "sparse": sparse, "device": device, **options},
         )
         self.scale_grad_by_freq = scale_grad_by_freq
+        self.requires_grad_(not _freeze)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """The rows of ids of any shape: [*, embedding_dim]."""

@@ -11,7 +11,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Shard, distribute_tensor
 from torch.utils import _pytree as pytree
 
-from taut import _traced_rules
+from taut import _dealt_tables, _traced_rules
 from taut._local_layers import LOCAL, Pieces
 from taut._traced import INPUT, Layer, Trace, Value, call_key
 from taut.plans import Plan
@@ -27,27 +27,33 @@ def parallelize(model: torch.nn.Module, mesh: DeviceMesh, plan: Plan) -> torch.n
     placement; outputs are DTensors as the plan's loss reads them: split by the first dimension, or by the last one
     where the plan was made with ``vocabulary_loss`` and says so. An optimizer must be made afterwards.
 
+    Elastic tables are each with the process that the plan names (``plan.result["tables"]["accelerator"]``), which looks
+    up and trains the rows of all samples; the others have only what was loaded before, so that each process saves and
+    loads a ``state_dict()`` of its own. A budget is that of each process.
+
     mesh: its dimensions are the plan's levels, or products of neighbouring ones that split each layer alike.
 
     Raises ValueError where mesh and plan do not fit, a layer of the plan is not in the module, or one cannot run so:
-    elastic bags, whose rows one process alone can own.
+    elastic tables with ``fused=False``.
     """
     types = plan.types_on(mesh.shape)
     placements = plan.placements(mesh)
     names = dict(model.named_parameters(remove_duplicate=False))
     if unknown := placements.keys() - names.keys():
         raise ValueError(f"the plan has parameters that the module has not: {', '.join(sorted(unknown))}")
-    if plan.result.get("tables"):
-        raise ValueError(f"tables cannot be split over processes: {', '.join(plan.result['tables']['accelerator'])}")
+    _dealt_tables.check(model, mesh)
     made: dict[torch.nn.Parameter, torch.nn.Parameter] = {}
     for name, parameter in names.items():
+        owner = model.get_submodule(name.rpartition(".")[0])
+        if _dealt_tables.is_tables(owner):
+            continue
         if parameter not in made:
             whole = (Replicate(),) * mesh.ndim
             split = distribute_tensor(parameter.detach(), mesh, placements.get(name, whole), src_data_rank=None)
             made[parameter] = torch.nn.Parameter(split, requires_grad=parameter.requires_grad)
-        owner, _, last = name.rpartition(".")
-        setattr(model.get_submodule(owner), last, made[parameter])
-    model.forward = _Forward(model, mesh, types)
+        setattr(owner, name.rpartition(".")[2], made[parameter])
+    owners = plan.result.get("tables", {}).get("accelerator", {})
+    model.forward = _Forward(model, mesh, types, owners)
     if plan.traced is not None:
         model.forward.add(*plan.traced)
     return model
@@ -59,8 +65,13 @@ class _Shapes:
     def __init__(self, model: torch.nn.Module):
         self.mode = FakeTensorMode(allow_non_fake_inputs=True)
         tensors = [*model.parameters(), *model.buffers()]
+        made = {id(one): self._like(one) for one in tensors}
+        for module in model.modules():
+            if _dealt_tables.is_tables(module):  # whose rows are not copied
+                shallow = made[id(module)] = copy.copy(module)
+                shallow.__dict__["_parameters"] = {"anchor": made[id(module.anchor)]}
         with self.mode:
-            self.model = copy.deepcopy(model, {id(one): self._like(one) for one in tensors})
+            self.model = copy.deepcopy(model, made)
 
     def _like(self, tensor: torch.Tensor) -> torch.Tensor:
         made = self._fake(tensor)
@@ -83,8 +94,8 @@ class _Shapes:
 class _Forward:
     """What a module's ``forward`` becomes."""
 
-    def __init__(self, model: torch.nn.Module, mesh: DeviceMesh, types: dict[str, list[str]]):
-        self.model, self.mesh, self.types = model, mesh, types
+    def __init__(self, model: torch.nn.Module, mesh: DeviceMesh, types: dict[str, list[str]], owners: dict[str, int]):
+        self.model, self.mesh, self.types, self.owners = model, mesh, types, owners
         self.shapes: _Shapes | None = None  # made with the first call that has to be traced
         self.programs: dict[object, _Program] = {}
 
@@ -109,14 +120,26 @@ class _Forward:
         """Makes the program of a trace. Raises ValueError where the plan lacks one of its layers."""
         if missing := {layer.name for layer in trace.layers} - self.types.keys():
             raise ValueError(f"the plan has no layers {', '.join(sorted(missing))}")
-        self.programs[key] = _Program(self.model, trace, self.mesh, self.types)
+        if missing := {table["name"] for layer in trace.layers for table in layer.tables} - self.owners.keys():
+            raise ValueError(f"the plan has no tables {', '.join(sorted(missing))}")
+        self.programs[key] = _Program(self.model, trace, self.mesh, self.types, self.owners)
 
 
 class _Program:
-    """A traced program on shards."""
+    """A traced program on shards.
 
-    def __init__(self, model: torch.nn.Module, trace: Trace, mesh: DeviceMesh, types: dict[str, list[str]]):
-        self.model, self.trace, self.mesh, self.types = model, trace, mesh, types
+    owners: of each elastic table, by its name in the plan, the process that has it, as its place in the mesh.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        trace: Trace,
+        mesh: DeviceMesh,
+        types: dict[str, list[str]],
+        owners: dict[str, int],
+    ):
+        self.model, self.trace, self.mesh, self.types, self.owners = model, trace, mesh, types, owners
         self.by_name = {layer.name: layer for layer in trace.layers}
         for name in self.by_name:
             ways = math.prod(mesh.size(dim) for dim, split in enumerate(types[name]) if split == "I")
@@ -138,6 +161,8 @@ class _Program:
             self.sources[name] = lambda buffer=buffer: self.model.get_buffer(buffer)
         for name, constant in signature.inputs_to_lifted_tensor_constants.items():
             self.sources[name] = lambda constant=constant: trace.constants[constant]
+        for name in signature.inputs_to_lifted_custom_objs:  # tables, which their modules have
+            self.sources[name] = lambda: None
         self.made: dict[str, object] = {}
 
     def run(self, leaves: list[object]) -> object:

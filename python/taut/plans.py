@@ -250,13 +250,18 @@ def plan_module(
         path.write_text(json.dumps(trace.cost_graph(type(model).__name__)))
         if evaluate is not None:
             options["evaluate"] = _given(evaluate, Path(folder, "given.json"))
-        options = {"raw_sums": True, "batch": batch or trace.batch, "cluster": cluster, **options}
+        options = {
+            "raw_sums": True,
+            "even_channels": True,
+            "batch": batch or trace.batch,
+            "cluster": cluster,
+            **options,
+        }
         result = command.run("plan", path, **options)
     parameters = {}
     for layer in trace.layers:
         for name, dims in layer.parameters.items():
             parameters.setdefault(name, {"layer": layer.name, "dims": dims})
-    levels = len(result["layers"][0]["splits"])
-    plan = Plan({"factors": [2] * levels, **result, "parameters": parameters})
+    plan = Plan({**result, "parameters": parameters})
     plan.traced = (_traced.call_key(model, _traced.positional(example_inputs), keywords), trace)
     return plan

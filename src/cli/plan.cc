@@ -150,6 +150,7 @@ json levels_json(const Planning& planning, const Planned& one) {
     const double words = one.report.traffic.words[level];
     levels.push_back({{"name", planning.cluster.levels[level].name},
                       {"topology", to_string(planning.cluster.levels[level].topology)},
+                      {"groups", planning.cluster.levels[level].groups},
                       {"bytes", 4 * words},
                       {"table_exchange_bytes", 4 * planning.tables.words_by_level[level]},
                       {"seconds", words * planning.cluster.seconds_per_word(level) +
@@ -346,6 +347,9 @@ Outcome run(const PlanCommandOptions& options, const Globals& globals) {
   result["search_limits"] = {{"additions", parallel::kSearchAdditions},
                              {"table_bytes", parallel::kSearchTableBytes}};
   result["levels"] = levels_json(planning, plans.front());
+  for (const parallel::Level& level : planning.cluster.levels) {
+    result["factors"].push_back(level.groups);
+  }
   result["layers"] = layers_json(planning, plans.front());
   for (const Planned& one : plans) result["methods"].push_back(summary(planning, one));
   if (!priced.empty()) result["constraints"] = constraints_json(planning, priced);

@@ -79,7 +79,8 @@ void add_planning_options(CLI::App& app, PlanningOptions& o) {
          ".json (cost graph) file")
       ->required();
   add_dimension_option(app, o.dimensions);
-  app.add_option("--accelerators", o.accelerators, "Accelerators, a power of two (default 16)")
+  app.add_option("--accelerators", o.accelerators,
+                 "Accelerators (default 16); their prime factors are the levels")
       ->check(CLI::PositiveNumber);
   app.add_option("--batch", o.batch, "Samples of a step over the whole array")
       ->capture_default_str();
@@ -100,6 +101,7 @@ void add_planning_options(CLI::App& app, PlanningOptions& o) {
                  "Share of activations that winners-take-all leaves, where the model does not say")
       ->capture_default_str();
   app.add_flag("--raw-sums", o.raw_sums, "Add partial sums before pooling");
+  app.add_flag("--even-channels", o.even_channels, "Cut channels into equal parts alone");
   app.add_option("--memory-cap", o.memory_cap, "Most bytes on one accelerator (\"8GiB\")");
   app.add_option("--table-budget", o.table_budget,
                  "Bytes of all embedding tables together, or a share of the full ones (\"1/10\"), "
@@ -157,6 +159,7 @@ Planning read_planning(const PlanningOptions& o, const Globals& globals) {
   options.cost.types = o.types;
   options.cost.density = o.density;
   options.cost.raw_sums = o.raw_sums;
+  options.cost.even_channels = o.even_channels;
   options.cost.memory = training_memory(o);
   for (const bool forbid : {false, true}) {
     for (const std::string& text : forbid ? o.forbidden : o.fixed) {

@@ -30,6 +30,7 @@ struct PlanningOptions {
   int types = 3;
   double density = 1;
   bool raw_sums = false;
+  bool even_channels = false;
   std::string memory_cap;
   std::string table_budget;
   double row_share = 1;

@@ -54,8 +54,17 @@ int levels_of(long long accelerators) {
 }
 
 Cluster hypar_cluster(long long accelerators, Topology topology) {
+  constexpr long long kMost = 1ll << kMaxLevels;
+  if (accelerators < 2 || accelerators > kMost) {
+    throw_invalid_argument("accelerators", concat("in 2..", kMost), concat(accelerators));
+  }
+  if (topology != Topology::kTree) (void)levels_of(accelerators);
   Cluster cluster;
-  cluster.levels.assign(levels_of(accelerators), Level{.name = "", .topology = topology});
+  for (int groups = 2; accelerators > 1; ++groups) {
+    for (; accelerators % groups == 0; accelerators /= groups) {
+      cluster.levels.push_back({.name = "", .topology = topology, .groups = groups});
+    }
+  }
   for (int level = 0; level < cluster.depth(); ++level) {
     cluster.levels[level].name = concat("H", level + 1);
   }

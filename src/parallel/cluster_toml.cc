@@ -10,6 +10,7 @@
 #include "taut/core/text.h"
 #include "taut/core/units.h"
 #include "taut/parallel/cluster.h"
+#include "taut/parallel/split.h"
 
 namespace taut::parallel {
 namespace {
@@ -135,8 +136,7 @@ class ClusterFile {
     if (accelerators == nullptr) return;
     const std::optional<std::int64_t> count = accelerators->value_exact<std::int64_t>();
     if (!count) fail("accelerators must be a whole number", line_of(*accelerators));
-    const int depth = levels_of(*count);
-    if (depth != cluster.depth()) {
+    if (*count != cluster.accelerators()) {
       fail(concat("the levels make ", cluster.accelerators(), " accelerators, the file says ",
                   *count),
            line_of(*accelerators));
@@ -145,8 +145,8 @@ class ClusterFile {
 
   void add_level(const toml::table& table, Cluster& cluster) const {
     check_keys(table,
-               {"name", "halvings", "bytes_per_second", "link_bytes_per_second", "latency_seconds",
-                "topology"},
+               {"name", "halvings", "groups", "bytes_per_second", "link_bytes_per_second",
+                "latency_seconds", "topology"},
                "[[level]]");
     const int line = line_of(table);
     const auto total = number(table, "bytes_per_second", 1);
@@ -165,12 +165,31 @@ class ClusterFile {
     level.name = table["name"].value_or(concat("level", cluster.depth() + 1));
     level.latency_seconds = number(table, "latency_seconds", 0).value_or(0);
     level.topology = topology(table, line);
+    level.groups = groups(table, level.topology, cluster.accelerators());
     const std::string name = level.name;
     for (int i = 0; i < static_cast<int>(halvings); ++i) {
       level.bytes_per_second = total ? *total : *link * cluster.accelerators();
       if (halvings > 1) level.name = concat(name, ".", i + 1);
       cluster.levels.push_back(level);
     }
+  }
+
+  /// How many groups a level joins.
+  int groups(const toml::table& table, Topology topology, int above) const {
+    const toml::node* node = table.get("groups");
+    if (node == nullptr) return 2;
+    const std::optional<std::int64_t> count = node->value_exact<std::int64_t>();
+    const std::int64_t most = (std::int64_t{1} << kMaxLevels) / above;
+    if (!count || *count < 2 || *count > most) {
+      fail(concat("groups must be a whole number in 2..", most), line_of(*node));
+    }
+    if (*count != 2 && table.contains("halvings")) {
+      fail("a level has halvings or groups, not both", line_of(*node));
+    }
+    if (*count != 2 && topology != Topology::kTree) {
+      fail("rings and tori join two groups a level", line_of(*node));
+    }
+    return static_cast<int>(*count);
   }
 
   Topology topology(const toml::table& table, int line) const {

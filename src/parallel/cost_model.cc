@@ -28,6 +28,21 @@ void check_options(const CostOptions& options) {
   if (options.batch < 1 || options.batch > (std::int64_t{1} << 32)) {
     throw_invalid_argument("batch", "in 1..2^32", concat(options.batch));
   }
+  if (!options.groups.empty() && static_cast<int>(options.groups.size()) != options.levels) {
+    throw_invalid_argument("groups", concat("of ", options.levels, " levels"),
+                           concat(options.groups.size()));
+  }
+  std::int64_t accelerators = 1;
+  for (const int groups : options.groups) {
+    if (groups < 2 || groups > (std::int64_t{1} << kMaxLevels) / accelerators) {
+      throw_invalid_argument("groups", concat("of 2 or more, 2^", kMaxLevels, " in all"),
+                             concat(groups));
+    }
+    accelerators *= groups;
+    if (groups == 2 || options.table == CostTable::kVolume) continue;
+    throw Error(ErrorKind::kUnsupported, concat("HyPar's tables do not know levels of ", groups),
+                concat("cost table ", to_string(options.table)), "use volume");
+  }
   const std::int64_t parts = options.memory.accumulate;
   if (parts < 1 || options.batch % parts != 0) {
     throw_invalid_argument("accumulate", concat("a divisor of the batch of ", options.batch),
@@ -52,13 +67,13 @@ double table_boundary(CostTable table, Split from, Split to) noexcept {
 
 }  // namespace
 
-EdgeUnits EdgeCounter::step(Split from, Split to) noexcept {
+EdgeUnits EdgeCounter::step(Split from, Split to, int groups) noexcept {
   EdgeUnits units;
   if (table_ == CostTable::kVolume) {
     const SplitLayouts maker = layouts_of(from);
     const SplitLayouts reader = layouts_of(to);
-    const MoveUnits features = features_.step(maker.feature_made, reader.feature_wanted);
-    const MoveUnits errors = errors_.step(reader.error_made, maker.error_wanted);
+    const MoveUnits features = features_.step(maker.feature_made, reader.feature_wanted, groups);
+    const MoveUnits errors = errors_.step(reader.error_made, maker.error_wanted, groups);
     units = {features.reduce_scatter, features.change + features.all_gather, errors.reduce_scatter,
              errors.change + errors.all_gather, features.messages() + errors.messages()};
     return units;
@@ -82,12 +97,12 @@ NodeCounter::NodeCounter(const CostModel& model, int node)
   }
 }
 
-NodeCounter::Step NodeCounter::step(Split split) noexcept {
+NodeCounter::Step NodeCounter::step(Split split, int groups) noexcept {
   Step step;
   if (table_ == CostTable::kVolume) {
     if (split == Split::kBatch) {
-      step.words = passes_ * copies_ * weights_;
-      copies_ *= 2;
+      step.words = passes_ * copies_ * (groups - 1) * weights_;
+      copies_ *= groups;
     }
   } else {
     switch (split) {
@@ -132,8 +147,25 @@ CostModel::CostModel(const graph::Graph& graph, CostOptions options)
   for (const Constraint& constraint : options_.constraints) apply(constraint);
 }
 
+bool CostModel::halves() const noexcept {
+  return std::all_of(options_.groups.begin(), options_.groups.end(),
+                     [](int groups) { return groups == 2; });
+}
+
+std::int64_t CostModel::parts(const LayerState& state,
+                              std::initializer_list<Split> splits) const noexcept {
+  std::int64_t parts = 1;
+  for (int level = 0; level < state.levels(); ++level) {
+    if (std::find(splits.begin(), splits.end(), state.at(level)) != splits.end()) {
+      parts *= groups(level);
+    }
+  }
+  return parts;
+}
+
 void CostModel::check_batch() const {
-  const std::int64_t accelerators = std::int64_t{1} << options_.levels;
+  const std::int64_t accelerators =
+      parts(LayerState(options_.levels, Split::kBatch), {Split::kBatch});
   const auto nodes = graph_->nodes();
   const bool cut = options_.table == CostTable::kVolume &&
                    std::any_of(nodes.begin(), nodes.end(),
@@ -177,6 +209,7 @@ std::optional<std::string> CostModel::infeasible_reason(int node, const LayerSta
 }
 
 bool CostModel::alike(int level, int other) const {
+  if (groups(level) != groups(other)) return false;
   return std::all_of(allowed_.begin(), allowed_.end(), [&](const std::vector<std::uint8_t>& node) {
     return node[static_cast<std::size_t>(level)] == node[static_cast<std::size_t>(other)];
   });
@@ -184,28 +217,35 @@ bool CostModel::alike(int level, int other) const {
 
 std::optional<std::string> CostModel::size_reason(int node, const LayerState& state) const {
   const graph::Node& layer = graph_->node(node);
-  const auto too_many = [&](int levels, std::string_view what, std::int64_t parts) {
-    return concat("layer ", layer.name, ": ", parts, " ", what, " cannot be cut into ",
-                  std::int64_t{1} << levels, " parts");
+  const auto too_many = [&](std::int64_t wanted, std::string_view what, std::int64_t there) {
+    return concat("layer ", layer.name, ": ", there, " ", what, " cannot be cut into ", wanted,
+                  options_.even_channels ? " equal parts" : " parts");
   };
-  const auto exceeds = [](int levels, std::int64_t parts) {
-    return (std::int64_t{1} << levels) > parts;
+  const auto fits = [&](std::int64_t wanted, std::int64_t there) {
+    return options_.even_channels ? there % wanted == 0 : wanted <= there;
   };
-  const int channels = state.count(Split::kChannels);
-  if (channels > layer.channel_levels) {
-    return too_many(channels, "channel parts", std::int64_t{1} << layer.channel_levels);
+  const bool volume = options_.table == CostTable::kVolume;
+  const std::int64_t channels = parts(state, {Split::kChannels});
+  const std::int64_t blocks = volume && options_.even_channels
+                                  ? layer.in_channels
+                                  : std::int64_t{1} << layer.channel_levels;
+  if (state.count(Split::kChannels) > layer.channel_levels || !fits(channels, blocks)) {
+    return too_many(channels, "channel parts", blocks);
   }
-  if (options_.table != CostTable::kVolume) return std::nullopt;  // halves are real numbers there
+  if (!volume) return std::nullopt;  // halves are real numbers there
   const std::int64_t samples =
       part_batch() * std::min(layer.positions, std::int64_t{1} << kMaxLevels);
-  if (const int levels = state.count(Split::kBatch); exceeds(levels, samples)) {
-    return too_many(levels, layer.positions > 1 ? "positions of samples" : "samples", samples);
+  if (const std::int64_t wanted = parts(state, {Split::kBatch}); wanted > samples) {
+    return concat("layer ", layer.name, ": ", samples,
+                  layer.positions > 1 ? " positions of samples" : " samples",
+                  " cannot be cut into ", wanted, " parts");
   }
-  if (const int levels = state.count(Split::kInput); exceeds(levels, layer.in_channels)) {
-    return too_many(levels, "input channels", layer.in_channels);
+  if (const std::int64_t wanted = parts(state, {Split::kInput}); !fits(wanted, layer.in_channels)) {
+    return too_many(wanted, "input channels", layer.in_channels);
   }
-  if (const int levels = state.count(Split::kOutput); exceeds(levels, layer.out_channels)) {
-    return too_many(levels, "output channels", layer.out_channels);
+  if (const std::int64_t wanted = parts(state, {Split::kOutput});
+      !fits(wanted, layer.out_channels)) {
+    return too_many(wanted, "output channels", layer.out_channels);
   }
   return std::nullopt;
 }
@@ -244,7 +284,7 @@ Traffic CostModel::node_traffic(int node, const LayerState& state) const {
   Traffic traffic;
   NodeCounter counter(*this, node);
   for (int level = 0; level < levels(); ++level) {
-    const NodeCounter::Step step = counter.step(state.at(level));
+    const NodeCounter::Step step = counter.step(state.at(level), groups(level));
     traffic.words.push_back(step.words);
     traffic.messages.push_back(step.messages);
   }
@@ -257,7 +297,7 @@ Traffic CostModel::edge_traffic(int edge, const LayerState& from, const LayerSta
   const auto parts = static_cast<double>(options_.memory.accumulate);
   EdgeCounter counter(options_.table);
   for (int level = 0; level < levels(); ++level) {
-    const EdgeUnits units = counter.step(from.at(level), to.at(level));
+    const EdgeUnits units = counter.step(from.at(level), to.at(level), groups(level));
     traffic.words.push_back(units.feature_sums * words.feature_sums +
                             units.features * words.features + units.error_sums * words.error_sums +
                             units.errors * words.errors);
@@ -338,10 +378,11 @@ std::vector<Redistribution> CostModel::redistributions(const Plan& plan) const {
     for (int level = 0; level < levels(); ++level) {
       const SplitLayouts maker = layouts_of(plan.states[edge.from].at(level));
       const SplitLayouts reader = layouts_of(plan.states[edge.to].at(level));
-      add(What::kFeature, level, features.step(maker.feature_made, reader.feature_wanted),
+      add(What::kFeature, level,
+          features.step(maker.feature_made, reader.feature_wanted, groups(level)),
           words.feature_sums, words.features);
-      add(What::kError, level, errors.step(reader.error_made, maker.error_wanted), words.error_sums,
-          words.errors);
+      add(What::kError, level, errors.step(reader.error_made, maker.error_wanted, groups(level)),
+          words.error_sums, words.errors);
     }
   }
   return list;

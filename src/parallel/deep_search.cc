@@ -25,7 +25,8 @@ class GradientBound {
     for (int i = 0; i < group.levels; ++i) {
       const double per_word = weights.per_word[group.first + i];
       for (int k = i; k >= 0; --k) {
-        words_[k + 1] = std::min(words_[k + 1], words_[k] + std::ldexp(per_word, k));
+        words_[k + 1] = std::min(words_[k + 1],
+                                 words_[k] + (group.ways - 1) * std::pow(group.ways, k) * per_word);
       }
       latencies.push_back(weights.per_message[group.first + i]);
     }
@@ -98,7 +99,7 @@ class GroupProblem {
         count += state.at(groups_[g].first + i) == Split::kBatch ? 1 : 0;
       }
       cost += copies * words * gradients_[g].words(count) + passes * gradients_[g].messages(count);
-      copies = std::ldexp(copies, count);
+      copies *= std::pow(groups_[g].ways, count);
     }
     return gradient_ * cost;
   }

@@ -103,7 +103,7 @@ std::optional<Plan> greedy_plan(const CostModel& model, const LevelWeights& weig
         LayerState longer(level + 1, split);
         for (int above = 0; above < level; ++above) longer.set(above, states[v].at(above));
         if (model.infeasible_reason(v, longer)) continue;
-        const NodeCounter::Step step = NodeCounter(nodes[v]).step(split);
+        const NodeCounter::Step step = NodeCounter(nodes[v]).step(split, model.groups(level));
         choices[v].push_back(split);
         of_node.push_back(step.words * per_word + step.messages * per_message);
       }
@@ -117,7 +117,7 @@ std::optional<Plan> greedy_plan(const CostModel& model, const LevelWeights& weig
       Costs table;
       for (const Split from : choices[edge.from]) {
         for (const Split to : choices[edge.to]) {
-          const EdgeUnits units = EdgeCounter(edges[e]).step(from, to);
+          const EdgeUnits units = EdgeCounter(edges[e]).step(from, to, model.groups(level));
           const double moved = units.feature_sums * words.feature_sums +
                                units.features * words.features +
                                units.error_sums * words.error_sums + units.errors * words.errors;
@@ -133,11 +133,11 @@ std::optional<Plan> greedy_plan(const CostModel& model, const LevelWeights& weig
       LayerState longer(level + 1, chosen);
       for (int above = 0; above < level; ++above) longer.set(above, states[v].at(above));
       states[v] = longer;
-      nodes[v].step(chosen);
+      nodes[v].step(chosen, model.groups(level));
     }
     for (std::size_t e = 0; e < edges.size(); ++e) {
       const graph::Edge& edge = graph.edges()[e];
-      edges[e].step(states[edge.from].at(level), states[edge.to].at(level));
+      edges[e].step(states[edge.from].at(level), states[edge.to].at(level), model.groups(level));
     }
   }
   return Plan{model.levels(), std::move(states)};

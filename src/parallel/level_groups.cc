@@ -109,7 +109,7 @@ class Pairings {
       const int t = static_cast<int>(to);
       if (at.from_left[f] == 0 || at.to_left[t] == 0) continue;
       EdgeCounter next = counter;
-      const EdgeUnits units = next.step(from, to);
+      const EdgeUnits units = next.step(from, to, levels_group.ways);
       const double moved = units.feature_sums * words_.feature_sums +
                            units.features * words_.features + units.error_sums * words_.error_sums +
                            units.errors * words_.errors;
@@ -147,7 +147,8 @@ class Pairings {
 std::vector<Group> group_levels(const CostModel& model, const LevelWeights& weights) {
   std::vector<Group> groups;
   for (int level = 0; level < static_cast<int>(weights.per_word.size()); ++level) {
-    groups.push_back({level, 1, weights.per_word[level], weights.per_message[level]});
+    groups.push_back(
+        {level, 1, model.groups(level), weights.per_word[level], weights.per_message[level]});
   }
   constexpr double kApart = std::numeric_limits<double>::infinity();
   const auto difference = [&](const Group& a, const Group& b) {
@@ -167,7 +168,7 @@ std::vector<Group> group_levels(const CostModel& model, const LevelWeights& weig
     }
     Group& a = groups[best];
     const Group& b = groups[best + 1];
-    a = {a.first, a.levels + b.levels, std::min(a.per_word, b.per_word),
+    a = {a.first, a.levels + b.levels, a.ways, std::min(a.per_word, b.per_word),
          std::min(a.per_message, b.per_message)};
     groups.erase(groups.begin() + static_cast<std::ptrdiff_t>(best) + 1);
   };
@@ -192,8 +193,8 @@ std::vector<Group> group_levels(const CostModel& model, const LevelWeights& weig
   for (Group& group : groups) group.per_message *= parts;
   if (states() > kMostConstrainedStates) {
     throw Error(ErrorKind::kUnsupported,
-                concat("constraints that treat ", groups.size(), " runs of ", model.levels(),
-                       " levels differently"),
+                concat(groups.size(), " runs of ", model.levels(),
+                       " levels that constraints, or their numbers of groups, tell apart"),
                 "method exact", "constrain all levels alike, or fewer of them");
   }
   return groups;

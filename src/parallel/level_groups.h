@@ -1,7 +1,7 @@
 #pragma once
 // Levels of equal cost next to each other, as one group: what a layer or boundary moves depends on
 // how many levels of a group have which (pair of) splits, not on their order, because the powers of
-// two of MoveCounter and NodeCounter are handed out one a level.
+// MoveCounter and NodeCounter are handed out one a level.
 
 #include <array>
 #include <utility>
@@ -12,16 +12,18 @@
 
 namespace taut::parallel {
 
-/// Neighbouring levels.
+/// Neighbouring levels, which join as many groups of accelerators each.
 struct Group {
   int first = 0;
   int levels = 0;
+  int ways = 2;            ///< that many
   double per_word = 0;     ///< the least of its levels
   double per_message = 0;  ///< of boundaries, all parts of a step together
 };
 
 /// Groups of equal levels; neighbours of the nearest cost are joined, at the least of their costs,
-/// until a layer has at most 450 states. Levels that constraints treat differently stay apart;
+/// until a layer has at most 450 states. Levels that constraints treat differently, or that join
+/// another number of groups, stay apart;
 /// kUnsupported where that leaves more than 2,000 states.
 [[nodiscard]] std::vector<Group> group_levels(const CostModel& model, const LevelWeights& weights);
 

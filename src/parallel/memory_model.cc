@@ -1,7 +1,4 @@
 // What one accelerator keeps, and what sharding and recomputation cost for it.
-#include <cmath>
-#include <initializer_list>
-
 #include "taut/core/error.h"
 #include "taut/parallel/cost_model.h"
 
@@ -9,13 +6,6 @@ namespace taut::parallel {
 namespace {
 
 constexpr double kHalfWord = 0.5;
-
-/// What the levels of these splits leave of a whole.
-double share_of(const LayerState& state, std::initializer_list<Split> halving) {
-  double share = 1;
-  for (const Split split : halving) share *= std::ldexp(1.0, -state.count(split));
-  return share;
-}
 
 double optimizer_words(OptimizerState state) {
   switch (state) {
@@ -61,15 +51,18 @@ int CostModel::passes(int node) const {
 double CostModel::memory_words(int node, const LayerState& state) const {
   const graph::Node& layer = graph_->node(node);
   const TrainingMemory& memory = options_.memory;
-  const double copies = std::ldexp(1.0, state.count(Split::kBatch));
+  const auto share = [&](std::initializer_list<Split> cutting) {
+    return 1 / static_cast<double>(parts(state, cutting));
+  };
+  const auto copies = static_cast<double>(parts(state, {Split::kBatch}));
   const double weights = words_for_weight(memory, copies) * static_cast<double>(layer.weights);
   const bool again = memory.recompute == Recompute::kCheap && is_cheap(layer);
   const double number = memory.precision == Precision::kMixed ? kHalfWord : 1;
   const double stored =
       again ? 0
             : number * static_cast<double>(layer.stored_words) * static_cast<double>(part_batch());
-  return weights * share_of(state, {Split::kInput, Split::kOutput, Split::kChannels}) +
-         stored * share_of(state, {Split::kBatch, Split::kInput, Split::kChannels});
+  return weights * share({Split::kInput, Split::kOutput, Split::kChannels}) +
+         stored * share({Split::kBatch, Split::kInput, Split::kChannels});
 }
 
 }  // namespace taut::parallel

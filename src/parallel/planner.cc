@@ -169,6 +169,8 @@ Objective parse_objective(std::string_view name) {
 CostOptions cost_options(const Cluster& cluster, const PlanOptions& options) {
   CostOptions cost = options.cost;
   cost.levels = cluster.depth();
+  cost.groups.clear();
+  for (const Level& level : cluster.levels) cost.groups.push_back(level.groups);
   if (options.method == Method::kHypar) cost.types = 2;
   return cost;
 }

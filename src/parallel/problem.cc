@@ -56,6 +56,13 @@ std::vector<SharedDomain> full_domains(const CostModel& model) {
   const int levels = model.levels();
   std::map<Kind, SharedDomain> known;
   std::vector<SharedDomain> domains;
+  if (!model.halves()) {
+    DomainInterner interner;
+    for (int v = 0; v < model.graph().size(); ++v) {
+      domains.push_back(interner.intern(model.states(v)));
+    }
+    return domains;
+  }
   for (int v = 0; v < model.graph().size(); ++v) {
     const auto most = [&](Split split) {
       int count = 0;
@@ -93,7 +100,7 @@ double node_cost(const CostModel& model, const LevelWeights& weights, int node,
   NodeCounter counter(model, node);
   double cost = 0;
   for (int level = 0; level < model.levels(); ++level) {
-    const NodeCounter::Step step = counter.step(state.at(level));
+    const NodeCounter::Step step = counter.step(state.at(level), model.groups(level));
     const double one =
         step.words * weights.per_word[level] + step.messages * weights.per_message[level];
     cost += step.gradient ? one * weights.gradient : one;
@@ -142,28 +149,28 @@ std::vector<LayerState> states_around(const CostModel& model, int node, const La
 
 namespace {
 
-/// Where constraints differ from level to level: one state for each way to count its splits, found
-/// level by level.
-std::vector<LayerState> counted_under_constraints(const CostModel& model, int node) {
+/// Where levels differ, by constraints or by how many groups they join: one state for each way to
+/// cut by its splits, found level by level.
+std::vector<LayerState> counted_one_by_one(const CostModel& model, int node) {
   const std::vector<Split> known = model.splits(node);
-  using Counts = std::array<int, 4>;
-  std::map<Counts, LayerState> states = {{Counts{}, LayerState()}};
+  using Parts = std::array<std::int64_t, 4>;
+  std::map<Parts, LayerState> states = {{Parts{1, 1, 1, 1}, LayerState()}};
   for (int level = 0; level < model.levels(); ++level) {
-    std::map<Counts, LayerState> longer;
-    for (const auto& [counts, state] : states) {
+    std::map<Parts, LayerState> longer;
+    for (const auto& [parts, state] : states) {
       for (const Split split : known) {
         LayerState next(level + 1, split);
         for (int above = 0; above < level; ++above) next.set(above, state.at(above));
         if (model.infeasible_reason(node, next)) continue;
-        Counts more = counts;
-        ++more[static_cast<std::size_t>(split)];
+        Parts more = parts;
+        more[static_cast<std::size_t>(split)] *= model.groups(level);
         longer.try_emplace(more, next);
       }
     }
     states = std::move(longer);
   }
   std::vector<LayerState> found;
-  for (const auto& [counts, state] : states) found.push_back(state);
+  for (const auto& [parts, state] : states) found.push_back(state);
   return found;
 }
 
@@ -171,8 +178,10 @@ std::vector<LayerState> counted_under_constraints(const CostModel& model, int no
 
 std::vector<LayerState> counted_states(const CostModel& model, int node) {
   const std::vector<std::uint8_t>& allowed = model.allowed(node);
-  if (std::adjacent_find(allowed.begin(), allowed.end(), std::not_equal_to<>()) != allowed.end()) {
-    return counted_under_constraints(model, node);
+  const bool same =
+      std::adjacent_find(allowed.begin(), allowed.end(), std::not_equal_to<>()) == allowed.end();
+  if (!same || !model.halves()) {
+    return counted_one_by_one(model, node);
   }
   const std::vector<Split> known = model.splits(node);
   if (known.empty()) return {};
@@ -241,7 +250,7 @@ const ProblemBuilder::Units& ProblemBuilder::units(const DomainPair& domains) {
     for (const LayerState& to : *domains.second) {
       EdgeCounter counter(model_.options().table);
       for (int level = 0; level < model_.levels(); ++level) {
-        const EdgeUnits step = counter.step(from.at(level), to.at(level));
+        const EdgeUnits step = counter.step(from.at(level), to.at(level), model_.groups(level));
         const double weight = weights_.per_word[level];
         units.feature_sums[i] += weight * step.feature_sums;
         units.features[i] += weight * step.features;

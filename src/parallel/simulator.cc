@@ -71,7 +71,9 @@ class StepSimulator {
   }
 
   /// Accelerators of one group of a level, as simulated.
-  int group_size(int level) const { return std::max(1, accelerators_ >> level); }
+  int group_size(int level) const {
+    return std::max(1, accelerators_ / cluster_.groups_above(level));
+  }
 
   int add(Task task, SimulatedSpan span) {
     const int index = static_cast<int>(tasks_.size());
@@ -126,7 +128,7 @@ class StepSimulator {
         }
         span.level = step.level;
         span.accelerator = g * size;
-        span.words = step.words / (1 << step.level);
+        span.words = step.words / cluster_.groups_above(step.level);
         const int index = add(task, span);
         for (int a = g * size; a < (g + 1) * size; ++a) {
           after[a] = {index};
@@ -175,8 +177,10 @@ class StepSimulator {
     for (int level = 0; level < model_.levels(); ++level) {
       const SplitLayouts maker = layouts_of(from.at(level));
       const SplitLayouts reader = layouts_of(to.at(level));
-      const MoveUnits units = feature ? counter.step(maker.feature_made, reader.feature_wanted)
-                                      : counter.step(reader.error_made, maker.error_wanted);
+      const int groups = model_.groups(level);
+      const MoveUnits units = feature
+                                  ? counter.step(maker.feature_made, reader.feature_wanted, groups)
+                                  : counter.step(reader.error_made, maker.error_wanted, groups);
       if (units.reduce_scatter > 0) reduce.push_back({level, units.reduce_scatter * sums, 1});
       if (units.change > 0) steps.push_back({level, units.change * rest, 1});
       if (units.all_gather > 0) gather.push_back({level, units.all_gather * rest, 1});
@@ -279,7 +283,7 @@ class StepSimulator {
   void count_words(Simulation& result) const {
     for (const SimulatedSpan& span : spans_) {
       if (span.level < 0) continue;
-      const double groups = accelerators_ == 1 ? 1 << span.level : 1;
+      const double groups = accelerators_ == 1 ? cluster_.groups_above(span.level) : 1;
       result.level_words[span.level] += groups * span.words;
     }
   }

@@ -1,7 +1,6 @@
 #include "taut/parallel/step_time.h"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
 #include "parallel/step_parts.h"
@@ -18,6 +17,11 @@ void check_depth(const CostModel& model, const Cluster& cluster) {
   if (model.levels() != cluster.depth()) {
     throw_invalid_argument("cluster", concat("of ", model.levels(), " levels"),
                            concat(cluster.depth()));
+  }
+  for (int level = 0; level < model.levels(); ++level) {
+    if (model.groups(level) == cluster.levels[level].groups) continue;
+    throw_invalid_argument(concat("groups that level ", level + 1, " of the cluster joins"),
+                           concat(model.groups(level)), concat(cluster.levels[level].groups));
   }
 }
 
@@ -45,7 +49,7 @@ NodeTraffic split_node_traffic(const CostModel& model, int node, const LayerStat
   NodeTraffic parts;
   NodeCounter counter(model, node);
   for (int level = 0; level < model.levels(); ++level) {
-    const NodeCounter::Step step = counter.step(state.at(level));
+    const NodeCounter::Step step = counter.step(state.at(level), model.groups(level));
     for (auto [traffic, mine] :
          {std::pair(&parts.gradients, step.gradient), std::pair(&parts.exposed, !step.gradient)}) {
       traffic->words.push_back(mine ? step.words : 0);
@@ -56,10 +60,8 @@ NodeTraffic split_node_traffic(const CostModel& model, int node, const LayerStat
 }
 
 double local_dram_words(const CostModel& model, int node, const LayerState& state) {
-  const auto shard = [&](double words, std::initializer_list<Split> halving) {
-    int levels = 0;
-    for (const Split split : halving) levels += state.count(split);
-    return std::ldexp(words, -levels);
+  const auto shard = [&](double words, std::initializer_list<Split> cutting) {
+    return words / static_cast<double>(model.parts(state, cutting));
   };
   return shard(model.input_words(node), {Split::kBatch, Split::kInput, Split::kChannels}) +
          shard(model.output_words(node), {Split::kBatch, Split::kOutput, Split::kChannels}) +

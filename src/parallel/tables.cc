@@ -46,8 +46,10 @@ TablePlacement place_tables(const graph::Graph& graph, const Cluster& cluster, s
   }
   placement.largest_bytes = *std::max_element(placement.bytes.begin(), placement.bytes.end());
   const int levels = cluster.depth();
+  std::vector<int> groups;
+  for (const Level& level : cluster.levels) groups.push_back(level.groups);
   const std::vector<MoveUnits> units = move_units(std::vector<Held>(levels, Held::kChannel),
-                                                  std::vector<Held>(levels, Held::kBatch));
+                                                  std::vector<Held>(levels, Held::kBatch), groups);
   for (int level = 0; level < levels; ++level) {
     const double words = 2 * options.row_share * pooled_words * units[level].change;
     placement.words_by_level.push_back(words);

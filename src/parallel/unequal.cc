@@ -31,6 +31,9 @@ void check(const CostModel& model, const UnequalOptions& unequal) {
   if (model.options().table != CostTable::kVolume) {
     throw_invalid_argument("cost table", "volume", to_string(model.options().table));
   }
+  if (!model.halves()) {
+    throw_invalid_argument("levels of an unequal array", "of two groups each", "others");
+  }
   if (!(unequal.compute_ratio > 0) || !(unequal.link_ratio > 0)) {
     throw_invalid_argument("compute and link ratios", "above 0",
                            concat(unequal.compute_ratio, " and ", unequal.link_ratio));

@@ -5,16 +5,20 @@
 
 namespace taut::parallel {
 
-std::vector<MoveUnits> move_units(const std::vector<Held>& made, const std::vector<Held>& wanted) {
+std::vector<MoveUnits> move_units(const std::vector<Held>& made, const std::vector<Held>& wanted,
+                                  const std::vector<int>& groups) {
   if (made.size() != wanted.size()) {
     throw_invalid_argument("wanted layout", concat("of ", made.size(), " levels"),
                            concat(wanted.size()));
+  }
+  if (!groups.empty() && groups.size() != made.size()) {
+    throw_invalid_argument("groups", concat("of ", made.size(), " levels"), concat(groups.size()));
   }
   MoveCounter counter;
   std::vector<MoveUnits> units;
   units.reserve(made.size());
   for (std::size_t level = 0; level < made.size(); ++level) {
-    units.push_back(counter.step(made[level], wanted[level]));
+    units.push_back(counter.step(made[level], wanted[level], groups.empty() ? 2 : groups[level]));
   }
   return units;
 }

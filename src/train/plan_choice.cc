@@ -22,6 +22,7 @@ parallel::PlanOptions plan_options(std::int64_t batch, int levels) {
 }
 
 parallel::Cluster cluster_of(const PlanChoice& choice, int workers) {
+  (void)parallel::levels_of(workers);  // tensors are moved by halves
   if (choice.plan != "auto") return parallel::hypar_cluster(workers);  // its rates do not matter
   if (choice.cluster.empty()) {
     throw Error(ErrorKind::kConfig, "plan \"auto\" is made for a cluster, and none is given",

@@ -111,7 +111,8 @@ def test_no_plan_in_memory_exits_1_with_the_least_bytes(taut):
     ("arguments", "named"),
     [
         (["plan", "lenett"], "lenet"),
-        (["plan", "lenet-c", "--accelerators", "12"], "8 and 16"),
+        (["plan", "lenet-c", "--accelerators", "12", "--topology", "ring"], "8 and 16"),
+        (["plan", "lenet-c", "--accelerators", "12", "--cost", "fig"], "levels of 3"),
         (["plan", "lenet-c", "--accelerators", "0"], "--accelerators"),
         (["plan", "lenet-c", "--batch", "8"], "got 8"),
         (["plan", "lenet-c", "--method", "exakt"], "exact"),

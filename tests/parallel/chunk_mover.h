@@ -13,15 +13,19 @@
 
 namespace taut::parallel {
 
-/// A tensor of 2^H batch chunks times 2^H channel chunks; a chunk has one value.
+/// A tensor of as many batch chunks as there are devices, times as many channel chunks; a chunk has
+/// one value.
 class ChunkMover {
  public:
-  ChunkMover(std::vector<Held> made, std::vector<Held> wanted)
+  /// groups: how many each level joins; two where it is empty.
+  ChunkMover(std::vector<Held> made, std::vector<Held> wanted, std::vector<int> groups = {})
       : made_(std::move(made)),
         wanted_(std::move(wanted)),
+        groups_(groups.empty() ? std::vector<int>(made_.size(), 2) : std::move(groups)),
         levels_(static_cast<int>(made_.size())),
-        moved_(levels_, 0),
-        held_(std::size_t{1} << levels_) {
+        moved_(levels_, 0) {
+    for (const int joined : groups_) devices_ *= joined;
+    held_.resize(devices_);
     for (int device = 0; device < devices(); ++device) fill(device);
   }
 
@@ -59,29 +63,51 @@ class ChunkMover {
     return true;
   }
 
-  [[nodiscard]] int chunks() const { return 1 << (2 * levels_); }
+  [[nodiscard]] int chunks() const { return devices_ * devices_; }
 
  private:
-  [[nodiscard]] int devices() const { return 1 << levels_; }
-  [[nodiscard]] int bit(int value, int h) const { return (value >> (levels_ - 1 - h)) & 1; }
-  [[nodiscard]] int batch_bit(int chunk, int h) const { return bit(chunk >> levels_, h); }
-  [[nodiscard]] int channel_bit(int chunk, int h) const { return bit(chunk & (devices() - 1), h); }
+  [[nodiscard]] int devices() const { return devices_; }
+  /// Devices of one of the groups that a level joins.
+  [[nodiscard]] int stride(int h) const {
+    int size = 1;
+    for (int below = h + 1; below < levels_; ++below) size *= groups_[below];
+    return size;
+  }
+  [[nodiscard]] int digit(int value, int h) const { return value / stride(h) % groups_[h]; }
+  [[nodiscard]] int batch_digit(int chunk, int h) const { return digit(chunk / devices_, h); }
+  [[nodiscard]] int channel_digit(int chunk, int h) const { return digit(chunk % devices_, h); }
+  /// The devices at the same place in the other groups of a level.
+  [[nodiscard]] std::vector<int> partners(int device, int h) const {
+    std::vector<int> found;
+    for (int other = 0; other < groups_[h]; ++other) {
+      const int apart = other - digit(device, h);
+      if (apart != 0) found.push_back(device + apart * stride(h));
+    }
+    return found;
+  }
 
-  /// Whether a layout gives a chunk to a device: every level that splits a dimension pins its bit.
+  /// Whether a layout gives a chunk to a device: every level that splits a dimension pins its
+  /// digit.
   [[nodiscard]] bool pinned(int device, int chunk, const std::vector<Held>& layout) const {
     for (int h = 0; h < levels_; ++h) {
-      if (layout[h] == Held::kBatch && batch_bit(chunk, h) != bit(device, h)) return false;
-      if (layout[h] == Held::kChannel && channel_bit(chunk, h) != bit(device, h)) return false;
+      if (layout[h] == Held::kBatch && batch_digit(chunk, h) != digit(device, h)) return false;
+      if (layout[h] == Held::kChannel && channel_digit(chunk, h) != digit(device, h)) return false;
     }
     return true;
   }
 
-  /// A device's share of a chunk: partial sums differ by the device's bits at partial levels.
-  [[nodiscard]] std::int64_t part(int device, int chunk) const {
+  /// A device's digits at partial levels, as one number.
+  [[nodiscard]] int partial_key(int device) const {
     int key = 0;
     for (int h = 0; h < levels_; ++h) {
-      if (made_[h] == Held::kPartial) key |= bit(device, h) << h;
+      if (made_[h] == Held::kPartial) key = key * groups_[h] + digit(device, h);
     }
+    return key;
+  }
+
+  /// A device's share of a chunk: partial sums differ by the device's digits at partial levels.
+  [[nodiscard]] std::int64_t part(int device, int chunk) const {
+    const int key = partial_key(device);
     return static_cast<std::int64_t>(
         hash_combine(static_cast<std::uint64_t>(chunk), static_cast<std::uint64_t>(key)) % 1000);
   }
@@ -89,11 +115,7 @@ class ChunkMover {
   [[nodiscard]] std::int64_t total(int chunk) const {
     std::map<int, std::int64_t> parts;
     for (int device = 0; device < devices(); ++device) {
-      int key = 0;
-      for (int h = 0; h < levels_; ++h) {
-        if (made_[h] == Held::kPartial) key |= bit(device, h) << h;
-      }
-      parts[key] = part(device, chunk);
+      parts[partial_key(device)] = part(device, chunk);
     }
     std::int64_t sum = 0;
     for (const auto& [key, value] : parts) sum += value;
@@ -106,19 +128,19 @@ class ChunkMover {
     }
   }
 
-  /// Partners at level h each keep their half of what both hold and add the other's sums to it.
+  /// Partners at level h each keep their part of what all hold and add the others' sums to it.
   void reduce_scatter(int h, Held keep) {
     const std::vector<std::map<int, std::int64_t>> before = held_;
     for (int device = 0; device < devices(); ++device) {
-      const int partner = device ^ (1 << (levels_ - 1 - h));
       std::map<int, std::int64_t> kept;
       for (const auto& [chunk, value] : before[device]) {
-        const int side = keep == Held::kBatch ? batch_bit(chunk, h) : channel_bit(chunk, h);
-        if (side != bit(device, h)) {
-          ++moved_[h];  // sent to the partner
+        const int side = keep == Held::kBatch ? batch_digit(chunk, h) : channel_digit(chunk, h);
+        if (side != digit(device, h)) {
+          ++moved_[h];  // sent to the partner whose it is
           continue;
         }
-        kept[chunk] = value + before[partner].at(chunk);
+        std::int64_t& sum = kept[chunk] = value;
+        for (const int partner : partners(device, h)) sum += before[partner].at(chunk);
       }
       held_[device] = std::move(kept);
     }
@@ -149,7 +171,7 @@ class ChunkMover {
   /// The top-most level at which two devices are apart; levels_ for the same device.
   [[nodiscard]] int level_between(int a, int b) const {
     for (int h = 0; h < levels_; ++h) {
-      if (bit(a, h) != bit(b, h)) return h;
+      if (digit(a, h) != digit(b, h)) return h;
     }
     return levels_;
   }
@@ -157,17 +179,20 @@ class ChunkMover {
   void gather(int h) {
     const std::vector<std::map<int, std::int64_t>> before = held_;
     for (int device = 0; device < devices(); ++device) {
-      const int partner = device ^ (1 << (levels_ - 1 - h));
-      for (const auto& [chunk, value] : before[partner]) {
-        held_[device].emplace(chunk, value);
-        ++moved_[h];
+      for (const int partner : partners(device, h)) {
+        for (const auto& [chunk, value] : before[partner]) {
+          held_[device].emplace(chunk, value);
+          ++moved_[h];
+        }
       }
     }
   }
 
   std::vector<Held> made_;
   std::vector<Held> wanted_;
+  std::vector<int> groups_;
   int levels_;
+  int devices_ = 1;
   std::vector<double> moved_;
   std::vector<std::map<int, std::int64_t>> held_;
 };

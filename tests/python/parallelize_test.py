@@ -28,6 +28,9 @@ CASES = [
     {"model": "mlp", "processes": 4, "options": {"method": "dp"}},
     {"model": "gpt", "processes": 4},
     {"model": "resnet", "processes": 4},
+    {"model": "elastic", "processes": 4, "steps": 8},  # one of which has no table
+    {"model": "collected", "processes": 4, "options": {"method": "dp"}},
+    {"model": "thirds", "processes": 3},
 ]
 
 
@@ -52,7 +55,7 @@ def test_processes_learn_what_one_learns(answers, case):
     assert answer["off"] < 1e-5, answer  # weights and statistics, of the largest value of each
 
 
-@pytest.mark.parametrize("case", [0, 1, 2, 4])
+@pytest.mark.parametrize("case", [0, 1, 2, 4, 8, 9])
 def test_processes_move_what_is_predicted(answers, case):
     assert answers[case]["moved"] == answers[case]["predicted"], answers[case]
 
@@ -134,7 +137,40 @@ def test_what_cannot_run_is_refused(mesh):
     other.insert(1, nn.LayerNorm(64))
     with pytest.raises(ValueError, match="the plan has parameters"):
         taut.parallelize(other, mesh, plan)
-    bags = plan_models.Dlrm([taut.ElasticEmbeddingBag(32, 8, mode="sum", memory_budget="1/2")])
+    bags = plan_models.Dlrm([taut.ElasticEmbeddingBag(32, 8, mode="sum", memory_budget="1/2", fused=False)])
     given = (torch.randn(8, 4), torch.randint(0, 16, (8, 1, 3)))
-    with pytest.raises(ValueError, match="tables cannot be split over processes"):
+    with pytest.raises(ValueError, match="tables with fused=False cannot be run under a plan"):
         taut.parallelize(bags, mesh, taut.plan(bags, given, accelerators=4))
+
+
+def test_tables_are_with_the_process_that_the_plan_names(mesh):
+    model, (dense, ids, words) = plan_models.example("collected")
+    plan = taut.plan(model, (dense, ids, words), accelerators=4)
+    owners = plan.result["tables"]["accelerator"]
+    assert sorted(owners) == ["bags.a", "bags.b", "bags.c", "words.embedding"]
+    anchors = {name: one for name, one in model.named_parameters() if name.endswith("anchor")}
+    taut.parallelize(model, mesh, plan)
+    for name, one in model.named_parameters():
+        assert (one is anchors[name]) if name in anchors else isinstance(one, DTensor)
+    assert model(dense, ids, words).shape == (8,)
+    model(dense, ids, words).full_tensor().sum().backward()
+    held = [feature for feature in "abc" if len(model.bags.read_rows(feature, torch.arange(20))["id"])]
+    assert held == [feature for feature in "abc" if owners[f"bags.{feature}"] == 0]
+    assert model(dense.repeat(2, 1), ids.repeat(2, 1, 1), words.repeat(2, 1)).shape == (16,)  # traced again
+    with torch.no_grad():
+        assert model.eval()(dense, ids, words).shape == (8,)
+
+
+def test_tables_that_a_plan_does_not_name_are_refused(mesh):
+    model, inputs = plan_models.example("collected")
+    plan = taut.plan(model, inputs, accelerators=4)
+    del plan.result["tables"]["accelerator"]["bags.b"]
+    with pytest.raises(ValueError, match=r"the plan has no tables bags\.b"):
+        taut.parallelize(model, mesh, plan)
+
+
+def test_tables_want_processes_in_their_order(mesh):
+    model, inputs = plan_models.example("elastic")
+    turned = dist.device_mesh.DeviceMesh("cpu", [[0, 2], [1, 3]])
+    with pytest.raises(ValueError, match="the ranks of a mesh with tables must ascend"):
+        taut.parallelize(model, turned, taut.plan(model, inputs, accelerators=4))

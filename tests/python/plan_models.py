@@ -170,10 +170,38 @@ def dlrm(**options) -> Dlrm:
     return Dlrm([nn.EmbeddingBag(32, 8, mode="sum", **options), nn.EmbeddingBag(16, 8, mode="mean", **options)])
 
 
+class Collected(nn.Module):
+    """A DLRM whose tables are one collection, with a sequence beside."""
+
+    def __init__(self, dim: int = 8):
+        super().__init__()
+        from taut import ElasticEmbedding, ElasticEmbeddingBagCollection
+
+        options = {"memory_budget": "1MiB", "optimizer": "sgd", "loss_reduction": "sum", "learning_rate": 0.05}
+        self.bags = ElasticEmbeddingBagCollection({"a": 40, "b": 30, "c": 20}, dim, mode="mean", **options)
+        self.words = ElasticEmbedding(50, dim - 2, **options)
+        self.dense = nn.Sequential(nn.Linear(4 * dim + 4, 16), nn.ReLU(), nn.Linear(16, 1))
+
+    def forward(self, dense: torch.Tensor, ids: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        rows = self.bags({name: ids[:, place] for place, name in enumerate("abc")})
+        seen = functional.pad(self.words(words), (0, 2)).mean(1)
+        return self.dense(torch.cat([dense, rows["a"], rows["b"], rows["c"], seen], 1)).squeeze(1)
+
+
+def elastic() -> Dlrm:
+    """Bags of which one drops rows."""
+    from taut import ElasticEmbeddingBag
+
+    options = {"mode": "sum", "learning_rate": 0.002, "loss_reduction": "mean"}
+    return Dlrm([ElasticEmbeddingBag(300, 8, memory_budget=budget, **options) for budget in ("1/3", "1MiB", "1MiB")])
+
+
 def example(name: str, batch: int = 8) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """A model with the same weights at each call, and inputs."""
     torch.manual_seed(0)
-    models = {"mlp": mlp, "gpt": Gpt, "llama": Llama, "resnet": ResNet, "dlrm": dlrm}
+    models = {"mlp": mlp, "gpt": Gpt, "llama": Llama, "resnet": ResNet, "dlrm": dlrm, "elastic": elastic}
+    models["collected"] = Collected
+    models["thirds"] = lambda: mlp(width=96)
     model = models[name]()
     inputs = {
         "mlp": lambda: (torch.randn(batch, 32),),
@@ -181,5 +209,12 @@ def example(name: str, batch: int = 8) -> tuple[nn.Module, tuple[torch.Tensor, .
         "llama": lambda: (torch.randn(batch, 8, 32),),
         "resnet": lambda: (torch.randn(batch, 3, 16, 16),),
         "dlrm": lambda: (torch.randn(batch, 4), torch.randint(0, 16, (batch, 2, 3))),
+        "elastic": lambda: (torch.randn(batch, 4), torch.randint(0, 300, (batch, 3, 20))),
+        "thirds": lambda: (torch.randn(3 * batch, 32),),
+        "collected": lambda: (
+            torch.randn(batch, 4),
+            torch.randint(0, 20, (batch, 3, 3)),
+            torch.randint(0, 50, (batch, 5)),
+        ),
     }
     return model, inputs[name]()

@@ -31,7 +31,7 @@ def test_counts_of_a_small_network_by_hand():
     conv, fc, loss = graph["nodes"]
     assert (conv["weights"], conv["macs"], conv["in_words"], conv["raw_words"]) == (296, 4 * 8 * 9 * 64, 256, 512)
     assert (fc["op"], fc["weights"], fc["macs"], fc["in_words"]) == ("fc", 774, 768, 128)
-    assert (fc["in_channels"], fc["out_channels"]) == (8, 2)  # 8 maps of 16 values each; 6 = 2 * 3
+    assert (fc["in_channels"], fc["out_channels"]) == (8, 6)  # 8 maps of 16 values each
     assert loss["kind"] == "batch only"
     assert [(edge["words"], edge["raw_words"]) for edge in graph["edges"]] == [(128, 512), (6, 6)]
 
@@ -73,6 +73,25 @@ def test_elastic_bags_are_tables():
     assert len(plan.result["tables"]["accelerator"]) == 2
     assert 0 < plan.result["tables"]["bytes"] <= sum(bag.statistics()["memory_bytes"] for bag in bags)
     assert "bags.0.anchor" not in plan.parameters
+
+
+class Reduced(nn.Module):
+    """A reduction over positions, and one over channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(8, 16), nn.Linear(16, 16), nn.Linear(16, 4)
+
+    def forward(self, x):
+        y = self.second(self.first(x).mean(1))
+        return self.last(y - y.amax(-1, keepdim=True))
+
+
+def test_reductions_keep_channels_that_they_leave():
+    layers = {layer.name: layer for layer in _traced_rules.trace(Reduced(), torch.randn(4, 6, 8)).layers}
+    assert list(layers) == ["first", "second", "amax", "sub", "last", "loss"]
+    assert layers["second"].reads[0].channel == 1 and layers["second"].in_channels == 16
+    assert layers["amax"].kind == "batch only" and layers["amax"].reads[0].source == "second"
 
 
 def test_all_that_is_not_known_is_named_at_once():
@@ -131,6 +150,26 @@ def test_levels_of_a_mesh():
     mixed["layers"][0]["splits"] = ["I", "III", "I"]
     with pytest.raises(ValueError, match="layer 0 is split by I III on one dimension"):
         taut.Plan.from_json(json.dumps(mixed)).types_on((4, 2))
+
+
+def test_counts_that_are_no_power_of_two_have_levels_of_their_factors():
+    model, inputs = plan_models.mlp(width=96), torch.randn(24, 32)
+    plan = taut.plan(model, inputs, accelerators=12)
+    assert plan.result["factors"] == [2, 2, 3] and plan.result["accelerators"] == 12
+    assert plan.levels_of((4, 3)) == [range(2), range(2, 3)] and plan.levels_of((12,)) == [range(3)]
+    for name, splits in plan.splits.items():
+        shape = {"0": (32, 96), "2": (96, 96), "4": (96, 8), "loss": (1, 1)}[name]
+        cut = {"II": 1, "III": 1}
+        for split, factor in zip(splits, (2, 2, 3), strict=True):
+            if split in cut:
+                cut[split] *= factor
+        assert shape[0] % cut["II"] == 0 and shape[1] % cut["III"] == 0, name
+    odd = taut.plan(plan_models.mlp(), inputs, accelerators=3)
+    assert all(splits == ["I"] for splits in odd.splits.values())  # 32, 64 and 8 channels have no thirds
+    heads = plan_models.Gpt(width=48, heads=6)
+    trace = _traced_rules.trace(heads, torch.randint(0, 64, (12, 8)))
+    layers = {layer.name: layer for layer in trace.layers}
+    assert layers["blocks.0.up"].out_channels == 192 and layers["blocks.0.attention.out"].in_channels == 6  # heads
 
 
 def test_constraints_hold_and_are_priced():

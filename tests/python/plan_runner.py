@@ -37,13 +37,16 @@ class CommBytes(CommDebugMode):
         out = super().__torch_dispatch__(func, types, args, kwargs)
         if out is not NotImplemented and self.get_total_counts() > before:
             name, sent = func._schema.name.split("::")[1], args[0].nbytes
-            size = dist.get_world_size(dist.distributed_c10d._resolve_process_group(args[-1]))
+            group = dist.distributed_c10d._resolve_process_group(args[-1])
+            size = dist.get_world_size(group)
             received = {
                 "all_gather_into_tensor": sent * (size - 1),
                 "reduce_scatter_tensor": sent * (size - 1) / size,
                 "all_to_all_single": sent * (size - 1) / size,
                 "all_reduce": 2 * sent * (size - 1) / size,
             }[name]
+            if name == "all_to_all_single" and args[1]:  # uneven
+                received = args[0].element_size() * (sum(args[1]) - args[1][dist.get_rank(group)])
             self.bytes += received
             self.by_kind[name] = self.by_kind.get(name, 0) + received
         return out
@@ -101,8 +104,10 @@ def work(rank, processes, port, cases, pipe):
         taut.parallelize(model, mesh, plan)
         moved, kinds = measured(model, inputs, mesh)
         steps = case.get("steps", 2)
-        single(*inputs)  # statistics of batch normalizations have seen as many batches
+        out = single(*inputs)  # batch normalizations and elastic tables have seen as many batches
+        out.backward(torch.ones_like(out))
         model.zero_grad()
+        single.zero_grad()
         whole = losses(single, inputs, target, steps, lambda loss: loss.item(), loss_of)
         with loss_parallel() if case.get("vocabulary") else contextlib.nullcontext():
             parts = losses(model, inputs, split, steps, lambda loss: loss.full_tensor().item(), loss_of)

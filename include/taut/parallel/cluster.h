@@ -25,7 +25,8 @@ constexpr auto spellings(std::type_identity<Topology>) {
   return spelling_of(topology);
 }
 
-/// One level of the binary hierarchy. Level h (from 1) joins 2^(h-1) pairs of groups.
+/// One level of the hierarchy. Level h (from 1) joins pairs of groups, 2^(h-1) of them; or any
+/// other number of groups that are alike.
 struct Level {
   std::string name;
   /// Of all links of the level together, both directions, in bytes per second. HyPar's H-tree has
@@ -33,6 +34,7 @@ struct Level {
   double bytes_per_second = 200e6;
   double latency_seconds = 0;  ///< of one message
   Topology topology = Topology::kTree;
+  int groups = 2;  ///< that it joins; other numbers than 2 on trees alone
 };
 
 /// One accelerator. Energies as in section 6 of HyPar (arXiv 1901.02067).
@@ -54,7 +56,7 @@ enum class MacCount {
   kOutputSize,  ///< the multiply-adds that are done
 };
 
-/// An array of 2^levels equal accelerators.
+/// An array of equal accelerators, as many as the product of its levels' groups.
 struct Cluster {
   std::string name = "hypar";
   std::vector<Level> levels;  ///< top first
@@ -62,7 +64,13 @@ struct Cluster {
   MacCount mac_count = MacCount::kInputSize;
 
   [[nodiscard]] int depth() const noexcept { return static_cast<int>(levels.size()); }
-  [[nodiscard]] int accelerators() const noexcept { return 1 << depth(); }
+  [[nodiscard]] int accelerators() const noexcept { return groups_above(depth()); }
+  /// Into how many groups the levels above one divide the array. Requires 0 <= level <= depth().
+  [[nodiscard]] int groups_above(int level) const noexcept {
+    int groups = 1;
+    for (int above = 0; above < level; ++above) groups *= levels[above].groups;
+    return groups;
+  }
   /// Seconds that one 32-bit word takes at a level, the words of the whole level counted.
   [[nodiscard]] double seconds_per_word(int level) const;
   /// By how much the busiest link of the level's network exceeds a tree's: 1 on a tree; on rings
@@ -83,7 +91,9 @@ struct Cluster {
 [[nodiscard]] int levels_of(long long accelerators);
 
 /// HyPar's array (arXiv 1901.02067, section 6): 168 multipliers at 250 MHz used to 0.8, 1600 Mb/s a
-/// level.
+/// level. Its levels are the prime factors of the number of accelerators, smallest first: a power
+/// of two has pairs alone, 12 has levels of 2, 2 and 3 groups. Errors: kInvalidArgument outside
+/// 2..65536, and for rings and tori of another number than a power of two.
 [[nodiscard]] Cluster hypar_cluster(long long accelerators, Topology topology = Topology::kTree);
 
 /// Reads a cluster from TOML (docs/parallel.md, "A cluster file"); source names it in errors.

@@ -3,6 +3,7 @@
 // published tables or by exact volumes.
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -107,6 +108,11 @@ struct CostOptions {
   CostTable table = CostTable::kVolume;
   std::int64_t batch = 256;  ///< samples of a step, over the whole array
   int levels = 4;
+  /// How many groups each level joins; two where it is empty. Others for kVolume alone.
+  std::vector<int> groups = {};
+  /// kVolume: channels are cut into equal parts alone, so that their number is a multiple of the
+  /// number of parts.
+  bool even_channels = false;
   int types = 3;  ///< 2: types I and II only (HyPar); 3: type III too (AccPar)
   /// kVolume: partial sums are added before pooling, as a non-linearity before the pool needs.
   bool raw_sums = false;
@@ -163,6 +169,15 @@ class CostModel {
   [[nodiscard]] const graph::Graph& graph() const noexcept { return *graph_; }
   [[nodiscard]] const CostOptions& options() const noexcept { return options_; }
   [[nodiscard]] int levels() const noexcept { return options_.levels; }
+  /// How many groups a level joins.
+  [[nodiscard]] int groups(int level) const noexcept {
+    return options_.groups.empty() ? 2 : options_.groups[static_cast<std::size_t>(level)];
+  }
+  /// Whether all levels join two groups.
+  [[nodiscard]] bool halves() const noexcept;
+  /// Into how many parts the levels of a state that have one of some splits cut.
+  [[nodiscard]] std::int64_t parts(const LayerState& state,
+                                   std::initializer_list<Split> splits) const noexcept;
 
   /// The splits that a node may have at one level or another, lowest type first.
   [[nodiscard]] std::vector<Split> splits(int node) const;
@@ -178,7 +193,7 @@ class CostModel {
   [[nodiscard]] const std::vector<std::uint8_t>& allowed(int node) const {
     return allowed_[static_cast<std::size_t>(node)];
   }
-  /// Whether constraints treat two levels alike, in all nodes.
+  /// Whether two levels join as many groups, and constraints treat them alike, in all nodes.
   [[nodiscard]] bool alike(int level, int other) const;
   /// All feasible states of a node in ascending order. Throws kInvalidArgument above 2^21 of them.
   [[nodiscard]] std::vector<LayerState> states(int node) const;
@@ -246,7 +261,8 @@ struct EdgeUnits {
 class EdgeCounter {
  public:
   explicit EdgeCounter(CostTable table) : table_(table) {}
-  EdgeUnits step(Split from, Split to) noexcept;
+  /// groups: how many the next level joins. HyPar's tables know two.
+  EdgeUnits step(Split from, Split to, int groups = 2) noexcept;
 
  private:
   CostTable table_;
@@ -266,7 +282,7 @@ class NodeCounter {
     int messages = 0;
     bool gradient = false;  ///< an all-reduce of the weight gradient, which may hide behind compute
   };
-  Step step(Split split) noexcept;
+  Step step(Split split, int groups) noexcept;
 
  private:
   CostTable table_;

@@ -11,10 +11,10 @@
 
 namespace taut::parallel {
 
-/// Most levels of an array: 2^16 accelerators.
+/// Most levels of an array; of two groups each, 2^16 accelerators.
 inline constexpr int kMaxLevels = 16;
 
-/// How one level of the array divides a layer between its two groups.
+/// How one level of the array divides a layer between its groups, two of them unless it joins more.
 enum class Split : std::uint8_t {
   kBatch = 0,  ///< type I, data parallel: half of the samples each, weights copied
   kInput =

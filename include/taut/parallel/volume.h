@@ -1,8 +1,8 @@
 #pragma once
 // The exact words that move when a tensor made under one layout is wanted under another
-// (docs/parallel.md, "Three cost tables"). Every dimension is cut into 2^H chunks; a level that
-// splits a dimension pins its own bit of the chunk number. Checked chunk by chunk against moved
-// data in the tests.
+// (docs/parallel.md, "Three cost tables"). Every dimension is cut into a chunk for each
+// accelerator; a level that splits a dimension pins its own digit of the chunk number. Checked
+// chunk by chunk against moved data in the tests.
 
 #include <string_view>
 #include <vector>
@@ -14,9 +14,9 @@ namespace taut::parallel {
 
 /// How a level moves a tensor.
 enum class Collective : std::uint8_t {
-  kReduceScatter,  ///< partial sums are added up, each group keeping its half; deepest level first
+  kReduceScatter,  ///< partial sums are added up, each group keeping its part; deepest level first
   kChange,         ///< from a split of one dimension to one of the other: an all-to-all
-  kAllGather,      ///< each group gets the other's half; top level first
+  kAllGather,      ///< each group gets the others' parts; top level first
   kAllReduce,      ///< weight gradients of copied weights: reduce-scatter, then all-gather
 };
 constexpr auto spellings(std::type_identity<Collective>) {
@@ -43,21 +43,22 @@ struct MoveUnits {
 /// Walks the levels of one tensor from the top, remembering what the levels above did.
 class MoveCounter {
  public:
-  /// The next level's units. Requires made != kWhole and wanted != kPartial.
-  MoveUnits step(Held made, Held wanted) noexcept {
+  /// The units of the next level, which joins so many groups. Requires made != kWhole and wanted !=
+  /// kPartial.
+  MoveUnits step(Held made, Held wanted, int groups = 2) noexcept {
     MoveUnits units;
     Held held = made;
     if (made == Held::kPartial) {
-      units.reduce_scatter = partial_;
-      partial_ *= 2;
+      units.reduce_scatter = (groups - 1) * partial_;
+      partial_ *= groups;
       held = wanted == Held::kWhole ? Held::kChannel : wanted;
     }
     if (wanted == Held::kWhole) {
-      units.all_gather = whole_;
-      whole_ *= 2;
+      units.all_gather = (groups - 1) * whole_;
+      whole_ *= groups;
     } else if (held != wanted) {
-      changed_ /= 2;
-      units.change = changed_;
+      changed_ /= groups;
+      units.change = (groups - 1) * changed_;
     }
     return units;
   }
@@ -68,8 +69,10 @@ class MoveCounter {
   double whole_ = 1;
 };
 
-/// All levels at once. Requires layouts of one length.
+/// All levels at once; groups: how many each joins, two where it is empty. Requires lists of one
+/// length.
 [[nodiscard]] std::vector<MoveUnits> move_units(const std::vector<Held>& made,
-                                                const std::vector<Held>& wanted);
+                                                const std::vector<Held>& wanted,
+                                                const std::vector<int>& groups = {});
 
 }  // namespace taut::parallel
