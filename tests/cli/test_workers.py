@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from taut.plans import Plan
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -114,9 +116,28 @@ def test_a_plan_is_made_for_a_cluster_and_kept_in_the_run(together, image_worksp
     assert "workers: 2, plan auto" in out
     plan = json.loads((run / "plan.json").read_text())
     assert (plan["plan"], plan["levels"]) == ("auto", 1)
-    assert [layer["layer"] for layer in plan["layers"]][:2] == ["conv1", "conv2"]
+    assert [layer["name"] for layer in plan["layers"]][:2] == ["conv1", "conv2"]
     workers = json.loads((run / "summary.json").read_text())["workers"]
     assert workers["words_per_step"] == plan["words_per_step"] > 0
+
+
+def test_a_planned_file_is_run(together, taut, image_workspace):
+    config = image_workspace / "images.toml"
+    settings = ("--set", "model.winner_rate=1.0", "--set", "train.epochs=1")
+    made = taut("plan", config, "--accelerators", 2, "--fix", "conv*=I,fc*=III", "--json").json
+    splits = {layer["name"]: layer["splits"] for layer in made["layers"]}
+    command, python = image_workspace / "command.json", image_workspace / "python.json"
+    command.write_text(json.dumps(made))
+    Plan({**made, "parameters": {}, "factors": [2]}).to_json(python)
+    ran = image_workspace / "run0" / "plan.json"
+    for number, file in enumerate((command, python, ran)):
+        run = image_workspace / f"run{number}"
+        (code, _, err), _ = together(2, "train", config, "--out", run, *settings, "--plan", file)
+        assert code == 0, err
+        kept = json.loads((run / "plan.json").read_text())
+        assert {layer["name"]: layer["splits"] for layer in kept["layers"]} == splits
+    again = taut("plan", config, "--accelerators", 2, "--evaluate", ran, "--json").json
+    assert again["bytes_per_step"] == made["bytes_per_step"]
 
 
 def test_plans_are_for_workers(taut, workspace, tmp_path):

@@ -195,7 +195,7 @@ TEST_F(Workers, GoOnUnderAnotherPlan) {
 
 TEST_F(Workers, RefusePlansThatCannotBeRun) {
   const std::string wrong = path("wrong.json");
-  std::ofstream(wrong) << R"({"layers": [{"layer": "conv9", "splits": ["I"]}]})";
+  std::ofstream(wrong) << R"({"layers": [{"name": "conv9", "splits": ["I"]}]})";
   expect_workers(2, [&](const WorkerEnvironment& environment) {
     const auto group = dist::ProcessGroup::connect(environment, kPatient);
     const auto refused = [&](const PlanChoice& plan, const std::vector<std::string>& settings) {
@@ -206,7 +206,7 @@ TEST_F(Workers, RefusePlansThatCannotBeRun) {
     };
     EXPECT_THAT(refused({.plan = "auto"}, {}), IsError(ErrorKind::kConfig, "taut calibrate"));
     EXPECT_THAT(refused({.plan = "mp"}, {}), IsError(ErrorKind::kConfig, "no plan \"mp\": "));
-    EXPECT_THAT(refused({.plan = wrong}, {}), IsError(ErrorKind::kFormat, "no layer conv1"));
+    EXPECT_THAT(refused({.plan = wrong}, {}), IsError(ErrorKind::kData, "no layer conv1"));
     EXPECT_THAT(refused({.plan = "none.json"}, {}), IsError(ErrorKind::kNotFound, "none.json"));
     EXPECT_THAT(refused({.plan = "owt"}, {"model.winner_rate=0.5"}),
                 IsError(ErrorKind::kUnsupported, "model.winner_rate"));
