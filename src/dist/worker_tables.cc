@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -61,56 +62,95 @@ class GroupPeers final : public embedding::Peers {
   std::shared_ptr<ProcessGroup> group_;
 };
 
-// The rows of this worker that all of them asked for, as a batch: bag b of a table is its b-th id,
+// The vectors that all workers asked this one for, as a batch: bag b of a table is its b-th vector,
 // in the order of workers.
 class Asked {
  public:
-  /// counts: [workers, tables]; ids in the order of workers, then of tables.
-  void take(std::span<const std::int64_t> counts, std::span<const std::uint64_t> ids,
+  /// requests: [workers, tables]; messages: of each, in order.
+  void take(std::span<const TableRequest> requests, std::span<const std::byte> messages,
             std::size_t tables) {
-    counts_ = counts;
-    ids_.assign(tables, {});
-    std::size_t next = 0;
-    for (std::size_t k = 0; k < counts.size(); ++k) {
-      const auto count = static_cast<std::size_t>(counts[k]);
-      std::vector<std::uint64_t>& of_table = ids_[k % tables];
-      of_table.insert(of_table.end(), ids.begin() + static_cast<std::ptrdiff_t>(next),
-                      ids.begin() + static_cast<std::ptrdiff_t>(next + count));
-      next += count;
+    requests_ = requests;
+    bags_.assign(tables, {});
+    for (std::size_t t = 0; t < tables; ++t) {
+      for (std::size_t k = t; k < requests.size(); k += tables) {
+        bags_[t].weighted = bags_[t].weighted || (requests[k].pooled() && requests[k].weighted > 0);
+      }
+    }
+    for (std::size_t k = 0; k < requests.size(); ++k) {
+      bags_[k % tables].add(requests[k], messages);
+      messages = messages.subspan(static_cast<std::size_t>(requests[k].message_bytes()));
     }
     batch_ = 0;
-    for (const auto& of_table : ids_) batch_ = std::max(batch_, std::ssize(of_table));
-    offsets_.resize(tables);
+    for (const Bags& bags : bags_) batch_ = std::max(batch_, std::ssize(bags.offsets) - 1);
     views_.clear();
-    for (std::size_t t = 0; t < tables; ++t) {
-      offsets_[t].resize(static_cast<std::size_t>(batch_) + 1);
-      for (std::int64_t bag = 0; bag <= batch_; ++bag) {
-        offsets_[t][static_cast<std::size_t>(bag)] = std::min(bag, std::ssize(ids_[t]));
-      }
-      views_.push_back({.ids = ids_[t], .offsets = offsets_[t], .weights = {}});
+    for (Bags& bags : bags_) {
+      bags.offsets.resize(static_cast<std::size_t>(batch_) + 1, std::ssize(bags.ids));
+      views_.push_back({.ids = bags.ids, .offsets = bags.offsets, .weights = bags.weights});
     }
   }
 
   [[nodiscard]] std::span<const JaggedIds> views() const noexcept { return views_; }
   [[nodiscard]] std::int64_t batch() const noexcept { return batch_; }
+  [[nodiscard]] std::int64_t vectors() const noexcept {
+    std::int64_t vectors = 0;
+    for (const TableRequest& request : requests_) vectors += request.vectors;
+    return vectors;
+  }
 
-  /// Calls body(place in the batch's [batch, tables], row) for all rows as they travel.
+  /// Calls body(place in the batch's [batch, tables], number) for all vectors as they travel.
   template <typename Body>
-  void each_row(Body&& body) const {
+  void each_vector(Body&& body) const {
     const std::size_t tables = views_.size();
     std::vector<std::size_t> bags(tables, 0);
-    std::size_t row = 0;
-    for (std::size_t k = 0; k < counts_.size(); ++k) {
-      for (std::int64_t i = 0; i < counts_[k]; ++i) {
-        body(bags[k % tables]++ * tables + k % tables, row++);
+    std::size_t number = 0;
+    for (std::size_t k = 0; k < requests_.size(); ++k) {
+      for (std::int64_t i = 0; i < requests_[k].vectors; ++i) {
+        body(bags[k % tables]++ * tables + k % tables, number++);
       }
     }
   }
 
  private:
-  std::span<const std::int64_t> counts_;
-  std::vector<std::vector<std::uint64_t>> ids_;
-  std::vector<std::vector<std::int64_t>> offsets_;
+  struct Bags {
+    std::vector<std::uint64_t> ids;
+    std::vector<std::int64_t> offsets = {0};
+    std::vector<float> weights;
+    bool weighted = false;
+
+    // message: begins with that of the request.
+    void add(const TableRequest& request, std::span<const std::byte> message) {
+      take(ids, request.ids, message);
+      const auto first = offsets.size();
+      if (request.pooled()) {
+        std::vector<std::uint32_t> lengths;
+        take(lengths, request.vectors, message);
+        for (const std::uint32_t length : lengths) offsets.push_back(offsets.back() + length);
+      } else {
+        offsets.resize(first + static_cast<std::size_t>(request.vectors));
+        std::iota(offsets.begin() + static_cast<std::ptrdiff_t>(first), offsets.end(),
+                  offsets[first - 1] + 1);
+      }
+      if (request.pooled() && request.weighted > 0) {
+        take(weights, request.ids, message);
+      } else if (weighted) {
+        weights.resize(ids.size(), 1.0F);
+      }
+    }
+
+    // Moves so many values from the front of a message to the end of a list.
+    template <typename Value>
+    static void take(std::vector<Value>& list, std::int64_t count,
+                     std::span<const std::byte>& message) {
+      const std::size_t before = list.size();
+      list.resize(before + static_cast<std::size_t>(count));
+      const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(Value);
+      if (bytes > 0) std::memcpy(list.data() + before, message.data(), bytes);
+      message = message.subspan(bytes);
+    }
+  };
+
+  std::span<const TableRequest> requests_;
+  std::vector<Bags> bags_;
   std::vector<JaggedIds> views_;
   std::int64_t batch_ = 0;
 };
@@ -164,18 +204,18 @@ class WorkerTables final : public embedding::Embedding {
  protected:
   void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
                  std::span<float> out) const override {
-    route_.take(tables, part_.owner, group_->size());
-    send_ids(tables.size());
+    route_.take(tables, part_.owner, group_->size(), options_.dim);
+    send_requests(tables.size());
     const auto dim = static_cast<std::size_t>(options_.dim);
     pooled_.resize(static_cast<std::size_t>(asked_.batch()) * tables.size() * dim);
     part_.rows->lookup(asked_.views(), asked_.batch(), pooled_);
-    theirs_.resize(asked_ids_.size() * dim);
-    asked_.each_row([&](std::size_t place, std::size_t row) {
-      std::copy_n(pooled_.data() + place * dim, dim, theirs_.data() + row * dim);
+    theirs_.resize(static_cast<std::size_t>(asked_.vectors()) * dim);
+    asked_.each_vector([&](std::size_t place, std::size_t number) {
+      std::copy_n(pooled_.data() + place * dim, dim, theirs_.data() + number * dim);
     });
-    mine_.resize(route_.ids().size() * dim);
-    exchange<float>(theirs_, asked_counts_, mine_, route_.counts(), dim);
-    route_.pool(tables, batch, mine_, out, *pool_);
+    mine_.resize(static_cast<std::size_t>(route_.vectors()) * dim);
+    exchange(theirs_, vector_bytes(asked_requests_), mine_, vector_bytes(route_.requests()));
+    route_.pool(mine_, batch, out, *pool_);
   }
 
   void do_update(std::span<const JaggedIds> tables, std::int64_t batch,
@@ -184,16 +224,16 @@ class WorkerTables final : public embedding::Embedding {
       throw_invalid_argument("tables", "the ids of the lookup before", "others");
     }
     const auto dim = static_cast<std::size_t>(options_.dim);
-    mine_.resize(route_.ids().size() * dim);
-    route_.sum(tables, batch, gradient, mine_, *pool_);
-    theirs_.resize(asked_ids_.size() * dim);
-    exchange<float>(mine_, route_.counts(), theirs_, asked_counts_, dim);
+    mine_.resize(static_cast<std::size_t>(route_.vectors()) * dim);
+    route_.sum(gradient, batch, mine_, *pool_);
+    theirs_.resize(static_cast<std::size_t>(asked_.vectors()) * dim);
+    exchange(mine_, vector_bytes(route_.requests()), theirs_, vector_bytes(asked_requests_));
     if (options_.on_nan == embedding::OnNan::kSkip && !finite_on_all()) {
       return part_.rows->skip_update();
     }
     pooled_.assign(static_cast<std::size_t>(asked_.batch()) * tables.size() * dim, 0.0F);
-    asked_.each_row([&](std::size_t place, std::size_t row) {
-      std::copy_n(theirs_.data() + row * dim, dim, pooled_.data() + place * dim);
+    asked_.each_vector([&](std::size_t place, std::size_t number) {
+      std::copy_n(theirs_.data() + number * dim, dim, pooled_.data() + place * dim);
     });
     part_.rows->update(asked_.views(), asked_.batch(), pooled_);
   }
@@ -227,36 +267,40 @@ class WorkerTables final : public embedding::Embedding {
     return bad == 0;
   }
 
-  // Tells each worker which of its rows this one reads, and hears the same.
-  void send_ids(std::size_t tables) const {
-    const auto workers = static_cast<std::size_t>(group_->size());
-    asked_counts_.resize(workers * tables);
-    const std::vector<std::int64_t> same(workers,
-                                         static_cast<std::int64_t>(tables * sizeof(std::int64_t)));
-    group_->all_to_all(std::as_bytes(route_.counts()), same,
-                       std::as_writable_bytes(std::span(asked_counts_)), same, Cause::kTables);
-    std::int64_t asked = 0;
-    for (const std::int64_t count : asked_counts_) asked += count;
-    asked_ids_.resize(static_cast<std::size_t>(asked));
-    exchange<std::uint64_t>(route_.ids(), route_.counts(), asked_ids_, asked_counts_, 1);
-    asked_.take(asked_counts_, asked_ids_, tables);
+  using Requests = std::span<const TableRequest>;
+
+  // Tells each worker which vectors this one wants of it, and hears the same.
+  void send_requests(std::size_t tables) const {
+    asked_requests_.resize(route_.requests().size());
+    const std::vector<std::int64_t> same(static_cast<std::size_t>(group_->size()),
+                                         static_cast<std::int64_t>(tables * sizeof(TableRequest)));
+    group_->all_to_all(std::as_bytes(route_.requests()), same,
+                       std::as_writable_bytes(std::span(asked_requests_)), same, Cause::kTables);
+    const auto message = [](const TableRequest& one) { return one.message_bytes(); };
+    const std::vector<std::int64_t> receive = bytes_by_worker(asked_requests_, message);
+    asked_messages_.resize(
+        static_cast<std::size_t>(std::accumulate(receive.begin(), receive.end(), std::int64_t{0})));
+    group_->all_to_all(route_.messages(), bytes_by_worker(route_.requests(), message),
+                       asked_messages_, receive, Cause::kTables);
+    asked_.take(asked_requests_, asked_messages_, tables);
   }
 
-  // counts: [workers, tables], of rows of so many values that go to each worker or come from it.
-  template <typename Value>
-  void exchange(std::span<const Value> send, std::span<const std::int64_t> send_counts,
-                std::span<Value> receive, std::span<const std::int64_t> receive_counts,
-                std::size_t values) const {
-    const auto bytes_of = [&](std::span<const std::int64_t> counts) {
-      std::vector<std::int64_t> bytes(static_cast<std::size_t>(group_->size()), 0);
-      const std::size_t tables = counts.size() / bytes.size();
-      for (std::size_t k = 0; k < counts.size(); ++k) {
-        bytes[k / tables] += counts[k] * static_cast<std::int64_t>(values * sizeof(Value));
-      }
-      return bytes;
-    };
-    group_->all_to_all(std::as_bytes(send), bytes_of(send_counts), std::as_writable_bytes(receive),
-                       bytes_of(receive_counts), Cause::kTables);
+  template <typename BytesOf>
+  [[nodiscard]] std::vector<std::int64_t> bytes_by_worker(Requests requests,
+                                                          BytesOf&& bytes_of) const {
+    std::vector<std::int64_t> bytes(static_cast<std::size_t>(group_->size()), 0);
+    const std::size_t tables = requests.size() / bytes.size();
+    for (std::size_t k = 0; k < requests.size(); ++k) bytes[k / tables] += bytes_of(requests[k]);
+    return bytes;
+  }
+  [[nodiscard]] std::vector<std::int64_t> vector_bytes(Requests requests) const {
+    const auto size = static_cast<std::int64_t>(sizeof(float)) * options_.dim;
+    return bytes_by_worker(requests, [&](const TableRequest& one) { return one.vectors * size; });
+  }
+  void exchange(std::span<const float> send, std::span<const std::int64_t> send_bytes,
+                std::span<float> receive, std::span<const std::int64_t> receive_bytes) const {
+    group_->all_to_all(std::as_bytes(send), send_bytes, std::as_writable_bytes(receive),
+                       receive_bytes, Cause::kTables);
   }
 
   std::shared_ptr<ProcessGroup> group_;
@@ -268,9 +312,9 @@ class WorkerTables final : public embedding::Embedding {
   // Of the last lookup; the update that follows takes the same way.
   mutable TableRoute route_;
   mutable Asked asked_;
-  mutable std::vector<std::int64_t> asked_counts_;
-  mutable std::vector<std::uint64_t> asked_ids_;
-  // Rows or gradients: of ids that this worker reads, of those that it was asked for, as a batch.
+  mutable std::vector<TableRequest> asked_requests_;
+  mutable std::vector<std::byte> asked_messages_;
+  // Vectors or gradients: that this worker reads, that it was asked for, the same as a batch.
   mutable std::vector<float> mine_;
   mutable std::vector<float> theirs_;
   mutable std::vector<float> pooled_;

@@ -41,12 +41,36 @@ Options options_of(const std::string& method) {
 }
 
 // Gradients and weights whose sums do not round, whatever their order: eighths of 64ths.
-TestBatch exact_batch(std::uint64_t step) {
-  TestBatch batch = embedding::make_batch(kShape, 7, step);
+void make_exact(TestBatch& batch) {
   for (float& value : batch.gradient) value = std::round(value * 64) / 64;
   for (auto& weights : batch.weights) {
     for (float& weight : weights) weight = std::round(weight * 8) / 8;
   }
+}
+
+TestBatch exact_batch(std::uint64_t step) {
+  TestBatch batch = embedding::make_batch(kShape, 7, step);
+  make_exact(batch);
+  return batch;
+}
+
+// Bags of 20 ids in tables 0 and 1, with weights in table 1.
+TestBatch long_bags(std::uint64_t step) {
+  TestBatch batch = exact_batch(step);
+  const CounterRandom random = CounterRandom(11).with(step);
+  std::uint64_t counter = 0;
+  for (std::size_t t = 0; t < 2; ++t) {
+    batch.ids[t].clear();
+    batch.weights[t].clear();
+    for (std::int64_t bag = 0; bag <= batch.size; ++bag) {
+      batch.offsets[t][static_cast<std::size_t>(bag)] = 20 * bag;
+    }
+    for (std::int64_t i = 0; i < 20 * batch.size; ++i) {
+      batch.ids[t].push_back(random.below(counter++, kShape.ids));
+      if (t == 1) batch.weights[t].push_back(static_cast<float>(random.uniform(counter++)));
+    }
+  }
+  make_exact(batch);
   return batch;
 }
 
@@ -80,17 +104,16 @@ std::vector<float> lookup(const Embedding& tables, const TestBatch& batch) {
 }
 
 // Steps one process's tables and those of the workers, and holds their lookups together.
-void step_both(Embedding& one, Embedding& many, const ProcessGroup& group, std::uint64_t step) {
-  const TestBatch whole = exact_batch(step);
+void step_both(Embedding& one, Embedding& many, const ProcessGroup& group, const TestBatch& whole) {
   const TestBatch part = part_of(whole, group);
   const std::vector<float> wanted = lookup(one, whole);
   const std::vector<float> got = lookup(many, part);
   const Range mine = share_of(whole.size, 1, {.index = group.rank(), .of = group.size()});
   const auto values = static_cast<std::int64_t>(whole.ids.size()) * kShape.dim;
   for (std::size_t i = 0; i < got.size(); ++i) {
-    // Of three rows at most; each is scaled and weighted in one rounding or in two.
+    // Of 20 rows of values below 2 at most; each is scaled and weighted in one rounding or two.
     const float value = wanted[static_cast<std::size_t>(mine.begin * values) + i];
-    ASSERT_NEAR(got[i], value, 3 * 2 * 0x1p-24 * 4) << i;
+    ASSERT_NEAR(got[i], value, 20 * 2 * 0x1p-24 * 40) << i;
   }
   one.update(whole.tables(), whole.size, whole.gradient);
   many.update(part.tables(), part.size, part.gradient);
@@ -128,7 +151,8 @@ TEST_P(WorkerTablesOf, HoldTheBytesOfOneProcess) {
       const Options options = options_of(GetParam());
       const auto one = embedding::make_embedding(options, embedding::threads(1));
       const auto many = make_worker_tables(options, embedding::threads(1), group);
-      for (std::uint64_t step = 0; step < 35; ++step) step_both(*one, *many, *group, step);
+      for (std::uint64_t step = 0; step < 35; ++step)
+        step_both(*one, *many, *group, exact_batch(step));
       expect_same(*one, *many, *group);
       if (GetParam() == "full") return;  // takes what it needs
       // The budget is that of all, and each holds but its share.
@@ -156,7 +180,7 @@ TEST_P(WorkerTablesOf, GoOnWithAnotherNumber) {
       if (done > 0) many->load(SectionReader(path, "tables", 1), "e/");
       group->barrier();  // nobody replaces what another still reads
       for (std::uint64_t step = done; step < done + 12; ++step) {
-        step_both(*one, *many, *group, step);
+        step_both(*one, *many, *group, exact_batch(step));
       }
       expect_same(*one, *many, *group);
       if (group->rank() == 0) {
@@ -191,7 +215,7 @@ TEST(WorkerTables, SendEachIdOnce) {
     // Both asked for the same 6 rows, each worker for those of the other: together all 6, twice.
     std::int64_t all = 0;
     for (const std::int64_t bytes : group->each(once)) all += bytes;
-    const std::int64_t counts = 2 * 2 * 8;  // how many of each table, to the other
+    const std::int64_t counts = 2 * 2 * 24;  // what is asked of each table, to the other
     EXPECT_EQ(all, counts + 6 * 8 + 6 * 4 * options.dim);
     tables->update(views, std::ssize(ids), out);
     const std::int64_t twice = group->traffic()[Cause::kTables].bytes - before;
@@ -199,6 +223,30 @@ TEST(WorkerTables, SendEachIdOnce) {
     for (const std::int64_t bytes : group->each(twice)) all += bytes;
     EXPECT_EQ(all, counts + 6 * 8 + 2 * 6 * 4 * options.dim);
   });
+}
+
+// Of a bag of 20 ids each worker has about ten, which it adds up.
+TEST(WorkerTables, SendPooledVectorsWhereTheyAreFewerBytes) {
+  for (const int workers : {2, 3}) {
+    expect_workers(workers, [](const WorkerEnvironment& environment) {
+      const auto group = ProcessGroup::connect(environment, kPatient);
+      for (const char* method : {"elastic", "full"}) {
+        const Options options = options_of(method);
+        const auto one = embedding::make_embedding(options, embedding::threads(1));
+        const auto many = make_worker_tables(options, embedding::threads(1), group);
+        const std::int64_t before = group->traffic()[Cause::kTables].bytes;
+        step_both(*one, *many, *group, long_bags(0));
+        const std::int64_t sent = group->traffic()[Cause::kTables].bytes - before;
+        // Rows of half of the ids or more would be this much, in one direction alone.
+        const TestBatch part = part_of(long_bags(0), *group);
+        EXPECT_LT(sent, std::ssize(part.ids[0]) * 4 * options.dim);
+        for (std::uint64_t step = 1; step < 10; ++step) {
+          step_both(*one, *many, *group, long_bags(step));
+        }
+        expect_same(*one, *many, *group);
+      }
+    });
+  }
 }
 
 TEST(WorkerTables, LeaveOutABatchTogether) {
@@ -209,7 +257,7 @@ TEST(WorkerTables, LeaveOutABatchTogether) {
     const auto one = embedding::make_embedding(options, embedding::threads(1));
     const auto many = make_worker_tables(options, embedding::threads(1), group);
     for (std::uint64_t step = 0; step < 4; ++step) {
-      step_both(*one, *many, *group, step);
+      step_both(*one, *many, *group, exact_batch(step));
       TestBatch whole = exact_batch(100 + step);
       whole.gradient[step] = std::numeric_limits<float>::quiet_NaN();
       const TestBatch part = part_of(whole, *group);

@@ -13,11 +13,11 @@ namespace taut::dist {
 /// group (taut/embedding/part.h). All workers call the same functions in the same order, each with
 /// its own part of one global batch, parts in the order of ranks; a part may be empty.
 ///
-/// lookup(): ids travel once for each worker that reads them, rows come back as fp32 and are pooled
-/// where they are read: what one process looks up, up to the rounding of a pooled sum of rows of 16
-/// or 8 bits. update(): of the ids of the lookup before (kInvalidArgument otherwise); a row's
-/// gradients are summed on each worker, then by rank: rows, widths and bytes are those of one
-/// process for gradients whose sums do not round, else sums differ by their rounding. A gradient
+/// lookup(): of each table and worker come its distinct rows, in fp32, or its share of the pooled
+/// sums, where these are fewer bytes: what one process looks up, to the rounding of sums. update():
+/// of the ids of the lookup before (kInvalidArgument otherwise); a row's gradients are summed on
+/// each worker, then by rank: rows, widths and bytes are those of one process for gradients whose
+/// sums do not round, else sums differ by their rounding. A gradient
 /// that is not finite on one worker leaves the batch out on all, or ends that worker (on_nan).
 /// memory_bytes() and peak_memory_bytes(): of all workers when statistics() or load() was called
 /// last. statistics(): sums over all workers; rebalance_seconds are this one's. save(): the first
