@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cli/planning.h"
+#include "parallel/plan_file.h"
 #include "taut/core/text.h"
 #include "taut/core/units.h"
 #include "taut/parallel/step_time.h"
@@ -126,7 +127,7 @@ json layers_json(const Planning& planning, const Planned& one) {
     const graph::Node& node = planning.graph.node(layer.node);
     json entry = {{"name", node.name},
                   {"op", node.op},
-                  {"splits", split_json(one.plan.plan.states[layer.node])},
+                  {"splits", parallel::splits_json(one.plan.plan.states[layer.node])},
                   {"inside_bytes", 4 * layer.gradient_words},
                   {"boundary_bytes", 4 * layer.boundary_words},
                   {"communication_seconds", layer.communication_seconds},
@@ -136,7 +137,7 @@ json layers_json(const Planning& planning, const Planned& one) {
     if (const auto& runner = runners[layer.node]) {
       const bool words = counts_words(planning);
       entry["runner_up"] = {
-          {"splits", split_json(runner->state)},
+          {"splits", parallel::splits_json(runner->state)},
           {words ? "extra_bytes" : "extra_seconds", words ? 4 * runner->extra : runner->extra}};
     }
     layers.push_back(std::move(entry));
@@ -281,11 +282,9 @@ Outcome plan_unequal(const Planning& planning, const PlanCommandOptions& options
                  {"seconds_per_step", best.seconds},
                  {"lower_bound", best.lower_bound},
                  {"gap", gap(best.seconds, best.lower_bound)},
-                 {"layers", json::array()}};
+                 {"layers", parallel::layers_json(planning.graph, best.plan)}};
   std::vector<std::vector<std::string>> rows = {{"layer", "split"}};
   for (int v = 0; v < planning.graph.size(); ++v) {
-    result["layers"].push_back(
-        {{"name", planning.graph.node(v).name}, {"splits", split_json(best.plan.states[v])}});
     rows.push_back({planning.graph.node(v).name, split_text(best.plan.states[v])});
   }
   if (!quiet) {
@@ -305,7 +304,7 @@ Outcome run(const PlanCommandOptions& options, const Globals& globals) {
         cost_of(planning, planning.methods.front(),
                 parallel::evaluate_plan(
                     planning.graph, planning.cluster, planning.options,
-                    read_plan(options.given, planning.graph, planning.cluster.depth()))));
+                    parallel::read_plan(options.given, planning.graph, planning.cluster.depth()))));
     plans.back().method = "given";
   }
   std::optional<parallel::NoPlan> first_failure;

@@ -5,14 +5,11 @@
 #include <cmath>
 #include <cstdio>
 #include <iostream>
-#include <map>
 
 #include "cli/network_source.h"
 #include "cli/settings.h"
-#include "core/json_text.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
-#include "taut/core/spelling.h"
 #include "taut/core/text.h"
 #include "taut/core/units.h"
 #include "taut/embedding/options.h"
@@ -186,42 +183,6 @@ parallel::PlanOutcome plan_with(const Planning& planning, parallel::Method metho
   return parallel::make_plan(planning.graph, planning.cluster, options);
 }
 
-parallel::Plan read_plan(const std::string& path, const graph::Graph& graph, int levels) {
-  const nlohmann::json json = read_json_object(path);
-  std::map<std::string, parallel::LayerState> states;
-  for (const nlohmann::json& layer : json_at(json, "layers", path)) {
-    const auto name = json_member<std::string>(layer, "name", path);
-    const std::string where = concat(path, ", layer ", one_line(name));
-    const auto splits = json_member<std::vector<std::string>>(layer, "splits", where);
-    if (splits.size() != static_cast<std::size_t>(levels)) {
-      throw Error(ErrorKind::kData,
-                  concat("the plan is for ", splits.size(), " levels, not ", levels), where);
-    }
-    parallel::LayerState state(levels, parallel::Split::kBatch);
-    for (int level = 0; level < levels; ++level) {
-      const std::string& split = splits[static_cast<std::size_t>(level)];
-      const auto found = find_spelling<parallel::Split>(split);
-      if (!found) throw Error(ErrorKind::kData, concat("no split ", one_line(split)), where);
-      state.set(level, *found);
-    }
-    states[name] = state;
-  }
-  parallel::Plan plan{levels, {}};
-  for (const graph::Node& node : graph.nodes()) {
-    const auto found = states.find(node.name);
-    if (found == states.end()) {
-      throw Error(ErrorKind::kData, concat("the plan has no layer ", node.name), path);
-    }
-    plan.states.push_back(found->second);
-    states.erase(found);
-  }
-  if (states.empty()) return plan;
-  throw Error(
-      ErrorKind::kData,
-      concat("the plan has a layer that the model has not: ", one_line(states.begin()->first)),
-      path);
-}
-
 Outcome no_plan(const parallel::NoPlan& none) {
   std::cerr << none.reason << std::endl;
   nlohmann::json result = {{"plan", nullptr}, {"reason", none.reason}};
@@ -235,12 +196,6 @@ std::string split_text(const parallel::LayerState& state) {
     text += concat(level > 0 ? " " : "", to_string(state.at(level)));
   }
   return text;
-}
-
-nlohmann::json split_json(const parallel::LayerState& state) {
-  nlohmann::json splits = nlohmann::json::array();
-  for (int level = 0; level < state.levels(); ++level) splits.push_back(to_string(state.at(level)));
-  return splits;
 }
 
 std::string bytes_text(double bytes) {

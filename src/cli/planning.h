@@ -65,18 +65,11 @@ struct Planning {
 /// The plan of one method; prints why there is none.
 [[nodiscard]] parallel::PlanOutcome plan_with(const Planning& planning, parallel::Method method);
 
-/// Reads a plan for a graph: the layers' splits as taut plan --json and taut.Plan write them.
-/// Errors: kNotFound, kIo, kFormat; kData naming a layer that the plan lacks, or has beside the
-/// graph's.
-[[nodiscard]] parallel::Plan read_plan(const std::string& path, const graph::Graph& graph,
-                                       int levels);
-
 /// What commands say when there is no plan: the reason on stderr, exit code 1.
 [[nodiscard]] Outcome no_plan(const parallel::NoPlan& none);
 
 /// Splits at every level, "I I II III".
 [[nodiscard]] std::string split_text(const parallel::LayerState& state);
-[[nodiscard]] nlohmann::json split_json(const parallel::LayerState& state);
 
 /// "1.23 MB", "45 ms": three digits, powers of 1000.
 [[nodiscard]] std::string bytes_text(double bytes);

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "cli/planning.h"
+#include "parallel/plan_file.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/text.h"
@@ -79,7 +80,7 @@ json result_json(const Planning& planning, const parallel::Planned& planned,
     json bytes = json::object();
     for (const auto& [cause, moved] : layers[v].words) bytes[cause] = 4 * moved;
     result["layers"].push_back({{"name", planning.graph.node(v).name},
-                                {"splits", split_json(planned.plan.states[v])},
+                                {"splits", parallel::splits_json(planned.plan.states[v])},
                                 {"seconds_by_cause", json(layers[v].seconds)},
                                 {"bytes_by_cause", std::move(bytes)}});
   }

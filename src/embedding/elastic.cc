@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <tuple>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -31,8 +33,9 @@ struct LoadedRow {
 }  // namespace
 
 ElasticEmbedding::ElasticEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool,
-                                   const ElasticPlan& plan)
+                                   const ElasticPlan& plan, std::shared_ptr<Peers> peers)
     : RowwiseEmbedding(options, std::move(pool), plan.shards),
+      dealt_(plan.shards, std::move(peers)),
       optimizer_(options),
       layout_(std::make_unique<PageLayout>(plan.layout)),
       may_switch_(plan.may_switch),
@@ -41,14 +44,15 @@ ElasticEmbedding::ElasticEmbedding(const Options& options, std::shared_ptr<Threa
   shards_.reserve(static_cast<std::size_t>(plan.shards));
   reserve_shards(plan);
   for (int i = 0; i < plan.shards; ++i) {
-    shards_.emplace_back(plan.sizes, layout_.get(), &counter_,
+    shards_.emplace_back(dealt_.is_mine(i) ? plan.sizes : ShardSizes{}, layout_.get(), &counter_,
                          hash_combine(options.seed, static_cast<std::uint64_t>(i)), &memory_);
   }
   refresh_reader();
 }
 
 void ElasticEmbedding::reserve_shards(const ElasticPlan& plan) {
-  memory_.reserve(plan.shards * rounded_bytes(ElasticShard::total_bytes(plan.sizes, plan.layout)));
+  const std::int64_t held = dealt_.is_divided() ? dealt_.mine().size : plan.shards;
+  memory_.reserve(held * rounded_bytes(ElasticShard::total_bytes(plan.sizes, plan.layout)));
 }
 
 WidthRule ElasticEmbedding::rule_for(const PageLayout& layout, const Options& options) {
@@ -117,16 +121,19 @@ void ElasticEmbedding::choose_threshold(std::int64_t most_pages, double room_fac
     pages[at] = shards_[at].sample(parts[at], std::max<std::int64_t>(1, most_pages / shards),
                                    static_cast<std::uint64_t>(steps_));
   });
-  std::int64_t sampled = 0;
+  // Of all parts: counts of rows by importance, then pages that were looked at. They are exact.
+  std::array<double, std::tuple_size_v<ImportanceHistogram> + 1> counted{};
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    sampled += pages[i];
-    if (i == 0) continue;
-    std::transform(parts[0].begin(), parts[0].end(), parts[i].begin(), parts[0].begin(),
-                   std::plus<>());
+    std::transform(parts[i].begin(), parts[i].end(), counted.begin(), counted.begin(),
+                   [](std::int64_t rows, double sum) { return sum + static_cast<double>(rows); });
+    counted.back() += static_cast<double>(pages[i]);
   }
-  const double room = static_cast<double>(sampled) *
-                      (layout_->page_bytes - PageLayout::kHeaderBytes) * (1.0 - options_.reserve) *
-                      room_factor;
+  dealt_.sum(counted);
+  const double sampled = counted.back();
+  std::transform(counted.begin(), counted.end() - 1, parts[0].begin(),
+                 [](double rows) { return static_cast<std::int64_t>(rows); });
+  const double room = sampled * (layout_->page_bytes - PageLayout::kHeaderBytes) *
+                      (1.0 - options_.reserve) * room_factor;
   rule_.set_threshold_code(rule_.solve(parts[0], room));
 }
 
@@ -194,19 +201,22 @@ LoadedRows ElasticEmbedding::do_load_rows(const Rows& rows) {
 }
 
 void ElasticEmbedding::choose_admission() {
-  double keys = 0;
-  std::int64_t counters = 0;
-  for (const ElasticShard& shard : shards_) {
-    keys += shard.distinct_keys();
-    counters += shard.sizes().sketch_counters;
+  // One sum after another, so that it is the same whoever has which shard.
+  std::vector<double> counted(shards_.size() + 1);
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    counted[i] = shards_[i].distinct_keys();
+    counted.back() += static_cast<double>(shards_[i].sizes().sketch_counters);
   }
-  if (static_cast<double>(counters) >= keys * kLeastCountersPerId) return;
+  dealt_.sum(counted);
+  const double keys = std::accumulate(counted.begin(), counted.end() - 1, 0.0);
+  if (counted.back() >= keys * kLeastCountersPerId) return;
   // All memory is taken first: a shard that has changed while another has not cannot be read.
   std::vector<std::vector<std::uint8_t>> pages(shards_.size());
   for (auto& page : pages) page.resize(static_cast<std::size_t>(layout_->page_bytes));
   StepContext now = context();
   now.sketch = false;
   pool_->run(static_cast<std::int64_t>(shards_.size()), [&](std::int64_t i) {
+    if (!dealt_.is_mine(i)) return;
     shards_[static_cast<std::size_t>(i)].drop_sketch(now, pages[static_cast<std::size_t>(i)]);
   });
   may_switch_ = false;
@@ -275,20 +285,29 @@ Options whole_rows(const Options& options, double cold_share) {
 
 }  // namespace
 
-std::unique_ptr<Embedding> make_elastic(const Options& options, std::shared_ptr<ThreadPool> pool) {
-  return std::make_unique<ElasticEmbedding>(options, std::move(pool), plan_elastic(options));
+EmbeddingPart make_elastic_part(const Options& options, std::shared_ptr<ThreadPool> pool,
+                                std::shared_ptr<Peers> peers) {
+  auto rows = std::make_unique<ElasticEmbedding>(options, std::move(pool), plan_elastic(options),
+                                                 std::move(peers));
+  const Dealt& dealt = rows->dealt();
+  return {.rows = std::move(rows), .owner = [dealt](std::size_t table, std::uint64_t id) {
+            const auto shards = static_cast<std::uint64_t>(dealt.total());
+            return dealt.owner(static_cast<std::int64_t>(row_key(table, id) & (shards - 1)));
+          }};
 }
 
 // AdaEmbed (OSDI 2023): whole rows come and go by importance, which frequency and gradient decide;
 // here with our store, importance and sketch.
-std::unique_ptr<Embedding> make_row(const Options& options, std::shared_ptr<ThreadPool> pool) {
-  return make_elastic(whole_rows(options, 0.0), std::move(pool));
+EmbeddingPart make_row_part(const Options& options, std::shared_ptr<ThreadPool> pool,
+                            std::shared_ptr<Peers> peers) {
+  return make_elastic_part(whole_rows(options, 0.0), std::move(pool), std::move(peers));
 }
 
 // CAFE (SIGMOD 2024): rows of their own for hot ids, found by a sketch of gradient norms; all
 // others share hashed rows.
-std::unique_ptr<Embedding> make_cafe(const Options& options, std::shared_ptr<ThreadPool> pool) {
-  return make_elastic(whole_rows(options, 0.3), std::move(pool));
+EmbeddingPart make_cafe_part(const Options& options, std::shared_ptr<ThreadPool> pool,
+                             std::shared_ptr<Peers> peers) {
+  return make_elastic_part(whole_rows(options, 0.3), std::move(pool), std::move(peers));
 }
 
 }  // namespace taut::embedding

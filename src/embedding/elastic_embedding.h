@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "dealt_shards.h"
 #include "dense_rows.h"
 #include "elastic_form.h"
 #include "elastic_plan.h"
@@ -19,8 +20,11 @@ namespace taut::embedding {
 /// of training is in elastic.cc, checkpoints and new budgets in elastic_life.cc.
 class ElasticEmbedding final : public RowwiseEmbedding {
  public:
+  /// peers: null, or those of whose collection this is a part; shards of others hold no byte.
   ElasticEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool,
-                   const ElasticPlan& plan);
+                   const ElasticPlan& plan, std::shared_ptr<Peers> peers);
+
+  [[nodiscard]] const Dealt& dealt() const noexcept { return dealt_; }
 
   [[nodiscard]] std::int64_t memory_bytes() const noexcept override { return counter_.bytes(); }
   [[nodiscard]] std::int64_t peak_memory_bytes() const noexcept override {
@@ -65,10 +69,14 @@ class ElasticEmbedding final : public RowwiseEmbedding {
   void move_shards(const ShardSizes& sizes, Bytes budget);
   void move_shards_together(const ShardSizes& sizes, std::unique_ptr<PageLayout> layout);
   void refresh_reader();
+  [[nodiscard]] bool is_mine(std::size_t shard) const noexcept {
+    return dealt_.is_mine(static_cast<std::int64_t>(shard));
+  }
 
   // Asks for all shards of a plan to lie side by side.
   void reserve_shards(const ElasticPlan& plan);
 
+  Dealt dealt_;  // the shards
   MemoryCounter counter_;
   MemoryPool memory_;  // the shards' bytes
   RowOptimizer optimizer_;

@@ -45,9 +45,12 @@ void ElasticEmbedding::save(SectionSink& file, const std::string& prefix) const 
                         .rebalance_seconds = rebalance_seconds_,
                         .inflation = inflation_});
   for (std::size_t i = 0; i < shards_.size(); ++i) {
-    save_value(file, shard_name(prefix, i) + "/sizes",
-               SavedShard{.sizes = shards_[i].sizes(), .counts = shards_[i].counts()});
-    file.add_array(shard_name(prefix, i), shards_[i].bytes());
+    const SavedShard saved{.sizes = shards_[i].sizes(), .counts = shards_[i].counts()};
+    const auto index = static_cast<std::int64_t>(i);
+    file.begin(shard_name(prefix, i) + "/sizes");
+    dealt_.append(file, index, std::as_bytes(std::span(&saved, 1)));
+    file.begin(shard_name(prefix, i));
+    dealt_.append(file, index, std::as_bytes(shards_[i].bytes()));
   }
 }
 
@@ -72,6 +75,7 @@ void ElasticEmbedding::load(const SectionSource& file, const std::string& prefix
   for (std::size_t i = 0; i < count; ++i) {
     const std::string name = shard_name(prefix, i);
     saved[i] = load_value<SavedShard>(file, name + "/sizes");
+    if (!is_mine(i)) continue;
     contents[i] = file.array<std::uint8_t>(name);
     check_shard(file, name, saved[i].sizes, contents[i], *layout);
     const ShardSizes& sizes = saved[i].sizes;
@@ -83,19 +87,24 @@ void ElasticEmbedding::load(const SectionSource& file, const std::string& prefix
     total += rounded_bytes(static_cast<std::int64_t>(contents[i].size()));
     same = same && contents[i].size() == shards_[i].bytes().size();
   }
+  if (dealt_.is_divided() && static_cast<std::int64_t>(count) != dealt_.total()) {
+    throw_damaged(file, prefix + "state",
+                  concat("has ", count, " shards where the parts have ", dealt_.total()));
+  }
   if (total > options_.budget.count) {
     throw_damaged(file, prefix + "state", concat("holds ", total, " bytes of shards"));
   }
   if (same) {  // the usual case takes no memory
     for (std::size_t i = 0; i < count; ++i) {
-      shards_[i].restore(contents[i], saved[i].sizes, saved[i].counts);
+      if (is_mine(i)) shards_[i].restore(contents[i], saved[i].sizes, saved[i].counts);
     }
   } else {
     std::vector<ElasticShard> loaded;
     loaded.reserve(count);
     memory_.reserve(total);
     for (std::size_t i = 0; i < count; ++i) {
-      loaded.emplace_back(contents[i], saved[i].sizes, saved[i].counts, layout.get(), &counter_,
+      loaded.emplace_back(contents[i], is_mine(i) ? saved[i].sizes : ShardSizes{},
+                          is_mine(i) ? saved[i].counts : ShardCounts{}, layout.get(), &counter_,
                           &memory_);
     }
     GradientGrouper grouper(static_cast<int>(count));
@@ -108,7 +117,7 @@ void ElasticEmbedding::load(const SectionSource& file, const std::string& prefix
   rule_ = rule_for(*layout_, options_);
   rule_.set_threshold_code(static_cast<int>(state.threshold_code));
   sketch_ = state.sketch != 0;
-  may_switch_ = shards_[0].sizes().registers > 0;
+  may_switch_ = saved[0].sizes.registers > 0;
   inflation_ = state.inflation;
   rebalance_seconds_ = state.rebalance_seconds;
   refresh_reader();

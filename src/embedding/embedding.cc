@@ -75,12 +75,13 @@ void Embedding::update(std::span<const JaggedIds> tables, std::int64_t batch,
                                       "every value must be finite; on_nan = skip leaves such "
                                       "batches out");
                         }
-                        if (bad) {
-                          ++skipped_updates_;
-                          return;
-                        }
-                        do_update(checked, batch, gradient);
+                        if (!leaves_out(bad.has_value())) do_update(checked, batch, gradient);
                       });
+}
+
+bool Embedding::leaves_out(bool bad) {
+  if (bad) skip_update();
+  return bad;
 }
 
 void Embedding::count(std::span<const JaggedIds> tables, std::int64_t batch) {
@@ -106,8 +107,11 @@ void Embedding::resize_budget(Bytes) {
               "elastic, row and cafe can");
 }
 
-std::unique_ptr<Embedding> make_embedding(const Options& options,
-                                          std::shared_ptr<ThreadPool> pool) {
+namespace {
+
+// Calls make(method, options) with options that were checked and are whole.
+template <typename Make>
+auto make_checked(const Options& options, const std::shared_ptr<ThreadPool>& pool, Make&& make) {
   if (pool == nullptr) throw_invalid_argument("pool", "a thread pool", "null");
   const Method& method = find_method(options.method, ErrorKind::kConfig, "embedding.method");
   check_options(options);
@@ -116,7 +120,28 @@ std::unique_ptr<Embedding> make_embedding(const Options& options,
   }
   Options resolved = options;
   resolved.chunk = resolved_chunk(options);
-  return method.make(resolved, std::move(pool));
+  return make(method, resolved);
+}
+
+}  // namespace
+
+std::unique_ptr<Embedding> make_embedding(const Options& options,
+                                          std::shared_ptr<ThreadPool> pool) {
+  return make_checked(options, pool, [&](const Method& method, const Options& resolved) {
+    return method.make != nullptr ? method.make(resolved, pool)
+                                  : method.make_part(resolved, pool, nullptr).rows;
+  });
+}
+
+EmbeddingPart make_embedding_part(const Options& options, std::shared_ptr<ThreadPool> pool,
+                                  std::shared_ptr<Peers> peers) {
+  if (peers == nullptr) throw_invalid_argument("peers", "the processes of a collection", "null");
+  return make_checked(options, pool, [&](const Method& method, const Options& resolved) {
+    if (method.make_part != nullptr) return method.make_part(resolved, pool, std::move(peers));
+    throw Error(ErrorKind::kUnsupported,
+                concat("tables of method ", options.method, " cannot be divided among processes"),
+                "embedding.method", "full, hash, row, cafe and elastic can");
+  });
 }
 
 }  // namespace taut::embedding

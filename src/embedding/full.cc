@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "dealt_shards.h"
 #include "dense_rows.h"
 #include "dense_update.h"
 #include "frozen_form.h"
@@ -133,11 +134,15 @@ std::string shard_name(const std::string& prefix, std::size_t shard, const char*
 
 class FullEmbedding final : public RowwiseEmbedding {
  public:
-  FullEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool)
+  /// peers: null, or those of whose collection this is a part; shards of others hold no row.
+  FullEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool,
+                std::shared_ptr<Peers> peers)
       : RowwiseEmbedding(options, std::move(pool), kFullShards),
+        dealt_(kFullShards, std::move(peers)),
         format_(options, options.dim),
         shards_(empty_shards()) {}
 
+  [[nodiscard]] const Dealt& dealt() const noexcept { return dealt_; }
   [[nodiscard]] std::int64_t memory_bytes() const noexcept override { return counter_.bytes(); }
   [[nodiscard]] std::int64_t peak_memory_bytes() const noexcept override {
     return counter_.peak_bytes();
@@ -164,9 +169,16 @@ class FullEmbedding final : public RowwiseEmbedding {
     save_options(file, prefix, options_);
     save_progress(file, prefix);
     for (std::size_t s = 0; s < kFullShards; ++s) {
-      file.add_array(shard_name(prefix, s, "keys"),
-                     std::span<const std::uint64_t>(shards_[s].index().keys()));
-      write_rows(file, shard_name(prefix, s, "rows"), shards_[s], 0);
+      const std::vector<std::uint64_t>& keys = shards_[s].index().keys();
+      const auto index = static_cast<std::int64_t>(s);
+      file.begin(shard_name(prefix, s, "keys"));
+      dealt_.append(file, index, std::as_bytes(std::span(keys)));
+      if (!dealt_.is_divided()) {
+        write_rows(file, shard_name(prefix, s, "rows"), shards_[s], 0);
+        continue;
+      }
+      file.begin(shard_name(prefix, s, "rows"));
+      dealt_.append(file, index, gathered_rows(shards_[s]));
     }
   }
 
@@ -176,6 +188,7 @@ class FullEmbedding final : public RowwiseEmbedding {
     const auto row_bytes = static_cast<std::size_t>(format_.row_bytes());
     std::vector<FullShard> loaded = empty_shards();
     for (std::size_t s = 0; s < kFullShards; ++s) {
+      if (!dealt_.is_mine(static_cast<std::int64_t>(s))) continue;
       const auto keys = file.array<std::uint64_t>(shard_name(prefix, s, "keys"));
       const auto rows = file.array<std::uint8_t>(shard_name(prefix, s, "rows"));
       check_section_bytes(file, shard_name(prefix, s, "rows"), keys.size() * row_bytes,
@@ -280,6 +293,17 @@ class FullEmbedding final : public RowwiseEmbedding {
     }
   }
 
+  // The rows in order, side by side.
+  [[nodiscard]] static std::vector<std::byte> gathered_rows(const FullShard& shard) {
+    const auto view = shard.view();
+    std::vector<std::byte> bytes(shard.size() * view.row_bytes);
+    for (std::size_t i = 0; i < shard.size(); ++i) {
+      std::memcpy(bytes.data() + i * view.row_bytes, view.row(i), view.row_bytes);
+    }
+    return bytes;
+  }
+
+  Dealt dealt_;  // the shards
   DenseRowFormat format_;
   MemoryCounter counter_;
   MemoryPool memory_;
@@ -326,8 +350,13 @@ class FrozenFull final : public FrozenForm<FullReader<FullSlots>> {
 
 }  // namespace
 
-std::unique_ptr<Embedding> make_full(const Options& options, std::shared_ptr<ThreadPool> pool) {
-  return std::make_unique<FullEmbedding>(options, std::move(pool));
+EmbeddingPart make_full_part(const Options& options, std::shared_ptr<ThreadPool> pool,
+                             std::shared_ptr<Peers> peers) {
+  auto rows = std::make_unique<FullEmbedding>(options, std::move(pool), std::move(peers));
+  const Dealt& dealt = rows->dealt();
+  return {.rows = std::move(rows), .owner = [dealt](std::size_t table, std::uint64_t id) {
+            return dealt.owner(static_cast<std::int64_t>(row_key(table, id) % kFullShards));
+          }};
 }
 
 std::unique_ptr<FrozenEmbedding> open_full(const SectionSource& file, const std::string& prefix) {

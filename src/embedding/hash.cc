@@ -14,17 +14,19 @@ namespace taut::embedding {
 namespace {
 
 constexpr int kHashShards = 16;
+constexpr std::int64_t kRowsTogether = 64;  // whole allocation units, so that parts waste no byte
 
 struct HashReader {
   DenseRowFormat format;
   std::uint64_t rows = 0;
   const std::uint8_t* bytes = nullptr;
+  std::uint64_t first = 0;  ///< the row that lies at bytes
 
   [[nodiscard]] std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
     return reduce_range(row_key(table, id), rows);
   }
   [[nodiscard]] const std::uint8_t* row(std::uint64_t key) const noexcept {
-    return bytes + key * static_cast<std::uint64_t>(format.row_bytes());
+    return bytes + (key - first) * static_cast<std::uint64_t>(format.row_bytes());
   }
   [[nodiscard]] std::uint64_t where(std::uint64_t key) const noexcept {
     format.prefetch(row(key));
@@ -53,13 +55,19 @@ std::uint64_t rows_within(const Options& options, const DenseRowFormat& format) 
 
 class HashEmbedding final : public RowArrayEmbedding {
  public:
-  HashEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool)
+  /// peers: null, or those of whose collection this is a part.
+  HashEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool,
+                std::shared_ptr<Peers> peers)
       : RowArrayEmbedding(options, std::move(pool), kHashShards,
-                          rows_within(options, DenseRowFormat(options, options.dim))) {
-    for (std::uint64_t i = 0; i < row_count(); ++i) {
+                          Dealt(static_cast<std::int64_t>(
+                                    rows_within(options, DenseRowFormat(options, options.dim))),
+                                std::move(peers), kRowsTogether)) {
+    for (std::int64_t mine = dealt().mine().begin; mine < dealt().mine().end(); ++mine) {
+      const auto i = static_cast<std::uint64_t>(mine);
       format().initialize(row(i), options.seed, mix64(i), initial_bound(options.dim));
     }
   }
+  using RowArrayEmbedding::dealt;
 
   void export_frozen(SectionSink& file, const std::string& prefix) const override {
     file.add(prefix + "method", options_.method);
@@ -84,7 +92,7 @@ class HashEmbedding final : public RowArrayEmbedding {
 
  private:
   [[nodiscard]] HashReader reader() const noexcept {
-    return {.format = format(), .rows = row_count(), .bytes = bytes()};
+    return {.format = format(), .rows = row_count(), .bytes = bytes(), .first = first_row()};
   }
 };
 
@@ -110,8 +118,14 @@ class FrozenHash final : public FrozenForm<HashReader> {
 
 }  // namespace
 
-std::unique_ptr<Embedding> make_hash(const Options& options, std::shared_ptr<ThreadPool> pool) {
-  return std::make_unique<HashEmbedding>(options, std::move(pool));
+EmbeddingPart make_hash_part(const Options& options, std::shared_ptr<ThreadPool> pool,
+                             std::shared_ptr<Peers> peers) {
+  auto rows = std::make_unique<HashEmbedding>(options, std::move(pool), std::move(peers));
+  const Dealt& dealt = rows->dealt();
+  return {.rows = std::move(rows), .owner = [dealt](std::size_t table, std::uint64_t id) {
+            const auto all = static_cast<std::uint64_t>(dealt.total());
+            return dealt.owner(static_cast<std::int64_t>(reduce_range(row_key(table, id), all)));
+          }};
 }
 
 std::unique_ptr<FrozenEmbedding> open_hash(const SectionSource& file, const std::string& prefix) {

@@ -169,8 +169,10 @@ class QrEmbedding final : public RowArrayEmbedding {
   };
 
   QrEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool, std::vector<Parts> parts)
-      : RowArrayEmbedding(options, std::move(pool), kQrShards,
-                          parts.back().first_quotient + parts.back().quotients),
+      : RowArrayEmbedding(
+            options, std::move(pool), kQrShards,
+            Dealt(static_cast<std::int64_t>(parts.back().first_quotient + parts.back().quotients),
+                  nullptr)),
         parts_(std::move(parts)),
         touched_(kQrShards) {
     for (const Parts& part : parts_) {

@@ -9,15 +9,15 @@ namespace taut::embedding {
 namespace {
 
 constexpr std::array kMethods = {
-    Method{"full", make_full, open_full},
-    Method{"hash", make_hash, open_hash},
-    Method{"qr", make_qr, open_qr},
-    Method{"md", make_md, open_popularity},
-    Method{"frequency", make_frequency, open_popularity},
-    Method{"row", make_row, open_elastic},
-    Method{"cafe", make_cafe, open_elastic},
-    Method{"fiited", make_fiited, open_fiited},
-    Method{"elastic", make_elastic, open_elastic},
+    Method{"full", nullptr, make_full_part, open_full},
+    Method{"hash", nullptr, make_hash_part, open_hash},
+    Method{"qr", make_qr, nullptr, open_qr},
+    Method{"md", make_md, nullptr, open_popularity},
+    Method{"frequency", make_frequency, nullptr, open_popularity},
+    Method{"row", nullptr, make_row_part, open_elastic},
+    Method{"cafe", nullptr, make_cafe_part, open_elastic},
+    Method{"fiited", make_fiited, nullptr, open_fiited},
+    Method{"elastic", nullptr, make_elastic_part, open_elastic},
 };
 
 }  // namespace

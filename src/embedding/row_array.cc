@@ -21,18 +21,18 @@ void throw_budget(const Options& options, std::string_view what, std::int64_t le
 }
 
 RowArrayEmbedding::RowArrayEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool,
-                                     int shards, std::uint64_t rows)
+                                     int shards, Dealt dealt)
     : RowwiseEmbedding(options, std::move(pool), shards),
+      dealt_(std::move(dealt)),
       format_(options, options.dim),
-      row_count_(rows),
-      rows_(rows * static_cast<std::uint64_t>(format_.row_bytes()), &counter_) {}
+      rows_(static_cast<std::size_t>(dealt_.mine().size * format_.row_bytes()), &counter_) {}
 
 Statistics RowArrayEmbedding::statistics() const {
   Statistics result;
   result.memory_bytes = memory_bytes();
   result.budget_bytes = options_.budget.count;
   result.skipped_updates = skipped_updates_;
-  result.resident_rows = static_cast<std::int64_t>(row_count_);
+  result.resident_rows = dealt_.mine().size;
   result.parts = {{"rows", static_cast<std::int64_t>(rows_.size())},
                   {"free", memory_bytes() - static_cast<std::int64_t>(rows_.size())}};
   result.rows_by_width.assign(static_cast<std::size_t>(options_.dim / options_.chunk) + 1, 0);
@@ -43,15 +43,19 @@ Statistics RowArrayEmbedding::statistics() const {
 void RowArrayEmbedding::save(SectionSink& file, const std::string& prefix) const {
   save_options(file, prefix, options_);
   save_progress(file, prefix);
-  file.add_array(prefix + "rows", rows_.span());
+  file.begin(prefix + "rows");
+  if (!dealt_.is_divided()) return file.append(rows_.data(), rows_.size());
+  dealt_.append_all(file, std::as_bytes(rows_.span()));
 }
 
 void RowArrayEmbedding::load(const SectionSource& file, const std::string& prefix) {
   check_saved_options(file, prefix, options_);
   const Progress progress = load_progress(file, prefix);
   const auto rows = file.array<std::uint8_t>(prefix + "rows");
-  check_section_bytes(file, prefix + "rows", rows_.size(), rows.size());
-  std::copy(rows.begin(), rows.end(), rows_.begin());
+  const auto stride = static_cast<std::size_t>(format_.row_bytes());
+  check_section_bytes(file, prefix + "rows", row_count() * stride, rows.size());
+  std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(first_row() * stride), rows_.size(),
+              rows_.begin());
   set_progress(progress);
 }
 
@@ -72,7 +76,7 @@ void RowArrayEmbedding::export_rows(SectionSink& file, const std::string& prefix
   file.begin(prefix + "rows");
   const auto stride = static_cast<std::size_t>(format_.row_bytes());
   const auto state = static_cast<std::size_t>(format_.state_bytes());
-  for (std::uint64_t i = 0; i < row_count_; ++i) {
+  for (std::uint64_t i = 0; i < row_count(); ++i) {
     file.append(rows_.data() + i * stride + state, stride - state);
   }
 }

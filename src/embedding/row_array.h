@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "batch.h"
+#include "dealt_shards.h"
 #include "dense_rows.h"
 #include "taut/core/aligned_buffer.h"
 
@@ -29,14 +30,23 @@ class RowArrayEmbedding : public RowwiseEmbedding {
   void load(const SectionSource& file, const std::string& prefix) final;
 
  protected:
+  /// Rows dealt.mine() of dealt.total(). row() and keys of updates go by numbers among all.
   RowArrayEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool, int shards,
-                    std::uint64_t rows);
+                    Dealt dealt);
 
   [[nodiscard]] const DenseRowFormat& format() const noexcept { return format_; }
-  [[nodiscard]] std::uint64_t row_count() const noexcept { return row_count_; }
+  /// Of all rows and of those that lie here.
+  [[nodiscard]] const Dealt& dealt() const noexcept { return dealt_; }
+  [[nodiscard]] std::uint64_t row_count() const noexcept {
+    return static_cast<std::uint64_t>(dealt_.total());
+  }
+  [[nodiscard]] std::uint64_t first_row() const noexcept {
+    return static_cast<std::uint64_t>(dealt_.mine().begin);
+  }
+  /// From the first row here.
   [[nodiscard]] const std::uint8_t* bytes() const noexcept { return rows_.data(); }
   [[nodiscard]] std::uint8_t* row(std::uint64_t index) noexcept {
-    return rows_.data() + index * static_cast<std::uint64_t>(format_.row_bytes());
+    return rows_.data() + (index - first_row()) * static_cast<std::uint64_t>(format_.row_bytes());
   }
   /// One optimizer step of each row; the keys are the rows' numbers.
   void update_rows(const TouchedRows& rows);
@@ -44,9 +54,9 @@ class RowArrayEmbedding : public RowwiseEmbedding {
   void export_rows(SectionSink& file, const std::string& prefix) const;
 
  private:
+  Dealt dealt_;
   MemoryCounter counter_;
   DenseRowFormat format_;
-  std::uint64_t row_count_;
   AlignedBuffer<std::uint8_t> rows_;
 };
 

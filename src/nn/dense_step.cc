@@ -29,24 +29,28 @@ DenseStep::DenseStep(Program& program, const RecommenderOptions& options, Optimi
   }
 }
 
+// Calls body(task) on the pool, each on one thread that runs LibTorch alone.
+template <typename Body>
+void DenseStep::for_tasks(std::int64_t tasks, const Body& body) const {
+  program_.pool->run(tasks, [&](std::int64_t task) {
+    use_one_torch_thread();
+    const torch::NoGradGuard no_grad;
+    body(task);
+  });
+}
+
 double DenseStep::run(const RecommenderInput& input, std::span<const float> labels,
                       std::span<float> logits, std::span<float> vectors_gradient) {
   const std::int64_t slices = program_.slices(input.batch);
   const std::int64_t kept = std::min(slices, kGroup);
   if (std::ssize(memory_.slices) < kept) memory_ = plan_.room(kept);
   refresh_weights();
-  const auto each = [&](std::int64_t tasks, const auto& body) {
-    program_.pool->run(tasks, [&](std::int64_t task) {
-      use_one_torch_thread();
-      const torch::NoGradGuard no_grad;
-      body(task);
-    });
-  };
+  const bool alone = program_.workers == nullptr;
   double loss = 0;
   std::vector<FusedStep> steps;
   for (std::int64_t begin = 0; begin < slices; begin += kGroup) {
     const std::int64_t group = std::min(kGroup, slices - begin);
-    each(group, [&](std::int64_t k) {
+    for_tasks(group, [&](std::int64_t k) {
       const Slice slice = program_.slice_at(input.batch, begin + k);
       SliceMemory& memory = memory_.slices[static_cast<std::size_t>(k)];
       SlicePass pass(plan_, memory, slice, input, vectors_gradient);
@@ -57,30 +61,50 @@ double DenseStep::run(const RecommenderInput& input, std::span<const float> labe
     for (std::int64_t k = 0; k < group; ++k)
       loss += memory_.slices[static_cast<std::size_t>(k)].loss;
     const bool last = begin + group == slices;
-    if (last) {
-      require_finite(loss, "look for huge dense values (data.scaling) or lower the learning rates");
-      for (const Tensor& parameter : program_.parameters) {
-        steps.emplace_back(*program_.optimizer, choice_, weight_decay_, parameter,
-                           1.0 / static_cast<double>(input.batch));
-      }
-    }
+    if (last && alone) steps = begin_steps(loss, input.batch);
     const std::int64_t first_row = begin * program_.slice_size;
     const std::int64_t rows = std::min(input.batch - first_row, group * program_.slice_size);
     const Tensor dense =
         plan_.options.bf16 || plan_.options.dense == 0
             ? memory_.input
             : view_of(input.dense, first_row * plan_.options.dense, {rows, plan_.options.dense});
-    each(std::ssize(plan_.tiles), [&](std::int64_t task) {
+    for_tasks(std::ssize(plan_.tiles), [&](std::int64_t task) {
       const WeightTile& tile = plan_.tiles[static_cast<std::size_t>(task)];
       if (tile.count > 0) {
         sum_weight(tile, dense, rows, begin == 0);
       } else {
         sum_vectors(tile, group, begin == 0);
       }
-      if (last) step_parameters(tile, steps);
+      if (last && alone) step_parameters(tile, steps);
     });
   }
+  return alone ? loss : step_together(loss, input);
+}
+
+// With the gradients of all workers. Returns the loss of all.
+double DenseStep::step_together(double own_loss, const RecommenderInput& input) {
+  double loss = 0;
+  for (const double one : program_.workers->each(own_loss)) loss += one;
+  const std::vector<FusedStep> steps = begin_steps(loss, input.whole);
+  if (input.batch == 0) {
+    for (const Tensor& sum : sums_) sum.zero_();
+  }
+  program_.add_over_workers(sums_);
+  for_tasks(std::ssize(plan_.tiles), [&](std::int64_t task) {
+    step_parameters(plan_.tiles[static_cast<std::size_t>(task)], steps);
+  });
   return loss;
+}
+
+// One for each parameter, unless the loss is not finite.
+std::vector<FusedStep> DenseStep::begin_steps(double loss, std::int64_t batch) {
+  require_finite(loss, "look for huge dense values (data.scaling) or lower the learning rates");
+  std::vector<FusedStep> steps;
+  for (const Tensor& parameter : program_.parameters) {
+    steps.emplace_back(*program_.optimizer, choice_, weight_decay_, parameter,
+                       1.0 / static_cast<double>(batch));
+  }
+  return steps;
 }
 
 // The parameters may have been read from a file since the last step.

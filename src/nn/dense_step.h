@@ -23,6 +23,10 @@ class DenseStep {
              std::span<float> vectors_gradient);
 
  private:
+  template <typename Body>
+  void for_tasks(std::int64_t tasks, const Body& body) const;
+  [[nodiscard]] double step_together(double own_loss, const RecommenderInput& input);
+  [[nodiscard]] std::vector<FusedStep> begin_steps(double loss, std::int64_t batch);
   void refresh_weights();
   void sum_weight(const WeightTile& tile, const at::Tensor& input, std::int64_t rows, bool first);
   void sum_vectors(const WeightTile& tile, std::int64_t slices, bool first);

@@ -14,24 +14,6 @@ using torch::Tensor;
 // little beside the gradients. Sums do not depend on it (dist::ProcessGroup).
 constexpr std::int64_t kBucket = std::int64_t{1} << 20;
 
-// Replaces each tensor by its sum over the workers.
-void add_over_workers(dist::ProcessGroup& workers, const std::vector<Tensor>& sums) {
-  std::vector<Tensor> all;
-  for (const Tensor& sum : sums) all.push_back(sum.reshape({-1}));
-  const Tensor flat = torch::cat(all);
-  const std::int64_t count = flat.numel();
-  float* values = flat.mutable_data_ptr<float>();
-  for (std::int64_t begin = 0; begin < count; begin += kBucket) {
-    const auto size = static_cast<std::size_t>(std::min(kBucket, count - begin));
-    workers.all_reduce({values + begin, size}, dist::Cause::kGradients);
-  }
-  std::int64_t at = 0;
-  for (const Tensor& sum : sums) {
-    sum.copy_(flat.narrow(0, at, sum.numel()).view(sum.sizes()));
-    at += sum.numel();
-  }
-}
-
 std::string state_section(const std::string& parameter, std::string_view what) {
   return concat("optimizer/", parameter, "/", what);
 }
@@ -73,11 +55,28 @@ void Program::step(std::vector<std::vector<Tensor>>& gradients, std::int64_t bat
     sums.push_back(gradients.empty() ? torch::zeros_like(parameters[p]) : gradients[0][p]);
     for (std::size_t s = 1; s < gradients.size(); ++s) sums[p].add_(gradients[s][p]);
   }
-  if (workers != nullptr) add_over_workers(*workers, sums);
+  if (workers != nullptr) add_over_workers(sums);
   for (std::size_t p = 0; p < parameters.size(); ++p) {
     parameters[p].mutable_grad() = sums[p].div_(static_cast<double>(batch));
   }
   optimizer->step();
+}
+
+void Program::add_over_workers(const std::vector<Tensor>& sums) const {
+  std::vector<Tensor> all;
+  for (const Tensor& sum : sums) all.push_back(sum.reshape({-1}));
+  const Tensor flat = torch::cat(all);
+  const std::int64_t count = flat.numel();
+  float* sent = flat.mutable_data_ptr<float>();
+  for (std::int64_t begin = 0; begin < count; begin += kBucket) {
+    const auto size = static_cast<std::size_t>(std::min(kBucket, count - begin));
+    workers->all_reduce({sent + begin, size}, dist::Cause::kGradients);
+  }
+  std::int64_t at = 0;
+  for (const Tensor& sum : sums) {
+    sum.copy_(flat.narrow(0, at, sum.numel()).view(sum.sizes()));
+    at += sum.numel();
+  }
 }
 
 void Program::save(TensorWriter& file) const {

@@ -65,6 +65,9 @@ class Program {
   /// which are used up. With workers: of the slices of all of them.
   void step(std::vector<std::vector<torch::Tensor>>& gradients, std::int64_t batch);
 
+  /// Replaces each tensor by its sum over the workers, who give tensors of the same sizes.
+  void add_over_workers(const std::vector<torch::Tensor>& sums) const;
+
   /// Values by name, as sections "values/..." and "optimizer/...".
   void save(TensorWriter& file) const;
   /// What load() read and checked, to be taken over at once.

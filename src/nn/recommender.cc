@@ -3,6 +3,7 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "nn/dense_step.h"
@@ -82,9 +83,10 @@ struct Recommender::Impl : Program {
                                 {slice.size, options.tables, options.dim})};
   }
 
-  void check_input(const RecommenderInput& input) const {
-    if (input.batch < 1) {
-      throw_invalid_argument("batch", "at least 1", std::to_string(input.batch));
+  // least: examples.
+  void check_input(const RecommenderInput& input, std::int64_t least = 1) const {
+    if (input.batch < least) {
+      throw_invalid_argument("batch", concat("at least ", least), std::to_string(input.batch));
     }
     require_size("dense", input.batch * options.dense, input.dense.size());
     require_size("vectors", input.batch * options.tables * options.dim, input.vectors.size());
@@ -112,13 +114,20 @@ const graph::Network& Recommender::network() const noexcept {
   return impl_->network;
 }
 
+void Recommender::set_workers(std::shared_ptr<dist::ProcessGroup> workers) {
+  impl_->workers = std::move(workers);
+}
+
 void Recommender::set_winner_rate(double rate) {
   impl_->set_rates({rate});
 }
 
 double Recommender::train_step(const RecommenderInput& input, std::span<const float> labels,
                                std::span<float> logits, std::span<float> vectors_gradient) {
-  impl_->check_input(input);
+  if (impl_->workers != nullptr && input.whole < std::max<std::int64_t>(1, input.batch)) {
+    throw_invalid_argument("whole", "the examples of all workers", std::to_string(input.whole));
+  }
+  impl_->check_input(input, impl_->workers == nullptr ? 1 : 0);
   require_size("labels", input.batch, labels.size());
   require_size("logits", input.batch, logits.size());
   require_size("vectors_gradient", static_cast<std::int64_t>(input.vectors.size()),

@@ -29,6 +29,8 @@ class CheckpointFolder {
   void write(std::int64_t steps, const Save& save) const;
   /// Writes best.taut.
   void write_best(std::int64_t steps, const Save& save) const;
+  /// Calls save and writes nothing: for a worker whose parts another one writes.
+  static void give_parts(const Save& save);
   /// The newest step file, if there is one.
   [[nodiscard]] std::optional<std::string> newest() const;
   [[nodiscard]] std::optional<std::string> best() const;

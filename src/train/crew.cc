@@ -1,5 +1,7 @@
 #include "train/crew.h"
 
+#include <array>
+
 namespace taut::train {
 
 Crew::Decision Crew::agree(Decision own) const {
@@ -21,8 +23,9 @@ void Crew::meet() const {
 
 nlohmann::json Crew::report(double train_seconds, const nlohmann::json& plan) const {
   struct Times {
-    double training;
-    double exchanging;
+    double training = 0;
+    double exchanging = 0;
+    std::array<double, kSpellings<dist::Cause>.size()> by_cause{};
   };
   const dist::TrafficCount sent = group_->traffic();
   nlohmann::json report = {{"count", size()}, {"plan", plan["plan"]}};
@@ -32,10 +35,17 @@ nlohmann::json Crew::report(double train_seconds, const nlohmann::json& plan) co
     for (const std::int64_t one : group_->each(sent[cause.value].bytes)) bytes += one;
     report["sent_bytes"][std::string(cause.name)] = bytes;
   }
-  for (const Times& times :
-       group_->each(Times{.training = train_seconds, .exchanging = sent.total().seconds})) {
-    report["ranks"].push_back(
-        {{"train_seconds", times.training}, {"exchange_seconds", times.exchanging}});
+  Times own{.training = train_seconds, .exchanging = sent.total().seconds};
+  for (std::size_t i = 0; i < own.by_cause.size(); ++i) {
+    own.by_cause[i] = sent[kSpellings<dist::Cause>[i].value].seconds;
+  }
+  for (const Times& times : group_->each(own)) {
+    nlohmann::json rank = {{"train_seconds", times.training},
+                           {"exchange_seconds", times.exchanging}};
+    for (std::size_t i = 0; i < times.by_cause.size(); ++i) {
+      rank["seconds_by_cause"][std::string(kSpellings<dist::Cause>[i].name)] = times.by_cause[i];
+    }
+    report["ranks"].push_back(std::move(rank));
   }
   return report;
 }

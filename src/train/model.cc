@@ -1,9 +1,12 @@
 #include "taut/train/model.h"
 
+#include <cstring>
+
 #include "taut/core/error.h"
 #include "taut/core/log.h"
 #include "taut/core/progress.h"
 #include "taut/core/text.h"
+#include "taut/dist/worker_tables.h"
 #include "taut/infer/engine.h"
 #include "train/rows.h"
 
@@ -57,17 +60,36 @@ std::int64_t planned_bytes(const RecommenderConfig& config, const data::DataProf
 }
 
 Model::Model(const RecommenderConfig& config, const data::DataProfile& profile,
-             std::shared_ptr<ThreadPool> pool) {
+             std::shared_ptr<ThreadPool> pool, std::shared_ptr<dist::ProcessGroup> workers)
+    : workers_(std::move(workers)) {
   if (!config.schema.categorical.empty()) {
     const embedding::Options options = table_options(config, profile);
     full_bytes_ = embedding::full_bytes(options).count;
-    tables_ = embedding::make_embedding(options, pool);
+    tables_ = workers_ != nullptr ? dist::make_worker_tables(options, pool, workers_)
+                                  : embedding::make_embedding(options, pool);
   }
   dense_ = std::make_unique<nn::Recommender>(dense_options(config), std::move(pool));
+  dense_->set_workers(workers_);
 }
 
 void Model::view_ids(const data::Batch& batch) {
   taut::view_ids(batch.categorical, ids_);
+}
+
+// Ids of the examples that are this worker's.
+void Model::view_part(const data::Batch& batch) {
+  view_ids(batch);
+  if (workers_ == nullptr) return;
+  offsets_.resize(ids_.size());
+  for (std::size_t t = 0; t < ids_.size(); ++t) {
+    const auto all = ids_[t].offsets.subspan(static_cast<std::size_t>(mine_.begin),
+                                             static_cast<std::size_t>(mine_.size) + 1);
+    offsets_[t].assign(all.begin(), all.end());
+    for (std::int64_t& offset : offsets_[t]) offset -= all.front();
+    ids_[t].ids = ids_[t].ids.subspan(static_cast<std::size_t>(all.front()),
+                                      static_cast<std::size_t>(offsets_[t].back()));
+    ids_[t].offsets = offsets_[t];
+  }
 }
 
 void Model::count_ids(const data::ReaderOptions& options) {
@@ -93,13 +115,37 @@ void Model::load_initial_rows(const RecommenderConfig& config) {
 }
 
 nn::RecommenderInput Model::look_up(const data::Batch& batch) {
-  if (tables_ != nullptr) {
-    view_ids(batch);
-    vectors_.resize(static_cast<std::size_t>(batch.size) * ids_.size() *
-                    static_cast<std::size_t>(tables_->options().dim));
-    tables_->lookup(ids_, batch.size, vectors_);
+  mine_ = {.begin = 0, .size = batch.size};
+  if (workers_ != nullptr) {
+    mine_ = share_of(batch.size, 1, {.index = workers_->rank(), .of = workers_->size()});
   }
-  return {.batch = batch.size, .dense = batch.dense, .vectors = vectors_};
+  if (tables_ != nullptr) {
+    view_part(batch);
+    vectors_.resize(static_cast<std::size_t>(mine_.size) * ids_.size() *
+                    static_cast<std::size_t>(tables_->options().dim));
+    tables_->lookup(ids_, mine_.size, vectors_);
+  }
+  const std::int64_t columns = dense_->options().dense;
+  return {.batch = mine_.size,
+          .dense = std::span(batch.dense)
+                       .subspan(static_cast<std::size_t>(mine_.begin * columns),
+                                static_cast<std::size_t>(mine_.size * columns)),
+          .vectors = vectors_,
+          .whole = batch.size};
+}
+
+// logits: of this worker's part; then of the whole batch.
+void Model::gather_logits(std::int64_t batch, std::vector<float>& logits) const {
+  if (workers_ == nullptr) return;
+  std::vector<std::int64_t> sizes;
+  for (int rank = 0; rank < workers_->size(); ++rank) {
+    const Range theirs = share_of(batch, 1, {.index = rank, .of = workers_->size()});
+    sizes.push_back(theirs.size * static_cast<std::int64_t>(sizeof(float)));
+  }
+  const std::vector<std::byte> all =
+      workers_->gather(std::as_bytes(std::span(logits)), sizes, dist::Cause::kControl);
+  logits.resize(static_cast<std::size_t>(batch));
+  std::memcpy(logits.data(), all.data(), all.size());
 }
 
 void Model::set_winner_rate(double rate) {
@@ -108,22 +154,38 @@ void Model::set_winner_rate(double rate) {
 
 double Model::train_step(const data::Batch& batch, std::vector<float>& logits) {
   const nn::RecommenderInput input = look_up(batch);
-  logits.resize(static_cast<std::size_t>(batch.size));
+  logits.resize(static_cast<std::size_t>(mine_.size));
   gradient_.resize(vectors_.size());
-  const double loss = dense_->train_step(input, batch.labels, logits, gradient_);
-  if (tables_ != nullptr) tables_->update(ids_, batch.size, gradient_);
+  const std::span<const float> labels =
+      std::span(batch.labels)
+          .subspan(static_cast<std::size_t>(mine_.begin), static_cast<std::size_t>(mine_.size));
+  const double loss = dense_->train_step(input, labels, logits, gradient_);
+  if (tables_ != nullptr) tables_->update(ids_, mine_.size, gradient_);
+  gather_logits(batch.size, logits);
   return loss;
 }
 
 void Model::predict(const data::Batch& batch, std::vector<float>& logits) {
   const nn::RecommenderInput input = look_up(batch);
-  logits.resize(static_cast<std::size_t>(batch.size));
-  dense_->predict(input, logits);
+  logits.resize(static_cast<std::size_t>(mine_.size));
+  if (mine_.size > 0) dense_->predict(input, logits);
+  gather_logits(batch.size, logits);
 }
 
 std::vector<double> Model::densities(const data::Batch& batch) {
   dense_->set_winner_rate(dense_->options().winner_rate);
-  return dense_->densities(look_up(batch));
+  const nn::RecommenderInput input = look_up(batch);
+  if (workers_ == nullptr) return dense_->densities(input);
+  // Means over the examples of each worker, by how many it has.
+  std::vector<double> own(dense_->network().winner_sites().size(), 0.0);
+  if (mine_.size > 0) own = dense_->densities(input);
+  for (double& one : own) {
+    const double sum = one * static_cast<double>(mine_.size);
+    one = 0;
+    for (const double theirs : workers_->each(sum)) one += theirs;
+    one /= static_cast<double>(batch.size);
+  }
+  return own;
 }
 
 Quality Model::evaluate(const data::ReaderOptions& options, data::BadRows* bad_rows) {

@@ -2,7 +2,7 @@
 
 #include <bit>
 
-#include "core/json_text.h"
+#include "parallel/plan_file.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/text.h"
@@ -76,44 +76,6 @@ double words_before_pools(const graph::Graph& graph, const parallel::Plan& plan,
   return words;
 }
 
-parallel::LayerState read_state(const nlohmann::json& entry, int levels, const std::string& path) {
-  const auto names =
-      json_value<std::vector<std::string>>(json_at(entry, "splits", path), "splits", path);
-  if (std::ssize(names) != levels) {
-    throw Error(ErrorKind::kFormat,
-                concat("splits of ", names.size(), " levels where the workers make ", levels), path,
-                "start as many workers as the plan is for");
-  }
-  parallel::LayerState state(levels, parallel::Split::kBatch);
-  for (int level = 0; level < levels; ++level) {
-    state.set(level, parse_spelling<parallel::Split>(names[static_cast<std::size_t>(level)],
-                                                     ErrorKind::kFormat, "split", path));
-  }
-  return state;
-}
-
-parallel::Plan read_plan(const graph::Graph& graph, const std::string& path, int levels) {
-  const nlohmann::json json = read_json_object(path);
-  const nlohmann::json& layers = json_at(json, "layers", path);
-  parallel::Plan plan{.levels = levels, .states = {}};
-  std::size_t next = 0;
-  for (const graph::Node& node : graph.nodes()) {
-    parallel::LayerState state(levels, parallel::Split::kBatch);
-    if (node.kind == graph::NodeKind::kWeighted) {
-      if (!layers.is_array() || next >= layers.size() ||
-          json_value<std::string>(json_at(layers[next], "layer", path), "layer", path) !=
-              node.name) {
-        throw Error(ErrorKind::kFormat,
-                    concat("no layer ", node.name, " at place ", next + 1, " of the plan"), path,
-                    "make a plan for this network");
-      }
-      state = read_state(layers[next++], levels, path);
-    }
-    plan.states.push_back(state);
-  }
-  return plan;
-}
-
 }  // namespace
 
 ChosenPlan choose_plan(const graph::Network& network, const PlanChoice& choice, std::int64_t batch,
@@ -129,12 +91,14 @@ ChosenPlan choose_plan(const graph::Network& network, const PlanChoice& choice, 
   const graph::Graph graph = graph::cost_graph(network);
   const parallel::PlanOptions options = plan_options(batch, levels);
   const bool named = choice.plan == "mp" || choice.plan == "owt" || choice.plan == "auto";
-  const parallel::Plan plan =
-      named ? made_plan(graph, choice, options, workers) : read_plan(graph, choice.plan, levels);
-  ChosenPlan chosen{.name = choice.plan, .layers = {}, .splits = {}};
+  const parallel::Plan plan = named ? made_plan(graph, choice, options, workers)
+                                    : parallel::read_plan(choice.plan, graph, levels);
+  ChosenPlan chosen{.name = choice.plan,
+                    .levels = levels,
+                    .splits = {},
+                    .layers = parallel::layers_json(graph, plan)};
   for (std::size_t i = 0; i < plan.states.size(); ++i) {
     if (graph.nodes()[i].kind != graph::NodeKind::kWeighted) continue;
-    chosen.layers.push_back(graph.nodes()[i].name);
     chosen.splits.push_back(plan.states[i]);
   }
   const parallel::CostModel model(graph, options.cost);
@@ -144,18 +108,10 @@ ChosenPlan choose_plan(const graph::Network& network, const PlanChoice& choice, 
 }
 
 nlohmann::json plan_json(const ChosenPlan& plan) {
-  nlohmann::json json = {{"plan", plan.name},
-                         {"levels", plan.splits.front().levels()},
-                         {"words_per_step", plan.words_per_step},
-                         {"layers", nlohmann::json::array()}};
-  for (std::size_t i = 0; i < plan.layers.size(); ++i) {
-    nlohmann::json splits = nlohmann::json::array();
-    for (int level = 0; level < plan.splits[i].levels(); ++level) {
-      splits.push_back(parallel::to_string(plan.splits[i].at(level)));
-    }
-    json["layers"].push_back({{"layer", plan.layers[i]}, {"splits", splits}});
-  }
-  return json;
+  return {{"plan", plan.name},
+          {"levels", plan.levels},
+          {"words_per_step", plan.words_per_step},
+          {"layers", plan.layers}};
 }
 
 }  // namespace taut::train

@@ -13,24 +13,26 @@
 
 namespace taut::train {
 
-/// The splits of a network's convolutions and linear layers, in order.
+/// How a network is split.
 struct ChosenPlan {
   std::string name;
-  std::vector<std::string> layers;
-  std::vector<parallel::LayerState> splits;
+  int levels = 0;
+  std::vector<parallel::LayerState> splits;  ///< of convolutions and linear layers, in order
+  nlohmann::json layers;                     ///< of all of its cost graph, as a plan's file has it
   double words_per_step =
       0;  ///< that all workers send for features, errors and gradients of weights
 };
 
 /// choice.plan: mp, owt, auto (the exact search for the cluster of choice.cluster) or the path of a
-/// file that plan_json() wrote. Partial sums are added before pools, as they are when it is run.
-/// Errors: kConfig for an auto without a cluster, or with one of another number of accelerators,
-/// for workers that are no power of two, and where no such plan is possible, with the reason;
-/// kFormat for a plan file that does not fit the network.
+/// plan's file (parallel/plan_file.h): of a run, of taut plan --json or of taut.Plan. Partial sums
+/// are added before pools, as they are when it is run. Errors: kConfig for an auto without a
+/// cluster, or with one of another number of accelerators, for workers that are no power of two,
+/// and where no such plan is possible, with the reason; those of parallel::read_plan for a file,
+/// kData where it does not fit network or workers.
 [[nodiscard]] ChosenPlan choose_plan(const graph::Network& network, const PlanChoice& choice,
                                      std::int64_t batch, int workers);
 
-/// {"plan", "levels", "words_per_step", "layers": [{"layer", "splits": ["I", ...]}]}.
+/// {"plan", "levels", "words_per_step", "layers": [{"name", "splits": ["I", ...]}]}.
 [[nodiscard]] nlohmann::json plan_json(const ChosenPlan& plan);
 
 }  // namespace taut::train

@@ -56,6 +56,19 @@ class RecommenderTask final : public Task {
 
   [[nodiscard]] const Config& config() const noexcept override { return config_; }
 
+  void join(std::shared_ptr<dist::ProcessGroup> workers, const PlanChoice& choice) override {
+    if (choice.plan != "dp") {
+      throw Error(ErrorKind::kUnsupported,
+                  concat("plan \"", choice.plan,
+                         "\" is for image networks; recommenders are trained "
+                         "data parallel, with tables dealt to the workers"),
+                  "--plan", "use dp");
+    }
+    workers_ = std::move(workers);
+  }
+
+  [[nodiscard]] bool is_spread() const noexcept override { return workers_ != nullptr; }
+
   void save(SectionSink& file) const override {
     data::DataProfile profile = profile_;
     save_fields(file, "format", [&](StateFields& fields) { visit_profile(profile, fields); });
@@ -124,7 +137,11 @@ class RecommenderTask final : public Task {
 
   void prepare(bool fresh, const std::string& cache) override {
     if (!fresh) return;
+    // One worker reads the files for all.
+    const bool follows = workers_ != nullptr && workers_->rank() > 0;
+    if (follows) workers_->barrier();
     profile_ = load_profile(config_, cache);
+    if (workers_ != nullptr && !follows) workers_->barrier();
     make_model();
     model_->count_ids(reader_options(config_, config_.data.train, profile_));
     model_->load_initial_rows(config_);
@@ -204,7 +221,7 @@ class RecommenderTask final : public Task {
     if (config_.model.bf16 && !nn::has_bf16_products()) {
       log_warning("train.bf16: this processor has no products in bf16, fp32 is faster here");
     }
-    model_ = std::make_unique<Model>(config_, profile_, pool_);
+    model_ = std::make_unique<Model>(config_, profile_, pool_, workers_);
   }
 
   [[nodiscard]] bool is_own(const std::vector<std::string>& files) const {
@@ -232,6 +249,7 @@ class RecommenderTask final : public Task {
 
   RecommenderConfig config_;
   std::shared_ptr<ThreadPool> pool_;
+  std::shared_ptr<dist::ProcessGroup> workers_;  ///< null: alone
   data::DataProfile profile_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<data::BatchReader> reader_;

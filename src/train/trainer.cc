@@ -77,10 +77,12 @@ void Trainer::restore() {
   check_marks(fresh);
   const std::string& cache = options_.profile_path;
   task_->prepare(fresh, cache.empty() ? options_.run + "/profile.json" : cache);
+  if (fresh) {
+    save_together([&] { check_room(options_.run, save()); });
+  }
   if (crew_.leads()) {
     const Json plan = task_->plan();
     if (plan.contains("layers")) write_file(options_.run + "/plan.json", json_text(plan, 2) + "\n");
-    if (fresh) check_room(options_.run, save());
     metrics_.open_at(state_.metrics_bytes);
   }
   crew_.meet();  // nobody replaces a checkpoint that another still reads
@@ -143,12 +145,21 @@ CheckpointFolder::Save Trainer::save() {
   return [this](SectionSink& file) { save_checkpoint(file, state_, *task_); };
 }
 
+// The leader calls write, which calls save() once; the others give their parts of it.
+void Trainer::save_together(const std::function<void()>& write) {
+  if (crew_.leads()) {
+    write();
+  } else if (task_->is_spread()) {
+    CheckpointFolder::give_parts(save());
+  }
+}
+
 void Trainer::checkpoint() {
   task_->settle();
-  if (crew_.leads()) {
+  save_together([&] {
     metrics_.flush();
     checkpoints_.write(state_.steps, save());
-  }
+  });
   control_.checkpointed();
 }
 
@@ -165,7 +176,9 @@ void Trainer::evaluate_valid(std::int64_t epoch) {
   if (!(state_.valid.score() > state_.best_score)) return;
   state_.best_score = state_.valid.score();
   state_.best_epoch = epoch;
-  if (loop_.early_stop > 0 && crew_.leads()) checkpoints_.write_best(state_.steps, save());
+  if (loop_.early_stop > 0) {
+    save_together([&] { checkpoints_.write_best(state_.steps, save()); });
+  }
 }
 
 void Trainer::end_epoch() {
@@ -191,7 +204,7 @@ Json Trainer::summarize() {
   if (!best.empty() && state_.best_epoch + 1 != state_.epoch) {
     state_.valid = read_checkpoint(best, *task_).valid;
   }
-  Json summary = crew_.leads() ? task_->facts() : Json::object();
+  Json summary = crew_.leads() || task_->is_spread() ? task_->facts() : Json::object();
   summary.update(task_->memory());
   const auto rate = static_cast<double>(state_.examples) / state_.train_seconds;
   summary.update({{"run", options_.run},

@@ -1,6 +1,7 @@
 #pragma once
 // The one training loop.
 
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "taut/train/run.h"
@@ -35,6 +36,7 @@ class Trainer {
   void write_network() const;
   nlohmann::json summarize();
   [[nodiscard]] CheckpointFolder::Save save();
+  void save_together(const std::function<void()>& write);
 
   const RunOptions& options_;
   Crew crew_;

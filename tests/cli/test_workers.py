@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from taut.plans import Plan
 
 
 def free_port() -> int:
@@ -82,6 +86,55 @@ def test_a_killed_worker_is_named_and_torchrun_goes_on_from_the_last_checkpoint(
     assert steps == list(range(1, 201))
 
 
+def run_torchrun(program, restarts: int, log: Path, *args) -> subprocess.Popen:
+    options = f"--standalone --local-addr 127.0.0.1 --max-restarts {restarts} --no-python --nproc-per-node 2"
+    command = [sys.executable, "-m", "torch.distributed.run", *options.split(), program, *args]
+    with log.open("w") as output:
+        return subprocess.Popen(command, stdout=output, stderr=output)
+
+
+def measured(run: Path) -> tuple[dict, list[dict]]:
+    """What a run's summary and lines of metrics tell that no kill may change."""
+    summary = json.loads((run / "summary.json").read_text())
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for one in (summary, *lines):
+        for field in ("run", "seconds", "train_seconds", "examples_per_second", "rebalance_seconds", "workers"):
+            one.pop(field, None)
+    return summary, lines
+
+
+@pytest.mark.skipif("TAUT_WORKER_KILLS" not in os.environ, reason="set TAUT_WORKER_KILLS to how many kills (30)")
+@pytest.mark.parametrize(
+    ("folder", "config", "settings"),
+    [
+        ("workspace", "ctr.toml", ("train.epochs=40", "embedding.budget=150KiB", "train.checkpoint_every=5")),
+        ("image_workspace", "images.toml", ("train.epochs=60", "train.piece=16", "train.checkpoint_every=5")),
+    ],
+)
+def test_workers_that_are_killed_at_random_moments_change_nothing(program, request, folder, config, settings):
+    workspace = request.getfixturevalue(folder)
+    wanted = int(os.environ["TAUT_WORKER_KILLS"])
+    sets = [word for setting in settings for word in ("--set", setting)]
+    training = ("train", workspace / config, *sets, "--resume", "--out")
+    whole, killed = workspace / "whole", workspace / "killed"
+    log = workspace / "log"
+    with run_torchrun(program, 0, log, *training, whole) as started:
+        assert started.wait(timeout=600) == 0, log.read_text()
+    rng, kills = random.Random(1607), 0
+    while kills < wanted:
+        shutil.rmtree(killed, ignore_errors=True)
+        with run_torchrun(program, wanted, log, *training, killed) as started:
+            while started.poll() is None:
+                time.sleep(rng.uniform(0.2, 3.0))
+                workers = children_of(started.pid)
+                if kills < wanted and workers:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(rng.choice(workers)), signal.SIGKILL)
+                        kills += 1
+            assert started.returncode == 0, log.read_text()
+        assert measured(killed) == measured(whole)
+
+
 def test_links_are_measured_into_a_cluster_that_plans_are_made_for(together, taut, tmp_path):
     cluster = tmp_path / "cluster.toml"
     first, second = together(2, "calibrate", "--out", cluster, "--repetitions", 3, "--json")
@@ -96,12 +149,27 @@ def test_links_are_measured_into_a_cluster_that_plans_are_made_for(together, tau
     assert plan["seconds_per_step"] > 0
 
 
-def test_what_workers_cannot_do_is_refused_in_one_line(together, taut, workspace, tmp_path):
-    ended = together(2, "train", workspace / "ctr.toml", "--out", tmp_path / "run")
+def test_tables_are_dealt_to_workers(together, taut, workspace):
+    config, run = workspace / "ctr.toml", workspace / "run"
+    settings = ("--set", "embedding.budget=150KiB", "--set", "train.epochs=1", "--threads", 1)
+    (code, out, err), (_, quiet, _) = together(2, "train", config, "--out", run, *settings)
+    assert (code, quiet) == (0, ""), err
+    assert "workers: 2, plan dp" in out
+    summary = json.loads((run / "summary.json").read_text())
+    alone = taut("train", config, "--out", workspace / "alone", *settings, "--json").json
+    assert summary["auc"] == pytest.approx(alone["auc"], abs=0.002)
+    assert (summary["memory_bytes"], summary["budget_bytes"]) == (alone["memory_bytes"], alone["budget_bytes"])
+    assert summary["workers"]["sent_bytes"]["tables"] > 0
+    assert taut("eval", run, "--json").json["auc"] == pytest.approx(summary["auc"], abs=1e-6)
+
+
+def test_what_workers_cannot_do_is_refused_in_one_line(together, workspace, tmp_path):
+    command = ("train", workspace / "ctr.toml", "--out", tmp_path / "run", "--set", "embedding.method=qr")
+    ended = together(2, *command)
     assert [code for code, _, _ in ended] == [2, 2]
     lines = errors_of(err for _, _, err in ended)
     assert len(lines) == 1
-    assert 'runs of task "ctr" cannot be trained by 2 workers' in lines[0]
+    assert "tables of method qr cannot be divided among processes" in lines[0]
 
 
 def test_a_plan_is_made_for_a_cluster_and_kept_in_the_run(together, image_workspace):
@@ -114,9 +182,28 @@ def test_a_plan_is_made_for_a_cluster_and_kept_in_the_run(together, image_worksp
     assert "workers: 2, plan auto" in out
     plan = json.loads((run / "plan.json").read_text())
     assert (plan["plan"], plan["levels"]) == ("auto", 1)
-    assert [layer["layer"] for layer in plan["layers"]][:2] == ["conv1", "conv2"]
+    assert [layer["name"] for layer in plan["layers"]][:2] == ["conv1", "conv2"]
     workers = json.loads((run / "summary.json").read_text())["workers"]
     assert workers["words_per_step"] == plan["words_per_step"] > 0
+
+
+def test_a_planned_file_is_run(together, taut, image_workspace):
+    config = image_workspace / "images.toml"
+    settings = ("--set", "model.winner_rate=1.0", "--set", "train.epochs=1")
+    made = taut("plan", config, "--accelerators", 2, "--fix", "conv*=I,fc*=III", "--json").json
+    splits = {layer["name"]: layer["splits"] for layer in made["layers"]}
+    command, python = image_workspace / "command.json", image_workspace / "python.json"
+    command.write_text(json.dumps(made))
+    Plan({**made, "parameters": {}, "factors": [2]}).to_json(python)
+    ran = image_workspace / "run0" / "plan.json"
+    for number, file in enumerate((command, python, ran)):
+        run = image_workspace / f"run{number}"
+        (code, _, err), _ = together(2, "train", config, "--out", run, *settings, "--plan", file)
+        assert code == 0, err
+        kept = json.loads((run / "plan.json").read_text())
+        assert {layer["name"]: layer["splits"] for layer in kept["layers"]} == splits
+    again = taut("plan", config, "--accelerators", 2, "--evaluate", ran, "--json").json
+    assert again["bytes_per_step"] == made["bytes_per_step"]
 
 
 def test_plans_are_for_workers(taut, workspace, tmp_path):

@@ -11,7 +11,7 @@
 #include "support/error_matchers.h"
 #include "support/workers.h"
 #include "taut/core/text.h"
-#include "train/run_cases.h"
+#include "train/worker_runs.h"
 
 namespace taut::train {
 namespace {
@@ -22,47 +22,15 @@ using test::error_of;
 using test::expect_workers;
 using test::IsError;
 using test::run_workers;
+using testing::kPatient;
 
-const dist::GroupOptions kPatient{.timeout = std::chrono::seconds(60)};
-
-// Bodies run in processes of their own; what they leave in the folder is read here.
-class Workers : public ::testing::Test {
+class Workers : public testing::WorkerRuns {
  protected:
-  [[nodiscard]] static const testing::RunCase& images() { return testing::run_cases()[1]; }
-  [[nodiscard]] static const testing::RunCase& clicks() { return testing::run_cases()[0]; }
-
-  [[nodiscard]] std::string path(const std::string& run) const {
-    return folder_.path() + "/" + run;
-  }
-
-  /// Trains the images' case by so many workers; alone: no group at all.
+  /// Trains the images' case.
   void train(int workers, const std::string& run, const std::vector<std::string>& settings,
              bool resume = false, const PlanChoice& plan = {}) const {
-    expect_workers(workers, [&](const WorkerEnvironment& environment) {
-      RunOptions options = folder_.options(images(), run, settings);
-      options.resume = resume;
-      options.plan = plan;
-      if (workers > 1) options.workers = dist::ProcessGroup::connect(environment, kPatient);
-      const Json summary = train_run(options);
-      EXPECT_EQ(summary, read_json(run + "/summary.json"));
-    });
+    WorkerRuns::train(images(), workers, run, settings, resume, plan);
   }
-
-  [[nodiscard]] Json read_json(const std::string& file) const {
-    return Json::parse(std::ifstream(path(file)));
-  }
-
-  [[nodiscard]] std::vector<Json> metrics(const std::string& run) const {
-    std::vector<Json> lines;
-    std::ifstream file(path(run) + "/metrics.jsonl");
-    for (std::string line; std::getline(file, line);) {
-      lines.push_back(Json::parse(line));
-      lines.back().erase("seconds");
-    }
-    return lines;
-  }
-
-  testing::RunFolder folder_;
 };
 
 // A loss a line; normalization and winners included.
@@ -195,7 +163,7 @@ TEST_F(Workers, GoOnUnderAnotherPlan) {
 
 TEST_F(Workers, RefusePlansThatCannotBeRun) {
   const std::string wrong = path("wrong.json");
-  std::ofstream(wrong) << R"({"layers": [{"layer": "conv9", "splits": ["I"]}]})";
+  std::ofstream(wrong) << R"({"layers": [{"name": "conv9", "splits": ["I"]}]})";
   expect_workers(2, [&](const WorkerEnvironment& environment) {
     const auto group = dist::ProcessGroup::connect(environment, kPatient);
     const auto refused = [&](const PlanChoice& plan, const std::vector<std::string>& settings) {
@@ -206,7 +174,7 @@ TEST_F(Workers, RefusePlansThatCannotBeRun) {
     };
     EXPECT_THAT(refused({.plan = "auto"}, {}), IsError(ErrorKind::kConfig, "taut calibrate"));
     EXPECT_THAT(refused({.plan = "mp"}, {}), IsError(ErrorKind::kConfig, "no plan \"mp\": "));
-    EXPECT_THAT(refused({.plan = wrong}, {}), IsError(ErrorKind::kFormat, "no layer conv1"));
+    EXPECT_THAT(refused({.plan = wrong}, {}), IsError(ErrorKind::kData, "no layer conv1"));
     EXPECT_THAT(refused({.plan = "none.json"}, {}), IsError(ErrorKind::kNotFound, "none.json"));
     EXPECT_THAT(refused({.plan = "owt"}, {"model.winner_rate=0.5"}),
                 IsError(ErrorKind::kUnsupported, "model.winner_rate"));
@@ -267,10 +235,6 @@ TEST_F(Workers, AreRefusedWhatTheyCannotTrain) {
     options.workers = dist::ProcessGroup::connect(environment, kPatient);
     EXPECT_THAT(error_of([&] { train_run(options); }),
                 IsError(ErrorKind::kConfig, "gives work to 1 of 2 workers"));
-    RunOptions tables = folder_.options(clicks(), "clicks");
-    tables.workers = options.workers;
-    EXPECT_THAT(error_of([&] { train_run(tables); }),
-                IsError(ErrorKind::kUnsupported, "cannot be trained by 2 workers"));
   });
 }
 

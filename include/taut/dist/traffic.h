@@ -11,17 +11,19 @@ namespace taut::dist {
 
 /// What something is sent for.
 enum class Cause : std::uint8_t {
-  kGradients,  ///< of weights
-  kFeatures,   ///< what layers give, where the next one wants another part of it
-  kErrors,     ///< the same for gradients of features
-  kTables,     ///< ids, rows and their gradients
-  kControl,    ///< losses, decisions, counts of measures
+  kGradients,   ///< of weights
+  kFeatures,    ///< what layers give, where the next one wants another part of it
+  kErrors,      ///< the same for gradients of features
+  kTables,      ///< ids, rows and their gradients
+  kCheckpoint,  ///< what one worker writes for all
+  kControl,     ///< losses, decisions, counts of measures
 };
 constexpr auto spellings(std::type_identity<Cause>) {
   return std::to_array<Spelling<Cause>>({{"gradients", Cause::kGradients},
                                          {"features", Cause::kFeatures},
                                          {"errors", Cause::kErrors},
                                          {"tables", Cause::kTables},
+                                         {"checkpoint", Cause::kCheckpoint},
                                          {"control", Cause::kControl}});
 }
 [[nodiscard]] constexpr std::string_view to_string(Cause cause) noexcept {

@@ -66,6 +66,10 @@ class Embedding {
   void update(std::span<const JaggedIds> tables, std::int64_t batch,
               std::span<const float> gradient);
 
+  /// Counts a batch as left out: of a part of a collection (taut/embedding/part.h), where another
+  /// part has found its gradient not finite.
+  void skip_update() noexcept { ++skipped_updates_; }
+
   /// The rate of the updates to come, for schedules; 0 leaves values as they are. The cold pool's
   /// rate follows in proportion. Not part of what save() writes. kInvalidArgument below 0 and for
   /// what is not finite.
@@ -129,6 +133,8 @@ class Embedding {
                          std::span<float> out) const = 0;
   virtual void do_update(std::span<const JaggedIds> tables, std::int64_t batch,
                          std::span<const float> gradient) = 0;
+  /// Whether a batch is left out, whose gradient was found not finite or not; counts it if so.
+  virtual bool leaves_out(bool bad);
   virtual void do_read_rows(std::size_t table, std::span<const std::uint64_t> ids,
                             Rows& rows) const;
   virtual LoadedRows do_load_rows(const Rows& rows);

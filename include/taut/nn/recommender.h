@@ -10,6 +10,7 @@
 
 #include "taut/core/file.h"
 #include "taut/core/thread_pool.h"
+#include "taut/dist/process_group.h"
 #include "taut/graph/network.h"
 #include "taut/nn/named_tensor.h"
 
@@ -52,6 +53,8 @@ struct RecommenderInput {
   std::int64_t batch = 0;
   std::span<const float> dense;    ///< [batch, dense]
   std::span<const float> vectors;  ///< [batch, tables, dim]
+  /// With workers: examples of the batch of which these are a worker's part, which may be empty.
+  std::int64_t whole = 0;
 };
 
 /// MLPs, interaction and their optimizer.
@@ -71,14 +74,19 @@ class Recommender {
   /// named "table0", ...; how many rows they have is not known here.
   [[nodiscard]] const graph::Network& network() const noexcept;
 
+  /// From now on train_step() is taken by these workers together, each with a part of a batch of
+  /// input.whole examples: all end with the same parameters. Gradients are summed on each worker,
+  /// then by rank: one process's to rounding. null: alone.
+  void set_workers(std::shared_ptr<dist::ProcessGroup> workers);
+
   /// Another share of winners from now on, in training and prediction; options() keeps the first.
   /// Throws kConfig for a rate outside (0, 1].
   void set_winner_rate(double rate);
 
   /// One optimizer step on the mean binary cross-entropy. labels [batch]; writes logits [batch] (of
   /// the parameters before the step) and vectors_gradient [batch, tables, dim], the gradient of the
-  /// SUMMED loss. Returns the summed loss. A loss that is not finite throws kData and leaves the
-  /// parameters as they were.
+  /// SUMMED loss. Returns the summed loss, of all workers. A loss that is not finite throws kData and
+  /// leaves the parameters as they were.
   double train_step(const RecommenderInput& input, std::span<const float> labels,
                     std::span<float> logits, std::span<float> vectors_gradient);
 

@@ -7,8 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "taut/core/share.h"
 #include "taut/core/thread_pool.h"
 #include "taut/data/reader.h"
+#include "taut/dist/process_group.h"
 #include "taut/embedding/embedding.h"
 #include "taut/nn/recommender.h"
 #include "taut/train/metrics.h"
@@ -26,12 +28,16 @@ namespace taut::train {
                                          const data::DataProfile& profile);
 
 /// A recommender as config and data profile describe it.
+/// Workers that share it are all given the same whole batches, of which each works on a part
+/// (share_of() of the examples); tables are dealt to them (dist::make_worker_tables), the dense half
+/// each has whole. All then know all logits.
 /// Threads: one call at a time; work is spread over the pool; the same bits for any pool.
 class Model {
  public:
-  /// Errors: those of make_embedding and nn::Recommender.
+  /// workers: null for a process alone. Errors: those of make_embedding, dist::make_worker_tables
+  /// and nn::Recommender.
   Model(const RecommenderConfig& config, const data::DataProfile& profile,
-        std::shared_ptr<ThreadPool> pool);
+        std::shared_ptr<ThreadPool> pool, std::shared_ptr<dist::ProcessGroup> workers = nullptr);
 
   /// The pass over the training files that methods with offline counts want before the first step;
   /// nothing is read for the others.
@@ -72,11 +78,16 @@ class Model {
  private:
   [[nodiscard]] nn::RecommenderInput look_up(const data::Batch& batch);
   void view_ids(const data::Batch& batch);
+  void view_part(const data::Batch& batch);
+  void gather_logits(std::int64_t batch, std::vector<float>& logits) const;
 
+  std::shared_ptr<dist::ProcessGroup> workers_;
+  Range mine_;  ///< this worker's part of the batch that was looked up last
   std::unique_ptr<embedding::Embedding> tables_;
   std::unique_ptr<nn::Recommender> dense_;
   std::int64_t full_bytes_ = 0;
   std::vector<embedding::JaggedIds> ids_;
+  std::vector<std::vector<std::int64_t>> offsets_;  ///< of a part's ids, by table
   std::vector<float> vectors_;
   std::vector<float> gradient_;
 };

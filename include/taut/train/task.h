@@ -115,6 +115,9 @@ class Task {
   virtual void join(std::shared_ptr<dist::ProcessGroup> workers, const PlanChoice& choice);
   /// The plan that they follow, once the network is there: "plan", and what else is known of it.
   [[nodiscard]] virtual nlohmann::json plan() const { return {{"plan", "dp"}}; }
+  /// Whether workers hold parts of the network, so that all call save() and facts(), and what one
+  /// of them saves is whole.
+  [[nodiscard]] virtual bool is_spread() const noexcept { return false; }
   /// Called by all workers before one of them saves or measures alone.
   virtual void settle() {}
   /// Before any work: reads the files that are asked for later (key: which key of the config names

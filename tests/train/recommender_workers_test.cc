@@ -1,0 +1,163 @@
+// Recommenders that several processes train: tables dealt to them, the dense half data parallel.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <csignal>
+#include <filesystem>
+#include <thread>
+
+#include "support/error_matchers.h"
+#include "support/workers.h"
+#include "taut/core/text.h"
+#include "train/worker_runs.h"
+
+namespace taut::train {
+namespace {
+
+using dist::WorkerEnvironment;
+using Json = nlohmann::json;
+using test::error_of;
+using test::expect_workers;
+using test::IsError;
+using test::run_workers;
+using testing::kPatient;
+
+// Four shards of tables, and a line a step.
+const std::vector<std::string> kEveryStep = {"embedding.budget=260KiB", "train.log_every=1"};
+
+std::vector<std::string> with(std::vector<std::string> more) {
+  more.insert(more.begin(), kEveryStep.begin(), kEveryStep.end());
+  return more;
+}
+
+class RecommenderWorkers : public testing::WorkerRuns {
+ protected:
+  void train(int workers, const std::string& run, const std::vector<std::string>& settings,
+             bool resume = false) const {
+    WorkerRuns::train(clicks(), workers, run, settings, resume);
+  }
+
+  void expect_near(const std::string& run, const std::string& wanted_run, double tolerance) const {
+    const std::vector<Json> wanted = metrics(wanted_run);
+    const std::vector<Json> got = metrics(run);
+    ASSERT_EQ(got.size(), wanted.size());
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      EXPECT_NEAR(got[i]["loss"].get<double>(), wanted[i]["loss"].get<double>(), tolerance)
+          << run << " step " << i + 1;
+    }
+    const Json summary = read_json(run + "/summary.json");
+    const Json alone = read_json(wanted_run + "/summary.json");
+    for (const char* measure : {"auc", "log_loss"}) {
+      EXPECT_NEAR(summary[measure].get<double>(), alone[measure].get<double>(), tolerance) << run;
+    }
+    if (summary["method"] != "full") {  // which takes blocks as it grows, each worker its own
+      EXPECT_EQ(summary["memory_bytes"], alone["memory_bytes"]);
+      EXPECT_EQ(got.back()["memory_bytes"], wanted.back()["memory_bytes"]);
+    }
+    EXPECT_NEAR(summary["progressive"]["auc"].get<double>(),
+                alone["progressive"]["auc"].get<double>(), tolerance);
+  }
+};
+
+// Sums of gradients are those of one process to 3 roundings of 2^-24 of their terms' magnitude a
+// step. Adam divides by the gradient's own magnitude and Adagrad by the row's, so a step is off by
+// as much relative to rates of 0.01 and 0.4; curvature makes what is off grow by less than a factor
+// of 100 in 60 steps: 60 * 3 * 2^-24 * 100 = 1e-3. Runs are of 30 or 60 steps.
+TEST_F(RecommenderWorkers, TrainWhatOneProcessTrainsToRounding) {
+  for (const char* method : {"elastic", "full", "hash", "row"}) {
+    const std::vector<std::string> settings =
+        with({concat("embedding.method=", method), "embedding.value_type=fp32", "train.epochs=1"});
+    const std::string one = concat("one-", method);
+    train(1, one, settings);
+    const int workers = one == "one-elastic" ? 3 : 2;
+    const std::string run = concat("some-", method);
+    train(workers, run, settings);
+    expect_near(run, one, 1e-3);
+    const Json told = read_json(run + "/summary.json")["workers"];
+    EXPECT_EQ(told["count"], workers);
+    EXPECT_GT(told["sent_bytes"]["tables"].get<std::int64_t>(), 0);
+    EXPECT_GT(told["sent_bytes"]["gradients"].get<std::int64_t>(), 0);
+    EXPECT_GT(told["ranks"][1]["seconds_by_cause"]["tables"].get<double>(), 0);
+  }
+}
+
+// Four workers where the last batch of an epoch has two examples, winners, and rows of 8 bits that
+// are rounded at random: a value may come to lie one step beside, which a loss of some hundred
+// examples hardly shows.
+TEST_F(RecommenderWorkers, MayHaveNothingToDo) {
+  const std::vector<std::string> settings =
+      with({"train.batch_size=1999", "train.epochs=3", "model.winner_rate=0.5"});
+  train(1, "one", settings);
+  train(4, "four", settings);
+  expect_near("four", "one", 5e-3);
+}
+
+TEST_F(RecommenderWorkers, LeaveARunThatOneProcessOpens) {
+  train(2, "run", with({"train.epochs=1"}));
+  const Json summary = read_json("run/summary.json");
+  expect_workers(1, [&](const WorkerEnvironment& /*environment*/) {
+    const OpenedRun opened = open_run(path("run"), 1);
+    const Evaluation again = opened.task->evaluate({path("test.csv")});
+    EXPECT_NEAR(again.measures[0].second, summary["auc"].get<double>(), 1e-6);
+    EXPECT_NEAR(again.measures[1].second, summary["log_loss"].get<double>(), 1e-6);
+  });
+}
+
+TEST_F(RecommenderWorkers, GoOnFromTheCheckpointsOfAnotherNumber) {
+  const std::vector<std::string> settings = with({"embedding.value_type=fp32", "train.epochs=1"});
+  train(1, "one", settings);
+  const std::vector<int> codes = run_workers(3, [&](const WorkerEnvironment& environment) {
+    RunOptions options = folder_.options(clicks(), "parts", settings);
+    options.workers = dist::ProcessGroup::connect(environment, kPatient);
+    std::atomic<bool> stop = environment.rank == 2;  // one asks, all stop at the same step
+    options.stop = &stop;
+    EXPECT_THROW(train_run(options), Interrupted);
+  });
+  EXPECT_EQ(codes, std::vector<int>(3, 0));
+  train(2, "parts", settings, /*resume=*/true);
+  expect_near("parts", "one", 1e-3);
+}
+
+TEST_F(RecommenderWorkers, ThatLoseOneLeaveARunThatGoesOnToTheSameEnd) {
+  train(2, "whole", kEveryStep);
+  const std::vector<int> codes = run_workers(2, [&](const WorkerEnvironment& environment) {
+    RunOptions options = folder_.options(clicks(), "killed", kEveryStep);
+    options.workers = dist::ProcessGroup::connect(environment, kPatient);
+    if (environment.rank == 1) {
+      std::thread([&, folder = path("killed") + "/checkpoint"] {
+        const auto files = [&] {
+          std::error_code none;
+          return std::distance(std::filesystem::directory_iterator(folder, none),
+                               std::filesystem::directory_iterator{});
+        };
+        while (files() < 4) std::this_thread::yield();
+        ::raise(SIGKILL);
+      }).detach();
+    }
+    EXPECT_THROW(train_run(options), dist::WorkerLost);
+  });
+  EXPECT_EQ(codes, (std::vector<int>{0, -SIGKILL}));
+  train(2, "killed", kEveryStep, /*resume=*/true);
+  EXPECT_EQ(metrics("killed"), metrics("whole"));
+  EXPECT_EQ(read_json("killed/summary.json")["auc"], read_json("whole/summary.json")["auc"]);
+}
+
+TEST_F(RecommenderWorkers, AreRefusedWhatTheyCannotTrain) {
+  expect_workers(2, [&](const WorkerEnvironment& environment) {
+    const auto group = dist::ProcessGroup::connect(environment, kPatient);
+    const auto refused = [&](const std::vector<std::string>& settings,
+                             const PlanChoice& plan = {}) {
+      RunOptions options = folder_.options(clicks(), "refused", settings);
+      options.workers = group;
+      options.plan = plan;
+      return error_of([&] { train_run(options); });
+    };
+    EXPECT_THAT(refused({}, {.plan = "owt"}), IsError(ErrorKind::kUnsupported, "plan \"owt\""));
+    EXPECT_THAT(refused({"embedding.method=qr"}),
+                IsError(ErrorKind::kUnsupported, "method qr cannot be divided"));
+  });
+}
+
+}  // namespace
+}  // namespace taut::train
