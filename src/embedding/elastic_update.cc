@@ -98,9 +98,7 @@ class RowUpdater {
     find_now(found_count_, found);
     if (found.at.row >= 0) {
       const RowShape held = shape_of(found.at.page, found.at.row);
-      const int bytes =
-          held.width * (held.precise ? shape_.precise_chunk_bytes : shape_.chunk_bytes);
-      prefetch_bytes(found.values, bytes);
+      prefetch_bytes(found.values, shape_.bytes_of(held));
       const int scales = rows_of(found.at.page) * PageLayout::kBytesBeforeScales;
       __builtin_prefetch(found.at.page + PageLayout::kHeaderBytes + scales + found.at.row);
     } else if (context_.sketch) {
