@@ -178,8 +178,6 @@ class ElasticShard : public ShardView {
                    const StepContext& context);
   /// Asks for the memory of a row's counters in the sketch.
   void prefetch_sketch(std::uint64_t key) const noexcept;
-  /// Asks for all memory that update() of a row reads beside its pages, which are there.
-  void prefetch_row(std::uint64_t key, const StepContext& context) const noexcept;
   /// Takes a row out; fine if it is not held.
   void remove(std::uint64_t key) noexcept;
   /// Puts in a row that is not held, with as much of `most` as the rule wants and room is found

@@ -32,6 +32,7 @@ struct StoreCase {
   std::int64_t pages = 24;
   std::int64_t pool_slots = 0;
   Optimizer optimizer = Optimizer::kRowwiseAdagrad;
+  double l2 = 0.01;
 };
 
 void PrintTo(const StoreCase& one, std::ostream* stream) {
@@ -76,7 +77,9 @@ class ElasticEveryIsa : public testing::TestWithParam<Case> {
                 .high = store_.mixed ? Storage::kInt16 : store_.low,
                 .mixed = store_.mixed,
                 .exact = store_.exact,
-                .value_state = store_.optimizer == Optimizer::kAdagrad},
+                .value_state =
+                    store_.optimizer == Optimizer::kAdagrad || store_.optimizer == Optimizer::kAdam,
+                .row_state = store_.optimizer == Optimizer::kAdam},
         optimizer_(options()),
         rule_(layout_, 1.0, 8.0, 0.2) {
     sizes_.pages = store_.pages;
@@ -104,7 +107,7 @@ class ElasticEveryIsa : public testing::TestWithParam<Case> {
     options.learning_rate = 0.4;
     options.initial_accumulator = 0.2;
     options.epsilon = 1e-8;
-    options.l2 = 0.01;
+    options.l2 = store_.l2;
     return options;
   }
   [[nodiscard]] int dim() const { return layout_.dim(); }
@@ -252,6 +255,7 @@ TEST_P(ElasticEveryIsa, NothingIsReadFarFromPages) {
 }
 
 constexpr Optimizer kAdagrad = Optimizer::kAdagrad;
+constexpr Optimizer kAdam = Optimizer::kAdam;
 
 INSTANTIATE_TEST_SUITE_P(
     Stores, ElasticEveryIsa,
@@ -269,6 +273,28 @@ INSTANTIATE_TEST_SUITE_P(
                       .low = Storage::kInt8,
                       .mixed = true,
                       .optimizer = kAdagrad},
+            StoreCase{
+                .name = "fp32_adagrad", .low = Storage::kFloat32, .optimizer = kAdagrad, .l2 = 0},
+            StoreCase{
+                .name = "mixed_adam", .low = Storage::kInt8, .mixed = true, .optimizer = kAdam},
+            StoreCase{.name = "bf16_adam_exact",
+                      .low = Storage::kBFloat16,
+                      .exact = true,
+                      .chunk = 10,
+                      .chunks = 2,
+                      .page_bytes = 256,
+                      .optimizer = kAdam,
+                      .l2 = 0},
+            StoreCase{.name = "fp32_pool_whole_rows",
+                      .low = Storage::kFloat32,
+                      .chunk = 12,
+                      .chunks = 1,
+                      .page_bytes = 256,
+                      .pool_slots = 37},
+            StoreCase{.name = "int8_pool_adam",
+                      .low = Storage::kInt8,
+                      .pool_slots = 37,
+                      .optimizer = kAdam},
             StoreCase{.name = "mixed_whole_rows",
                       .low = Storage::kInt8,
                       .mixed = true,
