@@ -1,7 +1,8 @@
-// How many rows a second a table looks up and trains, forward and exact backward with row-wise
-// Adagrad.
+// How many rows a second a table looks up and trains, forward and exact backward with the
+// optimizer's step, row-wise Adagrad by default.
 //
 //   embedding_speed_bench [METHOD] [DIM] [ZIPF] [THREADS] [IDS] [POOLING] [BATCH] [VALUE_TYPE]
+//                         [OPTIMIZER]
 //   e.g. elastic 16 1.05 1 1000000 10 2048 mixed; ZIPF 0: uniform ids
 //
 // The table is at a tenth of the full one's bytes (full takes what it needs) and is filled by
@@ -42,6 +43,7 @@ struct Setting {
   std::int64_t pooling = 10;
   std::int64_t batch = 2048;
   std::string value_type = "mixed";
+  std::string optimizer = "rowwise_adagrad";
 };
 
 // Ids by their rank's inverse cumulative weight, spread over the 64-bit space.
@@ -91,11 +93,12 @@ struct Times {
   }
 };
 
-ValueType value_type_of(const std::string& name) {
-  for (const auto& [text, value] : spellings(std::type_identity<ValueType>{})) {
+template <typename T>
+T spelled(const std::string& name, const char* argument) {
+  for (const auto& [text, value] : spellings(std::type_identity<T>{})) {
     if (text == name) return value;
   }
-  throw std::invalid_argument("VALUE_TYPE: " + name);
+  throw std::invalid_argument(std::string(argument) + ": " + name);
 }
 
 void run(const Setting& setting) {
@@ -123,7 +126,8 @@ void run(const Setting& setting) {
   options.tables = {{.name = "ids", .distinct_ids = setting.ids}};
   options.dim = setting.dim;
   options.budget = Bytes{full_bytes(options).count / 10};
-  options.value_type = value_type_of(setting.value_type);
+  options.value_type = spelled<ValueType>(setting.value_type, "VALUE_TYPE");
+  options.optimizer = spelled<Optimizer>(setting.optimizer, "OPTIMIZER");
   if (setting.method == "full") options.value_type = ValueType::kFloat32;
   const auto table = make_embedding(options, std::make_shared<ThreadPool>(setting.threads));
   std::vector<float> out(outputs);
@@ -183,6 +187,7 @@ int main(int argc, char** argv) {
     if (const char* text = given()) setting.pooling = std::stoll(text);
     if (const char* text = given()) setting.batch = std::stoll(text);
     if (const char* text = given()) setting.value_type = text;
+    if (const char* text = given()) setting.optimizer = text;
     run(setting);
     return 0;
   } catch (const std::exception& error) {

@@ -86,7 +86,11 @@ class ScaleCode {
  public:
   /// The value of one integer step.
   [[nodiscard]] TAUT_INLINE static float step(std::uint8_t code, Storage storage) noexcept {
-    return kMagnitudes[code] * (storage == Storage::kInt16 ? 1.0f / 32767.0f : 1.0f / 127.0f);
+    return step(code, storage == Storage::kInt16 ? 1 : 0);
+  }
+  /// The same by number: 0 for 8 bits, 1 for 16.
+  [[nodiscard]] TAUT_INLINE static float step(std::uint8_t code, int wide) noexcept {
+    return kMagnitudes[code] * kOfLargest[static_cast<std::size_t>(wide)];
   }
   /// A code that holds largest: the old one while it is at most 30 % too wide, else the tightest.
   [[nodiscard]] TAUT_INLINE static std::uint8_t fit(float largest, std::uint8_t old) noexcept {
@@ -102,6 +106,7 @@ class ScaleCode {
   [[nodiscard]] static std::uint8_t tightest(float largest) noexcept;
 
   static const std::array<float, kCodes> kMagnitudes;  // m of every code
+  static constexpr std::array<float, 2> kOfLargest = {1.0f / 127.0f, 1.0f / 32767.0f};
 };
 
 /// An importance or Adagrad state in `Codes` logarithmic steps: code 0 is 0, the others go from

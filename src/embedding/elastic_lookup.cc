@@ -1,5 +1,5 @@
-// Pooled lookups of an elastic table: rows are asked for, found and added in turns of a few, each
-// some rows behind the one before, so that memory is on its way meanwhile.
+// Pooled lookups of an elastic table: rows are asked for, found and added in turn, each some rows
+// behind the one before, so that memory is on its way meanwhile.
 #include <algorithm>
 
 #include "elastic_form.h"
@@ -10,17 +10,12 @@
 // Must come after foreach_target.h.
 #include <hwy/highway.h>
 
+#include "asked_rows-inl.h"
 #include "page_kernels-inl.h"
 #include "row_kernels-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace taut::embedding::HWY_NAMESPACE {
-
-// A row whose pages are on their way.
-struct AskedRow {
-  std::uint64_t key;
-  KeyPages where;
-};
 
 // A row whose values and scale are on their way. One that is not held has no chunks, and points
 // to what can be read.
@@ -28,8 +23,20 @@ struct FoundRow {
   const std::uint8_t* values;
   const std::uint8_t* scale;  // its ScaleCode
   std::int32_t width;         // chunks
-  bool precise;
+  std::int32_t precise;       // 0 or 1
 };
+
+// prefetch_bytes() of rows that have `most` bytes at most: without a branch where these are few, as
+// how many lines a row lies in cannot be foretold.
+HWY_INLINE void prefetch_row(const std::uint8_t* at, int bytes, int most) {
+  if (most > 2 * kLineBytes) {
+    prefetch_bytes(at, bytes);
+    return;
+  }
+  __builtin_prefetch(at);
+  if (most > kLineBytes) __builtin_prefetch(at + bytes / 2);
+  __builtin_prefetch(at + bytes - 1);
+}
 
 // What held rows of a kind of storage are read by.
 template <Storage kLow>
@@ -38,30 +45,27 @@ class RowReader {
   explicit RowReader(const PageLayout& layout)
       : shape_(layout), chunk_(layout.chunk), chunks_(layout.chunks) {}
 
-  HWY_INLINE void find(const AskedRow& asked, const ShardView& shard, FoundRow& found) const {
-    const PageRow at = find_in_pages(asked.where, shape_, asked.key);
-    const bool held = at.row >= 0;
-    const int row = held ? at.row : 0;
+  HWY_INLINE void find(const KeyPages& where, std::uint64_t key, FoundRow& found) const {
+    const PageRow at = find_in_pages(where, shape_, key);
+    const int held = ~(at.row >> 31);  // all bits, or none
+    const int row = at.row & held;
     const RowShape shape = shape_of(at.page, row);
-    const int bytes =
-        shape.width * (shape.precise ? shape_.precise_chunk_bytes : shape_.chunk_bytes);
-    found.values = held ? values_in_page(at.page, shape_, row) : at.page;
-    found.width = held ? shape.width : 0;
+    found.values = at.page + (values_offset(at.page, shape_, row) & held);
+    found.width = shape.width & held;
     found.precise = shape.precise;
-    prefetch_bytes(found.values, bytes);
+    prefetch_row(found.values, shape_.bytes_of(shape), shape_.most_bytes);
     if constexpr (is_scaled(kLow)) {
       found.scale = at.page + PageLayout::kHeaderBytes +
                     rows_of(at.page) * PageLayout::kBytesBeforeScales + row;
       __builtin_prefetch(found.scale);
     }
-    shard.prefetch_slots(asked.key, found.width);
   }
 
   // sums += weight * the chunks that the row holds.
   HWY_INLINE void add_held(const FoundRow& found, float weight, float* sums) const {
     const int size = found.width * chunk_;
-    const Storage storage = found.precise ? Storage::kInt16 : kLow;
-    const float scale = is_scaled(kLow) ? ScaleCode::step(*found.scale, storage) : 0.0f;
+    const int wide = kLow == Storage::kInt16 ? 1 : found.precise;
+    const float scale = is_scaled(kLow) ? ScaleCode::step(*found.scale, wide) : 0.0f;
     if constexpr (kLow == Storage::kInt8) {  // alone or mixed with 16 bits
       add_integers(found, scale, size, weight, sums);
     } else {
@@ -89,58 +93,81 @@ class RowReader {
   }
 
 #if HWY_TARGET <= HWY_AVX3
-  using Block = hn::FixedTag<std::uint8_t, 16>;
+  using Sixteen = hn::CappedTag<float, 16>;
+  using Whole = hn::Vec<Integers<Sixteen>>;  // values before they are scaled
 
-  // The `bytes` bytes at `at`, 16 at most, and any behind them. Read from the one line where they
-  // lie: a load that goes on into the next line, which nothing has asked for, would wait for it,
-  // masked or not. No line is read that holds none of them.
-  static HWY_INLINE hn::Vec<Block> read_block(const std::uint8_t* at, int bytes) {
-    HWY_ALIGN static constexpr std::uint8_t kOrder[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9, 10,
-                                                          11, 12, 13, 14, 15, 0,  1,  2,  3,  4, 5,
-                                                          6,  7,  8,  9,  10, 11, 12, 13, 14, 15};
-    const auto left =
-        kLineBytes - static_cast<int>(reinterpret_cast<std::uintptr_t>(at) % kLineBytes);
-    const int skipped = bytes > left ? 0 : std::max(0, 16 - left);
-    const auto block = hn::LoadU(Block(), at - skipped);
-    return hn::TableLookupBytes(block, hn::LoadU(Block(), kOrder + skipped));
+  // How far before `at` to begin, so that a load of so many bytes stays in the lines where `at` and
+  // `last` lie: one that goes on into the next line, which nothing has asked for, would wait for
+  // it, masked or not. Nothing outside of these lines is read, and where the two are different
+  // ones, nothing before `at`. At most load_bytes - 1.
+  static HWY_INLINE int bytes_before(std::uintptr_t at, std::uintptr_t last, int load_bytes) {
+    const std::uintptr_t latest =
+        (last | (kLineBytes - 1)) - (static_cast<unsigned>(load_bytes) - 1);
+    return static_cast<int>(at - std::min(at, latest));
   }
 
-  // sums [16] += weight * the first `some` of 16 values, read as bytes, or as words if precise.
-  static HWY_INLINE void add_sixteen(hn::Vec<Block> first, hn::Vec<Block> rest, bool precise,
-                                     float scale, int some, float weight, float* sums) {
-    const hn::CappedTag<float, 16> d;
-    const Integers<decltype(d)> integers;
-    const hn::Rebind<std::int16_t, decltype(d)> shorts;
-    const hn::Rebind<std::int8_t, decltype(d)> bytes;
-    const hn::Half<decltype(shorts)> half;
-    const auto both = hn::Combine(shorts, hn::BitCast(half, rest), hn::BitCast(half, first));
-    const auto wide = hn::PromoteTo(integers, both);
-    const auto narrow = hn::PromoteTo(integers, hn::BitCast(bytes, first));
-    const auto whole = hn::IfThenElse(hn::FirstN(integers, precise ? 16 : 0), wide, narrow);
+  // The vector from lane `skipped` on; then lanes of no meaning.
+  static HWY_INLINE Whole from_lane(Whole values, int skipped) {
+    HWY_ALIGN static constexpr std::int32_t kOrder[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9, 10,
+                                                          11, 12, 13, 14, 15, 0,  1,  2,  3,  4, 5,
+                                                          6,  7,  8,  9,  10, 11, 12, 13, 14, 15};
+    const Integers<Sixteen> d;
+    return hn::TableLookupLanes(values, hn::IndicesFromVec(d, hn::LoadU(d, kOrder + skipped)));
+  }
+
+  // 16 values that begin at one of the two. Which rows are precise cannot be foretold, so both
+  // readings are made, and one of them is of no meaning.
+  static HWY_INLINE Whole read_either(int precise, const std::uint8_t* narrow,
+                                      const std::uint8_t* wide) {
+    HWY_ALIGN static constexpr std::uint8_t kNothing[32] = {};  // lies in no line that is awaited
+    const Integers<Sixteen> d;
+    const auto* bytes = reinterpret_cast<const std::int8_t*>(narrow);
+    const auto* shorts = reinterpret_cast<const std::int16_t*>(
+        chosen(precise, reinterpret_cast<std::uintptr_t>(kNothing),
+               reinterpret_cast<std::uintptr_t>(wide)));
+    const auto narrow_values =
+        hn::PromoteTo(d, hn::LoadU(hn::Rebind<std::int8_t, Sixteen>(), bytes));
+    const auto wide_values =
+        hn::PromoteTo(d, hn::LoadU(hn::Rebind<std::int16_t, Sixteen>(), shorts));
+    const auto all = hn::FirstN(d, static_cast<std::size_t>(precise) * 16);
+    return hn::IfThenElse(all, wide_values, narrow_values);
+  }
+
+  // The last values of a row, 16 at most, whose bytes are `bytes`, at least 1.
+  static HWY_INLINE Whole read_last(const std::uint8_t* at, int bytes, int precise) {
+    const auto begin = reinterpret_cast<std::uintptr_t>(at);
+    const std::uintptr_t last = begin + static_cast<unsigned>(bytes) - 1;
+    const int narrow = bytes_before(begin, last, 16);
+    // Even, as values of two bytes are: where it is odd the row does not reach the line's end.
+    const int wide = (bytes_before(begin, last, 32) + 1) & ~1;
+    return from_lane(read_either(precise, at - narrow, at - wide),
+                     chosen(precise, narrow, wide / 2));
+  }
+
+  // sums [16] += weight * scale * the first `some` values.
+  static HWY_INLINE void add_sixteen(Whole whole, float scale, int some, float weight,
+                                     float* sums) {
+    const Sixteen d;
     const auto values = hn::Mul(hn::ConvertTo(d, whole), hn::Set(d, scale));
     const auto sum = hn::Load(d, sums);
     const auto grown = hn::Add(sum, hn::Mul(hn::Set(d, weight), values));
     hn::Store(hn::IfThenElse(hn::FirstN(d, static_cast<std::size_t>(some)), grown, sum), d, sums);
   }
 
-  // Which rows are precise cannot be foretold, so both readings are made.
   static HWY_INLINE void add_integers(const FoundRow& found, float scale, int size, float weight,
                                       float* sums) {
-    const int shift = found.precise ? 1 : 0;
+    const int shift = found.precise;
     const std::uint8_t* at = found.values;
     for (; size > 16; size -= 16, at += 16 << shift, sums += 16) {
-      add_sixteen(hn::LoadU(Block(), at), hn::LoadU(Block(), at + 16 * shift), found.precise, scale,
-                  16, weight, sums);
+      add_sixteen(read_either(found.precise, at, at), scale, 16, weight, sums);
     }
-    const int bytes = size << shift;
-    const auto first = read_block(at, std::min(bytes, 16));
-    const auto rest = read_block(bytes > 16 ? at + 16 : at, std::max(bytes - 16, 0));
-    add_sixteen(first, rest, found.precise, scale, size, weight, sums);
+    add_sixteen(read_last(at, std::max(size, 1) << shift, found.precise), scale, size, weight,
+                sums);
   }
 #else
   static HWY_INLINE void add_integers(const FoundRow& found, float scale, int size, float weight,
                                       float* sums) {
-    if (found.precise) {
+    if (found.precise != 0) {
       add_values<Storage::kInt16>(found.values, scale, size, weight, sums);
     } else {
       add_values<Storage::kInt8>(found.values, scale, size, weight, sums);
@@ -153,69 +180,58 @@ class RowReader {
   const int chunks_;
 };
 
-template <Storage kLow>
+// kPlain: there are neither weights nor a pool.
+template <Storage kLow, bool kPlain>
 void add_bags(const ElasticReader& reader, std::span<const JaggedIds> tables, const BagRange& range,
               std::size_t dim, float* sums) {
-  constexpr std::size_t kBlock = 4;   // rows that are asked for, found and added in turn
-  constexpr std::size_t kAsked = 32;  // room for rows whose pages are on their way,
-  constexpr std::size_t kAhead = 20;  // so many ahead,
-  constexpr std::size_t kFound = 16;  // and whose values are,
-  constexpr std::size_t kNearer = 8;  // so many ahead
+  // How many rows before it is added a row is placed, asked for and found.
+  constexpr std::size_t kPlaced = 4 * AskedRows::kBlock;
+  constexpr std::size_t kAsked = 20;
+  constexpr std::size_t kFound = 8;
+  constexpr std::size_t kRoom = 16;  // found rows that are remembered
+  static_assert(kPlaced + AskedRows::kBlock <= AskedRows::kRoom);
   const JaggedIds& table = tables[range.table];
   const std::size_t outputs = tables.size();
-  const std::uint64_t* ids = table.ids.data();
   const float* weights = table.weights.empty() ? nullptr : table.weights.data();
   const auto* offsets = table.offsets.data();
   const auto first = static_cast<std::size_t>(offsets[range.first]);
-  const auto end = static_cast<std::size_t>(offsets[range.end]);
-  const ShardView* shards = reader.shards.data();
-  const std::uint64_t shard_mask = reader.shards.size() - 1;
-  const std::uint64_t salt = row_key_salt(range.table);
+  const auto ids = table.ids.subspan(first, static_cast<std::size_t>(offsets[range.end]) - first);
   const RowReader<kLow> rows(*reader.layout);
-  const bool has_pool = std::ranges::any_of(reader.shards, &ShardView::has_pool);
-  AskedRow asked_rows[kAsked];
-  FoundRow found_rows[kFound];
-  const auto shard_of = [&](std::uint64_t key) HWY_ATTR
-      __attribute__((always_inline)) { return shards + (key & shard_mask); };
-  std::size_t asked = first;
-  std::size_t found = first;
-  const auto ask = [&]() HWY_ATTR __attribute__((always_inline)) {
-    for (const std::size_t last = std::min(end, asked + kBlock); asked < last; ++asked) {
-      AskedRow& row = asked_rows[asked % kAsked];
-      row.key = salted_row_key(salt, ids[asked]);
-      shard_of(row.key)->ask(row.key, row.where);
-    }
+  const bool has_pool = !kPlain && std::ranges::any_of(reader.shards, &ShardView::has_pool);
+  AskedRows asked_rows(reader.shards, row_key_salt(range.table));
+  FoundRow found_rows[kRoom];
+  const auto place = [&](std::size_t row) HWY_ATTR __attribute__((always_inline)) {
+    if (row < ids.size()) asked_rows.place(ids.subspan(row), row);
   };
-  const auto find = [&]() HWY_ATTR __attribute__((always_inline)) {
-    for (const std::size_t last = std::min(end, found + kBlock); found < last; ++found) {
-      const AskedRow& row = asked_rows[found % kAsked];
-      rows.find(row, *shard_of(row.key), found_rows[found % kFound]);
-    }
+  const auto ask = [&](std::size_t row) HWY_ATTR __attribute__((always_inline)) {
+    if (row < ids.size()) asked_rows.ask(row);
   };
-  for (std::size_t i = 0; i < kAhead; i += kBlock) ask();
-  for (std::size_t i = 0; i < kNearer; i += kBlock) find();
+  const auto find = [&](std::size_t row) HWY_ATTR __attribute__((always_inline)) {
+    if (row >= ids.size()) return;
+    FoundRow& found = found_rows[row % kRoom];
+    rows.find(asked_rows.where(row), asked_rows.key(row), found);
+    if (has_pool) asked_rows.shard(row).prefetch_slots(asked_rows.key(row), found.width);
+  };
+  for (std::size_t row = 0; row < kPlaced; row += AskedRows::kBlock) place(row);
+  for (std::size_t row = 0; row < kAsked; ++row) ask(row);
+  for (std::size_t row = 0; row < kFound; ++row) find(row);
   // A bag's sums grow here in whole vectors: what a masked store has written cannot be read again
   // at once.
   HWY_ALIGN float bag_sums[kLongestRow];
   const auto padded = static_cast<int>((dim + 15) / 16 * 16);
-  std::size_t next = first;  // the first row of the next block
   for (std::int64_t bag = range.first; bag < range.end; ++bag) {
     float* out = sums + (static_cast<std::size_t>(bag) * outputs + range.table) * dim;
     fill_zeros(padded, bag_sums);
-    const auto bag_end = static_cast<std::size_t>(offsets[bag + 1]);
-    for (auto i = static_cast<std::size_t>(offsets[bag]); i < bag_end; ++i) {
-      if (i == next) {
-        ask();
-        find();
-        next += kBlock;
-      }
-      const float weight = weights == nullptr ? 1.0f : weights[i];
-      const FoundRow& row = found_rows[i % kFound];
-      rows.add_held(row, weight, bag_sums);
-      if (has_pool) {
-        const std::uint64_t key = asked_rows[i % kAsked].key;
-        if (shard_of(key)->has_pool())
-          rows.add_shared(*shard_of(key), key, row.width, weight, bag_sums);
+    const std::size_t bag_end = static_cast<std::size_t>(offsets[bag + 1]) - first;
+    for (std::size_t row = static_cast<std::size_t>(offsets[bag]) - first; row < bag_end; ++row) {
+      if (row % AskedRows::kBlock == 0) place(row + kPlaced);
+      ask(row + kAsked);
+      find(row + kFound);
+      const float weight = kPlain || weights == nullptr ? 1.0f : weights[first + row];
+      const FoundRow& found = found_rows[row % kRoom];
+      rows.add_held(found, weight, bag_sums);
+      if (has_pool && asked_rows.shard(row).has_pool()) {
+        rows.add_shared(asked_rows.shard(row), asked_rows.key(row), found.width, weight, bag_sums);
       }
     }
     copy_values(bag_sums, static_cast<int>(dim), out);
@@ -224,8 +240,16 @@ void add_bags(const ElasticReader& reader, std::span<const JaggedIds> tables, co
 
 void lookup_bags(const ElasticReader& reader, std::span<const JaggedIds> tables,
                  const BagRange& range, std::size_t dim, float* sums) {
-  with_storage(reader.layout->low,
-               [&]<Storage kLow>() HWY_ATTR { add_bags<kLow>(reader, tables, range, dim, sums); });
+  with_storage(reader.layout->low, [&]<Storage kLow>() HWY_ATTR {
+    if constexpr (kLow == Storage::kInt8) {
+      if (tables[range.table].weights.empty() &&
+          std::ranges::none_of(reader.shards, &ShardView::has_pool)) {
+        add_bags<kLow, true>(reader, tables, range, dim, sums);
+        return;
+      }
+    }
+    add_bags<kLow, false>(reader, tables, range, dim, sums);
+  });
 }
 
 }  // namespace taut::embedding::HWY_NAMESPACE

@@ -137,22 +137,6 @@ void ElasticShard::prefetch_sketch(std::uint64_t key) const noexcept {
   for (std::uint64_t i = 0; i < 2; ++i) __builtin_prefetch(counters + sketch_cell(key, i), 1);
 }
 
-void ElasticShard::prefetch_row(std::uint64_t key, const StepContext& context) const noexcept {
-  const Place place = find(key);
-  if (place.row < 0) {
-    if (context.sketch) prefetch_sketch(key);
-    prefetch_slots(key, 0);
-    return;
-  }
-  const PageView held = page(place.page);
-  const RowState state = held.state(place.row);
-  const std::uint8_t* values = held.values(place.row);
-  for (int line = 0; line < layout_->value_bytes(state); line += 64) {
-    __builtin_prefetch(values + line, 1);
-  }
-  prefetch_slots(key, state.width);
-}
-
 float ElasticShard::add_to_sketch(std::uint64_t key, float amount, RowRandom& random) noexcept {
   std::uint8_t* cell[2] = {sketch() + sketch_cell(key, 0), sketch() + sketch_cell(key, 1)};
   // Conservative update (Estan and Varghese 2002): only what is below the new sum is raised.

@@ -44,6 +44,7 @@ class ShardView {
   ShardView() = default;
   ShardView(const std::uint8_t* bytes, const ShardSizes& sizes, const PageLayout* layout) noexcept;
 
+  [[nodiscard]] TAUT_INLINE const ShardSizes& sizes() const noexcept { return sizes_; }
   /// Asks for the memory of the pages where the key may lie.
   TAUT_INLINE void ask(std::uint64_t key, KeyPages& asked) const noexcept {
     const Candidates where = candidates(key);
@@ -177,8 +178,6 @@ class ElasticShard : public ShardView {
                    const StepContext& context);
   /// Asks for the memory of a row's counters in the sketch.
   void prefetch_sketch(std::uint64_t key) const noexcept;
-  /// Asks for all memory that update() of a row reads beside its pages, which are there.
-  void prefetch_row(std::uint64_t key, const StepContext& context) const noexcept;
   /// Takes a row out; fine if it is not held.
   void remove(std::uint64_t key) noexcept;
   /// Puts in a row that is not held, with as much of `most` as the rule wants and room is found
@@ -200,7 +199,6 @@ class ElasticShard : public ShardView {
                const ShardCounts& counts) noexcept;
 
   [[nodiscard]] std::span<const std::uint8_t> bytes() const noexcept { return arena_.span(); }
-  [[nodiscard]] const ShardSizes& sizes() const noexcept { return sizes_; }
   [[nodiscard]] const ShardCounts& counts() const noexcept { return counts_; }
   /// Takes over the rows, pool and sketch of a shard of other sizes that owned the same keys.
   void adopt(const ElasticShard& old, const StepContext& context);

@@ -32,7 +32,8 @@ HWY_INLINE std::uint8_t* changeable(const std::uint8_t* bytes) {
   return const_cast<std::uint8_t*>(bytes);
 }
 
-// A row's numbers for rounding: the first for its importance, the others for its values.
+// A row's numbers for rounding: the first for its importance, the others for what the optimizer
+// keeps of the row and of its values, and for these.
 struct Dice {
   HWY_INLINE void fill(std::uint64_t key, int numbers) {
     fill_words(key, (numbers + 3) / 4, words);
@@ -42,7 +43,7 @@ struct Dice {
     return reinterpret_cast<const std::uint16_t*>(words) + 1;
   }
 
-  HWY_ALIGN std::uint64_t words[words_for(kLongestRow + 1)];
+  HWY_ALIGN std::uint64_t words[words_for(2 * kLongestRow + 2)];
 };
 
 // values -= rate * (gradient + l2 * values), from and to a page.
@@ -53,6 +54,56 @@ HWY_INLINE void step_values(std::uint8_t* at, std::uint8_t& scale_code, int size
                     [&](auto d, auto lanes, auto held, int i) HWY_ATTR {
                       return hn::Add(lanes.load(d, gradient + i), hn::Mul(hn::Set(d, l2), held));
                     });
+}
+
+// What a row has beside its values where the optimizer keeps more than the importance.
+struct OptimizerState {
+  std::uint8_t* row;     // Adam's second moment
+  std::uint8_t* values;  // Adagrad's sums or Adam's momenta
+};
+
+// The same where the optimizer keeps something for each value.
+template <Storage kStorage>
+HWY_INLINE void step_values_with_state(std::uint8_t* at, std::uint8_t& scale_code, int size,
+                                       const OptimizerState& state, const RowOptimizer& optimizer,
+                                       const AdamCorrections& corrections, float mean_square,
+                                       const float* gradient, const std::uint16_t* dice) {
+  constexpr Storage kState = PageLayout::kState;
+  const float l2 = optimizer.l2();
+  const auto slope = [&](auto d, auto lanes, auto held, int i) HWY_ATTR
+      __attribute__((always_inline)) {
+        const auto given = lanes.load(d, gradient + i);
+        return l2 > 0 ? hn::Add(given, hn::Mul(hn::Set(d, l2), held)) : given;
+      };
+  if (optimizer.kind() == Optimizer::kAdagrad) {
+    descend<kStorage>(at, scale_code, size, 1.0f, dice + size,
+                      [&](auto d, auto lanes, auto held, int i) HWY_ATTR {
+                        const auto g = slope(d, lanes, held, i);
+                        const auto old = decode<kState>(d, lanes, state.values, 0.0f, i);
+                        const auto sum = hn::Add(old, hn::Mul(g, g));
+                        encode<kState>(d, lanes, sum, 0.0f, dice, state.values, i);
+                        const auto from = hn::Add(sum, hn::Set(d, optimizer.initial_accumulator()));
+                        const auto divisor =
+                            hn::Add(hn::Sqrt(from), hn::Set(d, optimizer.epsilon()));
+                        return hn::Mul(hn::Div(hn::Set(d, optimizer.learning_rate()), divisor), g);
+                      });
+    return;
+  }
+  const hn::CappedTag<float, 1> one;
+  float second = hn::GetLane(decode<kState>(one, Whole(), state.row, 0.0f, 0));
+  const float rate = optimizer.adam_rate(second, mean_square, corrections);
+  encode<kState>(one, Whole(), hn::Set(one, second), 0.0f, dice, state.row, 0);
+  ++dice;
+  const float beta = optimizer.adam_beta1();
+  descend<kStorage>(
+      at, scale_code, size, rate, dice + size, [&](auto d, auto lanes, auto held, int i) HWY_ATTR {
+        const auto g = slope(d, lanes, held, i);
+        const auto old = decode<kState>(d, lanes, state.values, 0.0f, i);
+        const auto momentum =
+            hn::Add(hn::Mul(hn::Set(d, beta), old), hn::Mul(hn::Set(d, 1.0f - beta), g));
+        encode<kState>(d, lanes, momentum, 0.0f, dice, state.values, i);
+        return momentum;
+      });
 }
 
 template <Storage kLow>
@@ -67,7 +118,8 @@ class RowUpdater {
         shape_(layout),
         chunk_(layout.chunk),
         dim_(layout.dim()),
-        random_base_(mix64(context.seed) + static_cast<std::uint64_t>(context.step)) {}
+        random_base_(mix64(context.seed) + static_cast<std::uint64_t>(context.step)),
+        corrections_(context.optimizer->adam_corrections(context.step)) {}
 
   HWY_ATTR void run() {
     const std::size_t count = rows_.keys.size();
@@ -98,13 +150,14 @@ class RowUpdater {
     find_now(found_count_, found);
     if (found.at.row >= 0) {
       const RowShape held = shape_of(found.at.page, found.at.row);
-      const int bytes =
-          held.width * (held.precise ? shape_.precise_chunk_bytes : shape_.chunk_bytes);
-      prefetch_bytes(found.values, bytes);
+      prefetch_bytes(found.values, shape_.bytes_of(held));
       const int scales = rows_of(found.at.page) * PageLayout::kBytesBeforeScales;
       __builtin_prefetch(found.at.page + PageLayout::kHeaderBytes + scales + found.at.row);
-    } else if (context_.sketch) {
-      shard_.prefetch_sketch(rows_.keys[found_count_]);
+      if (layout_.row_state) __builtin_prefetch(row_state_of(found.at));
+      shard_.prefetch_slots(rows_.keys[found_count_], held.width);
+    } else {
+      if (context_.sketch) shard_.prefetch_sketch(rows_.keys[found_count_]);
+      shard_.prefetch_slots(rows_.keys[found_count_], 0);
     }
     ++found_count_;
   }
@@ -135,7 +188,31 @@ class RowUpdater {
     }
   }
 
-  // False, and nothing has happened, where the row wants another shape or has the last importance.
+  HWY_INLINE std::uint8_t* row_state_of(const PageRow& at) const {
+    return changeable(at.page) + PageLayout::kHeaderBytes +
+           rows_of(at.page) * layout_.bytes_before(PageLayout::kRowStates) +
+           at.row * PageLayout::kStateBytes;
+  }
+
+  // The step of a row's values, after its importance.
+  template <Storage kStorage>
+  HWY_INLINE void step_row(const FoundRow& found, std::uint8_t& scale, int size, float importance,
+                           float q, const float* gradient) {
+    const RowOptimizer& optimizer = *context_.optimizer;
+    if (layout_.value_state) {
+      const OptimizerState state = {.row = row_state_of(found.at),
+                                    .values = found.values + size * bytes_per_value(kStorage)};
+      step_values_with_state<kStorage>(found.values, scale, size, state, optimizer, corrections_,
+                                       q / context_.inflation, gradient, dice_.others());
+      return;
+    }
+    const float rate = optimizer.common_rate(importance / context_.inflation);
+    step_values<kStorage>(found.values, scale, size, rate, optimizer.l2(), gradient,
+                          dice_.others());
+  }
+
+  // False, and nothing has happened, where the row wants another shape, has the last importance, or
+  // reads shared chunks, which take the step with it.
   HWY_INLINE bool step_in_place(std::uint64_t key, const FoundRow& found, float q,
                                 const float* gradient) {
     const PageRow& at = found.at;
@@ -144,9 +221,11 @@ class RowUpdater {
     std::uint8_t* shapes = page + PageLayout::kHeaderBytes + rows * PageLayout::kTagBytes;
     const auto bits = static_cast<std::uint16_t>(shapes[at.row] << 8 | shapes[rows + at.row]);
     const RowState held = RowState::unpack(bits);
+    if (shard_.has_pool() && held.width < layout_.chunks) return false;
     const int size = held.width * chunk_;
     const std::uint64_t random = mix64(random_base_ ^ mix64(key));
-    dice_.fill(random, kLow == Storage::kFloat32 ? 1 : size + 1);
+    dice_.fill(random, 1 + (layout_.row_state ? 1 : 0) + (layout_.value_state ? size : 0) +
+                           (kLow == Storage::kFloat32 ? 0 : size));
     const float importance = ImportanceCode::value(held.importance) + q;
     const int low = ImportanceCode::floor(importance);
     if (low + 1 >= ImportanceCode::kCodes) return false;
@@ -156,18 +235,15 @@ class RowUpdater {
     const std::uint16_t state = wanted.pack();
     shapes[at.row] = static_cast<std::uint8_t>(state >> 8);
     shapes[rows + at.row] = static_cast<std::uint8_t>(state);
-    const float rate = context_.optimizer->common_rate(importance / context_.inflation);
-    const float l2 = context_.optimizer->l2();
-    std::uint8_t* values = found.values;
     std::uint8_t none = 0;
     std::uint8_t& scale = is_scaled(kLow) ? shapes[2 * rows + at.row] : none;
     if constexpr (kLow == Storage::kInt8) {  // alone or mixed with 16 bits
       if (held.precise) {
-        step_values<Storage::kInt16>(values, scale, size, rate, l2, gradient, dice_.others());
+        step_row<Storage::kInt16>(found, scale, size, importance, q, gradient);
         return true;
       }
     }
-    step_values<kLow>(values, scale, size, rate, l2, gradient, dice_.others());
+    step_row<kLow>(found, scale, size, importance, q, gradient);
     return true;
   }
 
@@ -179,6 +255,7 @@ class RowUpdater {
   const int chunk_;
   const int dim_;
   const std::uint64_t random_base_;
+  const AdamCorrections corrections_;
   std::size_t asked_count_ = 0;
   std::size_t found_count_ = 0;
   std::array<KeyPages, kAsked> asked_;
@@ -201,20 +278,7 @@ namespace taut::embedding {
 HWY_EXPORT(update_rows);
 
 void ElasticShard::update_rows(const TouchedRows& rows, const StepContext& context) {
-  if (!layout_->has_state() && !has_pool()) {
-    HWY_DYNAMIC_DISPATCH(update_rows)(*this, rows, context, *layout_);
-    return;
-  }
-  constexpr std::size_t kPagesAhead = 16;  // rows whose pages are on their way
-  constexpr std::size_t kRowsAhead = 8;    // rows whose values and shared chunks are
-  const auto dim = static_cast<std::size_t>(layout_->dim());
-  const std::size_t count = rows.keys.size();
-  for (std::size_t i = 0; i < count; ++i) {
-    KeyPages asked;
-    if (i + kPagesAhead < count) ask(rows.keys[i + kPagesAhead], asked);
-    if (i + kRowsAhead < count) prefetch_row(rows.keys[i + kRowsAhead], context);
-    update(rows.keys[i], rows.gradients.data() + i * dim, context);
-  }
+  HWY_DYNAMIC_DISPATCH(update_rows)(*this, rows, context, *layout_);
 }
 
 }  // namespace taut::embedding

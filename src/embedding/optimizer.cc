@@ -70,11 +70,7 @@ void RowOptimizer::step_along(float* values, float* state, const float* gradient
       for (int i = 0; i < size; ++i) values[i] -= learning_rate_ * gradient[i];
       return;
     case Optimizer::kAdam: {
-      const auto t = static_cast<float>(step);
-      state[0] = beta2_ * state[0] + (1.0f - beta2_) * mean_square;
-      const float second = state[0] / (1.0f - std::pow(beta2_, t));
-      const float rate =
-          learning_rate_ / ((std::sqrt(second) + epsilon_) * (1.0f - std::pow(beta1_, t)));
+      const float rate = adam_rate(state[0], mean_square, adam_corrections(step));
       for (int i = 0; i < size; ++i) {
         state[1 + i] = beta1_ * state[1 + i] + (1.0f - beta1_) * gradient[i];
         values[i] -= rate * state[1 + i];

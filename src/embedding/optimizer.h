@@ -10,6 +10,12 @@
 
 namespace taut::embedding {
 
+/// What Adam's moments are divided by at a step, as both begin with 0.
+struct AdamCorrections {
+  float first = 1;
+  float second = 1;
+};
+
 /// One optimizer with its numbers. State is fp32: row-wise Adagrad 1 value a row, Adagrad `size`,
 /// SGD none, Adam 1 + size (second moment of the row, momentum of each value).
 /// Threads: const members may be called at once.
@@ -47,6 +53,23 @@ class RowOptimizer {
   [[nodiscard]] TAUT_INLINE float rowwise_rate(float accumulated) const noexcept {
     return learning_rate_ / (std::sqrt(accumulated + initial_accumulator_) + epsilon_);
   }
+  /// step: 1 for the first update. Of other optimizers: without meaning.
+  [[nodiscard]] AdamCorrections adam_corrections(std::int64_t step) const noexcept {
+    const auto t = static_cast<float>(step);
+    return {.first = 1.0f - std::pow(beta1_, t), .second = 1.0f - std::pow(beta2_, t)};
+  }
+  /// Takes the gradient's mean square into a row's second moment; returns the factor of its
+  /// momenta.
+  [[nodiscard]] TAUT_INLINE float adam_rate(float& second, float mean_square,
+                                            const AdamCorrections& corrections) const noexcept {
+    second = beta2_ * second + (1.0f - beta2_) * mean_square;
+    const float corrected = second / corrections.second;
+    return learning_rate_ / ((std::sqrt(corrected) + epsilon_) * corrections.first);
+  }
+  [[nodiscard]] float adam_beta1() const noexcept { return beta1_; }
+  [[nodiscard]] float learning_rate() const noexcept { return learning_rate_; }
+  [[nodiscard]] float initial_accumulator() const noexcept { return initial_accumulator_; }
+  [[nodiscard]] float epsilon() const noexcept { return epsilon_; }
   [[nodiscard]] float l2() const noexcept { return l2_; }
 
  private:

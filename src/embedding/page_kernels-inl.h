@@ -71,8 +71,9 @@ HWY_INLINE int first_tag(const std::uint8_t* tags, int count, int first, std::ui
 }
 
 // Sums over rows of their chunks less one, and of the chunks of precise ones.
+template <int kMost>
 struct ShapeSums {
-  using D = hn::CappedTag<std::uint8_t, 32>;
+  using D = hn::CappedTag<std::uint8_t, kMost>;
   using Sums = hn::Repartition<std::uint64_t, D>;
 
   HWY_INLINE ShapeSums() : chunks(hn::Zero(Sums())), precise_chunks(hn::Zero(Sums())) {}
@@ -104,9 +105,9 @@ struct ShapeSums {
 
 HWY_INLINE int value_bytes_of(const std::uint8_t* shapes, int rows, int chunk_bytes,
                               int precise_chunk_bytes) {
-  const ShapeSums::D d;
+  const hn::CappedTag<std::uint8_t, 32> d;
   const auto lanes = static_cast<int>(hn::Lanes(d));
-  ShapeSums sums;
+  ShapeSums<32> sums;
   for (int at = 0; at < rows; at += lanes) {
     const int left = std::min(rows - at, lanes);
     sums.add(left == lanes ? hn::LoadU(d, shapes + at)
@@ -120,18 +121,37 @@ constexpr int kLineBytes = 64;
 // Tags in the first line of a page, behind its counts.
 constexpr int kLineTags = (kLineBytes - PageLayout::kHeaderBytes) / PageLayout::kTagBytes;
 
+// `second` (0 or 1) of two numbers. By arithmetic, where which one it is cannot be foretold:
+// compilers make branches of conditions.
+template <typename T>
+HWY_INLINE T chosen(int second, T zero, T one) {
+  return zero ^ ((zero ^ one) & (T{0} - static_cast<T>(second)));
+}
+
+// What a page says of a row, beside its importance.
+struct RowShape {
+  int width;
+  int precise;  // 0 or 1
+};
+
 // What finding rows needs to know of all pages of a table, at hand.
 struct PageShape {
   explicit PageShape(const PageLayout& layout)
       : page_bytes(layout.page_bytes),
         chunk_bytes(layout.chunk_bytes(false)),
         precise_chunk_bytes(layout.chunk_bytes(true)),
+        most_bytes(layout.value_bytes(layout.widest())),
         before_keys(layout.bytes_before(PageLayout::kKeys)),
         exact(layout.exact) {}
+
+  HWY_INLINE int bytes_of(const RowShape& row) const {
+    return row.width * chosen(row.precise, chunk_bytes, precise_chunk_bytes);
+  }
 
   int page_bytes;
   int chunk_bytes;
   int precise_chunk_bytes;
+  int most_bytes;  // of a row's values
   int before_keys;
   bool exact;
 };
@@ -162,43 +182,47 @@ struct PageRow {
   int row;  // -1: not there
 };
 
-// What a page says of a row, beside its importance.
-struct RowShape {
-  int width;
-  bool precise;
-};
-
 HWY_INLINE RowShape shape_of(const std::uint8_t* page, int row) {
   const std::uint8_t bits =
       page[PageLayout::kHeaderBytes + rows_of(page) * PageLayout::kTagBytes + row];
-  return {.width = (bits >> 3) + 1, .precise = (bits & 4) != 0};
+  return {.width = (bits >> 3) + 1, .precise = bits >> 2 & 1};
 }
 
-#if HWY_TARGET <= HWY_AVX3
+#if HWY_TARGET != HWY_SCALAR
 // Bit i: tag i of a page, all in its first line, is this one.
 HWY_INLINE std::uint64_t tags_in_line(const std::uint8_t* page, int rows, std::uint16_t tag) {
-  const hn::CappedTag<std::uint16_t, kLineBytes / 2> d;
-  const auto line = hn::LoadU(d, reinterpret_cast<const std::uint16_t*>(page));
+  constexpr int kWords = kLineBytes / 2;
+  const hn::CappedTag<std::uint16_t, kWords> d;
+  const auto wanted = hn::Set(d, tag);
   std::uint64_t equal = 0;
-  hn::StoreMaskBits(d, hn::Eq(line, hn::Set(d, tag)), reinterpret_cast<std::uint8_t*>(&equal));
+  for (int at = 0; at < kWords; at += static_cast<int>(hn::MaxLanes(d))) {
+    const auto words = hn::LoadU(d, reinterpret_cast<const std::uint16_t*>(page) + at);
+    std::uint64_t part = 0;
+    hn::StoreMaskBits(d, hn::Eq(words, wanted), reinterpret_cast<std::uint8_t*>(&part));
+    equal |= part << at;
+  }
   return equal >> (PageLayout::kHeaderBytes / 2) & ((std::uint64_t{1} << rows) - 1);
 }
 #endif
 
-// The key's row, or the first page and -1.
+// The key's row, or one of the pages and -1.
 HWY_INLINE PageRow find_in_pages(const KeyPages& where, const PageShape& shape, std::uint64_t key) {
   const auto& [pages, tags] = where;
-#if HWY_TARGET <= HWY_AVX3
+#if HWY_TARGET != HWY_SCALAR
   // Which page it is cannot be foretold: both are compared, and nothing branches. Only the first
   // line of each has been asked for; a load that goes beyond it waits for the second one, even
   // where its mask leaves that out.
   const int rows[2] = {rows_of(pages[0]), rows_of(pages[1])};
   if (!shape.exact && shape.page_bytes >= kLineBytes && std::max(rows[0], rows[1]) <= kLineTags) {
-    const std::uint64_t first = tags_in_line(pages[0], rows[0], tags[0]);
-    const std::uint64_t second = tags_in_line(pages[1], rows[1], tags[1]);
-    const std::uint64_t found = first == 0 ? second : first;
-    return {.page = first == 0 ? pages[second != 0] : pages[0],
-            .row = found == 0 ? -1 : std::countr_zero(found)};
+    // Bits of the second page behind those of the first, and one behind all, of no row.
+    const std::uint64_t found = tags_in_line(pages[0], rows[0], tags[0]) |
+                                tags_in_line(pages[1], rows[1], tags[1]) << 32 |
+                                std::uint64_t{1} << 63;
+    const int first = std::countr_zero(found);
+    const auto page = chosen(first >> 5, reinterpret_cast<std::uintptr_t>(pages[0]),
+                             reinterpret_cast<std::uintptr_t>(pages[1]));
+    return {.page = reinterpret_cast<const std::uint8_t*>(page),
+            .row = (first & 31) | ((62 - first) >> 31)};
   }
 #endif
   for (int i = 0; i < 2; ++i) {
@@ -211,15 +235,24 @@ HWY_INLINE PageRow find_in_pages(const KeyPages& where, const PageShape& shape, 
 // Where the row's values begin, from the page on.
 HWY_INLINE int values_offset(const std::uint8_t* page, const PageShape& shape, int row) {
   const int begin = PageLayout::kHeaderBytes + rows_of(page) * PageLayout::kTagBytes;
-#if HWY_TARGET <= HWY_AVX3
+#if HWY_TARGET != HWY_SCALAR
   // Shapes up to the row's that lie in the first line are read without what is behind it.
+  if (shape.page_bytes >= kLineBytes && begin + 16 <= kLineBytes && row < 16) {
+    const hn::CappedTag<std::uint8_t, 16> d;
+    ShapeSums<16> sums;
+    const auto until = hn::FirstN(d, static_cast<std::size_t>(row) + 1);
+    sums.add(hn::IfThenElseZero(until, hn::LoadU(d, page + begin)));
+    return shape.page_bytes - sums.bytes(row + 1, shape.chunk_bytes, shape.precise_chunk_bytes);
+  }
+#endif
+#if HWY_TARGET <= HWY_AVX2
   if (shape.page_bytes >= kLineBytes && begin + row < kLineBytes && row < kLineBytes / 2) {
-    const ShapeSums::D d;
+    const hn::CappedTag<std::uint8_t, 32> d;
     const int from = std::min(begin, kLineBytes / 2);
     const auto skipped = static_cast<std::size_t>(begin - from);
     const auto until = hn::FirstN(d, skipped + static_cast<std::size_t>(row) + 1);
     const auto wanted = hn::AndNot(hn::FirstN(d, skipped), until);
-    ShapeSums sums;
+    ShapeSums<32> sums;
     sums.add(hn::IfThenElseZero(wanted, hn::LoadU(d, page + from)));
     return shape.page_bytes - sums.bytes(row + 1, shape.chunk_bytes, shape.precise_chunk_bytes);
   }

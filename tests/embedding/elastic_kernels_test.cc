@@ -2,8 +2,12 @@
 // width, kind of key and instruction set of this machine.
 #include <gtest/gtest.h>
 #include <hwy/targets.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
+#include <new>
 #include <ostream>
 #include <set>
 #include <string>
@@ -28,6 +32,7 @@ struct StoreCase {
   std::int64_t pages = 24;
   std::int64_t pool_slots = 0;
   Optimizer optimizer = Optimizer::kRowwiseAdagrad;
+  double l2 = 0.01;
 };
 
 void PrintTo(const StoreCase& one, std::ostream* stream) {
@@ -35,6 +40,31 @@ void PrintTo(const StoreCase& one, std::ostream* stream) {
 }
 
 using Case = std::tuple<StoreCase, std::int64_t>;
+
+// A copy of bytes that begins, or ends, where memory does that may be read.
+class GuardedBytes {
+ public:
+  GuardedBytes(std::span<const std::uint8_t> bytes, bool at_begin) {
+    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    const std::size_t inner = (bytes.size() + page - 1) / page * page;
+    size_ = inner + 2 * page;
+    map_ = mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map_ == MAP_FAILED) throw std::bad_alloc();
+    std::uint8_t* begin = static_cast<std::uint8_t*>(map_) + page;
+    if (mprotect(begin, inner, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
+    data_ = at_begin ? begin : begin + inner - bytes.size();
+    std::memcpy(data_, bytes.data(), bytes.size());
+  }
+  GuardedBytes(const GuardedBytes&) = delete;
+  GuardedBytes& operator=(const GuardedBytes&) = delete;
+  ~GuardedBytes() { munmap(map_, size_); }
+  [[nodiscard]] const std::uint8_t* data() const noexcept { return data_; }
+
+ private:
+  void* map_;
+  std::size_t size_ = 0;
+  std::uint8_t* data_ = nullptr;
+};
 
 class ElasticEveryIsa : public testing::TestWithParam<Case> {
  protected:
@@ -47,7 +77,9 @@ class ElasticEveryIsa : public testing::TestWithParam<Case> {
                 .high = store_.mixed ? Storage::kInt16 : store_.low,
                 .mixed = store_.mixed,
                 .exact = store_.exact,
-                .value_state = store_.optimizer == Optimizer::kAdagrad},
+                .value_state =
+                    store_.optimizer == Optimizer::kAdagrad || store_.optimizer == Optimizer::kAdam,
+                .row_state = store_.optimizer == Optimizer::kAdam},
         optimizer_(options()),
         rule_(layout_, 1.0, 8.0, 0.2) {
     sizes_.pages = store_.pages;
@@ -75,7 +107,7 @@ class ElasticEveryIsa : public testing::TestWithParam<Case> {
     options.learning_rate = 0.4;
     options.initial_accumulator = 0.2;
     options.epsilon = 1e-8;
-    options.l2 = 0.01;
+    options.l2 = store_.l2;
     return options;
   }
   [[nodiscard]] int dim() const { return layout_.dim(); }
@@ -110,7 +142,7 @@ class ElasticEveryIsa : public testing::TestWithParam<Case> {
   }
 
   // out += weight * what the shard holds of the row, the pool's values for the rest.
-  void add_plain(const ElasticShard& shard, std::uint64_t key, float weight, float* out) const {
+  void add_plain(const ShardView& shard, std::uint64_t key, float weight, float* out) const {
     std::vector<float> values(static_cast<std::size_t>(dim()), 0.0f);
     const int width = shard.read(key, values.data()).width;
     int known = width * layout_.chunk;
@@ -122,6 +154,40 @@ class ElasticEveryIsa : public testing::TestWithParam<Case> {
       known += layout_.chunk;
     }
     for (int i = 0; i < known; ++i) out[i] += weight * values[static_cast<std::size_t>(i)];
+  }
+
+  // Looks up bags of none to some ids, ids that were never seen among them.
+  void expect_sums_of_rows(const std::vector<ShardView>& shards, std::int64_t bags) {
+    const ElasticReader reader{.layout = &layout_, .shards = shards, .inflation = 1};
+    std::vector<std::uint64_t> ids;
+    std::vector<float> weights;
+    std::vector<std::int64_t> offsets = {0};
+    for (std::int64_t bag = 0; bag < bags; ++bag) {
+      for (auto left = random_.below(draws_++, 40); left > 0; --left) {
+        ids.push_back(random_.below(draws_++, 700));
+        weights.push_back(static_cast<float>(random_.normal(draws_++)));
+      }
+      offsets.push_back(static_cast<std::int64_t>(ids.size()));
+    }
+    for (const bool weighted : {false, true}) {
+      const JaggedIds table{
+          .ids = ids,
+          .offsets = offsets,
+          .weights = weighted ? std::span<const float>(weights) : std::span<const float>()};
+      const auto width = static_cast<std::size_t>(dim());
+      std::vector<float> wanted(static_cast<std::size_t>(bags) * width, 0.0f);
+      std::vector<float> got(wanted.size(), 7.0f);
+      for (std::size_t bag = 0; bag + 1 < offsets.size(); ++bag) {
+        for (auto i = static_cast<std::size_t>(offsets[bag]);
+             i < static_cast<std::size_t>(offsets[bag + 1]); ++i) {
+          const std::uint64_t key = row_key(0, ids[i]);
+          add_plain(shards[reader.shard_of(key)], key, weighted ? weights[i] : 1.0f,
+                    wanted.data() + bag * width);
+        }
+      }
+      pooled_lookup(reader, std::span(&table, 1), bags, dim(), got, nullptr);
+      ASSERT_EQ(got, wanted) << bags << " bags of " << shards.size() << " shards";
+    }
   }
 
   StoreCase store_;
@@ -155,45 +221,41 @@ TEST_P(ElasticEveryIsa, RowsTrainedTogetherAreThoseTrainedInTurn) {
 
 TEST_P(ElasticEveryIsa, PooledSumsAreThoseOfTheRowsInTurn) {
   ElasticShard shard(sizes_, &layout_, nullptr, 1);
-  ElasticReader reader{.layout = &layout_, .shards = {shard}, .inflation = 1};
   for (int step = 1; step <= 60; ++step) {
     train(shard, step);
     if (step % 6 != 0) continue;
     choose_threshold(shard);
-    // Bags of none to some ids, ids that were never seen among them.
-    std::vector<std::uint64_t> ids;
-    std::vector<float> weights;
-    std::vector<std::int64_t> offsets = {0};
-    const std::int64_t bags = step == 60 ? 300 : 7;
-    for (std::int64_t bag = 0; bag < bags; ++bag) {
-      for (auto left = random_.below(draws_++, 40); left > 0; --left) {
-        ids.push_back(random_.below(draws_++, 700));
-        weights.push_back(static_cast<float>(random_.normal(draws_++)));
-      }
-      offsets.push_back(static_cast<std::int64_t>(ids.size()));
+    expect_sums_of_rows({shard}, step == 60 ? 300 : 7);
+  }
+}
+
+TEST_P(ElasticEveryIsa, RowsOfSeveralShardsAreFoundWhetherOrNotTheseAreAlike) {
+  for (const std::int64_t more_pages : {0, 5}) {
+    std::vector<ElasticShard> shards;
+    for (int i = 0; i < 4; ++i) {
+      ShardSizes sizes = sizes_;
+      sizes.pages += i * more_pages;
+      sizes.granule_bits = ShardSizes::bits_for(sizes.pages);
+      shards.emplace_back(sizes, &layout_, nullptr, 1);
+      for (int step = 1; step <= 12; ++step) train(shards.back(), step);
     }
-    for (const bool weighted : {false, true}) {
-      const JaggedIds table{
-          .ids = ids,
-          .offsets = offsets,
-          .weights = weighted ? std::span<const float>(weights) : std::span<const float>()};
-      const auto width = static_cast<std::size_t>(dim());
-      std::vector<float> wanted(static_cast<std::size_t>(bags) * width, 0.0f);
-      std::vector<float> got(wanted.size(), 7.0f);
-      for (std::size_t bag = 0; bag + 1 < offsets.size(); ++bag) {
-        for (auto i = static_cast<std::size_t>(offsets[bag]);
-             i < static_cast<std::size_t>(offsets[bag + 1]); ++i) {
-          add_plain(shard, row_key(0, ids[i]), weighted ? weights[i] : 1.0f,
-                    wanted.data() + bag * width);
-        }
-      }
-      pooled_lookup(reader, std::span(&table, 1), bags, dim(), got, nullptr);
-      ASSERT_EQ(got, wanted) << "step " << step;
+    for (const std::int64_t bags : {0, 1, 2, 40}) {
+      expect_sums_of_rows({shards.begin(), shards.end()}, bags);
     }
   }
 }
 
+TEST_P(ElasticEveryIsa, NothingIsReadFarFromPages) {
+  ElasticShard shard(sizes_, &layout_, nullptr, 1);
+  for (int step = 1; step <= 24; ++step) train(shard, step);
+  const GuardedBytes first(shard.bytes(), true);
+  const GuardedBytes last(shard.bytes(), false);
+  expect_sums_of_rows({ShardView(first.data(), sizes_, &layout_)}, 20);
+  expect_sums_of_rows({ShardView(last.data(), sizes_, &layout_)}, 20);
+}
+
 constexpr Optimizer kAdagrad = Optimizer::kAdagrad;
+constexpr Optimizer kAdam = Optimizer::kAdam;
 
 INSTANTIATE_TEST_SUITE_P(
     Stores, ElasticEveryIsa,
@@ -211,6 +273,28 @@ INSTANTIATE_TEST_SUITE_P(
                       .low = Storage::kInt8,
                       .mixed = true,
                       .optimizer = kAdagrad},
+            StoreCase{
+                .name = "fp32_adagrad", .low = Storage::kFloat32, .optimizer = kAdagrad, .l2 = 0},
+            StoreCase{
+                .name = "mixed_adam", .low = Storage::kInt8, .mixed = true, .optimizer = kAdam},
+            StoreCase{.name = "bf16_adam_exact",
+                      .low = Storage::kBFloat16,
+                      .exact = true,
+                      .chunk = 10,
+                      .chunks = 2,
+                      .page_bytes = 256,
+                      .optimizer = kAdam,
+                      .l2 = 0},
+            StoreCase{.name = "fp32_pool_whole_rows",
+                      .low = Storage::kFloat32,
+                      .chunk = 12,
+                      .chunks = 1,
+                      .page_bytes = 256,
+                      .pool_slots = 37},
+            StoreCase{.name = "int8_pool_adam",
+                      .low = Storage::kInt8,
+                      .pool_slots = 37,
+                      .optimizer = kAdam},
             StoreCase{.name = "mixed_whole_rows",
                       .low = Storage::kInt8,
                       .mixed = true,
