@@ -61,9 +61,10 @@ struct Runner::Work {
   }
 };
 
-Runner::Runner(const Network& network) : network_(network), plan_(make_plan(network)) {
+Runner::Runner(const Network& network, const EngineOptions& options)
+    : network_(network), plan_(make_plan(network)) {
   ready_.resize(plan_.steps.size());
-  for (std::size_t i = 0; i < ready_.size(); ++i) prepare(i);
+  for (std::size_t i = 0; i < ready_.size(); ++i) prepare(i, options);
   for (const Layer& layer : network.layers) {
     work_ += graph::multiply_adds(layer) + static_cast<double>(layer.out.size());
   }
@@ -81,7 +82,7 @@ Runner::Runner(const Network& network) : network_(network), plan_(make_plan(netw
       std::clamp<std::int64_t>(kPieceFloats / std::max<std::int64_t>(1, floats), 1, kMostExamples);
 }
 
-void Runner::prepare(std::size_t number) {
+void Runner::prepare(std::size_t number, const EngineOptions& options) {
   const Step& step = plan_.steps[number];
   Ready& ready = ready_[number];
   const Layer& layer = network_.layers[step.layer];
@@ -93,7 +94,7 @@ void Runner::prepare(std::size_t number) {
       if (is_depthwise(layer)) {
         ready.depthwise = pack_depthwise(layer, values);
       } else {
-        ready.product.emplace(layer, values);
+        ready.product.emplace(layer, values, options.weights);
       }
       prepare_finish(step, ready);
       if (values.input_scale > 0) rounded_floats_ = std::max(rounded_floats_, layer.in.size());

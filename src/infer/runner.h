@@ -12,6 +12,7 @@
 #include "infer/scratch.h"
 #include "taut/core/thread_pool.h"
 #include "taut/graph/network.h"
+#include "taut/infer/engine.h"
 
 namespace taut::infer {
 
@@ -33,7 +34,7 @@ struct StepTimes {
 class Runner {
  public:
   /// See Engine. Errors: those of its constructor, but for what concerns tables.
-  explicit Runner(const graph::Network& network);
+  Runner(const graph::Network& network, const EngineOptions& options);
 
   [[nodiscard]] const graph::Network& network() const noexcept { return network_; }
   [[nodiscard]] const Plan& plan() const noexcept { return plan_; }
@@ -61,7 +62,7 @@ class Runner {
   };
   struct Work;
 
-  void prepare(std::size_t number);
+  void prepare(std::size_t number, const EngineOptions& options);
   void prepare_finish(const Step& step, Ready& ready) const;
   [[nodiscard]] std::int64_t vectors_of(const graph::Layer& layer) const;
   [[nodiscard]] float* place_of(std::size_t step, const Work& work) const;
