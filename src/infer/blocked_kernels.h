@@ -9,6 +9,7 @@
 // all channels give the same bits (but for the sign of a zero), whatever is computed beside them.
 
 #include <cstdint>
+#include <functional>
 #include <span>
 
 namespace taut::infer {
@@ -114,6 +115,10 @@ struct Finish {
   bool rectified = false;        ///< min(max(., 0), most), NaN stays
   float most = 0;
 };
+
+/// Called for positions [begin, end) of a batch as soon as they are written, each once, from
+/// several threads at once; empty: nothing is.
+using PositionsWritten = std::function<void(std::int64_t begin, std::int64_t end)>;
 
 /// y[p * stride + o] of sums[p * width + o], o < outputs. `added` and y may be the same array.
 void finish_sums(const Finish& finish, const float* sums, std::int64_t positions,

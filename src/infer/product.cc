@@ -318,7 +318,8 @@ void Product::sum_block(const Strip& strip, std::int64_t group, std::int64_t blo
 }
 
 ProductCounts Product::run(const float* x, std::int64_t rows, const Finish& finish, float* y,
-                           Kernel kernel, ScratchPool& scratch, ThreadPool& pool) const {
+                           Kernel kernel, ScratchPool& scratch, ThreadPool& pool,
+                           const PositionsWritten& written) const {
   const std::int64_t out_rows =
       linear_ ? rows * layer_.in.height * layer_.in.width : layer_.out.height;
   const std::int64_t strips = (out_rows + strip_rows_ - 1) / strip_rows_ * (linear_ ? 1 : rows);
@@ -357,6 +358,12 @@ ProductCounts Product::run(const float* x, std::int64_t rows, const Finish& fini
                           sum(first, last, own.data());
                         });
     }
+    if (!written) return;
+    const std::int64_t position = (strip.y - y) / layer_.out.channels;
+    if (!spread_blocks) return written(position, position + strip.positions());
+    pool.parallel_for(
+        strip.positions(), kLeastPositions,
+        [&](std::int64_t first, std::int64_t last) { written(position + first, position + last); });
   };
   if (spread_blocks) {
     for (std::int64_t number = 0; number < strips; ++number) run_strip(number);

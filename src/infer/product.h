@@ -69,9 +69,11 @@ class Product {
   [[nodiscard]] double scratch_floats() const noexcept;
 
   /// x [rows, height, width, channels] to y; what the finish adds is laid like y. Strips, or blocks
-  /// of outputs, are spread over the pool. Bits depend on neither pool, kernel nor rows.
+  /// of outputs, are spread over the pool. Bits depend on neither pool, kernel nor rows. written:
+  /// called for each strip, or pieces of it.
   ProductCounts run(const float* x, std::int64_t rows, const Finish& finish, float* y,
-                    Kernel kernel, ScratchPool& scratch, ThreadPool& pool) const;
+                    Kernel kernel, ScratchPool& scratch, ThreadPool& pool,
+                    const PositionsWritten& written = {}) const;
 
  private:
   struct Strip;
