@@ -14,6 +14,7 @@
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/random.h"
+#include "taut/core/spelling.h"
 #include "taut/core/text.h"
 #include "taut/core/thread_pool.h"
 #include "taut/graph/onnx_network.h"
@@ -32,6 +33,7 @@ struct BenchOptions {
   std::string unit = "position";
   std::int64_t batch = 1;
   int repetitions = 20;
+  std::string weights = "fp32";
   std::string input = {};  // files of fp32 values
   std::string output = {};
   std::vector<std::string> dimensions;
@@ -147,6 +149,7 @@ json result_json(const BenchOptions& options, const BenchModel& model, int threa
                  {"threads", threads},
                  {"batch", options.batch},
                  {"repetitions", options.repetitions},
+                 {"weights", options.weights},
                  {"instruction_set", infer::kernel_target()},
                  {"latency_microseconds",
                   {{"least", quantile(0)},
@@ -218,7 +221,9 @@ void write_output(const std::string& path, const infer::Engine& engine, const in
 Outcome run(const BenchOptions& options, const Globals& globals) {
   BenchModel model = open_model(options, globals);
   set_rate(options, model.network);
-  const infer::Engine engine(model.network, model.tables);
+  const auto weights = parse_spelling<infer::WeightType>(options.weights, ErrorKind::kConfig,
+                                                         "type of weights", "--weights");
+  const infer::Engine engine(model.network, model.tables, {.weights = weights});
   ThreadPool pool(globals.threads);
   BenchInputs made(model.network, options.batch, globals.seed);
   if (!options.input.empty()) read_values(options.input, made.values);
@@ -251,6 +256,11 @@ Command add_bench(CLI::App& root, const Globals& globals) {
       ->capture_default_str();
   app->add_option("--repetitions", options->repetitions, "Passes that are timed")
       ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  app->add_option(
+         "--weights", options->weights,
+         "How linear layers keep fp32 weights: " + join(spelling_names<infer::WeightType>(), ", ") +
+             ", which halves their memory and changes answers")
       ->capture_default_str();
   app->add_option("--input", options->input,
                   "File of the batch's values: fp32, little-endian, [batch, height, width, "

@@ -1,6 +1,7 @@
 #include "infer/blocked_kernels.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "taut/infer/engine.h"
 
@@ -43,42 +44,48 @@ struct Tile {
   const float* weight;
   std::int64_t channels;
   std::int64_t unit;
+  std::int64_t words;  // of a channel
+  const float* scales;
+  std::int64_t output;  // of the first word
   const float* x[kTilePositions];
   float* sums[kTilePositions];
 };
 
-template <int kPositions, int kVectors>
+template <class Weights, int kPositions, int kVectors>
 HWY_INLINE void sum_tile(const Tile& tile) {
   const Lane d;
-  const std::int64_t step = lanes();
+  const Weights weights(tile.scales, tile.output);
+  const auto place = [&tile](int p, int v) {
+    return tile.sums[p] + Weights::template column<kVectors>(tile.unit, v);
+  };
   Numbers held[kPositions][kVectors];
   const float* x[kPositions];
   for (int p = 0; p < kPositions; ++p) {
     x[p] = tile.x[p];
-    for (int v = 0; v < kVectors; ++v) held[p][v] = hn::Load(d, tile.sums[p] + v * step);
+    for (int v = 0; v < kVectors; ++v) held[p][v] = hn::Load(d, place(p, v));
   }
   const float* weight = tile.weight;
-  for (std::int64_t c = 0; c < tile.channels; ++c, weight += tile.unit) {
+  for (std::int64_t c = 0; c < tile.channels; ++c, weight += tile.words) {
     Numbers w[kVectors];
-    for (int v = 0; v < kVectors; ++v) w[v] = hn::Load(d, weight + v * step);
+    weights.template load<kVectors>(weight, w);
     for (int p = 0; p < kPositions; ++p) {
       const Numbers value = hn::Set(d, x[p][c]);
       for (int v = 0; v < kVectors; ++v) held[p][v] = hn::MulAdd(value, w[v], held[p][v]);
     }
   }
   for (int p = 0; p < kPositions; ++p) {
-    for (int v = 0; v < kVectors; ++v) hn::Store(held[p][v], d, tile.sums[p] + v * step);
+    for (int v = 0; v < kVectors; ++v) hn::Store(held[p][v], d, place(p, v));
   }
 }
 
 // The first `count` positions of a tile.
-template <int kPositions, int kVectors>
+template <class Weights, int kPositions, int kVectors>
 void sum_first(const Tile& tile, int count) {
-  if (count == kPositions) return sum_tile<kPositions, kVectors>(tile);
-  if constexpr (kPositions > 1) sum_first<kPositions - 1, kVectors>(tile, count);
+  if (count == kPositions) return sum_tile<Weights, kPositions, kVectors>(tile);
+  if constexpr (kPositions > 1) sum_first<Weights, kPositions - 1, kVectors>(tile, count);
 }
 
-template <int kVectors>
+template <class Weights, int kVectors>
 HWY_NOINLINE void sum_tap(const BlockSums& block, const float* x, const float* zeros, Tile tile,
                           std::int64_t tap, std::int64_t column) {
   const ConvSizes& sizes = block.sizes;
@@ -89,7 +96,7 @@ HWY_NOINLINE void sum_tap(const BlockSums& block, const float* x, const float* z
     tile.sums[count] =
         block.sums + column + ((row - block.row_begin) * sizes.out_width + out) * block.width;
     if (++count < kTilePositions) return;
-    sum_tile<kTilePositions, kVectors>(tile);
+    sum_tile<Weights, kTilePositions, kVectors>(tile);
     count = 0;
   };
   const bool all = zeros != nullptr;
@@ -104,34 +111,51 @@ HWY_NOINLINE void sum_tap(const BlockSums& block, const float* x, const float* z
       take(inside ? x + at * sizes.in_stride : zeros, row, out);
     }
   }
-  if (count > 0) sum_first<kTilePositions - 1, kVectors>(tile, count);
+  if (count > 0) sum_first<Weights, kTilePositions - 1, kVectors>(tile, count);
 }
 
-template <int kVectors>
+template <class Weights, int kVectors>
 void sum_columns(const BlockSums& block, const float* x, const float* zeros, const Tile& tile,
-                 std::int64_t tap, std::int64_t column, std::int64_t sums) {
-  for (; column + kVectors * lanes() <= block.unit; column += kVectors * lanes()) {
+                 std::int64_t tap, std::int64_t word, std::int64_t sums) {
+  const std::int64_t words = kVectors * lanes() / Weights::kPacked;
+  for (; word + words <= tile.words; word += words) {
     Tile part = tile;
-    part.weight += column;
-    sum_tap<kVectors>(block, x, zeros, part, tap, sums + column);
+    part.weight += word;
+    part.output += Weights::column_of(word);
+    sum_tap<Weights, kVectors>(block, x, zeros, part, tap, sums + Weights::column_of(word));
   }
-  if constexpr (kVectors > 1) {
-    if (column < block.unit) {
-      sum_columns<kVectors / 2>(block, x, zeros, tile, tap, column, sums);
+  if constexpr (kVectors > Weights::kLeast) {
+    if (word < tile.words) {
+      sum_columns<Weights, kVectors / 2>(block, x, zeros, tile, tap, word, sums);
     }
   }
 }
 
-void sum_channels(const BlockSums& block, const float* x, const float* zeros) {
+template <class Weights>
+void sum_channels_of(const BlockSums& block, const float* x, const float* zeros) {
   start_sums(block);
   walk_weights(
       block, [&](const float* weight, std::int64_t first, std::int64_t channels, std::int64_t tap) {
-        Tile tile{.weight = weight, .channels = channels, .unit = block.unit, .x = {}, .sums = {}};
+        Tile tile{.weight = weight,
+                  .channels = channels,
+                  .unit = block.unit,
+                  .words = block.unit_words(),
+                  .scales = block.scales,
+                  .output = 0,
+                  .x = {},
+                  .sums = {}};
         for (std::int64_t sums = 0; sums < block.width; sums += block.unit) {
-          sum_columns<kTileVectors>(block, x + first, zeros, tile, tap, 0, sums);
+          sum_columns<Weights, std::max(kTileVectors, Weights::kLeast)>(block, x + first, zeros,
+                                                                        tile, tap, 0, sums);
           tile.weight += block.unit_stride;
+          tile.output += block.unit;
         }
       });
+}
+
+void sum_channels(const BlockSums& block, const float* x, const float* zeros) {
+  with_weights(block.words,
+               [&](auto weights) { sum_channels_of<decltype(weights)>(block, x, zeros); });
 }
 
 template <class D>
@@ -194,9 +218,9 @@ std::int64_t count_nonzeros(const float* x, std::int64_t positions, std::int64_t
                             std::int64_t channels) {
   return HWY_DYNAMIC_DISPATCH(count_nonzeros)(x, positions, stride, channels);
 }
-void list_nonzeros(const float* x, std::int64_t stride, std::int64_t channels, std::int64_t unit,
+void list_nonzeros(const float* x, std::int64_t stride, std::int64_t channels, std::int64_t words,
                    const ChannelLists& lists) {
-  HWY_DYNAMIC_DISPATCH(list_nonzeros)(x, stride, channels, unit, lists);
+  HWY_DYNAMIC_DISPATCH(list_nonzeros)(x, stride, channels, words, lists);
 }
 void sum_lists(const BlockSums& block, const ChannelLists& lists) {
   HWY_DYNAMIC_DISPATCH(sum_lists)(block, lists);
@@ -209,6 +233,46 @@ void finish_sums(const Finish& finish, const float* sums, std::int64_t positions
   HWY_DYNAMIC_DISPATCH(finish_sums)(finish, sums, positions, width, outputs, stride, y);
 }
 
+namespace {
+
+constexpr std::uint32_t kUpperHalf = 0xFFFF0000u;
+
+}  // namespace
+
+float nearest_bfloat16(float value) noexcept {
+  constexpr std::uint32_t kQuiet = 0x00400000u;
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if (value != value) return std::bit_cast<float>((bits | kQuiet) & kUpperHalf);
+  return std::bit_cast<float>((bits + 0x7FFFu + (bits >> 16 & 1u)) & kUpperHalf);
+}
+
+void store_weight(Words words, std::int64_t unit, std::int64_t output, float value,
+                  float* channel) noexcept {
+  if (words == Words::kFloat32) {
+    channel[output] = value;
+    return;
+  }
+  if (words == Words::kInt8) {
+    reinterpret_cast<std::int8_t*>(channel)[output] = static_cast<std::int8_t>(value);
+    return;
+  }
+  const std::int64_t half = unit / 2;
+  const auto rounded = std::bit_cast<std::uint32_t>(nearest_bfloat16(value));
+  float& word = channel[output % half];
+  const auto before = std::bit_cast<std::uint32_t>(word);
+  word = std::bit_cast<float>(output < half ? (before & kUpperHalf) | rounded >> 16
+                                            : rounded | (before & ~kUpperHalf));
+}
+
+float load_weight(Words words, std::int64_t unit, std::int64_t output,
+                  const float* channel) noexcept {
+  if (words == Words::kFloat32) return channel[output];
+  if (words == Words::kInt8) return reinterpret_cast<const std::int8_t*>(channel)[output];
+  const std::int64_t half = unit / 2;
+  const auto word = std::bit_cast<std::uint32_t>(channel[output % half]);
+  return std::bit_cast<float>(output < half ? word << 16 : word & kUpperHalf);
+}
+
 void sum_position_reference(const BlockSums& block, const float* x, std::int64_t row,
                             std::int64_t column, std::span<double> sums) {
   const ConvSizes& sizes = block.sizes;
@@ -216,8 +280,8 @@ void sum_position_reference(const BlockSums& block, const float* x, std::int64_t
   const std::int64_t taps = sizes.kernel * sizes.kernel;
   for (std::int64_t o = 0; o < block.width; ++o) {
     double& sum = sums[static_cast<std::size_t>(o)];
-    const float* weights = block.weight + o / block.unit * block.unit_stride + o % block.unit;
-    for (std::int64_t i = 0; i < taps * sizes.inputs; ++i, weights += block.unit) {
+    const float* unit = block.weight + o / block.unit * block.unit_stride;
+    for (std::int64_t i = 0; i < taps * sizes.inputs; ++i, unit += block.unit_words()) {
       // In the order of the weights: blocks of channels, taps, channels.
       const std::int64_t before = i / (taps * kInputBlock) * kInputBlock;
       const std::int64_t channels = std::min(kInputBlock, sizes.inputs - before);
@@ -228,7 +292,9 @@ void sum_position_reference(const BlockSums& block, const float* x, std::int64_t
         continue;
       }
       const std::int64_t channel = before + (i - before * taps) % channels;
-      sum += static_cast<double>(*weights) *
+      float weight = load_weight(block.words, block.unit, o % block.unit, unit);
+      if (block.words == Words::kInt8) weight *= block.scales[o];
+      sum += static_cast<double>(weight) *
              x[(in_row * sizes.in_width + in_column) * sizes.in_stride + channel];
     }
   }

@@ -64,8 +64,9 @@ double bytes_moved(const Runner& runner, std::size_t number, const LayerTimes& t
 }  // namespace
 
 struct Engine::Impl {
-  Impl(const graph::Network& network, const embedding::FrozenEmbedding* held)
-      : tables(held), runner(network) {
+  Impl(const graph::Network& network, const embedding::FrozenEmbedding* held,
+       const EngineOptions& options)
+      : tables(held), runner(network, options) {
     const auto count = static_cast<std::int64_t>(network.tables.size());
     if ((tables == nullptr ? 0 : tables->tables()) != count) {
       throw_invalid_argument("tables", concat(count),
@@ -112,8 +113,9 @@ struct Engine::Impl {
   Runner runner;
 };
 
-Engine::Engine(const graph::Network& network, const embedding::FrozenEmbedding* tables)
-    : impl_(std::make_unique<Impl>(network, tables)) {}
+Engine::Engine(const graph::Network& network, const embedding::FrozenEmbedding* tables,
+               const EngineOptions& options)
+    : impl_(std::make_unique<Impl>(network, tables, options)) {}
 
 Engine::~Engine() = default;
 

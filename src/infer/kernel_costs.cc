@@ -20,8 +20,11 @@ constexpr int kCostTrials = 6;  // the least counts: others run beside us
 // One block of 1 x 1 taps over positions whose channels are not zero with a given chance.
 class CostProbe {
  public:
-  explicit CostProbe(std::int64_t width) : width_(width) {
-    for (std::size_t i = 0; i < weight_.size(); ++i) weight_[i] = 1.0f / 64;
+  CostProbe(std::int64_t width, Words words) : width_(width), words_(words) {
+    for (std::int64_t i = 0; i < kInputBlock * width_; ++i) {
+      store_weight(words_, kNarrow, i % kNarrow, 1, weight_.data() + i / kNarrow * unit_words_);
+    }
+    for (std::size_t i = 0; i < scales_.size(); ++i) scales_[i] = 1.0f / 64;
   }
 
   void fill(double density) {
@@ -29,7 +32,7 @@ class CostProbe {
     for (std::size_t i = 0; i < x_.size(); ++i) x_[i] = random.uniform(i) < density ? 1.0f : 0.0f;
     list();
   }
-  void list() { list_nonzeros(x_.data(), kInputBlock, kInputBlock, kNarrow, lists_); }
+  void list() { list_nonzeros(x_.data(), kInputBlock, kInputBlock, unit_words_, lists_); }
   void sum_all() { sum_channels(block_, x_.data(), nullptr); }
   void sum_listed() { sum_lists(block_, lists_); }
 
@@ -50,8 +53,11 @@ class CostProbe {
   static constexpr std::size_t kChannels = kCostPositions * kInputBlock;
 
   std::int64_t width_;
+  Words words_;
+  std::int64_t unit_words_ = kNarrow / weights_of_word(words_);
   AlignedBuffer<float> x_{kChannels};
   AlignedBuffer<float> weight_{kInputBlock * kWide};
+  AlignedBuffer<float> scales_{kWide};
   AlignedBuffer<float> bias_{kWide};
   AlignedBuffer<float> sums_{kCostPositions * kWide};
   AlignedBuffer<float> values_{kChannels};
@@ -65,21 +71,23 @@ class CostProbe {
   BlockSums block_{
       .sizes = {.in_height = kCostPositions, .in_stride = kInputBlock, .inputs = kInputBlock},
       .weight = weight_.data(),
+      .words = words_,
+      .scales = scales_.data(),
       .bias = bias_.data(),
       .width = width_,
       .unit = kNarrow,
-      .unit_stride = kInputBlock * kNarrow,
+      .unit_stride = kInputBlock * unit_words_,
       .row_begin = 0,
       .row_end = kCostPositions,
       .sums = sums_.data()};
 };
 
-KernelCosts measured_costs(std::int64_t width) {
+KernelCosts measured_costs(std::int64_t width, Words words) {
   constexpr double kSparse = 0.125;
   constexpr double kHalf = 0.5;
   const auto values = static_cast<double>(kCostPositions * kInputBlock);
   const double products = values * static_cast<double>(width);
-  CostProbe probe(width);
+  CostProbe probe(width, words);
   KernelCosts costs;
   probe.fill(kHalf);
   costs.all = CostProbe::least_seconds([&] { probe.sum_all(); }) / products;
@@ -92,12 +100,27 @@ KernelCosts measured_costs(std::int64_t width) {
   return costs;
 }
 
+// Of one kind of words, by width.
+template <Words kWords>
+const KernelCosts& costs_of(bool narrow) {
+  static const KernelCosts kOfNarrow = measured_costs(kNarrow, kWords);
+  static const KernelCosts kOfWide = measured_costs(kWide, kWords);
+  return narrow ? kOfNarrow : kOfWide;
+}
+
 }  // namespace
 
-const KernelCosts& kernel_costs(std::int64_t width) {
-  static const KernelCosts kOfNarrow = measured_costs(kNarrow);
-  static const KernelCosts kOfWide = measured_costs(kWide);
-  return width <= kNarrow ? kOfNarrow : kOfWide;
+const KernelCosts& kernel_costs(std::int64_t width, Words words) {
+  const bool narrow = width <= kNarrow;
+  switch (words) {
+    case Words::kBfloat16:
+      return costs_of<Words::kBfloat16>(narrow);
+    case Words::kInt8:
+      return costs_of<Words::kInt8>(narrow);
+    case Words::kFloat32:
+      break;
+  }
+  return costs_of<Words::kFloat32>(narrow);
 }
 
 }  // namespace taut::infer

@@ -111,7 +111,8 @@ void gather_window(const Layer& layer, const float* x, std::int64_t position, st
 }
 
 void convolve_depthwise(const Layer& layer, const DepthwiseWeights& weights, const float* x,
-                        std::int64_t rows, const Finish& finish, float* y, ThreadPool& pool) {
+                        std::int64_t rows, const Finish& finish, float* y, ThreadPool& pool,
+                        const PositionsWritten& written) {
   const std::int64_t channels = layer.out.channels;
   const std::int64_t width = layer.out.width;
   spread_rows(layer, rows, pool, [&](std::int64_t example, std::int64_t row) {
@@ -121,6 +122,7 @@ void convolve_depthwise(const Layer& layer, const DepthwiseWeights& weights, con
     Finish own = finish;
     if (own.added != nullptr) own.added += at;
     finish_sums(own, y + at, width, channels, channels, channels, y + at);
+    if (written) written(at / channels, at / channels + width);
   });
 }
 

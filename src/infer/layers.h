@@ -39,8 +39,10 @@ void gather_window(const graph::Layer& layer, const float* x, std::int64_t posit
                    std::int64_t group, float* column);
 
 /// Rows of the output are spread over the pool. What the finish adds is laid like y.
+/// written: called for each row.
 void convolve_depthwise(const graph::Layer& layer, const DepthwiseWeights& weights, const float* x,
-                        std::int64_t rows, const Finish& finish, float* y, ThreadPool& pool);
+                        std::int64_t rows, const Finish& finish, float* y, ThreadPool& pool,
+                        const PositionsWritten& written = {});
 /// x and y may be the same array.
 void apply_norm(const ChannelScale& norm, const float* x, std::int64_t positions, float* y);
 /// min(max(x, 0), most); NaN stays. x and y may be the same array.

@@ -25,14 +25,14 @@ constexpr int kSlidVectors = 4;                       // of each of three output
 
 // Lists up to kInputBlock channels at one position; returns how many are not zero. A vector's store
 // ends within the slots, as no more have been written than channels seen.
-inline std::uint32_t list_block(const float* x, std::int64_t channels, std::int64_t unit,
+inline std::uint32_t list_block(const float* x, std::int64_t channels, std::int64_t words,
                                 float* values, std::uint32_t* offsets) {
   const Lane d;
   const Index di;
   const auto zero = hn::Zero(d);
   const std::int64_t step = lanes();
-  auto index = hn::Mul(hn::Iota(di, 0), hn::Set(di, static_cast<std::uint32_t>(unit)));
-  const auto advance = hn::Set(di, static_cast<std::uint32_t>(step * unit));
+  auto index = hn::Mul(hn::Iota(di, 0), hn::Set(di, static_cast<std::uint32_t>(words)));
+  const auto advance = hn::Set(di, static_cast<std::uint32_t>(step * words));
   std::size_t count = 0;
   std::int64_t c = 0;
   for (; c + step <= channels; c += step) {
@@ -46,44 +46,47 @@ inline std::uint32_t list_block(const float* x, std::int64_t channels, std::int6
   for (; c < channels; ++c) {
     if (x[c] == 0) continue;
     values[count] = x[c];
-    offsets[count++] = static_cast<std::uint32_t>(c * unit);
+    offsets[count++] = static_cast<std::uint32_t>(c * words);
   }
   return static_cast<std::uint32_t>(count);
 }
 
 inline void list_nonzeros(const float* x, std::int64_t stride, std::int64_t channels,
-                          std::int64_t unit, const ChannelLists& lists) {
+                          std::int64_t words, const ChannelLists& lists) {
   for (std::int64_t p = 0; p < lists.positions; ++p, x += stride) {
     for (std::int64_t c = 0, at = p; c < channels; c += kInputBlock, at += lists.positions) {
       lists.counts[at] =
-          list_block(x + c, std::min(kInputBlock, channels - c), unit,
+          list_block(x + c, std::min(kInputBlock, channels - c), words,
                      lists.values + at * kInputBlock, lists.offsets + at * kInputBlock);
     }
   }
 }
 
-// Asks for a listed channel's weights of the next block of inputs.
-template <int kVectors>
-HWY_INLINE void fetch_listed(const float* weight, const std::uint32_t* offsets, std::uint32_t i) {
+// Asks for some words of a listed channel's weights of the next block of inputs.
+inline void fetch_listed(const float* weight, std::int64_t words, std::uint32_t offset) {
   constexpr std::int64_t kLineFloats = 16;
-  const float* w = weight + offsets[i];
-  for (std::int64_t line = 0; line < kVectors * lanes(); line += kLineFloats) {
-    hwy::Prefetch(w + line);
+  for (std::int64_t line = 0; line < words; line += kLineFloats) {
+    hwy::Prefetch(weight + offset + line);
   }
 }
 
-// kVectors vectors of the block's sums from `column` on, at each position that the tap reaches;
-// their weights from `weight` on, the second half of them `second` floats further.
-template <int kVectors, bool kAhead>
+// kVectors vectors of the sums of each of kUnits units from `column` on, at each position that the
+// tap reaches; the words of their weights from `weight` on.
+template <class Weights, int kUnits, int kVectors, bool kAhead>
 HWY_NOINLINE void sum_listed_columns(const BlockSums& block, const ChannelLists& lists,
                                      const float* weight, std::int64_t first, std::int64_t tap,
-                                     std::int64_t column, std::int64_t second) {
-  constexpr int kHalf = (kVectors + 1) / 2;
+                                     std::int64_t column) {
   const Lane d;
-  const std::int64_t step = lanes();
   const ConvSizes& sizes = block.sizes;
   const TapRange range(block, tap);
   const std::int64_t block_start = first / kInputBlock * lists.positions;
+  Weights weights[kUnits];
+  for (int unit = 0; unit < kUnits; ++unit) {
+    weights[unit] = Weights(block.scales, column + unit * block.unit);
+  }
+  const auto place = [&](float* sums, int unit, int v) {
+    return sums + unit * block.unit + Weights::template column<kVectors>(block.unit, v);
+  };
   for (std::int64_t row = range.row_begin; row < range.row_end; ++row) {
     const std::int64_t in_row = row * sizes.stride + range.down - lists.first_row;
     float* sums = block.sums + column +
@@ -96,49 +99,51 @@ HWY_NOINLINE void sum_listed_columns(const BlockSums& block, const ChannelLists&
       const bool more = kAhead && first + kInputBlock < sizes.inputs;
       const std::uint32_t next_count = more ? lists.counts[at + lists.positions] : 0;
       const std::uint32_t* next = lists.offsets + (at + lists.positions) * kInputBlock;
-      const float* next_weight = weight + kInputBlock * block.unit;
+      const float* next_weight = weight + kInputBlock * block.unit_words();
       const float* values = lists.values + at * kInputBlock;
       const std::uint32_t* offsets = lists.offsets + at * kInputBlock;
-      Numbers held[kVectors];
-      for (int v = 0; v < kVectors; ++v) held[v] = hn::Load(d, sums + v * step);
+      Numbers held[kUnits][kVectors];
+      for (int unit = 0; unit < kUnits; ++unit) {
+        for (int v = 0; v < kVectors; ++v) held[unit][v] = hn::Load(d, place(sums, unit, v));
+      }
+      const std::int64_t words = kVectors * lanes() / Weights::kPacked;
       for (std::uint32_t i = 0; i < count; ++i) {
         const float* w = weight + offsets[i];
-        const float* w2 = w + second;
-        if (kAhead && i < next_count) fetch_listed<kVectors>(next_weight, next, i);
+        if (kAhead && i < next_count) fetch_listed(next_weight, words, next[i]);
         const Numbers value = hn::Set(d, values[i]);
-        for (int v = 0; v < kVectors; ++v) {
-          const float* from = v < kHalf ? w + v * step : w2 + (v - kHalf) * step;
-          held[v] = hn::MulAdd(value, hn::Load(d, from), held[v]);
+        for (int unit = 0; unit < kUnits; ++unit) {
+          weights[unit].template add<kVectors>(value, w + unit * block.unit_stride, held[unit]);
         }
       }
-      for (int v = 0; v < kVectors; ++v) hn::Store(held[v], d, sums + v * step);
+      for (int unit = 0; unit < kUnits; ++unit) {
+        for (int v = 0; v < kVectors; ++v) hn::Store(held[unit][v], d, place(sums, unit, v));
+      }
       if constexpr (kAhead) {
         for (std::uint32_t i = count; i < next_count; ++i) {
-          fetch_listed<kVectors>(next_weight, next, i);
+          fetch_listed(next_weight, words, next[i]);
         }
       }
     }
   }
 }
 
-// One unit from `column` of its outputs on: with kVectors while they fit, then with half of them.
+// One unit from `word` of a channel on: with kVectors while they fit, then with half of them.
 // sums: the first column of the unit.
-template <int kVectors>
+template <class Weights, int kVectors>
 void sum_listed(const BlockSums& block, const ChannelLists& lists, const float* weight,
-                std::int64_t first, std::int64_t tap, std::int64_t column, std::int64_t sums) {
-  for (; column + kVectors * lanes() <= block.unit; column += kVectors * lanes()) {
-    const std::int64_t second = (kVectors + 1) / 2 * lanes();
+                std::int64_t first, std::int64_t tap, std::int64_t word, std::int64_t sums) {
+  const std::int64_t words = kVectors * lanes() / Weights::kPacked;
+  for (; word + words <= block.unit_words(); word += words) {
+    const std::int64_t at = sums + Weights::column_of(word);
     if (block.fetches_ahead) {
-      sum_listed_columns<kVectors, true>(block, lists, weight + column, first, tap, sums + column,
-                                         second);
+      sum_listed_columns<Weights, 1, kVectors, true>(block, lists, weight + word, first, tap, at);
     } else {
-      sum_listed_columns<kVectors, false>(block, lists, weight + column, first, tap, sums + column,
-                                          second);
+      sum_listed_columns<Weights, 1, kVectors, false>(block, lists, weight + word, first, tap, at);
     }
   }
-  if constexpr (kVectors > 1) {
-    if (column < block.unit) {
-      sum_listed<kVectors / 2>(block, lists, weight, first, tap, column, sums);
+  if constexpr (kVectors > Weights::kLeast) {
+    if (word < block.unit_words()) {
+      sum_listed<Weights, kVectors / 2>(block, lists, weight, first, tap, word, sums);
     }
   }
 }
@@ -149,12 +154,12 @@ constexpr std::int64_t kSlidTaps = 3;
 // listed position adds to three outputs beside one another, whose sums slide along the row, so that
 // a list is walked, and its end guessed, once for three. weight: of the first tap. Each output
 // meets its taps in their order. Outputs beside the image are zeros that nobody reads.
-template <int kVectors>
+template <class Weights, int kVectors>
 HWY_NOINLINE void slide_listed(const BlockSums& block, const ChannelLists& lists,
                                const float* weight, std::int64_t tap_stride, std::int64_t first,
                                std::int64_t tap, std::int64_t column) {
   const Lane d;
-  const std::int64_t step = lanes();
+  const Weights weights(block.scales, column);
   const ConvSizes& sizes = block.sizes;
   const TapRange range(block, tap);
   const std::int64_t block_start = first / kInputBlock * lists.positions;
@@ -162,9 +167,12 @@ HWY_NOINLINE void slide_listed(const BlockSums& block, const ChannelLists& lists
   const float* left_weight = middle_weight + tap_stride;
   for (std::int64_t row = range.row_begin; row < range.row_end; ++row) {
     float* row_sums = block.sums + column + (row - block.row_begin) * sizes.out_width * block.width;
+    const auto place = [&](std::int64_t o, int v) {
+      return row_sums + o * block.width + Weights::template column<kVectors>(block.unit, v);
+    };
     const auto is_output = [&](std::int64_t o) { return o >= 0 && o < sizes.out_width; };
     const auto load = [&](std::int64_t o, int v) HWY_ATTR {
-      return is_output(o) ? hn::Load(d, row_sums + o * block.width + v * step) : hn::Zero(d);
+      return is_output(o) ? hn::Load(d, place(o, v)) : hn::Zero(d);
     };
     Numbers right[kVectors];
     Numbers middle[kVectors];
@@ -184,15 +192,12 @@ HWY_NOINLINE void slide_listed(const BlockSums& block, const ChannelLists& lists
       for (std::uint32_t i = 0; i < count; ++i) {
         const Numbers value = hn::Set(d, values[i]);
         const std::uint32_t offset = offsets[i];
-        for (int v = 0; v < kVectors; ++v) {
-          right[v] = hn::MulAdd(value, hn::Load(d, weight + offset + v * step), right[v]);
-          middle[v] = hn::MulAdd(value, hn::Load(d, middle_weight + offset + v * step), middle[v]);
-          left[v] = hn::MulAdd(value, hn::Load(d, left_weight + offset + v * step), left[v]);
-        }
+        weights.template add<kVectors>(value, weight + offset, right);
+        weights.template add<kVectors>(value, middle_weight + offset, middle);
+        weights.template add<kVectors>(value, left_weight + offset, left);
       }
-      float* done = row_sums + (last - 2) * block.width;
       if (is_output(last - 2)) {
-        for (int v = 0; v < kVectors; ++v) hn::Store(left[v], d, done + v * step);
+        for (int v = 0; v < kVectors; ++v) hn::Store(left[v], d, place(last - 2, v));
       }
       ++last;
       for (int v = 0; v < kVectors; ++v) {
@@ -203,27 +208,39 @@ HWY_NOINLINE void slide_listed(const BlockSums& block, const ChannelLists& lists
     }
     for (int v = 0; v < kVectors; ++v) {
       if (is_output(last - 2)) {
-        hn::Store(left[v], d, row_sums + (last - 2) * block.width + v * step);
+        hn::Store(left[v], d, place(last - 2, v));
       }
       if (is_output(last - 1)) {
-        hn::Store(middle[v], d, row_sums + (last - 1) * block.width + v * step);
+        hn::Store(middle[v], d, place(last - 1, v));
       }
     }
   }
 }
 
+// One unit from `word` of a channel on, three taps at once: with kVectors while they fit, then with
+// half of them. sums: the first column of the unit.
+template <class Weights, int kVectors>
+void slide_unit(const BlockSums& block, const ChannelLists& lists, const float* weight,
+                std::int64_t tap_stride, std::int64_t first, std::int64_t tap, std::int64_t word,
+                std::int64_t sums) {
+  const std::int64_t words = kVectors * lanes() / Weights::kPacked;
+  for (; word + words <= block.unit_words(); word += words) {
+    slide_listed<Weights, kVectors>(block, lists, weight + word, tap_stride, first, tap,
+                                    sums + Weights::column_of(word));
+  }
+  if constexpr (kVectors > Weights::kLeast) {
+    if (word < block.unit_words()) {
+      slide_unit<Weights, kVectors / 2>(block, lists, weight, tap_stride, first, tap, word, sums);
+    }
+  }
+}
+
 // All units, three taps at once.
-inline void sum_slid(const BlockSums& block, const ChannelLists& lists, const float* weight,
-                     std::int64_t tap_stride, std::int64_t first, std::int64_t tap) {
+template <class Weights>
+void sum_slid(const BlockSums& block, const ChannelLists& lists, const float* weight,
+              std::int64_t tap_stride, std::int64_t first, std::int64_t tap) {
   for (std::int64_t sums = 0; sums < block.width; sums += block.unit, weight += block.unit_stride) {
-    std::int64_t column = 0;
-    for (; column + kSlidVectors * lanes() <= block.unit; column += kSlidVectors * lanes()) {
-      slide_listed<kSlidVectors>(block, lists, weight + column, tap_stride, first, tap,
-                                 sums + column);
-    }
-    for (; column < block.unit; column += lanes()) {
-      slide_listed<1>(block, lists, weight + column, tap_stride, first, tap, sums + column);
-    }
+    slide_unit<Weights, kSlidVectors>(block, lists, weight, tap_stride, first, tap, 0, sums);
   }
 }
 
@@ -245,30 +262,38 @@ inline bool slides(const BlockSums& block, const ChannelLists& lists, std::int64
 }
 
 // All units, one tap.
-inline void sum_tap_listed(const BlockSums& block, const ChannelLists& lists, const float* weight,
-                           std::int64_t first, std::int64_t tap) {
+template <class Weights>
+void sum_tap_listed(const BlockSums& block, const ChannelLists& lists, const float* weight,
+                    std::int64_t first, std::int64_t tap) {
   std::int64_t sums = 0;
   if (sums_pairs(block)) {
     for (; sums + 2 * block.unit <= block.width; sums += 2 * block.unit) {
-      sum_listed_columns<kPairVectors, false>(block, lists, weight, first, tap, sums,
-                                              block.unit_stride);
+      sum_listed_columns<Weights, 2, kPairVectors / 2, false>(block, lists, weight, first, tap,
+                                                              sums);
       weight += 2 * block.unit_stride;
     }
   }
   for (; sums < block.width; sums += block.unit, weight += block.unit_stride) {
-    sum_listed<kListVectors>(block, lists, weight, first, tap, 0, sums);
+    sum_listed<Weights, kListVectors>(block, lists, weight, first, tap, 0, sums);
   }
 }
 
-inline void sum_lists(const BlockSums& block, const ChannelLists& lists) {
+template <class Weights>
+void sum_lists_of(const BlockSums& block, const ChannelLists& lists) {
   start_sums(block);
   bool slid = false;
   walk_weights(
       block, [&](const float* weight, std::int64_t first, std::int64_t channels, std::int64_t tap) {
         if (tap == 0) slid = slides(block, lists, first);
-        if (!slid) return sum_tap_listed(block, lists, weight, first, tap);
-        if (tap % kSlidTaps == 0) sum_slid(block, lists, weight, channels * block.unit, first, tap);
+        if (!slid) return sum_tap_listed<Weights>(block, lists, weight, first, tap);
+        if (tap % kSlidTaps == 0) {
+          sum_slid<Weights>(block, lists, weight, channels * block.unit_words(), first, tap);
+        }
       });
+}
+
+inline void sum_lists(const BlockSums& block, const ChannelLists& lists) {
+  with_weights(block.words, [&](auto weights) { sum_lists_of<decltype(weights)>(block, lists); });
 }
 
 }  // namespace taut::infer::HWY_NAMESPACE

@@ -39,6 +39,25 @@ constexpr std::int64_t bytes_of(std::int64_t floats) {
   return round_up(floats * static_cast<std::int64_t>(sizeof(float)), 64);
 }
 
+// Weights of a layer that stay in a core's own cache, in fp32.
+constexpr std::int64_t kCachedWeights = std::int64_t{1} << 18;
+
+// What a layer's weights are packed as. Words of several weights take longer to read than those of
+// one: they pay where weights come from memory, in linear layers (docs/infer.md, "Weights in fewer
+// bits").
+Words words_of(const graph::Layer& layer, const graph::LayerValues& values, WeightType type) {
+  if (layer.op != graph::Op::kLinear) return Words::kFloat32;
+  if (!values.codes.empty()) {
+    const bool cached = layer.in.channels * layer.out.channels <= kCachedWeights;
+    return cached ? Words::kFloat32 : Words::kInt8;
+  }
+  return type == WeightType::kBfloat16 ? Words::kBfloat16 : Words::kFloat32;
+}
+
+bool all_finite(std::span<const float> values) {
+  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
+}
+
 const float* zero_channels() {
   alignas(64) static constexpr float kZeros[kInputBlock] = {};
   return kZeros;
@@ -68,14 +87,17 @@ struct Product::Places {
   float* columns = nullptr;
 };
 
-Product::Product(const graph::Layer& layer, const graph::LayerValues& values)
-    : layer_(layer), linear_(layer.op == graph::Op::kLinear) {
+Product::Product(const graph::Layer& layer, const graph::LayerValues& values, WeightType type)
+    : layer_(layer),
+      linear_(layer.op == graph::Op::kLinear),
+      words_(words_of(layer, values, type)) {
   TAUT_ASSERT(!is_depthwise(layer));
   const std::int64_t groups = linear_ ? 1 : layer.groups;
   outputs_ = layer.out.channels / groups;
   const std::int64_t widest = linear_ ? kLinearUnit : kConvUnit;
   const std::int64_t units = (outputs_ + widest - 1) / widest;
-  unit_ = round_up((outputs_ + units - 1) / units, kOutputUnit);  // all are as wide
+  const std::int64_t whole = words_ == Words::kBfloat16 ? 2 * kOutputUnit : kOutputUnit;
+  unit_ = round_up((outputs_ + units - 1) / units, whole);  // all are as wide
   padded_ = units * unit_;
   block_ = std::min((linear_ ? 1 : kConvUnits) * unit_, padded_);
   sizes_ = {.in_height = layer.in.height,
@@ -92,19 +114,34 @@ Product::Product(const graph::Layer& layer, const graph::LayerValues& values)
   const std::int64_t positions =
       std::clamp(kStripValues / values_in, kLeastPositions, kStripPositions);
   strip_rows_ = std::max(linear_ || gathers_ ? 1 : kLeastRows, positions / sizes_.out_width);
-  pack(decoded_weight(values));
-  bias_ = AlignedBuffer<float>(static_cast<std::size_t>(groups * padded_));
-  for (std::size_t o = 0; o < values.bias.size(); ++o) {
+  if (words_ == Words::kInt8) {
+    pack({values.codes.begin(), values.codes.end()});
+    pack_outputs({values.code_scales.begin(), values.code_scales.end()}, scales_);
+    finite_ = all_finite(values.code_scales);
+  } else {
+    pack(decoded_weight(values));
+  }
+  pack_outputs({values.bias.begin(), values.bias.end()}, bias_);
+}
+
+// Values [groups * outputs], or none, to [group][padded].
+void Product::pack_outputs(const std::vector<float>& values, AlignedBuffer<float>& to) const {
+  const std::int64_t groups = layer_.in.channels / sizes_.inputs;
+  to = AlignedBuffer<float>(static_cast<std::size_t>(groups * padded_));
+  for (std::size_t o = 0; o < values.size(); ++o) {
     const auto channel = static_cast<std::int64_t>(o);
-    bias_[static_cast<std::size_t>(channel / outputs_ * padded_ + channel % outputs_)] =
-        values.bias[o];
+    to[static_cast<std::size_t>(channel / outputs_ * padded_ + channel % outputs_)] = values[o];
   }
 }
 
+// weight: as they are stored; codes as numbers.
 void Product::pack(const std::vector<float>& weight) {
   const std::int64_t inputs = sizes_.inputs;
   const std::int64_t groups = layer_.in.channels / inputs;
-  weight_ = AlignedBuffer<float>(static_cast<std::size_t>(groups * padded_ * inputs * taps()));
+  const std::int64_t words = unit_ / weights_of_word(words_);
+  const std::int64_t units = padded_ / unit_;
+  weight_ =
+      AlignedBuffer<float>(static_cast<std::size_t>(groups * units * words * inputs * taps()));
   float* to = weight_.data();
   for (std::int64_t group = 0; group < groups; ++group) {
     for (std::int64_t begin = 0; begin < padded_; begin += unit_) {
@@ -116,15 +153,18 @@ void Product::pack(const std::vector<float>& weight) {
               weight.data() + ((group * outputs_ + begin + o) * inputs + first) * taps();
           for (std::int64_t c = 0; c < channels; ++c) {
             for (std::int64_t tap = 0; tap < taps(); ++tap, ++from) {
-              to[(tap * channels + c) * unit_ + o] = *from;
+              store_weight(words_, unit_, o, *from, to + (tap * channels + c) * words);
             }
           }
         }
-        to += taps() * channels * unit_;
+        to += taps() * channels * words;
       }
     }
   }
-  finite_ = std::all_of(weight.begin(), weight.end(), [](float w) { return std::isfinite(w); });
+  // bf16 rounds what is finite but very large to infinity.
+  finite_ = std::all_of(weight.begin(), weight.end(), [this](float w) {
+    return std::isfinite(words_ == Words::kBfloat16 ? nearest_bfloat16(w) : w);
+  });
 }
 
 double Product::scratch_floats() const noexcept {
@@ -177,7 +217,7 @@ bool Product::chooses_lists(const Strip& strip, Kernel kernel, ProductCounts& co
   counts.nonzeros += nonzeros;
   bool lists = kernel == Kernel::kLists;
   if (kernel == Kernel::kMeasured) {
-    const KernelCosts& costs = kernel_costs(block_);
+    const KernelCosts& costs = kernel_costs(block_, words_);
     const double density =
         static_cast<double>(nonzeros) / static_cast<double>(std::max<std::int64_t>(1, sampled));
     const double listed =
@@ -231,7 +271,8 @@ void Product::prepare(const Strip& strip, std::int64_t group, const Places& at) 
     }
   } else if (strip.lists) {
     const float* first = strip.x + strip.in_begin * sizes_.in_width * sizes_.in_stride;
-    list_nonzeros(first + group * sizes_.inputs, sizes_.in_stride, sizes_.inputs, unit_, at.lists);
+    list_nonzeros(first + group * sizes_.inputs, sizes_.in_stride, sizes_.inputs,
+                  unit_ / weights_of_word(words_), at.lists);
   }
 }
 
@@ -240,12 +281,16 @@ void Product::sum_block(const Strip& strip, std::int64_t group, std::int64_t blo
   const std::int64_t begin = block * block_;
   const std::int64_t width = std::min(block_, padded_ - begin);
   const std::int64_t depth = sizes_.inputs * taps();
+  const std::int64_t unit_stride = unit_ / weights_of_word(words_) * depth;
+  const std::int64_t output = group * padded_ + begin;
   BlockSums to{.sizes = strip.sizes,
-               .weight = weight_.data() + (group * padded_ + begin) * depth,
-               .bias = bias_.data() + group * padded_ + begin,
+               .weight = weight_.data() + output / unit_ * unit_stride,
+               .words = words_,
+               .scales = words_ == Words::kInt8 ? scales_.data() + output : nullptr,
+               .bias = bias_.data() + output,
                .width = width,
                .unit = unit_,
-               .unit_stride = unit_ * depth,
+               .unit_stride = unit_stride,
                .row_begin = strip.row_begin,
                .row_end = strip.row_end,
                .sums = sums,
@@ -273,7 +318,8 @@ void Product::sum_block(const Strip& strip, std::int64_t group, std::int64_t blo
 }
 
 ProductCounts Product::run(const float* x, std::int64_t rows, const Finish& finish, float* y,
-                           Kernel kernel, ScratchPool& scratch, ThreadPool& pool) const {
+                           Kernel kernel, ScratchPool& scratch, ThreadPool& pool,
+                           const PositionsWritten& written) const {
   const std::int64_t out_rows =
       linear_ ? rows * layer_.in.height * layer_.in.width : layer_.out.height;
   const std::int64_t strips = (out_rows + strip_rows_ - 1) / strip_rows_ * (linear_ ? 1 : rows);
@@ -312,6 +358,12 @@ ProductCounts Product::run(const float* x, std::int64_t rows, const Finish& fini
                           sum(first, last, own.data());
                         });
     }
+    if (!written) return;
+    const std::int64_t position = (strip.y - y) / layer_.out.channels;
+    if (!spread_blocks) return written(position, position + strip.positions());
+    pool.parallel_for(
+        strip.positions(), kLeastPositions,
+        [&](std::int64_t first, std::int64_t last) { written(position + first, position + last); });
   };
   if (spread_blocks) {
     for (std::int64_t number = 0; number < strips; ++number) run_strip(number);

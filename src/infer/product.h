@@ -10,6 +10,7 @@
 #include "taut/core/aligned_buffer.h"
 #include "taut/core/thread_pool.h"
 #include "taut/graph/network.h"
+#include "taut/infer/engine.h"
 
 namespace taut::infer {
 
@@ -24,9 +25,9 @@ struct KernelCosts {
 };
 
 /// Of blocks of so many outputs: lists are shared by fewer in narrow ones. Measured on this machine
-/// when first asked for, in a few milliseconds. The choice that follows never changes an answer.
-/// Threads: may be called at once.
-[[nodiscard]] const KernelCosts& kernel_costs(std::int64_t width);
+/// when first asked for, in a few milliseconds a kind of words. The choice that follows never
+/// changes an answer. Threads: may be called at once.
+[[nodiscard]] const KernelCosts& kernel_costs(std::int64_t width, Words words);
 
 /// How a product is computed.
 enum class Kernel {
@@ -53,8 +54,10 @@ struct ProductCounts {
 /// A convolution that is not depthwise, or a linear layer. Threads: run() may be called at once.
 class Product {
  public:
-  /// Sizes must fit (check_model). Decodes 8-bit weights.
-  Product(const graph::Layer& layer, const graph::LayerValues& values);
+  /// Sizes must fit (check_model). Weights in 8 bits stay so in linear layers that are larger than
+  /// a core's cache, and are decoded in others: the bits of the answer are the same. type: of fp32
+  /// weights of linear layers.
+  Product(const graph::Layer& layer, const graph::LayerValues& values, WeightType type);
 
   /// Whether lists may be used: all weights are finite (zero times infinity is not nothing), and an
   /// output reads enough channels of a position.
@@ -66,15 +69,18 @@ class Product {
   [[nodiscard]] double scratch_floats() const noexcept;
 
   /// x [rows, height, width, channels] to y; what the finish adds is laid like y. Strips, or blocks
-  /// of outputs, are spread over the pool. Bits depend on neither pool, kernel nor rows.
+  /// of outputs, are spread over the pool. Bits depend on neither pool, kernel nor rows. written:
+  /// called for each strip, or pieces of it.
   ProductCounts run(const float* x, std::int64_t rows, const Finish& finish, float* y,
-                    Kernel kernel, ScratchPool& scratch, ThreadPool& pool) const;
+                    Kernel kernel, ScratchPool& scratch, ThreadPool& pool,
+                    const PositionsWritten& written = {}) const;
 
  private:
   struct Strip;
   struct Places;
 
   void pack(const std::vector<float>& weight);
+  void pack_outputs(const std::vector<float>& values, AlignedBuffer<float>& to) const;
   [[nodiscard]] std::int64_t taps() const noexcept { return sizes_.kernel * sizes_.kernel; }
   [[nodiscard]] std::int64_t blocks() const noexcept { return (padded_ + block_ - 1) / block_; }
   [[nodiscard]] Strip strip_of(std::int64_t number, std::int64_t rows, const float* x,
@@ -99,7 +105,9 @@ class Product {
   bool linear_ = false;   // rows of all examples are one column of positions
   bool gathers_ = false;  // few channels: windows become columns first
   bool finite_ = true;
-  AlignedBuffer<float> weight_;  // [group][unit][input block][tap][channel][unit]
+  Words words_ = Words::kFloat32;
+  AlignedBuffer<float> weight_;  // words [group][unit][input block][tap][channel][unit]
+  AlignedBuffer<float> scales_;  // [group][padded], of codes
   AlignedBuffer<float> bias_;    // [group][padded]
 };
 

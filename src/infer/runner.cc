@@ -1,6 +1,7 @@
 #include "infer/runner.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 
@@ -26,6 +27,8 @@ constexpr std::int64_t kPieceFloats = std::int64_t{1} << 18;
 // Floats of one example, 4 GiB.
 constexpr std::int64_t kLargestExample = std::int64_t{1} << 30;
 constexpr std::int64_t kLineFloats = 16;
+// Floats of an output that a core's own cache has lost before winners are chosen behind all of it.
+constexpr std::int64_t kLostFloats = std::int64_t{1} << 18;
 
 std::int64_t whole_lines(std::int64_t floats) {
   return round_up(floats, kLineFloats);
@@ -49,6 +52,7 @@ struct Runner::Work {
   const Piece& of;
   Kernel kernel;
   ThreadPool& pool;
+  bool timed = false;
   float* memory = nullptr;
   float* logits = nullptr;
   std::span<std::int64_t> begins;  // of each slot in memory
@@ -61,9 +65,10 @@ struct Runner::Work {
   }
 };
 
-Runner::Runner(const Network& network) : network_(network), plan_(make_plan(network)) {
+Runner::Runner(const Network& network, const EngineOptions& options)
+    : network_(network), plan_(make_plan(network)) {
   ready_.resize(plan_.steps.size());
-  for (std::size_t i = 0; i < ready_.size(); ++i) prepare(i);
+  for (std::size_t i = 0; i < ready_.size(); ++i) prepare(i, options);
   for (const Layer& layer : network.layers) {
     work_ += graph::multiply_adds(layer) + static_cast<double>(layer.out.size());
   }
@@ -81,7 +86,7 @@ Runner::Runner(const Network& network) : network_(network), plan_(make_plan(netw
       std::clamp<std::int64_t>(kPieceFloats / std::max<std::int64_t>(1, floats), 1, kMostExamples);
 }
 
-void Runner::prepare(std::size_t number) {
+void Runner::prepare(std::size_t number, const EngineOptions& options) {
   const Step& step = plan_.steps[number];
   Ready& ready = ready_[number];
   const Layer& layer = network_.layers[step.layer];
@@ -93,7 +98,7 @@ void Runner::prepare(std::size_t number) {
       if (is_depthwise(layer)) {
         ready.depthwise = pack_depthwise(layer, values);
       } else {
-        ready.product.emplace(layer, values);
+        ready.product.emplace(layer, values, options.weights);
       }
       prepare_finish(step, ready);
       if (values.input_scale > 0) rounded_floats_ = std::max(rounded_floats_, layer.in.size());
@@ -176,7 +181,8 @@ std::span<const float* const> Runner::inputs_of(const Layer& layer, const Work& 
   return work.inputs.first(layer.inputs.size());
 }
 
-ProductCounts Runner::apply(std::size_t number, const Work& work) const {
+ProductCounts Runner::apply(std::size_t number, const Work& work,
+                            const PositionsWritten& written) const {
   const Step& step = plan_.steps[number];
   const Ready& ready = ready_[number];
   const Layer& layer = network_.layers[step.layer];
@@ -189,9 +195,10 @@ ProductCounts Runner::apply(std::size_t number, const Work& work) const {
   const float* x = input_of(step, work);
   float* y = place_of(number, work);
   if (ready.product) {
-    return ready.product->run(x, work.of.rows, finish, y, work.kernel, scratch_, work.pool);
+    return ready.product->run(x, work.of.rows, finish, y, work.kernel, scratch_, work.pool,
+                              written);
   }
-  convolve_depthwise(layer, ready.depthwise, x, work.of.rows, finish, y, work.pool);
+  convolve_depthwise(layer, ready.depthwise, x, work.of.rows, finish, y, work.pool, written);
   return {};
 }
 
@@ -252,24 +259,78 @@ void Runner::copy_pooled(const Layer& layer, const Work& work, float* y) const {
   }
 }
 
-// Winners of a layer's output, and what is pruned of it for all inputs alike, in place.
-void Runner::choose(std::size_t number, std::int64_t rows, float* y, ThreadPool& pool) const {
-  const Layer& layer = network_.layers[number];
-  const sparsity::WinnersOptions options = graph::winners_at(network_, layer);
-  if (options.rate < 1) {
-    const sparsity::WinnerSelector selector({.batch = rows,
-                                             .channels = layer.out.channels,
-                                             .height = layer.out.height,
-                                             .width = layer.out.width},
-                                            sparsity::Layout::kChannelsLast, options);
-    sparsity::winners(selector, y, y, pool);
+// The selection behind a layer, and what is pruned of its output for all inputs alike, in place.
+class Runner::Choice {
+ public:
+  Choice(const Network& network, std::size_t number, std::int64_t rows, float* y)
+      : layer_(network.layers[number]),
+        kept_(network.values[number].kept_maps),
+        positions_(rows * layer_.out.height * layer_.out.width),
+        y_(y) {
+    const sparsity::WinnersOptions options = graph::winners_at(network, layer_);
+    if (options.rate >= 1) return;
+    selector_.emplace(sparsity::Shape{.batch = rows,
+                                      .channels = layer_.out.channels,
+                                      .height = layer_.out.height,
+                                      .width = layer_.out.width},
+                      sparsity::Layout::kChannelsLast, options);
   }
-  const std::span<const float> kept = network_.values[number].kept_maps;
-  if (kept.empty()) return;
-  const std::int64_t positions = rows * layer.out.height * layer.out.width;
-  for (std::int64_t p = 0; p < positions; ++p, y += kept.size()) {
-    for (std::size_t c = 0; c < kept.size(); ++c) y[c] *= kept[c];
+
+  // Whether each position has winners of its own.
+  [[nodiscard]] bool by_position() const { return !selector_ || selector_->items() == positions_; }
+  // Requires by_position().
+  void choose(std::int64_t begin, std::int64_t end) const {
+    if (selector_) selector_->forward(y_, y_, begin, end);
+    prune(begin, end);
   }
+  void choose_all(ThreadPool& pool) const {
+    if (selector_) sparsity::winners(*selector_, y_, y_, pool);
+    prune(0, positions_);
+  }
+
+ private:
+  void prune(std::int64_t begin, std::int64_t end) const {
+    if (kept_.empty()) return;
+    float* y = y_ + begin * layer_.out.channels;
+    for (std::int64_t p = begin; p < end; ++p, y += kept_.size()) {
+      for (std::size_t c = 0; c < kept_.size(); ++c) y[c] *= kept_[c];
+    }
+  }
+
+  const Layer& layer_;
+  std::span<const float> kept_;
+  std::int64_t positions_;
+  float* y_;
+  std::optional<sparsity::WinnerSelector> selector_;
+};
+
+// Computes a step and chooses winners behind it: those of a large output piece by piece, while a
+// piece is in a core's own cache. seconds: of choosing, added to.
+ProductCounts Runner::apply_and_choose(std::size_t number, const Work& work,
+                                       double& seconds) const {
+  const Step& step = plan_.steps[number];
+  if (network_.layers[step.last].winner_site < 0) return apply(number, work, {});
+  const Choice choice(network_, step.last, work.of.rows, place_of(number, work));
+  const Op op = network_.layers[step.layer].op;
+  const bool has_pieces = op == Op::kConv || op == Op::kLinear;
+  const std::int64_t floats = work.of.rows * network_.layers[step.last].out.size();
+  if (!has_pieces || floats <= kLostFloats || !choice.by_position()) {
+    const ProductCounts counts = apply(number, work, {});
+    const Clock::time_point start = work.timed ? Clock::now() : Clock::time_point();
+    choice.choose_all(work.pool);
+    if (work.timed) seconds += seconds_since(start);
+    return counts;
+  }
+  std::atomic<std::int64_t> nanoseconds{0};
+  const ProductCounts counts = apply(number, work, [&](std::int64_t begin, std::int64_t end) {
+    if (!work.timed) return choice.choose(begin, end);
+    const Clock::time_point start = Clock::now();
+    choice.choose(begin, end);
+    const std::chrono::nanoseconds taken = Clock::now() - start;
+    nanoseconds.fetch_add(taken.count(), std::memory_order_relaxed);
+  });
+  seconds += 1e-9 * static_cast<double>(nanoseconds) / work.pool.threads();
+  return counts;
 }
 
 void Runner::run(const Piece& of, Kernel kernel, float* logits, ThreadPool& pool,
@@ -293,6 +354,7 @@ void Runner::run(const Piece& of, Kernel kernel, float* logits, ThreadPool& pool
   const Work work{.of = of,
                   .kernel = kernel,
                   .pool = pool,
+                  .timed = !times.empty(),
                   .memory = memory,
                   .logits = logits,
                   .begins = {begins, slots},
@@ -300,17 +362,13 @@ void Runner::run(const Piece& of, Kernel kernel, float* logits, ThreadPool& pool
                   .rounded = memory + place(rounded_floats_),
                   .gathered = memory + place(gathered_floats_)};
   for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
-    const Step& step = plan_.steps[i];
     const Clock::time_point start = times.empty() ? Clock::time_point() : Clock::now();
-    const ProductCounts counts = apply(i, work);
-    const Clock::time_point chosen = times.empty() ? Clock::time_point() : Clock::now();
-    if (network_.layers[step.last].winner_site >= 0) {
-      choose(step.last, of.rows, place_of(i, work), pool);
-    }
+    double choosing = 0;
+    const ProductCounts counts = apply_and_choose(i, work, choosing);
     if (times.empty()) continue;
     StepTimes& own = times[i];
-    own.seconds += std::chrono::duration<double>(chosen - start).count();
-    own.selection_seconds += seconds_since(chosen);
+    own.seconds += std::max(0.0, seconds_since(start) - choosing);
+    own.selection_seconds += choosing;
     own.counts.add(counts);
   }
 }

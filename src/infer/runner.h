@@ -12,6 +12,7 @@
 #include "infer/scratch.h"
 #include "taut/core/thread_pool.h"
 #include "taut/graph/network.h"
+#include "taut/infer/engine.h"
 
 namespace taut::infer {
 
@@ -25,7 +26,7 @@ struct Piece {
 /// What a step took and found, summed over pieces.
 struct StepTimes {
   double seconds = 0;
-  double selection_seconds = 0;
+  double selection_seconds = 0;  ///< of what is chosen as a step writes: its threads' mean
   ProductCounts counts = {};
 };
 
@@ -33,7 +34,7 @@ struct StepTimes {
 class Runner {
  public:
   /// See Engine. Errors: those of its constructor, but for what concerns tables.
-  explicit Runner(const graph::Network& network);
+  Runner(const graph::Network& network, const EngineOptions& options);
 
   [[nodiscard]] const graph::Network& network() const noexcept { return network_; }
   [[nodiscard]] const Plan& plan() const noexcept { return plan_; }
@@ -60,8 +61,9 @@ class Runner {
     std::vector<std::int64_t> widths;  // of what is put side by side, an input each
   };
   struct Work;
+  class Choice;
 
-  void prepare(std::size_t number);
+  void prepare(std::size_t number, const EngineOptions& options);
   void prepare_finish(const Step& step, Ready& ready) const;
   [[nodiscard]] std::int64_t vectors_of(const graph::Layer& layer) const;
   [[nodiscard]] float* place_of(std::size_t step, const Work& work) const;
@@ -69,12 +71,12 @@ class Runner {
   [[nodiscard]] const float* input_of(const Step& step, const Work& work) const;
   [[nodiscard]] std::span<const float* const> inputs_of(const graph::Layer& layer,
                                                         const Work& work) const;
-  ProductCounts apply(std::size_t number, const Work& work) const;
+  ProductCounts apply(std::size_t number, const Work& work, const PositionsWritten& written) const;
   void apply_plain(std::size_t number, const Work& work) const;
   void interact_inputs(const graph::Layer& layer, const Ready& ready, const Work& work,
                        float* y) const;
   void copy_pooled(const graph::Layer& layer, const Work& work, float* y) const;
-  void choose(std::size_t layer, std::int64_t rows, float* y, ThreadPool& pool) const;
+  ProductCounts apply_and_choose(std::size_t number, const Work& work, double& seconds) const;
 
   const graph::Network& network_;
   Plan plan_;

@@ -30,6 +30,15 @@ def test_winners_make_the_next_layer_sparse(taut):
     assert sparse["bytes"] < dense["bytes"]
 
 
+def test_weights_of_linear_layers_take_half_the_memory_in_bf16(taut):
+    full = taut("bench", "sfc", "--repetitions", 1, "--json").json
+    half = taut("bench", "sfc", "--repetitions", 1, "--weights", "bf16", "--json").json
+    assert (full["weights"], half["weights"]) == ("fp32", "bf16")
+    assert half["weight_bytes"] <= 0.52 * full["weight_bytes"]
+    refused = taut("bench", "sfc", "--weights", "bf61", check=False)
+    assert (refused.code, "unknown type of weights" in refused.err, "bf16" in refused.err) == (2, True, True)
+
+
 def test_values_come_from_a_file_and_go_to_one(taut, tmp_path):
     read, written = tmp_path / "x.bin", tmp_path / "y.bin"
     pixels = taut("bench", "lenet-c", "--repetitions", 1, "--json").json["layers"][0]["in"]

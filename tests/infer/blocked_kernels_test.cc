@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -41,7 +42,7 @@ struct ConvCase {
 
 // One block of one layer, its values and its places.
 struct Layer {
-  Layer(const ConvCase& one, double density)
+  Layer(const ConvCase& one, double density, Words kind = Words::kFloat32)
       : sizes{.in_height = one.height,
               .in_width = one.width,
               .in_stride = one.inputs + 3,
@@ -52,26 +53,43 @@ struct Layer {
               .padding = one.padding},
         rows(side(one.height, one)),
         x(random_floats(one.height * one.width * sizes.in_stride, 1, density)),
-        weight(random_floats(one.kernel * one.kernel * one.inputs * one.outputs, 3)),
+        words(kind),
+        weight(random_weights(one.kernel * one.kernel * one.inputs * one.outputs, one.unit, kind)),
+        scales(random_floats(one.outputs, 9)),
         bias(random_floats(one.outputs, 5)),
         width(one.outputs),
         unit(one.unit) {}
+
+  static AlignedBuffer<float> random_weights(std::int64_t count, std::int64_t unit, Words words) {
+    const AlignedBuffer<float> values = random_floats(count, 3);
+    const std::int64_t channel = unit / weights_of_word(words);
+    AlignedBuffer<float> packed(static_cast<std::size_t>(count / weights_of_word(words)));
+    for (std::int64_t i = 0; i < count; ++i) {
+      float value = values[static_cast<std::size_t>(i)];
+      if (words == Words::kInt8) value = std::clamp(std::round(40 * value), -128.0f, 127.0f);
+      store_weight(words, unit, i % unit, value, packed.data() + i / unit * channel);
+    }
+    return packed;
+  }
 
   static std::int64_t side(std::int64_t in, const ConvCase& one) {
     return (in + 2 * one.padding - one.kernel) / one.stride + 1;
   }
 
   BlockSums block(std::int64_t begin, std::int64_t end, float* sums) const {
-    return {.sizes = sizes,
-            .weight = weight.data(),
-            .bias = bias.data(),
-            .width = width,
-            .unit = unit,
-            .unit_stride = sizes.kernel * sizes.kernel * sizes.inputs * unit,
-            .row_begin = begin,
-            .row_end = end,
-            .sums = sums,
-            .fetches_ahead = sizes.kernel == 1};
+    return {
+        .sizes = sizes,
+        .weight = weight.data(),
+        .words = words,
+        .scales = words == Words::kInt8 ? scales.data() : nullptr,
+        .bias = bias.data(),
+        .width = width,
+        .unit = unit,
+        .unit_stride = sizes.kernel * sizes.kernel * sizes.inputs * unit / weights_of_word(words),
+        .row_begin = begin,
+        .row_end = end,
+        .sums = sums,
+        .fetches_ahead = sizes.kernel == 1};
   }
 
   // Sums of all rows, `strip` rows at a time.
@@ -107,18 +125,26 @@ struct Layer {
     AlignedBuffer<std::uint32_t> counts(static_cast<std::size_t>(blocks * positions));
     const ChannelLists lists{first, positions, values.data(), offsets.data(), counts.data()};
     list_nonzeros(x.data() + first * sizes.in_width * sizes.in_stride, sizes.in_stride,
-                  sizes.inputs, unit, lists);
+                  sizes.inputs, wanted.unit_words(), lists);
     sum_lists(wanted, lists);
   }
 
   ConvSizes sizes;
   std::int64_t rows;
   AlignedBuffer<float> x;
+  Words words;
   AlignedBuffer<float> weight;
+  AlignedBuffer<float> scales;  // of codes
   AlignedBuffer<float> bias;
   std::int64_t width;
   std::int64_t unit;
 };
+
+constexpr Words kAllWords[] = {Words::kFloat32, Words::kBfloat16, Words::kInt8};
+
+bool may_hold(const ConvCase& one, Words words) {
+  return one.unit % (words == Words::kBfloat16 ? 2 * kOutputUnit : kOutputUnit) == 0;
+}
 
 const std::vector<ConvCase>& cases() {
   static const std::vector<ConvCase> kCases = {
@@ -134,36 +160,99 @@ const std::vector<ConvCase>& cases() {
 
 class BlockedKernels : public test::EveryTarget {};
 
-TEST_P(BlockedKernels, SumsMatchTheReferenceAtOddSizes) {
-  for (const ConvCase& one : cases()) {
-    for (const double density : {1.0, 0.3}) {
-      const Layer layer(one, density);
-      const std::vector<float> got = layer.sums(false, layer.rows);
-      std::vector<double> wanted(static_cast<std::size_t>(layer.width));
-      for (std::int64_t p = 0; p < layer.rows * layer.sizes.out_width; ++p) {
-        sum_position_reference(layer.block(0, layer.rows, nullptr), layer.x.data(),
-                               p / layer.sizes.out_width, p % layer.sizes.out_width, wanted);
-        for (std::int64_t o = 0; o < layer.width; ++o) {
-          // Sums of up to 1200 terms of size about 1, so of size about 35.
-          ASSERT_NEAR(got[static_cast<std::size_t>(p * layer.width + o)],
-                      wanted[static_cast<std::size_t>(o)], 1e-4)
-              << one.inputs << " channels, position " << p << ", output " << o;
-        }
-      }
+void expect_reference(const Layer& layer) {
+  const std::vector<float> got = layer.sums(false, layer.rows);
+  std::vector<double> wanted(static_cast<std::size_t>(layer.width));
+  // Sums of up to 1200 terms of size about 1, so of size about 35; of codes up to 120 times.
+  const double tolerance = layer.words == Words::kInt8 ? 1.2e-2 : 1e-4;
+  for (std::int64_t p = 0; p < layer.rows * layer.sizes.out_width; ++p) {
+    sum_position_reference(layer.block(0, layer.rows, nullptr), layer.x.data(),
+                           p / layer.sizes.out_width, p % layer.sizes.out_width, wanted);
+    for (std::int64_t o = 0; o < layer.width; ++o) {
+      ASSERT_NEAR(got[static_cast<std::size_t>(p * layer.width + o)],
+                  wanted[static_cast<std::size_t>(o)], tolerance)
+          << layer.sizes.inputs << " channels, position " << p << ", output " << o;
     }
   }
 }
 
+TEST_P(BlockedKernels, SumsMatchTheReferenceAtOddSizes) {
+  for (const ConvCase& one : cases()) {
+    expect_reference(Layer(one, 1.0));
+    for (const Words words : kAllWords) {
+      if (may_hold(one, words)) expect_reference(Layer(one, 0.3, words));
+    }
+  }
+}
+
+void expect_same_bits(const ConvCase& one, double density, Words words) {
+  const Layer layer(one, density, words);
+  const std::vector<float> zeros(kInputBlock);
+  const std::vector<float> wanted = layer.sums(false, layer.rows);
+  EXPECT_EQ(layer.sums(true, layer.rows), wanted) << one.inputs << " " << density;
+  EXPECT_EQ(layer.sums(true, 1), wanted) << one.inputs << " " << density;
+  EXPECT_EQ(layer.sums(false, 2), wanted) << one.inputs << " " << density;
+  EXPECT_EQ(layer.sums(false, 2, zeros.data()), wanted) << one.inputs << " " << density;
+}
+
 TEST_P(BlockedKernels, ListsAndAllChannelsGiveTheSameBitsHoweverRowsAreCut) {
   for (const ConvCase& one : cases()) {
-    for (const double density : {1.0, 0.5, 0.1, 0.0}) {
-      const Layer layer(one, density);
-      const std::vector<float> zeros(kInputBlock);
-      const std::vector<float> wanted = layer.sums(false, layer.rows);
-      EXPECT_EQ(layer.sums(true, layer.rows), wanted) << one.inputs << " " << density;
-      EXPECT_EQ(layer.sums(true, 1), wanted) << one.inputs << " " << density;
-      EXPECT_EQ(layer.sums(false, 2), wanted) << one.inputs << " " << density;
-      EXPECT_EQ(layer.sums(false, 2, zeros.data()), wanted) << one.inputs << " " << density;
+    for (const Words words : kAllWords) {
+      if (!may_hold(one, words)) continue;
+      expect_same_bits(one, 0.5, words);
+      expect_same_bits(one, 0.1, words);
+      if (words != Words::kFloat32) continue;
+      expect_same_bits(one, 1.0, words);
+      expect_same_bits(one, 0.0, words);
+    }
+  }
+}
+
+TEST_P(BlockedKernels, SharedWordsGiveTheBitsOfTheirWeightsInFp32) {
+  for (const ConvCase& one : cases()) {
+    for (const Words words : {Words::kBfloat16, Words::kInt8}) {
+      if (!may_hold(one, words)) continue;
+      const Layer packed(one, 0.4, words);
+      Layer plain(one, 0.4);
+      const std::int64_t channel = one.unit / weights_of_word(words);
+      const std::int64_t unit_weights = one.kernel * one.kernel * one.inputs * one.unit;
+      for (std::size_t i = 0; i < plain.weight.size(); ++i) {
+        const auto at = static_cast<std::int64_t>(i);
+        const float weight = load_weight(words, one.unit, at % one.unit,
+                                         packed.weight.data() + at / one.unit * channel);
+        const auto output = static_cast<std::size_t>(at / unit_weights * one.unit + at % one.unit);
+        plain.weight[i] = words == Words::kInt8 ? weight * packed.scales[output] : weight;
+      }
+      EXPECT_EQ(packed.sums(false, packed.rows), plain.sums(false, plain.rows)) << one.inputs;
+      EXPECT_EQ(packed.sums(true, packed.rows), plain.sums(true, plain.rows)) << one.inputs;
+    }
+  }
+}
+
+TEST(PackedWeights, BfloatsAreTheNearestTiesToEven) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(nearest_bfloat16(1), 1);
+  EXPECT_EQ(nearest_bfloat16(1 + 0x1p-8f), 1);  // between two: to the even one
+  EXPECT_EQ(nearest_bfloat16(1 + 3 * 0x1p-8f), 1 + 0x1p-6f);
+  EXPECT_EQ(nearest_bfloat16(-1 - 0x1.02p-8f), -1 - 0x1p-7f);
+  EXPECT_EQ(nearest_bfloat16(-0.0f), 0);
+  EXPECT_EQ(nearest_bfloat16(std::numeric_limits<float>::max()), kInfinity);
+  EXPECT_EQ(nearest_bfloat16(-kInfinity), -kInfinity);
+  EXPECT_TRUE(std::isnan(nearest_bfloat16(std::numeric_limits<float>::quiet_NaN())));
+  EXPECT_TRUE(std::isnan(nearest_bfloat16(std::bit_cast<float>(0x7F800001u))));
+  for (const float value : random_floats(1000, 1)) {
+    EXPECT_LE(std::abs(nearest_bfloat16(value) - value), 0x1p-8f * std::abs(value));
+  }
+}
+
+TEST(PackedWeights, WordsGiveBackWhatWasStored) {
+  for (const Words words : kAllWords) {
+    std::vector<float> channel(static_cast<std::size_t>(64 / weights_of_word(words)));
+    for (std::int64_t o = 0; o < 64; ++o) {
+      store_weight(words, 64, o, static_cast<float>(o - 32), channel.data());
+    }
+    for (std::int64_t o = 0; o < 64; ++o) {
+      EXPECT_EQ(load_weight(words, 64, o, channel.data()), static_cast<float>(o - 32));
     }
   }
 }

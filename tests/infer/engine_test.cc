@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "infer/blocked_kernels.h"
 #include "infer/engine_support.h"
 #include "infer/small_network.h"
 #include "support/error_matchers.h"
@@ -228,6 +229,70 @@ TEST(Engine, RoundsToCodesAsTrainingDoes) {
   EXPECT_EQ(predicted(halves.network, {0.5f}, 1)[0], 0);  // halves to even
   EXPECT_EQ(predicted(halves.network, {1.5f}, 1)[0], 2 * weight);
   EXPECT_EQ(predicted(halves.network, {-1e9f}, 1)[0], -127 * weight);
+}
+
+TEST(Engine, KeepsLargeLayersInCodesWithTheBitsOfTheirWeights) {
+  constexpr std::int64_t kSide = 520;  // more weights than a core's cache holds
+  SmallNetwork codes({.channels = kSide});
+  codes.linear(kSide);
+  codes.quantize(0.02f, false);
+  SmallNetwork decoded({.channels = kSide});
+  decoded.linear(kSide);
+  const LayerValues& values = codes.network.values[0];
+  std::vector<float> weight;
+  for (std::size_t i = 0; i < values.codes.size(); ++i) {
+    weight.push_back(static_cast<float>(values.codes[i]) * values.code_scales[i / kSide]);
+  }
+  decoded.network.values[0].weight = weight;
+  decoded.network.values[0].bias = values.bias;
+  decoded.network.values[0].input_scale = values.input_scale;
+  for (const std::int64_t batch : {1, 3, 7}) {
+    const std::vector<float> x = codes.random_input(batch);
+    EXPECT_EQ(predicted(codes.network, x, batch, 2), predicted(decoded.network, x, batch));
+  }
+  const Engine engine(codes.network);
+  ThreadPool pool(1);
+  const std::vector<float> x = codes.random_input(1);
+  // A byte a weight, of outputs in whole vectors.
+  EXPECT_LE(engine.measure({.batch = 1, .values = x}, 1, pool).weight_bytes, kSide * (kSide + 64));
+}
+
+TEST(Engine, InfiniteScalesOfCodesReachZerosAsTheirWeightsDo) {
+  SmallNetwork small({.channels = 520});
+  small.linear(520);
+  small.quantize(1.0f, false);
+  std::vector<float> scales(520, 1.0f);
+  scales[3] = INFINITY;
+  small.network.values[0].code_scales = scales;
+  const std::vector<float> got = predicted(small.network, std::vector<float>(520), 1);
+  EXPECT_TRUE(std::isnan(got[3]));
+  EXPECT_EQ(got[4], small.network.values[0].bias[4]);
+}
+
+TEST(Engine, RoundsWeightsOfLinearLayersToBfloatsWhenAskedTo) {
+  SmallNetwork small({.channels = 3, .height = 4, .width = 5});
+  small.conv(20, {3, 1, 1});
+  small.same(Op::kRelu, {SmallNetwork::kLast});
+  small.flatten();
+  small.linear(37);
+  small.linear(2);
+  const std::vector<float> x = small.random_input(kBatch);
+  const Engine engine(small.network, nullptr, {.weights = WeightType::kBfloat16});
+  ThreadPool pool(2);
+  std::vector<float> got(kBatch * 2);
+  engine.predict({.batch = kBatch, .values = x}, got, pool);
+  const std::vector<float> exact = predicted(small.network, x, kBatch);
+  EXPECT_NE(got, exact);
+  std::vector<std::vector<float>> rounded;
+  for (graph::LayerValues& values : small.network.values) {
+    if (values.weight.size() < 2 * 37) continue;
+    if (&values == small.network.values.data()) continue;  // the convolution
+    std::vector<float>& weight = rounded.emplace_back(values.weight.begin(), values.weight.end());
+    for (float& w : weight) w = nearest_bfloat16(w);
+    values.weight = weight;
+  }
+  ASSERT_EQ(rounded.size(), 2U);
+  EXPECT_EQ(predicted(small.network, x, kBatch), got);
 }
 
 // A recommender of both kinds: everything that reads tables.

@@ -14,6 +14,7 @@
 #include "taut/core/error.h"
 #include "taut/infer/engine.h"
 #include "taut/infer/random_values.h"
+#include "taut/sparsity/winners.h"
 
 namespace taut::infer {
 namespace {
@@ -109,6 +110,53 @@ TEST(JoinedLayers, MeasuresEveryLayerOnce) {
   EXPECT_THAT(
       error_of([&] { static_cast<void>(engine.measure({.batch = kBatch, .values = x}, 0, pool)); }),
       IsError(ErrorKind::kInvalidArgument, "repetitions must be 1 or more, got 0"));
+}
+
+// More values than a core's own cache holds: winners are chosen strip by strip, or row by row.
+void expect_winners_of_a_whole_pass(Unit unit, bool depthwise, bool ties) {
+  SmallNetwork small({.channels = 3, .height = 96, .width = 64});
+  if (ties) small.use_whole_numbers();
+  small.conv(48, {3, 1, 1});
+  if (depthwise) small.conv(48, {3, 1, 1}, 48);
+  small.same(Op::kRelu);
+  const std::vector<float> x = small.random_input(1);
+  std::vector<float> wanted = predicted(small.network, x, 1);
+  small.network.winners.unit = unit;
+  small.choose_winners(0.2);
+  const graph::Layer& last = small.network.layers.back();
+  const sparsity::WinnerSelector selector({.batch = 1, .channels = 48, .height = 96, .width = 64},
+                                          sparsity::Layout::kChannelsLast,
+                                          graph::winners_at(small.network, last));
+  ThreadPool pool(1);
+  sparsity::winners(selector, wanted.data(), wanted.data(), pool);
+  std::vector<float> kept(48, 1.0f);
+  kept[5] = 0;
+  small.keep_maps(kept);
+  for (std::size_t i = 5; i < wanted.size(); i += 48) wanted[i] *= 0;
+  for (const int threads : {1, 3}) EXPECT_EQ(predicted(small.network, x, 1, threads), wanted);
+}
+
+TEST(JoinedLayers, WinnersOfLargeOutputsAreThoseOfAWholePass) {
+  for (const Unit unit : {Unit::kPosition, Unit::kBlock, Unit::kElement}) {
+    for (const bool depthwise : {false, true}) {
+      expect_winners_of_a_whole_pass(unit, depthwise, false);
+      expect_winners_of_a_whole_pass(unit, depthwise, true);
+    }
+  }
+}
+
+TEST(JoinedLayers, ChoosingIsTimedByItselfWhereverItHappens) {
+  SmallNetwork small({.channels = 3, .height = 96, .width = 64});
+  small.network.winners.unit = Unit::kPosition;
+  small.conv(48, {3, 1, 1});
+  small.choose_winners(0.2);
+  const Engine engine(small.network);
+  const std::vector<float> x = small.random_input(1);
+  ThreadPool pool(2);
+  const NetworkTimes times = engine.measure({.batch = 1, .values = x}, 2, pool);
+  ASSERT_EQ(times.layers.size(), 1U);
+  EXPECT_GT(times.layers[0].selection_seconds, 0);
+  EXPECT_GT(times.layers[0].seconds, 0);
 }
 
 TEST(RandomValues, KeepTheSizeOfActivationsAndFollowTheSeed) {

@@ -7,11 +7,28 @@
 #include <string>
 #include <vector>
 
+#include "taut/core/spelling.h"
 #include "taut/core/thread_pool.h"
 #include "taut/embedding/embedding.h"
 #include "taut/graph/network.h"
 
 namespace taut::infer {
+
+/// How an engine keeps the fp32 weights of linear layers. Convolutions keep theirs in fp32, large
+/// linear layers in 8 bits their codes (docs/infer.md, "Weights in fewer bits").
+enum class WeightType {
+  kFloat32,   ///< as the network has them
+  kBfloat16,  ///< rounded to the nearest bf16, ties to even: half the memory, other answers
+};
+constexpr auto spellings(std::type_identity<WeightType>) {
+  return std::to_array<Spelling<WeightType>>(
+      {{"fp32", WeightType::kFloat32}, {"bf16", WeightType::kBfloat16}});
+}
+
+/// How a network is made ready.
+struct EngineOptions {
+  WeightType weights = WeightType::kFloat32;
+};
 
 /// What a network reads of a batch. Views only.
 struct Inputs {
@@ -47,12 +64,13 @@ struct NetworkTimes {
   std::int64_t weight_bytes = 0;  ///< packed weights of all layers
 };
 
-/// A network made ready to run: weights are packed in blocks once (a copy of the dense weights in
-/// fp32; tables stay where they are), layers that follow one another are computed in one go, and
-/// convolutions and linear layers are computed from lists of the channels that are not zero where
-/// that is faster for the input at hand (docs/infer.md). Values lie channel-last, in memory that is
-/// planned when the engine is made, taken by the first calls and kept. What passes through 8 bits
-/// is rounded as in training and multiplied in fp32. What is no number is passed on as a dense
+/// A network made ready to run: weights are packed in blocks once (a copy of the dense weights, in
+/// fp32 but for linear layers as WeightType says; tables stay where they are), layers that follow
+/// one another are computed in one go, and convolutions and linear layers are computed from lists
+/// of the channels that are not zero where that is faster for the input at hand (docs/infer.md).
+/// Values lie channel-last, in memory that is planned when the engine is made, taken by the first
+/// calls and kept. What passes through 8 bits is rounded as in training and multiplied in fp32, to
+/// the same bits whether a layer keeps codes or not. What is no number is passed on as a dense
 /// network does.
 /// Threads: predict() may be called at once from several threads with different pools; each such
 /// call keeps memory of its own.
@@ -61,8 +79,8 @@ class Engine {
   /// The network must be one that check_model() passes, and live as long, as must the tables: null
   /// where it has none. Errors: kUnsupported naming a layer that cannot be computed (attention), or
   /// whose results for one example do not fit memory.
-  explicit Engine(const graph::Network& network,
-                  const embedding::FrozenEmbedding* tables = nullptr);
+  explicit Engine(const graph::Network& network, const embedding::FrozenEmbedding* tables = nullptr,
+                  const EngineOptions& options = {});
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
