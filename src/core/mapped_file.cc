@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <new>
 #include <utility>
 
 #include "core/descriptor.h"
@@ -80,6 +81,15 @@ MappedFile::MappedFile(const std::string& path) {
   if (data == MAP_FAILED) throw_io("map the file", path, errno);
   data_ = static_cast<const std::byte*>(data);
   remember(data_, size_, path);
+}
+
+MappedFile::MappedFile(std::span<const std::byte> copied) : size_(copied.size()) {
+  if (size_ == 0) return;
+  void* data = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) throw std::bad_alloc();
+  std::memcpy(data, copied.data(), size_);
+  ::mprotect(data, size_, PROT_READ);  // best effort: what is written by mistake then fails
+  data_ = static_cast<const std::byte*>(data);
 }
 
 MappedFile::~MappedFile() {

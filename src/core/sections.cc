@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -213,13 +214,20 @@ Bytes SectionWriter::commit() {
 }
 
 SectionIdentity identify_sections(const std::string& path) {
-  const MappedFile file(path);
-  const Header header = read_header(file.bytes(), path);
+  return identify_sections(MappedFile(path).bytes(), path);
+}
+
+SectionIdentity identify_sections(std::span<const std::byte> bytes, const std::string& path) {
+  const Header header = read_header(bytes, path);
   return {.kind = plain_text(header.kind), .version = header.version};
 }
 
 SectionReader::SectionReader(const std::string& path, std::string_view kind, std::uint32_t version)
-    : path_(path), file_(path) {
+    : SectionReader(MappedFile(path), path, kind, version) {}
+
+SectionReader::SectionReader(MappedFile file, const std::string& path, std::string_view kind,
+                             std::uint32_t version)
+    : path_(path), file_(std::move(file)) {
   const std::span<const std::byte> bytes = file_.bytes();
   const Header header = read_header(bytes, path, kind, version);
   const std::span<const TableEntry> table = read_table(bytes, path, header);

@@ -179,8 +179,15 @@ void take_onnx(Opened& opened, graph::OnnxNetwork read) {
   opened.engine = std::make_unique<Engine>(opened.onnx.network);
 }
 
-void take_package(Opened& opened, const std::string& path) {
-  opened.package = std::make_unique<Package>(path);
+constexpr const char* kInMemory = "model in memory";
+
+void refuse_sizes(const graph::DimensionSizes& sizes, const std::string& path) {
+  if (sizes.empty()) return;
+  throw Error(ErrorKind::kConfig, "a package leaves no dimension open", path);
+}
+
+void take_package(Opened& opened, std::unique_ptr<const Package> package) {
+  opened.package = std::move(package);
   const graph::Network& network = opened.network();
   if (network.input.size() > 0) opened.input = channels_last(kValuesName, network.input);
   opened.output = channels_last(kLogitsName, network.layers.back().out);
@@ -197,18 +204,18 @@ void open_file(Opened& opened, const std::string& path, const graph::DimensionSi
   if (!is_package({first, file.bytes().size()})) {
     return take_onnx(opened, graph::read_onnx_network(path, sizes));
   }
-  if (!sizes.empty()) {
-    throw Error(ErrorKind::kConfig, "a package leaves no dimension open", path);
-  }
-  take_package(opened, path);
+  refuse_sizes(sizes, path);
+  take_package(opened, std::make_unique<Package>(path));
 }
 
 void open_bytes(Opened& opened, std::string_view bytes, const graph::DimensionSizes& sizes) {
   if (is_package(bytes)) {
-    throw Error(ErrorKind::kUnsupported, "a package in memory", {}, "open its file");
+    refuse_sizes(sizes, kInMemory);
+    return take_package(opened,
+                        std::make_unique<Package>(std::as_bytes(std::span(bytes)), kInMemory));
   }
   opened.bytes = bytes;
-  take_onnx(opened, graph::parse_onnx_network(opened.bytes, "model in memory", sizes));
+  take_onnx(opened, graph::parse_onnx_network(opened.bytes, kInMemory, sizes));
 }
 
 void describe(const OnnxBorder& border, taut_tensor& tensor) {

@@ -30,8 +30,8 @@ void visit_arrays(const std::string& layer, Values& values, Visit&& visit) {
 }
 
 // Opens the file, if it is a package of this version; those of earlier ones are named.
-SectionReader open_file(const std::string& path) {
-  const SectionIdentity found = identify_sections(path);
+SectionReader open_file(MappedFile file, const std::string& path) {
+  const SectionIdentity found = identify_sections(file.bytes(), path);
   const bool images = found.kind == "imgpkg";  // networks for images, before there was one kind
   if (images || (found.kind == kPackageKind && found.version < kPackageVersion)) {
     throw Error(
@@ -40,7 +40,7 @@ SectionReader open_file(const std::string& path) {
                ", where this build reads kind ", kPackageKind, ", version ", kPackageVersion),
         path, kMend);
   }
-  return {path, kPackageKind, kPackageVersion};
+  return {std::move(file), path, kPackageKind, kPackageVersion};
 }
 
 [[noreturn]] void throw_bad_section(const SectionReader& file, const char* name,
@@ -123,7 +123,13 @@ Bytes write_package(const std::string& path, const Model& model,
   return file.commit();
 }
 
-Package::Package(const std::string& path) : file_(open_file(path)), model_(read_model(file_)) {
+Package::Package(const std::string& path) : Package(MappedFile(path), path) {}
+
+Package::Package(std::span<const std::byte> bytes, const std::string& name)
+    : Package(MappedFile(bytes), name) {}
+
+Package::Package(MappedFile file, const std::string& path)
+    : file_(open_file(std::move(file), path)), model_(read_model(file_)) {
   if (model_.network.tables.empty()) return;
   tables_ = embedding::open_frozen(file_, kTables);
   const std::string wrong = wrong_tables(model_.network, tables_->tables(), tables_->dim());

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <fstream>
 #include <numeric>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,6 +62,22 @@ TEST_F(SectionsTest, ComeBackAsTheyWereWritten) {
   EXPECT_TRUE(reader.has("empty"));
   EXPECT_FALSE(reader.has("note"));
   EXPECT_FALSE(reader.has(""));
+}
+
+TEST_F(SectionsTest, AreReadFromACopyOfTheirBytes) {
+  write_small();
+  std::string bytes = read_file(path_);
+  const auto view = std::as_bytes(std::span(bytes));
+  EXPECT_EQ(identify_sections(view, "bytes").kind, "ckpt");
+  const SectionReader reader(MappedFile(view), "bytes", "ckpt", 3);
+  std::fill(bytes.begin(), bytes.end(), '\0');  // nobody reads them any more
+  EXPECT_EQ(reader.text("notes"), std::string(70, 'n'));
+  EXPECT_EQ(reader.path(), "bytes");
+  EXPECT_EQ(mapped_path(reader.section("notes").data()), nullptr);  // it is no file's
+  EXPECT_TRUE(MappedFile(std::span<const std::byte>()).bytes().empty());
+  EXPECT_THAT(
+      error_of([] { SectionReader(MappedFile(std::span<const std::byte>()), "none", "ckpt", 3); }),
+      IsError(ErrorKind::kFormat, "none"));
 }
 
 TEST_F(SectionsTest, JoinWhatIsAppendedInPieces) {

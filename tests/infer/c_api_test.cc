@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <string>
@@ -182,6 +183,28 @@ TEST(CApi, RunsPackagesOfImages) {
   EXPECT_EQ(run(session.get(), 2, "logits", 4), wanted);
 }
 
+TEST(CApi, OpensPackagesInMemoryWhichMayGoAtOnce) {
+  const test::TemporaryDirectory folder;
+  const test_support::SmallModel images = image_model();
+  write_package(folder.file("m.taut"), images.model);
+  std::string bytes = read_file(folder.file("m.taut"));
+  const taut_dimension size = {"side", 4};
+  taut_model* none = nullptr;
+  EXPECT_EQ(taut_model_open_bytes(bytes.data(), bytes.size(), &size, 1, &none), TAUT_CONFIG);
+  taut_model* model = nullptr;
+  ASSERT_EQ(taut_model_open_bytes(bytes.data(), bytes.size(), nullptr, 0, &model), TAUT_OK)
+      << taut_last_error();
+  const ModelHandle held(model);
+  std::fill(bytes.begin(), bytes.end(), '\0');
+  const std::vector<float> x = some_numbers(180, 5);
+  const SessionHandle session = session_of(held, 2);
+  ASSERT_EQ(taut_session_set_values(session.get(), "values", x.data(), x.size()), TAUT_OK);
+  std::vector<float> wanted(4);
+  ThreadPool pool(1);
+  Engine(images.model.network).predict({.batch = 2, .values = x}, wanted, pool);
+  EXPECT_EQ(run(session.get(), 2, "logits", 4), wanted);
+}
+
 TEST(CApi, RunsPackagesWithTables) {
   const test::TemporaryDirectory folder;
   const test_support::SmallModel clicks = click_model();
@@ -254,7 +277,7 @@ TEST(CApi, SaysWhatIsWrongAndLeavesTheRest) {
   expect(taut_model_open("x", nullptr, 0, nullptr), TAUT_INVALID_ARGUMENT, "model must be");
   expect(taut_model_open("x", nullptr, 1, &none), TAUT_INVALID_ARGUMENT, "dimensions must be");
   expect(taut_model_open_bytes("junk", 4, nullptr, 0, &none), TAUT_FORMAT, "model in memory");
-  expect(taut_model_open_bytes("TAUTFILE", 8, nullptr, 0, &none), TAUT_UNSUPPORTED, "package");
+  expect(taut_model_open_bytes("TAUTFILE", 8, nullptr, 0, &none), TAUT_FORMAT, "model in memory");
   expect(taut_model_input(model.get(), 1, &tensor), TAUT_INVALID_ARGUMENT, "index must be below 1");
   expect(taut_model_output(nullptr, 0, &tensor), TAUT_INVALID_ARGUMENT, "model must be");
   taut_session* open = nullptr;

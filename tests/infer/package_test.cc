@@ -6,6 +6,7 @@
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "infer/small_network.h"
 #include "infer/small_packages.h"
@@ -123,6 +124,26 @@ TEST_F(Packages, KeepTablesThatAreLookedUpAsBefore) {
               .run()[0];
       EXPECT_NEAR(got[b], wanted, 1e-5 * (1 + std::abs(wanted))) << b;
     }
+  }
+}
+
+TEST_F(Packages, InMemoryAnswerAsTheirFilesAndAreRefusedAsThey) {
+  write_package(path(), images_.model);
+  const std::string text = read_file(path());
+  const std::vector<char> bytes(text.begin(), text.end());  // not as aligned as a mapping
+  const Package package(std::as_bytes(std::span(bytes)), "bytes");
+  EXPECT_EQ(package.file().path(), "bytes");
+  const Package file(path());
+  EXPECT_EQ(package.file().names(), file.file().names());
+  for (std::size_t i = 0; i < file.model().network.values.size(); ++i) {
+    test_support::expect_same_values(package.model().network.values[i],
+                                     file.model().network.values[i]);
+  }
+  for (const std::size_t kept : {std::size_t{0}, std::size_t{63}, bytes.size() - 1}) {
+    EXPECT_THAT(
+        error_of([&] { const Package cut(std::as_bytes(std::span(bytes).first(kept)), "bytes"); }),
+        IsError(ErrorKind::kFormat, "bytes"))
+        << kept;
   }
 }
 

@@ -63,13 +63,15 @@ class FolderLock {
   int fd_;
 };
 
-/// A read-only mapping of a file. Errors: kNotFound, kIo (a directory, a pipe, not readable).
+/// A read-only mapping of a file, or of a copy of bytes in memory, from a whole page on. Errors:
+/// kNotFound, kIo (a directory, a pipe, not readable); std::bad_alloc for a copy.
 /// Threads: reading is free. Valid while the object lives, also when the path is replaced
 /// meanwhile. Reading what lies behind a file's end that somebody cuts is SIGBUS: mapped_path()
 /// tells a handler which file it was.
 class MappedFile {
  public:
   explicit MappedFile(const std::string& path);
+  explicit MappedFile(std::span<const std::byte> copied);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&&) = delete;
@@ -158,6 +160,9 @@ struct SectionIdentity {
 /// Kind and version of a container, whatever they are. Errors: kFormat for another file; kNotFound;
 /// kIo.
 [[nodiscard]] SectionIdentity identify_sections(const std::string& path);
+/// The same of bytes; path names them in errors.
+[[nodiscard]] SectionIdentity identify_sections(std::span<const std::byte> bytes,
+                                                const std::string& path);
 
 /// Reads a container through a mapping. The constructor checks header, version and table;
 /// section() checks the section's checksum each time that it is asked.
@@ -166,6 +171,9 @@ struct SectionIdentity {
 class SectionReader final : public SectionSource {
  public:
   SectionReader(const std::string& path, std::string_view kind, std::uint32_t version);
+  /// path: what the mapping is called.
+  SectionReader(MappedFile file, const std::string& path, std::string_view kind,
+                std::uint32_t version);
 
   [[nodiscard]] bool has(std::string_view name) const noexcept override;
   [[nodiscard]] std::span<const std::byte> section(std::string_view name) const override;

@@ -73,8 +73,8 @@ typedef struct taut_dimension {
 TAUT_C_FUNCTION taut_status taut_model_open(const char* path, const taut_dimension* dimensions,
                                             size_t count, taut_model** model);
 
-/* The same of an ONNX file in memory, which is copied. Weights beside the file are not read; a
- * package is TAUT_UNSUPPORTED: it is mapped from a file. */
+/* The same of an ONNX file or a package in memory, which is copied. Weights beside an ONNX file are
+ * not read. */
 TAUT_C_FUNCTION taut_status taut_model_open_bytes(const void* bytes, size_t size,
                                                   const taut_dimension* dimensions, size_t count,
                                                   taut_model** model);

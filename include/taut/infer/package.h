@@ -2,8 +2,10 @@
 // A frozen model in one memory-mapped file: whatever was trained, its network is kept as layers and
 // arrays. Layout: docs/architecture.md, "Packages".
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -25,11 +27,14 @@ Bytes write_package(const std::string& path, const Model& model,
                     const embedding::Embedding* tables = nullptr);
 
 /// An opened package, wholly verified but for the rows of its tables. Not to be moved: the arrays
-/// of its network lie in the mapping. Threads: reading is free. Errors: kNotFound; kIo; kFormat
-/// naming file and section or layer, and for packages of earlier versions naming kind and version.
+/// of its network lie in the mapping, of a file or of a copy of bytes. Threads: reading is free.
+/// Errors: kNotFound; kIo; kFormat naming file and section or layer, and for packages of earlier
+/// versions naming kind and version.
 class Package {
  public:
   explicit Package(const std::string& path);
+  /// Bytes of such a file, which are copied; name is what errors call them.
+  Package(std::span<const std::byte> bytes, const std::string& name);
   Package(const Package&) = delete;
   Package& operator=(const Package&) = delete;
 
@@ -40,6 +45,8 @@ class Package {
   [[nodiscard]] const SectionReader& file() const noexcept { return file_; }
 
  private:
+  Package(MappedFile file, const std::string& path);
+
   SectionReader file_;
   Model model_;
   std::unique_ptr<embedding::FrozenEmbedding> tables_;
