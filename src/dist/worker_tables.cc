@@ -157,12 +157,12 @@ class Asked {
 
 class WorkerTables final : public embedding::Embedding {
  public:
-  WorkerTables(const embedding::Options& options, const std::shared_ptr<ThreadPool>& pool,
+  WorkerTables(const embedding::Options& options, std::shared_ptr<ThreadPool> pool,
                std::shared_ptr<ProcessGroup> workers)
       : Embedding(options, pool),
         group_(std::move(workers)),
         peers_(std::make_shared<GroupPeers>(group_)),
-        part_(embedding::make_embedding_part(options, pool, peers_)) {
+        part_(embedding::make_embedding_part(options, std::move(pool), peers_)) {
     options_ = part_.rows->options();
     static_cast<void>(statistics());
   }
@@ -326,7 +326,7 @@ std::unique_ptr<embedding::Embedding> make_worker_tables(const embedding::Option
                                                          std::shared_ptr<ThreadPool> pool,
                                                          std::shared_ptr<ProcessGroup> workers) {
   if (workers == nullptr) throw_invalid_argument("workers", "a group of workers", "null");
-  return std::make_unique<WorkerTables>(options, pool, std::move(workers));
+  return std::make_unique<WorkerTables>(options, std::move(pool), std::move(workers));
 }
 
 }  // namespace taut::dist

@@ -85,8 +85,8 @@ class Recommender {
 
   /// One optimizer step on the mean binary cross-entropy. labels [batch]; writes logits [batch] (of
   /// the parameters before the step) and vectors_gradient [batch, tables, dim], the gradient of the
-  /// SUMMED loss. Returns the summed loss, of all workers. A loss that is not finite throws kData and
-  /// leaves the parameters as they were.
+  /// SUMMED loss. Returns the summed loss, of all workers. A loss that is not finite throws kData
+  /// and leaves the parameters as they were.
   double train_step(const RecommenderInput& input, std::span<const float> labels,
                     std::span<float> logits, std::span<float> vectors_gradient);
 

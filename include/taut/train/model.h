@@ -29,9 +29,9 @@ namespace taut::train {
 
 /// A recommender as config and data profile describe it.
 /// Workers that share it are all given the same whole batches, of which each works on a part
-/// (share_of() of the examples); tables are dealt to them (dist::make_worker_tables), the dense half
-/// each has whole. All then know all logits.
-/// Threads: one call at a time; work is spread over the pool; the same bits for any pool.
+/// (share_of() of the examples); tables are dealt to them (dist::make_worker_tables), the dense
+/// half each has whole. All then know all logits. Threads: one call at a time; work is spread over
+/// the pool; the same bits for any pool.
 class Model {
  public:
   /// workers: null for a process alone. Errors: those of make_embedding, dist::make_worker_tables
