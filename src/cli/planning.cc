@@ -112,7 +112,8 @@ void add_planning_options(CLI::App& app, PlanningOptions& o) {
       ->capture_default_str();
   app.add_option("--shard", o.sharding,
                  "What accelerators with the same weights keep a part of: none, optimizer, "
-                 "gradients or weights (ZeRO; weights are gathered for each pass)")
+                 "gradients or weights (ZeRO; weights are gathered for each pass), or auto: "
+                 "gradients or weights by layer")
       ->capture_default_str();
   app.add_option("--precision", o.precision,
                  "fp32, or mixed: 16 bits for all but the optimizer's copies")
@@ -204,6 +205,7 @@ parallel::Plan read_plan(const std::string& path, const graph::Graph& graph, int
       if (!found) throw Error(ErrorKind::kData, concat("no split ", one_line(split)), where);
       state.set(level, *found);
     }
+    if (layer.contains("gathers")) state.set_gathers(json_member<bool>(layer, "gathers", where));
     states[name] = state;
   }
   parallel::Plan plan{levels, {}};
@@ -234,7 +236,7 @@ std::string split_text(const parallel::LayerState& state) {
   for (int level = 0; level < state.levels(); ++level) {
     text += concat(level > 0 ? " " : "", to_string(state.at(level)));
   }
-  return text;
+  return state.gathers() ? text + " gathered" : text;
 }
 
 nlohmann::json split_json(const parallel::LayerState& state) {
