@@ -33,14 +33,15 @@ class DenseBags(torch.nn.ModuleDict):
 
 
 class Dlrm(torch.nn.Module):
-    """Dense features and the rows of ids, their products in pairs, and a network over these."""
+    """Dense features and the rows of ids, their products in pairs, and a network over all of these."""
 
     def __init__(self, bags, tables, dense):
         super().__init__()
         self.bags = bags
         self.bottom = torch.nn.Sequential(torch.nn.Linear(dense, 64), torch.nn.ReLU(), torch.nn.Linear(64, DIM))
         pairs = tables * (tables + 1) // 2
-        self.top = torch.nn.Sequential(torch.nn.Linear(DIM + pairs, 64), torch.nn.ReLU(), torch.nn.Linear(64, 1))
+        read = (tables + 1) * DIM + pairs
+        self.top = torch.nn.Sequential(torch.nn.Linear(read, 64), torch.nn.ReLU(), torch.nn.Linear(64, 1))
         self.register_buffer("pairs", torch.triu_indices(tables + 1, tables + 1, 1), persistent=False)
 
     def forward(self, dense, features):
@@ -48,7 +49,7 @@ class Dlrm(torch.nn.Module):
         below = self.bottom(dense)
         rows = torch.stack([below, *self.bags(features).values()], 1)
         products = torch.bmm(rows, rows.transpose(1, 2))[:, self.pairs[0], self.pairs[1]]
-        return self.top(torch.cat([below, products], 1)).squeeze(1)
+        return self.top(torch.cat([rows.flatten(1), products], 1)).squeeze(1)
 
 
 def auc_of(scores, labels):

@@ -133,6 +133,9 @@ json layers_json(const Planning& planning, const Planned& one) {
                   {"communication_seconds", layer.communication_seconds},
                   {"compute_seconds", layer.compute_seconds},
                   {"memory_bytes", layer.memory_bytes}};
+    if (one.cost.memory.sharding == parallel::Sharding::kByLayer) {
+      entry["gathers"] = one.plan.plan.states[layer.node].gathers();
+    }
     for (const double words : layer.words_by_level) entry["bytes_by_level"].push_back(4 * words);
     if (const auto& runner = runners[layer.node]) {
       const bool words = counts_words(planning);

@@ -109,7 +109,8 @@ void add_planning_options(CLI::App& app, PlanningOptions& o) {
       ->capture_default_str();
   app.add_option("--shard", o.sharding,
                  "What accelerators with the same weights keep a part of: none, optimizer, "
-                 "gradients or weights (ZeRO; weights are gathered for each pass)")
+                 "gradients or weights (ZeRO; weights are gathered for each pass), or auto: "
+                 "gradients or weights by layer")
       ->capture_default_str();
   app.add_option("--precision", o.precision,
                  "fp32, or mixed: 16 bits for all but the optimizer's copies")
@@ -195,7 +196,7 @@ std::string split_text(const parallel::LayerState& state) {
   for (int level = 0; level < state.levels(); ++level) {
     text += concat(level > 0 ? " " : "", to_string(state.at(level)));
   }
-  return text;
+  return state.gathers() ? text + " gathered" : text;
 }
 
 std::string bytes_text(double bytes) {

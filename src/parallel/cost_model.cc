@@ -48,7 +48,7 @@ void check_options(const CostOptions& options) {
     throw_invalid_argument("accumulate", concat("a divisor of the batch of ", options.batch),
                            concat(parts));
   }
-  if (options.memory.sharding == Sharding::kWeights && options.table != CostTable::kVolume) {
+  if (options.memory.sharding >= Sharding::kWeights && options.table != CostTable::kVolume) {
     throw Error(ErrorKind::kUnsupported, "HyPar's tables do not know sharded weights",
                 concat("cost table ", to_string(options.table)), "use volume");
   }
@@ -85,13 +85,13 @@ EdgeUnits EdgeCounter::step(Split from, Split to, int groups) noexcept {
   return units;
 }
 
-NodeCounter::NodeCounter(const CostModel& model, int node)
+NodeCounter::NodeCounter(const CostModel& model, int node, const LayerState& state)
     : table_(model.options().table),
       free_errors_(model.reads_input(node) && !model.options().charge_first_layer),
       weights_(model.weight_words(node)),
       inputs_(model.input_words(node)),
       outputs_(model.output_words(node)),
-      passes_(model.gradient_passes()) {
+      passes_(model.gradient_passes(model.sharding(state))) {
   if (model.graph().node(node).kind != graph::NodeKind::kWeighted) {
     weights_ = inputs_ = outputs_ = 0;
   }
@@ -205,7 +205,23 @@ std::optional<std::string> CostModel::infeasible_reason(int node, const LayerSta
     return concat("layer ", graph_->node(node).name, ": constraints rule out ",
                   to_string(state.at(level)), " at level ", level + 1);
   }
+  if (state.gathers() && (options_.memory.sharding != Sharding::kByLayer ||
+                          graph_->node(node).weights == 0 || state.count(Split::kBatch) == 0)) {
+    return concat("layer ", graph_->node(node).name, ": has no copies of weights to gather");
+  }
   return size_reason(node, state);
+}
+
+void CostModel::add_gathering(int node, std::vector<LayerState>& states) const {
+  if (options_.memory.sharding != Sharding::kByLayer || graph_->node(node).weights == 0) return;
+  std::vector<LayerState> both;
+  for (const LayerState& state : states) {
+    both.push_back(state);
+    if (state.count(Split::kBatch) == 0) continue;
+    both.push_back(state);
+    both.back().set_gathers(true);
+  }
+  states = std::move(both);
 }
 
 bool CostModel::alike(int level, int other) const {
@@ -277,12 +293,13 @@ std::vector<LayerState> CostModel::states(int node) const {
     }
   }
   std::erase_if(all, [&](const LayerState& state) { return infeasible_reason(node, state); });
+  add_gathering(node, all);
   return all;
 }
 
 Traffic CostModel::node_traffic(int node, const LayerState& state) const {
   Traffic traffic;
-  NodeCounter counter(*this, node);
+  NodeCounter counter(*this, node, state);
   for (int level = 0; level < levels(); ++level) {
     const NodeCounter::Step step = counter.step(state.at(level), groups(level));
     traffic.words.push_back(step.words);

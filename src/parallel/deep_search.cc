@@ -88,7 +88,7 @@ class GroupProblem {
  private:
   /// The least cost of a node's weight gradient (volume has nothing else inside a node).
   [[nodiscard]] double gradient_cost(int v, const LayerState& state) const {
-    const double passes = model_.gradient_passes();
+    const double passes = model_.gradient_passes(model_.options().memory.sharding);
     const double words = passes * model_.weight_words(v);
     if (words == 0) return 0;
     double copies = 1;

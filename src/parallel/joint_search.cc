@@ -50,8 +50,14 @@ JointSearch::JointSearch(const CostModel& model, LevelWeights weights,
     domains_ = full_domains(model);
   }
   tables_ = keep || (few && affords_tables(model, domains_));
-  deep_first_ =
-      !keep && model.options().table == CostTable::kVolume && most_states(model) > kFewTableStates;
+  const bool by_layer = model.options().memory.sharding == Sharding::kByLayer;
+  if (!tables_ && by_layer) {
+    throw Error(ErrorKind::kUnsupported,
+                concat("sharding by layer over ", model.levels(), " levels"), "method exact",
+                "use fewer accelerators, or one stage for all layers");
+  }
+  deep_first_ = !keep && !by_layer && model.options().table == CostTable::kVolume &&
+                most_states(model) > kFewTableStates;
   if (!tables_ && model.options().table != CostTable::kVolume) {
     throw Error(ErrorKind::kUnsupported,
                 concat("joint search over ", model.levels(), " levels with the table ",

@@ -21,11 +21,11 @@ double optimizer_words(OptimizerState state) {
 }
 
 /// 32-bit words kept for each weight by one of so many accelerators that have it.
-double words_for_weight(const TrainingMemory& memory, double copies) {
+double words_for_weight(const TrainingMemory& memory, Sharding sharding, double copies) {
   const bool mixed = memory.precision == Precision::kMixed;
   const double number = mixed ? kHalfWord : 1;
   const auto part = [&](Sharding from, double words) {
-    return memory.sharding >= from ? words / copies : words;
+    return sharding >= from ? words / copies : words;
   };
   return part(Sharding::kWeights, number) + part(Sharding::kGradients, number) +
          part(Sharding::kOptimizer, optimizer_words(memory.optimizer) + (mixed ? 1 : 0));
@@ -38,8 +38,13 @@ bool is_cheap(const graph::Node& node) {
 
 }  // namespace
 
-double CostModel::gradient_passes() const noexcept {
-  if (options_.memory.sharding != Sharding::kWeights) return 2;
+Sharding CostModel::sharding(const LayerState& state) const noexcept {
+  if (options_.memory.sharding != Sharding::kByLayer) return options_.memory.sharding;
+  return state.gathers() ? Sharding::kWeights : Sharding::kGradients;
+}
+
+double CostModel::gradient_passes(Sharding sharding) const noexcept {
+  if (sharding != Sharding::kWeights) return 2;
   return 2 * static_cast<double>(options_.memory.accumulate) + 1;
 }
 
@@ -55,7 +60,8 @@ double CostModel::memory_words(int node, const LayerState& state) const {
     return 1 / static_cast<double>(parts(state, cutting));
   };
   const auto copies = static_cast<double>(parts(state, {Split::kBatch}));
-  const double weights = words_for_weight(memory, copies) * static_cast<double>(layer.weights);
+  const double weights =
+      words_for_weight(memory, sharding(state), copies) * static_cast<double>(layer.weights);
   const bool again = memory.recompute == Recompute::kCheap && is_cheap(layer);
   const double number = memory.precision == Precision::kMixed ? kHalfWord : 1;
   const double stored =

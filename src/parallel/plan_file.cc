@@ -21,6 +21,7 @@ LayerState splits_of(const nlohmann::json& layer, int levels, const std::string&
     state.set(level, parse_spelling<Split>(names[static_cast<std::size_t>(level)], ErrorKind::kData,
                                            "split", where));
   }
+  if (layer.contains("gathers")) state.set_gathers(json_member<bool>(layer, "gathers", where));
   return state;
 }
 
@@ -38,6 +39,7 @@ nlohmann::json layers_json(const graph::Graph& graph, const Plan& plan) {
   for (std::size_t node = 0; node < plan.states.size(); ++node) {
     layers.push_back(
         {{"name", graph.nodes()[node].name}, {"splits", splits_json(plan.states[node])}});
+    if (plan.states[node].gathers()) layers.back()["gathers"] = true;
   }
   return layers;
 }

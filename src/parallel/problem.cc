@@ -51,6 +51,7 @@ std::vector<SharedDomain> full_domains(const CostModel& model) {
     std::vector<Split> splits;
     int most_batch, most_input, most_output, most_channels;
     std::vector<std::uint8_t> allowed;
+    bool has_weights;
     auto operator<=>(const Kind&) const = default;
   };
   const int levels = model.levels();
@@ -72,8 +73,13 @@ std::vector<SharedDomain> full_domains(const CostModel& model) {
       }
       return count;
     };
-    const Kind kind{model.splits(v),      most(Split::kBatch),    most(Split::kInput),
-                    most(Split::kOutput), most(Split::kChannels), model.allowed(v)};
+    const Kind kind{model.splits(v),
+                    most(Split::kBatch),
+                    most(Split::kInput),
+                    most(Split::kOutput),
+                    most(Split::kChannels),
+                    model.allowed(v),
+                    model.graph().node(v).weights > 0};
     SharedDomain& domain = known[kind];
     if (!domain) domain = std::make_shared<const Domain>(model.states(v));
     domains.push_back(domain);
@@ -97,7 +103,7 @@ std::vector<SharedDomain> filtered_domains(
 
 double node_cost(const CostModel& model, const LevelWeights& weights, int node,
                  const LayerState& state) {
-  NodeCounter counter(model, node);
+  NodeCounter counter(model, node, state);
   double cost = 0;
   for (int level = 0; level < model.levels(); ++level) {
     const NodeCounter::Step step = counter.step(state.at(level), model.groups(level));
@@ -181,7 +187,9 @@ std::vector<LayerState> counted_states(const CostModel& model, int node) {
   const bool same =
       std::adjacent_find(allowed.begin(), allowed.end(), std::not_equal_to<>()) == allowed.end();
   if (!same || !model.halves()) {
-    return counted_one_by_one(model, node);
+    std::vector<LayerState> states = counted_one_by_one(model, node);
+    model.add_gathering(node, states);
+    return states;
   }
   const std::vector<Split> known = model.splits(node);
   if (known.empty()) return {};
@@ -200,6 +208,7 @@ std::vector<LayerState> counted_states(const CostModel& model, int node) {
   std::erase_if(states, [&](const LayerState& state) {
     return model.infeasible_reason(node, state).has_value();
   });
+  model.add_gathering(node, states);
   return states;
 }
 

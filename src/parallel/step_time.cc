@@ -47,7 +47,7 @@ double seconds_of(const Traffic& traffic, const Cluster& cluster) {
 
 NodeTraffic split_node_traffic(const CostModel& model, int node, const LayerState& state) {
   NodeTraffic parts;
-  NodeCounter counter(model, node);
+  NodeCounter counter(model, node, state);
   for (int level = 0; level < model.levels(); ++level) {
     const NodeCounter::Step step = counter.step(state.at(level), model.groups(level));
     for (auto [traffic, mine] :

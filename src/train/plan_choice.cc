@@ -98,6 +98,12 @@ ChosenPlan choose_plan(const graph::Network& network, const PlanChoice& choice, 
                     .splits = {},
                     .layers = parallel::layers_json(graph, plan)};
   for (std::size_t i = 0; i < plan.states.size(); ++i) {
+    if (plan.states[i].gathers()) {
+      throw Error(ErrorKind::kUnsupported,
+                  concat("workers keep their weights, and layer ", graph.nodes()[i].name,
+                         " of the plan gathers them"),
+                  choice.plan, "plan without --shard");
+    }
     if (graph.nodes()[i].kind != graph::NodeKind::kWeighted) continue;
     chosen.splits.push_back(plan.states[i]);
   }

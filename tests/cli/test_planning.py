@@ -66,6 +66,25 @@ def test_a_plan_is_evaluated_beside_the_methods(taut, tmp_path):
     assert refused.code == 2 and "the plan has no layer conv1" in refused.err
 
 
+def test_layers_choose_their_sharding_where_memory_is_capped(taut, tmp_path):
+    def plan(shard, *options):
+        model = ("gpt2-small", "--accelerators", "16", "--optimizer", "adam", "--shard", shard)
+        return taut("plan", *model, *options, "--json", check=False)
+
+    cap = ("--memory-cap", "6500MiB")
+    by_layer = plan("auto", *cap).json
+    assert by_layer["memory_bytes"] <= 6500 * 2**20
+    for stage in ("gradients", "weights"):
+        assert by_layer["objective"] < plan(stage, *cap).json["objective"]
+    gathers = [layer["gathers"] for layer in by_layer["layers"]]
+    assert any(gathers) and not all(gathers)
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(by_layer))
+    assert plan("auto", "--evaluate", path).json["objective"] == pytest.approx(by_layer["objective"])
+    path.write_text(json.dumps({"layers": [{**by_layer["layers"][0], "gathers": 1}]}))
+    assert plan("auto", "--evaluate", path).code == 2
+
+
 def test_memory_is_counted_as_training_uses_it(taut):
     def plan(*options):
         model = ("gpt2-small", "--accelerators", "8", "--batch", "64", "--method", "dp")

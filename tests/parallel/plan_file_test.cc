@@ -45,10 +45,12 @@ TEST_F(PlanFile, IsReadAsItWasWritten) {
   for (int node = 0; node < graph_.size(); ++node) {
     LayerState state(2, Split::kOutput);
     state.set(node % 2, Split::kInput);
+    state.set_gathers(node == 1);
     plan.states.push_back(state);
   }
   const nlohmann::json layers = layers_json(graph_, plan);
   EXPECT_EQ(layers[0], nlohmann::json({{"name", "fc1"}, {"splits", {"II", "III"}}}));
+  EXPECT_EQ(layers[1].value("gathers", false), true);
   EXPECT_EQ(splits_json(plan.states[1]), nlohmann::json({"III", "II"}));
   EXPECT_EQ(read_plan(write(nlohmann::json({{"layers", layers}}).dump()), graph_, 2), plan);
 }

@@ -51,12 +51,14 @@ enum class Sharding {
   kOptimizer,  ///< optimizer state and fp32 copies; the same words as an all-reduce
   kGradients,  ///< gradients too; the same words
   kWeights,    ///< weights too (FSDP): gathered for each forward and each backward pass
+  kByLayer,    ///< kGradients or kWeights, as suits each layer: what plans choose under a cap
 };
 constexpr auto spellings(std::type_identity<Sharding>) {
   return std::to_array<Spelling<Sharding>>({{"none", Sharding::kNone},
                                             {"optimizer", Sharding::kOptimizer},
                                             {"gradients", Sharding::kGradients},
-                                            {"weights", Sharding::kWeights}});
+                                            {"weights", Sharding::kWeights},
+                                            {"auto", Sharding::kByLayer}});
 }
 
 /// What numbers are computed with and travel as.
@@ -223,9 +225,11 @@ class CostModel {
   /// Whether no node is read by this one: it reads the model's input alone.
   [[nodiscard]] bool reads_input(int node) const;
 
+  /// What a state's weights are kept as: the options' stage, for kByLayer what the state says.
+  [[nodiscard]] Sharding sharding(const LayerState& state) const noexcept;
   /// How often a copied weight travels in a step, per level and copy: 2 for an all-reduce; with
   /// sharded weights two gathers and a reduce-scatter, the gathers for each part of the batch.
-  [[nodiscard]] double gradient_passes() const noexcept;
+  [[nodiscard]] double gradient_passes(Sharding sharding) const noexcept;
   /// Samples of one part of a step.
   [[nodiscard]] std::int64_t part_batch() const noexcept {
     return options_.batch / options_.memory.accumulate;
@@ -240,6 +244,9 @@ class CostModel {
 
  private:
   void check_batch() const;
+  /// Adds to each state that copies weights the same with gathered ones, where that is a choice.
+  void add_gathering(int node, std::vector<LayerState>& states) const;
+  friend std::vector<LayerState> counted_states(const CostModel& model, int node);
   [[nodiscard]] std::vector<Split> known_splits(int node) const;
   void apply(const Constraint& constraint);
 
@@ -275,7 +282,8 @@ class EdgeCounter {
 /// Walks one node's levels from the top; words of the level.
 class NodeCounter {
  public:
-  NodeCounter(const CostModel& model, int node);
+  /// state: decides how weights are sharded where that is chosen by layer; its levels do not count.
+  NodeCounter(const CostModel& model, int node, const LayerState& state = {});
   /// Words and messages of the next level.
   struct Step {
     double words = 0;

@@ -87,6 +87,10 @@ class LayerState {
     for (int level = 0; level < levels_; ++level) count += at(level) == split ? 1 : 0;
     return count;
   }
+  /// Whether its weights are kept in parts where type I copies them, and gathered for each pass
+  /// (Sharding::kByLayer; a state without it comes first).
+  [[nodiscard]] bool gathers() const noexcept { return gathers_; }
+  void set_gathers(bool gathers) noexcept { gathers_ = gathers; }
   auto operator<=>(const LayerState&) const = default;
 
  private:
@@ -94,6 +98,7 @@ class LayerState {
 
   std::uint32_t bits_ = 0;
   std::uint8_t levels_ = 0;
+  bool gathers_ = false;
 };
 
 /// A plan: for each node of a graph, by index, its split at every level.
