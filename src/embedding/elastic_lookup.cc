@@ -119,12 +119,9 @@ class RowReader {
   // readings are made, and one of them is of no meaning.
   static HWY_INLINE Whole read_either(int precise, const std::uint8_t* narrow,
                                       const std::uint8_t* wide) {
-    HWY_ALIGN static constexpr std::uint8_t kNothing[32] = {};  // lies in no line that is awaited
     const Integers<Sixteen> d;
     const auto* bytes = reinterpret_cast<const std::int8_t*>(narrow);
-    const auto* shorts = reinterpret_cast<const std::int16_t*>(
-        chosen(precise, reinterpret_cast<std::uintptr_t>(kNothing),
-               reinterpret_cast<std::uintptr_t>(wide)));
+    const auto* shorts = reinterpret_cast<const std::int16_t*>(wide);
     const auto narrow_values =
         hn::PromoteTo(d, hn::LoadU(hn::Rebind<std::int8_t, Sixteen>(), bytes));
     const auto wide_values =
@@ -133,10 +130,9 @@ class RowReader {
     return hn::IfThenElse(all, wide_values, narrow_values);
   }
 
-  // The last values of a row, 16 at most, whose bytes are `bytes`, at least 1.
-  static HWY_INLINE Whole read_last(const std::uint8_t* at, int bytes, int precise) {
+  // The last values of a row, 16 at most, from `at` to the byte `last`.
+  static HWY_INLINE Whole read_last(const std::uint8_t* at, std::uintptr_t last, int precise) {
     const auto begin = reinterpret_cast<std::uintptr_t>(at);
-    const std::uintptr_t last = begin + static_cast<unsigned>(bytes) - 1;
     const int narrow = bytes_before(begin, last, 16);
     // Even, as values of two bytes are: where it is odd the row does not reach the line's end.
     const int wide = (bytes_before(begin, last, 32) + 1) & ~1;
@@ -158,11 +154,15 @@ class RowReader {
                                       float* sums) {
     const int shift = found.precise;
     const std::uint8_t* at = found.values;
+    const std::uintptr_t last = reinterpret_cast<std::uintptr_t>(at) +
+                                (static_cast<unsigned>(std::max(size, 1)) << shift) - 1;
     for (; size > 16; size -= 16, at += 16 << shift, sums += 16) {
-      add_sixteen(read_either(found.precise, at, at), scale, 16, weight, sums);
+      // Words are there in full; of bytes too few may be.
+      const auto begin = reinterpret_cast<std::uintptr_t>(at);
+      const Whole values = read_either(found.precise, at, at - bytes_before(begin, last, 32));
+      add_sixteen(values, scale, 16, weight, sums);
     }
-    add_sixteen(read_last(at, std::max(size, 1) << shift, found.precise), scale, size, weight,
-                sums);
+    add_sixteen(read_last(at, last, found.precise), scale, size, weight, sums);
   }
 #else
   static HWY_INLINE void add_integers(const FoundRow& found, float scale, int size, float weight,

@@ -219,9 +219,8 @@ HWY_INLINE PageRow find_in_pages(const KeyPages& where, const PageShape& shape, 
                                 tags_in_line(pages[1], rows[1], tags[1]) << 32 |
                                 std::uint64_t{1} << 63;
     const int first = std::countr_zero(found);
-    const auto page = chosen(first >> 5, reinterpret_cast<std::uintptr_t>(pages[0]),
-                             reinterpret_cast<std::uintptr_t>(pages[1]));
-    return {.page = reinterpret_cast<const std::uint8_t*>(page),
+    const std::ptrdiff_t between = pages[1] - pages[0];  // both are of one shard
+    return {.page = pages[0] + chosen(first >> 5, std::ptrdiff_t{0}, between),
             .row = (first & 31) | ((62 - first) >> 31)};
   }
 #endif
