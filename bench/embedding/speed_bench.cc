@@ -24,6 +24,7 @@
 
 #include "taut/core/hash.h"
 #include "taut/core/random.h"
+#include "taut/core/spelling.h"
 #include "taut/embedding/embedding.h"
 
 namespace {
@@ -93,14 +94,6 @@ struct Times {
   }
 };
 
-template <typename T>
-T spelled(const std::string& name, const char* argument) {
-  for (const auto& [text, value] : spellings(std::type_identity<T>{})) {
-    if (text == name) return value;
-  }
-  throw std::invalid_argument(std::string(argument) + ": " + name);
-}
-
 void run(const Setting& setting) {
   const Ids source(setting.ids, setting.zipf);
   const auto per_batch = static_cast<std::size_t>(setting.batch * setting.pooling);
@@ -126,8 +119,9 @@ void run(const Setting& setting) {
   options.tables = {{.name = "ids", .distinct_ids = setting.ids}};
   options.dim = setting.dim;
   options.budget = Bytes{full_bytes(options).count / 10};
-  options.value_type = spelled<ValueType>(setting.value_type, "VALUE_TYPE");
-  options.optimizer = spelled<Optimizer>(setting.optimizer, "OPTIMIZER");
+  options.value_type =
+      parse_spelling<ValueType>(setting.value_type, ErrorKind::kConfig, "VALUE_TYPE");
+  options.optimizer = parse_spelling<Optimizer>(setting.optimizer, ErrorKind::kConfig, "OPTIMIZER");
   if (setting.method == "full") options.value_type = ValueType::kFloat32;
   const auto table = make_embedding(options, std::make_shared<ThreadPool>(setting.threads));
   std::vector<float> out(outputs);

@@ -165,6 +165,17 @@ TEST(CApi, SizesDimensionsThatAFileLeavesOpen) {
   EXPECT_EQ(dimensions_of(tensor), (std::vector<std::int64_t>{-1, 2, 3, 4}));
 }
 
+// image_model()'s answers for two examples are the engine's.
+void expect_answers_of(const Model& images, const ModelHandle& model) {
+  const std::vector<float> x = some_numbers(180, 5);
+  const SessionHandle session = session_of(model, 2);
+  ASSERT_EQ(taut_session_set_values(session.get(), "values", x.data(), x.size()), TAUT_OK);
+  std::vector<float> wanted(4);
+  ThreadPool pool(1);
+  Engine(images.network).predict({.batch = 2, .values = x}, wanted, pool);
+  EXPECT_EQ(run(session.get(), 2, "logits", 4), wanted);
+}
+
 TEST(CApi, RunsPackagesOfImages) {
   const test::TemporaryDirectory folder;
   const test_support::SmallModel images = image_model();
@@ -174,13 +185,7 @@ TEST(CApi, RunsPackagesOfImages) {
   ASSERT_EQ(taut_model_input(model.get(), 0, &tensor), TAUT_OK);
   EXPECT_STREQ(tensor.name, "values");
   EXPECT_EQ(dimensions_of(tensor), (std::vector<std::int64_t>{-1, 6, 5, 3}));
-  const std::vector<float> x = some_numbers(180, 5);
-  const SessionHandle session = session_of(model, 2);
-  ASSERT_EQ(taut_session_set_values(session.get(), "values", x.data(), x.size()), TAUT_OK);
-  std::vector<float> wanted(4);
-  ThreadPool pool(1);
-  Engine(images.model.network).predict({.batch = 2, .values = x}, wanted, pool);
-  EXPECT_EQ(run(session.get(), 2, "logits", 4), wanted);
+  expect_answers_of(images.model, model);
 }
 
 TEST(CApi, OpensPackagesInMemoryWhichMayGoAtOnce) {
@@ -196,13 +201,7 @@ TEST(CApi, OpensPackagesInMemoryWhichMayGoAtOnce) {
       << taut_last_error();
   const ModelHandle held(model);
   std::fill(bytes.begin(), bytes.end(), '\0');
-  const std::vector<float> x = some_numbers(180, 5);
-  const SessionHandle session = session_of(held, 2);
-  ASSERT_EQ(taut_session_set_values(session.get(), "values", x.data(), x.size()), TAUT_OK);
-  std::vector<float> wanted(4);
-  ThreadPool pool(1);
-  Engine(images.model.network).predict({.batch = 2, .values = x}, wanted, pool);
-  EXPECT_EQ(run(session.get(), 2, "logits", 4), wanted);
+  expect_answers_of(images.model, held);
 }
 
 TEST(CApi, RunsPackagesWithTables) {

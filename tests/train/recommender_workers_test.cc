@@ -2,11 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <csignal>
-#include <filesystem>
-#include <thread>
-
 #include "support/error_matchers.h"
 #include "support/workers.h"
 #include "taut/core/text.h"
@@ -20,7 +15,6 @@ using Json = nlohmann::json;
 using test::error_of;
 using test::expect_workers;
 using test::IsError;
-using test::run_workers;
 using testing::kPatient;
 
 // Four shards of tables, and a line a step.
@@ -107,37 +101,14 @@ TEST_F(RecommenderWorkers, LeaveARunThatOneProcessOpens) {
 TEST_F(RecommenderWorkers, GoOnFromTheCheckpointsOfAnotherNumber) {
   const std::vector<std::string> settings = with({"embedding.value_type=fp32", "train.epochs=1"});
   train(1, "one", settings);
-  const std::vector<int> codes = run_workers(3, [&](const WorkerEnvironment& environment) {
-    RunOptions options = folder_.options(clicks(), "parts", settings);
-    options.workers = dist::ProcessGroup::connect(environment, kPatient);
-    std::atomic<bool> stop = environment.rank == 2;  // one asks, all stop at the same step
-    options.stop = &stop;
-    EXPECT_THROW(train_run(options), Interrupted);
-  });
-  EXPECT_EQ(codes, std::vector<int>(3, 0));
+  interrupt(clicks(), 3, "parts", settings);
   train(2, "parts", settings, /*resume=*/true);
   expect_near("parts", "one", 1e-3);
 }
 
 TEST_F(RecommenderWorkers, ThatLoseOneLeaveARunThatGoesOnToTheSameEnd) {
   train(2, "whole", kEveryStep);
-  const std::vector<int> codes = run_workers(2, [&](const WorkerEnvironment& environment) {
-    RunOptions options = folder_.options(clicks(), "killed", kEveryStep);
-    options.workers = dist::ProcessGroup::connect(environment, kPatient);
-    if (environment.rank == 1) {
-      std::thread([&, folder = path("killed") + "/checkpoint"] {
-        const auto files = [&] {
-          std::error_code none;
-          return std::distance(std::filesystem::directory_iterator(folder, none),
-                               std::filesystem::directory_iterator{});
-        };
-        while (files() < 4) std::this_thread::yield();
-        ::raise(SIGKILL);
-      }).detach();
-    }
-    EXPECT_THROW(train_run(options), dist::WorkerLost);
-  });
-  EXPECT_EQ(codes, (std::vector<int>{0, -SIGKILL}));
+  lose_one(clicks(), "killed", kEveryStep);
   train(2, "killed", kEveryStep, /*resume=*/true);
   EXPECT_EQ(metrics("killed"), metrics("whole"));
   EXPECT_EQ(read_json("killed/summary.json")["auc"], read_json("whole/summary.json")["auc"]);

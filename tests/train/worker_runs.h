@@ -3,9 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
+#include <csignal>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "support/workers.h"
@@ -40,6 +45,40 @@ class WorkerRuns : public ::testing::Test {
       const Json summary = train_run(options);
       EXPECT_EQ(summary, read_json(run + "/summary.json"));
     });
+  }
+
+  /// Trains a case by several workers of which one asks to stop: all do so at the same step.
+  void interrupt(const RunCase& which, int workers, const std::string& run,
+                 const std::vector<std::string>& settings) const {
+    test::expect_workers(workers, [&](const dist::WorkerEnvironment& environment) {
+      RunOptions options = folder_.options(which, run, settings);
+      options.workers = dist::ProcessGroup::connect(environment, kPatient);
+      std::atomic<bool> stop = environment.rank == 2;
+      options.stop = &stop;
+      EXPECT_THROW(train_run(options), Interrupted);
+    });
+  }
+
+  /// Trains a case by two workers, of which the second is killed once a checkpoint is there.
+  void lose_one(const RunCase& which, const std::string& run,
+                const std::vector<std::string>& settings) const {
+    const auto body = [&](const dist::WorkerEnvironment& environment) {
+      RunOptions options = folder_.options(which, run, settings);
+      options.workers = dist::ProcessGroup::connect(environment, kPatient);
+      if (environment.rank == 1) {
+        std::thread([folder = path(run) + "/checkpoint"] {
+          const auto files = [&] {
+            std::error_code none;
+            return std::distance(std::filesystem::directory_iterator(folder, none),
+                                 std::filesystem::directory_iterator{});
+          };
+          while (files() < 4) std::this_thread::yield();
+          ::raise(SIGKILL);
+        }).detach();
+      }
+      EXPECT_THROW(train_run(options), dist::WorkerLost);
+    };
+    EXPECT_EQ(test::run_workers(2, body), (std::vector<int>{0, -SIGKILL}));
   }
 
   [[nodiscard]] Json read_json(const std::string& file) const {

@@ -3,10 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <csignal>
-#include <filesystem>
 #include <fstream>
-#include <thread>
 
 #include "support/error_matchers.h"
 #include "support/workers.h"
@@ -187,14 +184,7 @@ TEST_F(Workers, RefusePlansThatCannotBeRun) {
 
 TEST_F(Workers, GoOnFromTheCheckpointsOfAnotherNumber) {
   train(1, "whole", {"train.piece=8"});
-  const std::vector<int> codes = run_workers(4, [&](const WorkerEnvironment& environment) {
-    RunOptions options = folder_.options(images(), "parts", {"train.piece=8"});
-    options.workers = dist::ProcessGroup::connect(environment, kPatient);
-    std::atomic<bool> stop = environment.rank == 2;  // one asks, all stop at the same step
-    options.stop = &stop;
-    EXPECT_THROW(train_run(options), Interrupted);
-  });
-  EXPECT_EQ(codes, std::vector<int>(4, 0));
+  interrupt(images(), 4, "parts", {"train.piece=8"});
   train(2, "parts", {"train.piece=8"}, /*resume=*/true);
   const std::vector<Json> wanted = metrics("whole");
   const std::vector<Json> got = metrics("parts");
@@ -208,23 +198,7 @@ TEST_F(Workers, GoOnFromTheCheckpointsOfAnotherNumber) {
 TEST_F(Workers, ThatLoseOneLeaveARunThatGoesOnToTheSameEnd) {
   const std::vector<std::string> settings = {"train.piece=16", "train.checkpoint_every=2"};
   train(2, "whole", settings);
-  const std::vector<int> codes = run_workers(2, [&](const WorkerEnvironment& environment) {
-    RunOptions options = folder_.options(images(), "killed", settings);
-    options.workers = dist::ProcessGroup::connect(environment, kPatient);
-    if (environment.rank == 1) {
-      std::thread([&, folder = path("killed") + "/checkpoint"] {
-        const auto files = [&] {
-          std::error_code none;
-          return std::distance(std::filesystem::directory_iterator(folder, none),
-                               std::filesystem::directory_iterator{});
-        };
-        while (files() < 4) std::this_thread::yield();
-        ::raise(SIGKILL);
-      }).detach();
-    }
-    EXPECT_THROW(train_run(options), dist::WorkerLost);
-  });
-  EXPECT_EQ(codes, (std::vector<int>{0, -SIGKILL}));
+  lose_one(images(), "killed", settings);
   train(2, "killed", settings, /*resume=*/true);
   EXPECT_EQ(metrics("killed"), metrics("whole"));
 }
