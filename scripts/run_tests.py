@@ -20,6 +20,9 @@ from xml.etree import ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "results"
+# Of the text of a failed test, and of the failed tests of a runner, how much the end of the output repeats.
+LINES_OF_FAILURE = 40
+MOST_FAILURES_SHOWN = 10
 # The runners of a stage of .ci/run, as their results are named.
 RUNNERS_OF = {"test": ("ctest-release", "pytest"), "check": ("ctest-asan-ubsan", "ctest-tsan")}
 
@@ -32,10 +35,19 @@ class Counts:
     failed: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    failures: list[str] = dataclasses.field(default_factory=list)  # name and last lines of what each said
 
     def __str__(self) -> str:
         skipped = f", {self.skipped} skipped" if self.skipped else ""
         return f"{self.passed} passed, {self.failed} failed{skipped} in {self.seconds:.0f} s"
+
+
+def describe_failure(case: ElementTree.Element) -> str:
+    """Name of a failed test case and the last lines of its messages and output."""
+    name = "::".join(filter(None, (case.get("classname"), case.get("name")))) or "a test without a name"
+    texts = [child.get("message", "") + "\n" + (child.text or "") for child in case]
+    lines = [line for line in "\n".join(texts).splitlines() if line.strip()]
+    return "\n".join([f"FAILED {name}", *(f"    {line}" for line in lines[-LINES_OF_FAILURE:])])
 
 
 def read_junit(path: pathlib.Path) -> Counts:
@@ -45,6 +57,7 @@ def read_junit(path: pathlib.Path) -> Counts:
         outcomes = {child.tag for child in case}
         if outcomes & {"failure", "error"} or case.get("status") == "fail":
             counts.failed += 1
+            counts.failures.append(describe_failure(case))
         elif "skipped" in outcomes or case.get("status") in ("notrun", "disabled"):
             counts.skipped += 1
         else:
@@ -109,6 +122,9 @@ def main() -> int:
     options = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
     results = summarize(options.names) if options.summary else {name: run(name, options.jobs) for name in options.names}
+    for counts in results.values():
+        for failure in counts.failures[:MOST_FAILURES_SHOWN]:
+            print(failure)
     for name, counts in results.items():
         print(f"{name}: {counts}")
     failed = sum(counts.failed for counts in results.values())

@@ -83,6 +83,19 @@ def test_the_summary_counts_a_failed_test_once(runner, tmp_path):
     assert sum(counts.failed for counts in runner.summarize(["test=2", "check=0"]).values()) == 1
 
 
+def test_failed_tests_are_named_at_the_end_with_what_they_said(runner, monkeypatch, capsys):
+    said = (
+        "<testcase classname='Rows' name='a'><failure message='expected 3'/><system-out>found 4</system-out></testcase>"
+    )
+    use_command(runner, monkeypatch, JUNIT.format(cases="<testcase name='b'/>" + said.replace("'", '"'), status=1))
+    runner.run("pytest", 1)
+    monkeypatch.setattr(sys, "argv", ["run_tests.py", "--summary", "test=2"])
+    assert runner.main() == 1
+    out = capsys.readouterr().out
+    assert "FAILED Rows::a\n    expected 3\n    found 4\n" in out
+    assert out.endswith("1 passed, 1 failed\n")
+
+
 def test_an_unknown_runner_is_an_error_that_names_the_known_ones():
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "run_tests.py"), "nose"], capture_output=True, text=True, check=False
