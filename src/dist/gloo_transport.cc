@@ -4,6 +4,7 @@
 #include <ATen/ops/from_blob.h>
 #include <c10/util/Logging.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <torch/csrc/distributed/c10d/FileStore.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -50,6 +51,15 @@ c10::intrusive_ptr<c10d::ProcessGroupGloo::Options> gloo_options(bool one_machin
 void silence_library() {
   constexpr int kFatal = 3;
   if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = kFatal;
+}
+
+// Gloo writes to the sockets of workers that may be gone: that is an error of the operation, and by
+// default the death of the process. What the process has chosen for the signal itself stays.
+void survive_closed_sockets() {
+  struct sigaction chosen{};
+  const bool is_default = ::sigaction(SIGPIPE, nullptr, &chosen) == 0 &&
+                          (chosen.sa_flags & SA_SIGINFO) == 0 && chosen.sa_handler == SIG_DFL;
+  if (is_default) std::signal(SIGPIPE, SIG_IGN);
 }
 
 at::Tensor tensor_over(const std::byte* bytes, std::size_t size) {
@@ -101,6 +111,7 @@ class GlooTransport final : public Transport {
 
 std::unique_ptr<Transport> open_board(const WorkerEnvironment& environment, Milliseconds timeout) {
   silence_library();
+  survive_closed_sockets();
   const std::string prefix = concat("taut/attempt-", environment.restart);
   return std::make_unique<GlooTransport>(
       c10::make_intrusive<c10d::PrefixStore>(prefix, open_store(environment, timeout)),

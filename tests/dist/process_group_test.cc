@@ -177,6 +177,17 @@ TEST(ProcessGroup, NamesAWorkerThatWasKilled) {
   EXPECT_EQ(codes, (std::vector<int>{0, -SIGKILL, 0}));
 }
 
+TEST(ProcessGroup, DoesNotEndWithAClosedSocketUnlessTheProcessChoseSo) {
+  using Handler = void (*)(int);
+  const std::vector<int> codes = run_workers(2, [](const WorkerEnvironment& environment) {
+    const Handler chosen = environment.rank == 0 ? SIG_DFL : +[](int) {};
+    std::signal(SIGPIPE, chosen);
+    const auto group = ProcessGroup::connect(environment, kPatient);
+    EXPECT_EQ(std::signal(SIGPIPE, SIG_DFL), environment.rank == 0 ? SIG_IGN : chosen);
+  });
+  EXPECT_EQ(codes, (std::vector<int>{0, 0}));
+}
+
 TEST(ProcessGroup, NamesAWorkerThatHangs) {
   const std::vector<int> codes = run_workers(3, [](const WorkerEnvironment& environment) {
     const auto group = ProcessGroup::connect(environment, {.timeout = milliseconds(500)});

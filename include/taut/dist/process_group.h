@@ -46,7 +46,8 @@ struct GroupOptions {
 class ProcessGroup {
  public:
   /// Meets the other workers. Errors: WorkerLost when they do not come in time, naming those that
-  /// are missing; kConfig for an environment without a place to meet.
+  /// are missing; kConfig for an environment without a place to meet. Where SIGPIPE has its default
+  /// action, the process ignores it from here on: a worker that is gone would end the others.
   [[nodiscard]] static std::shared_ptr<ProcessGroup> connect(const WorkerEnvironment& environment,
                                                              const GroupOptions& options = {});
   ~ProcessGroup();
