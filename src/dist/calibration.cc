@@ -84,8 +84,9 @@ parallel::Cluster calibrate(WorkerArray& array, const CalibrationOptions& option
     const double small = exchange_seconds(array, level, options.small_bytes, options.repetitions);
     const double large = exchange_seconds(array, level, options.large_bytes, options.repetitions);
     const double moved = static_cast<double>((options.large_bytes - options.small_bytes) * workers);
-    // A clock that is not fine enough must not give a rate of nothing or of infinity.
-    const double apart = std::max(large - small, 1e-3 * large);
+    // What else a machine does can slow the few bytes more than the many: then they tell nothing of
+    // the latency in the other, at least half of which is taken to be bytes that move.
+    const double apart = std::max(large - small, large / 2);
     cluster.levels.push_back({.name = concat("level ", level + 1),
                               .bytes_per_second = moved / apart,
                               .latency_seconds = small});
