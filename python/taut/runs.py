@@ -191,7 +191,7 @@ def read_metrics(path: Path) -> tuple[list[Record], list[str]]:
 
 
 def check_parts(summary: Record, path: Path) -> None:
-    """What plots need of an image run's summary: layers and sites with a name and numbers, multiply-adds."""
+    """What plots need of a summary: layers and sites with a name and numbers, multiply-adds."""
     for field, numbers in (("layers", LAYER_NUMBERS), ("sites", SITE_NUMBERS)):
         parts = summary.get(field, [])
         if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
@@ -218,8 +218,7 @@ def read_summary(path: Path) -> Record:
     summary = parse_json(read_text(path), path, "run again")
     if not isinstance(summary, dict):
         raise ReportError("wanted a JSON object", path, "run again")
-    if summary.get("task") == "image":
-        check_parts(summary, path)
+    check_parts(summary, path)
     return summary
 
 

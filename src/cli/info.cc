@@ -7,10 +7,9 @@
 #include <vector>
 
 #include "cli/command.h"
-#include "cli/image_info.h"
+#include "cli/data_info.h"
 #include "cli/model_info.h"
 #include "cli/network_source.h"
-#include "cli/table_info.h"
 #include "cli/version.h"
 #include "core/json_text.h"
 #include "taut/core/error.h"
@@ -164,7 +163,7 @@ Command add_info(CLI::App& root, const Globals& globals) {
                           *source, "leave --set out");
             }
 #if TAUT_CLI_DATA
-            if (data::holds_images(*source)) return image_info(*source, globals);
+            if (data::holds_images(*source)) return images_info(*source, globals);
 #endif
             std::error_code ignored;
             if (!fs::exists(*source, ignored)) throw_unknown(*source);

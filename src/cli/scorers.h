@@ -12,7 +12,7 @@ namespace taut::cli {
 /// Columns of rows to the probability of a click.
 [[nodiscard]] std::unique_ptr<const Scorer> make_click_scorer(OpenedModel opened);
 /// Images to classes.
-[[nodiscard]] std::unique_ptr<const Scorer> make_image_scorer(OpenedModel opened);
+[[nodiscard]] std::unique_ptr<const Scorer> make_classifier_scorer(OpenedModel opened);
 
 struct ScorerEntry {
   std::string_view task;
@@ -21,7 +21,7 @@ struct ScorerEntry {
 
 [[nodiscard]] inline std::span<const ScorerEntry> scorers() {
   static constexpr ScorerEntry kScorers[] = {{infer::kClickTask, make_click_scorer},
-                                             {infer::kImageTask, make_image_scorer}};
+                                             {infer::kImageTask, make_classifier_scorer}};
   return kScorers;
 }
 

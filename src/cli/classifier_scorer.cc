@@ -15,10 +15,10 @@ namespace {
 
 using Json = nlohmann::json;
 
-class ImagePass final : public ScoringPass {
+class ClassifierPass final : public ScoringPass {
  public:
-  ImagePass(data::ImageSet images, const data::ImageBatchOptions& options,
-            const std::shared_ptr<ThreadPool>& pool, std::int64_t classes)
+  ClassifierPass(data::ImageSet images, const data::ImageBatchOptions& options,
+                 const std::shared_ptr<ThreadPool>& pool, std::int64_t classes)
       : images_(std::move(images)), batches_(images_, options, pool), classes_(classes) {}
 
   bool next() override {
@@ -61,9 +61,9 @@ class ImagePass final : public ScoringPass {
   std::int64_t before_ = 0;  // images of earlier batches
 };
 
-class ImageScorer final : public Scorer {
+class ClassifierScorer final : public Scorer {
  public:
-  explicit ImageScorer(OpenedModel opened)
+  explicit ClassifierScorer(OpenedModel opened)
       : Scorer(std::move(opened)), input_(infer::parse_image_input(model().input)) {
     names_ = input_.class_names;
     for (std::int64_t c = 0; names_.size() < static_cast<std::size_t>(outputs()); ++c) {
@@ -96,7 +96,7 @@ class ImageScorer final : public Scorer {
                   concat("images are ", spelled(shape), ", the network reads ", spelled(wanted)),
                   options.files.front());
     }
-    return std::make_unique<ImagePass>(
+    return std::make_unique<ClassifierPass>(
         std::move(images),
         data::ImageBatchOptions{
             .batch_size = options.batch,
@@ -139,8 +139,8 @@ class ImageScorer final : public Scorer {
 
 }  // namespace
 
-std::unique_ptr<const Scorer> make_image_scorer(OpenedModel opened) {
-  return std::make_unique<const ImageScorer>(std::move(opened));
+std::unique_ptr<const Scorer> make_classifier_scorer(OpenedModel opened) {
+  return std::make_unique<const ClassifierScorer>(std::move(opened));
 }
 
 }  // namespace taut::cli

@@ -1,9 +1,11 @@
-#include "cli/table_info.h"
+#include "cli/data_info.h"
 
 #include <algorithm>
 #include <iostream>
+#include <vector>
 
 #include "taut/core/text.h"
+#include "taut/data/images.h"
 #include "taut/data/table_info.h"
 
 namespace taut::cli {
@@ -53,12 +55,54 @@ Json to_json(const data::TableInfo& info) {
           {"columns", columns},    {"problem", info.problem}};
 }
 
+std::vector<std::int64_t> count_classes(const data::ImageSet& images) {
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(images.classes));
+  for (const std::int32_t label : images.labels) ++counts[static_cast<std::size_t>(label)];
+  return counts;
+}
+
+void print(const data::ImageSet& images, const std::vector<std::int64_t>& counts,
+           const data::Normalization& normalization) {
+  std::cout << images.count << " images of " << images.height << " x " << images.width << ", "
+            << (images.channels == 1 ? "grey" : "colour") << ", " << images.classes
+            << " classes\nmean ";
+  for (const float mean : normalization.mean) std::cout << mean << " ";
+  std::cout << "deviation ";
+  for (const float deviation : normalization.deviation) std::cout << deviation << " ";
+  std::cout << "(of values in 0..1)\nimages of each class:\n";
+  for (std::size_t c = 0; c < counts.size(); ++c) {
+    std::cout << "  " << (images.class_names.empty() ? concat(c) : images.class_names[c]) << ": "
+              << counts[c] << "\n";
+  }
+}
+
 }  // namespace
 
 Outcome table_info(const std::string& path, const Globals& globals) {
   const data::TableInfo info = data::describe_table(path);
   if (!globals.json) print(info);
   return {to_json(info)};
+}
+
+Outcome images_info(const std::string& name, const Globals& globals) {
+  data::ImageSourceOptions options;
+  options.files = {name};
+  options.threads = globals.threads;
+  const data::ImageSet images = data::read_images(options);
+  const std::vector<std::int64_t> counts = count_classes(images);
+  const data::Normalization normalization = data::measure_normalization(images, globals.threads);
+  if (!globals.json) print(images, counts, normalization);
+  return {Json{{"kind", "images"},
+               {"count", images.count},
+               {"height", images.height},
+               {"width", images.width},
+               {"channels", images.channels},
+               {"classes", images.classes},
+               {"class_names", images.class_names},
+               {"images_per_class", counts},
+               {"mean", normalization.mean},
+               {"deviation", normalization.deviation},
+               {"bytes", images.pixels.size()}}};
 }
 
 }  // namespace taut::cli
