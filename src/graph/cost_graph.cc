@@ -59,9 +59,11 @@ class CostGraphMaker {
     return std::nullopt;
   }
 
-  // An embedding whose one reader is an interaction, or a sum of such embeddings.
+  // An embedding whose one reader is an interaction, or a sum of such embeddings; a constant.
   [[nodiscard]] bool is_folded(int number) const {
-    if (number == kNetworkInput || layer(number).op != Op::kEmbedding) return false;
+    if (number == kNetworkInput) return false;
+    if (layer(number).op == Op::kConstant) return true;
+    if (layer(number).op != Op::kEmbedding) return false;
     const std::vector<int>& readers = readers_[index(number)];
     if (readers.size() != 1) return false;
     return layer(readers[0]).op == Op::kInteraction || is_sum_of_embeddings(layer(readers[0]));
@@ -99,7 +101,7 @@ class CostGraphMaker {
     Tensor out = model_.batch_only(node.name, op, operands(node), node.out);
     if (node.op == Op::kEmbedding) add_tables(node, out);
     for (const int input : node.inputs) {
-      if (is_folded(input)) add_tables(layer(input), out);
+      if (is_folded(input) && layer(input).op == Op::kEmbedding) add_tables(layer(input), out);
     }
     return out;
   }
@@ -114,6 +116,16 @@ class CostGraphMaker {
                          to_attention ? fc.out.channels / 3 : 0);
   }
 
+  // Of two layers, or of one with a constant, which belongs to that layer.
+  Tensor arithmetic(const Layer& node) {
+    const std::vector<Tensor> read = operands(node);
+    if (read.size() == 2) return model_.combine(node.name, read, node.out);
+    Tensor out = read.empty() ? Tensor{} : read[0];
+    out.shape = node.out;
+    out.density.reset();
+    return out;
+  }
+
   Tensor add(const Layer& node, std::size_t number) {
     const auto first = [&]() -> const Tensor& { return tensor(node.inputs.front()); };
     switch (node.op) {
@@ -123,12 +135,16 @@ class CostGraphMaker {
         return linear(node, number);
       case Op::kBatchNorm:
       case Op::kRelu:
-      case Op::kRelu6: {
+      case Op::kRelu6:
+      case Op::kPointwise: {
         Tensor out = first();
         out.density.reset();
         return out;
       }
+      case Op::kArithmetic:
+        return arithmetic(node);
       case Op::kMaxPool:
+      case Op::kMeanPool:
         return model_.pooled(first(), node.window);
       case Op::kFlatten: {
         Tensor out = first();
@@ -140,6 +156,8 @@ class CostGraphMaker {
       case Op::kAdd:
         if (is_sum_of_embeddings(node)) return batch_only(node, "embedding");
         return model_.add(node.name, operands(node));
+      case Op::kConstant:
+        return {.shape = node.out};
       case Op::kConcat:
         return model_.concatenate(node.name, operands(node));
       case Op::kAttention:

@@ -1,5 +1,7 @@
 #include "graph/layer_rules.h"
 
+#include <algorithm>
+
 #include "taut/core/error.h"
 #include "taut/core/text.h"
 
@@ -17,6 +19,17 @@ std::optional<Shape> interaction_shape(const Network& network, const Layer& laye
     vectors += network.shape_of(input).size() / layer.in.channels;
   if (vectors > kMostVectors || layer.copied < 0 || layer.copied > vectors) return std::nullopt;
   return Shape{.channels = vectors * (vectors - 1) / 2 + layer.copied * layer.in.channels};
+}
+
+// What two layers give together, each of whose sizes is as large as the other's or 1; nothing where
+// one is neither.
+std::optional<Shape> joint_shape(const Shape& a, const Shape& b) {
+  const auto fits = [](std::int64_t x, std::int64_t y) { return x == y || x == 1 || y == 1; };
+  if (!fits(a.channels, b.channels) || !fits(a.height, b.height) || !fits(a.width, b.width)) {
+    return std::nullopt;
+  }
+  return Shape{std::max(a.channels, b.channels), std::max(a.height, b.height),
+               std::max(a.width, b.width)};
 }
 
 }  // namespace
@@ -65,6 +78,7 @@ std::optional<Shape> output_shape(const Network& network, const Layer& layer) {
     case Op::kConv:
       return Shape{layer.out.channels, side(layer.in.height), side(layer.in.width)};
     case Op::kMaxPool:
+    case Op::kMeanPool:
       return Shape{layer.in.channels, side(layer.in.height), side(layer.in.width)};
     case Op::kLinear:
       return Shape{layer.out.channels, layer.in.height, layer.in.width};
@@ -78,6 +92,8 @@ std::optional<Shape> output_shape(const Network& network, const Layer& layer) {
       return Shape{.channels = 1};
     case Op::kInteraction:
       return interaction_shape(network, layer);
+    case Op::kArithmetic:
+      return joint_shape(layer.in, network.shape_of(layer.inputs.back()));
     case Op::kConcat: {
       Shape out = layer.in;
       out.channels = 0;
@@ -87,7 +103,9 @@ std::optional<Shape> output_shape(const Network& network, const Layer& layer) {
     case Op::kBatchNorm:
     case Op::kRelu:
     case Op::kRelu6:
+    case Op::kPointwise:
     case Op::kAdd:
+    case Op::kConstant:
     case Op::kEmbedding:
       return layer.in;
   }

@@ -123,14 +123,19 @@ Tensor ModelBuilder::add(const std::string& name, std::span<const Tensor> operan
     throw_invalid_argument("layer " + name + ": operands", "at least 2", concat(operands.size()));
   }
   const Shape& shape = operands[0].shape;
-  Node node{.name = name, .op = "add", .kind = NodeKind::kElementwise};
   for (const Tensor& operand : operands) {
     if (operand.shape != shape) {
       throw_invalid_argument("layer " + name + ": operand", "of shape " + shape_text(shape),
                              shape_text(operand.shape));
     }
-    node.in_words += operand.shape.size();
   }
+  return combine(name, operands, shape);
+}
+
+Tensor ModelBuilder::combine(const std::string& name, std::span<const Tensor> operands,
+                             const Shape& shape) {
+  Node node{.name = name, .op = "add", .kind = NodeKind::kElementwise};
+  for (const Tensor& operand : operands) node.in_words += operand.shape.size();
   node.in_channels = node.out_channels = shape.channels;
   node.channel_levels = halvings(shape.channels);
   node.out_words = node.raw_words = shape.size();

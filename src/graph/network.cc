@@ -1,6 +1,7 @@
 #include "taut/graph/network.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <set>
 
@@ -37,11 +38,22 @@ bool sane_window(const Layer& layer) {
              window.kernel;
 }
 
+bool sane_function(const Layer& layer) {
+  if (layer.op != Op::kArithmetic && layer.arithmetic != Arithmetic::kAdd) return false;
+  const Pointwise& of = layer.pointwise;
+  if (layer.op != Op::kPointwise) return of == Pointwise{};
+  if (of.function == Function::kClip) return !std::isnan(of.alpha) && !std::isnan(of.beta);
+  return std::isfinite(of.alpha) && std::isfinite(of.beta);
+}
+
 // Whether an op may read so many layers.
 bool fits_inputs(Op op, std::size_t count) {
   switch (op) {
     case Op::kEmbedding:
+    case Op::kConstant:
       return count == 0;
+    case Op::kArithmetic:
+      return count == 2;
     case Op::kAdd:
       return count >= 2;
     case Op::kConcat:
@@ -59,6 +71,8 @@ bool fits_first(const Layer& layer, const Shape& input) {
       return input.height == layer.in.height && input.width == layer.in.width;
     case Op::kInteraction:
       return input.channels == layer.in.channels;
+    case Op::kArithmetic:
+      return true;  // output_shape() tells
     default:
       return input == layer.in;
   }
@@ -96,12 +110,14 @@ std::optional<std::string> wrong_in_layer(const Network& network, int number, co
     if (!fits_first(layer, network.shape_of(input))) return "sizes that differ from its input's";
   }
   if (const auto what = wrong_tables(network, layer)) return what;
-  const bool window = layer.op == Op::kConv || layer.op == Op::kMaxPool;
+  const bool window =
+      layer.op == Op::kConv || layer.op == Op::kMaxPool || layer.op == Op::kMeanPool;
   if ((!window && layer.window != Window{}) || (layer.op != Op::kConv && layer.groups != 1) ||
       (layer.op != Op::kAttention && layer.heads != 1) ||
       (layer.op != Op::kInteraction && layer.copied != 0)) {
     return "a window, groups, heads or copies that its op does not have";
   }
+  if (!sane_function(layer)) return "a function or arithmetic that its op does not have";
   if (window && !sane_window(layer)) return "a window that does not fit";
   if (layer.op == Op::kConv && (layer.groups < 1 || layer.in.channels % layer.groups != 0 ||
                                 layer.out.channels < 1 || layer.out.channels % layer.groups != 0)) {
@@ -168,6 +184,7 @@ std::int64_t parameter_count(const Network& network) {
 
 std::int64_t parameter_count(const Layer& layer) {
   if (layer.op == Op::kBatchNorm) return 2 * layer.out.channels;
+  if (layer.op == Op::kConstant) return layer.out.size();
   const std::vector<std::int64_t> shape = weight_shape(layer);
   if (shape.empty()) return 0;
   constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();

@@ -1,5 +1,6 @@
 #include "taut/graph/network_json.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/json_text.h"
@@ -42,7 +43,22 @@ Json to_json(const Layer& layer) {
   visit_members(layer, [&](const char* key, const auto& value) { json[key] = value; });
   // Networks that are trained here have none.
   if (layer.window.after != 0) json["after"] = layer.window.after;
+  if (layer.op == Op::kArithmetic) json["arithmetic"] = spelling_of(layer.arithmetic);
+  if (layer.op == Op::kPointwise) {
+    json["function"] = spelling_of(layer.pointwise.function);
+    // JSON has no infinite numbers: a bound that is not there is none.
+    if (std::isfinite(layer.pointwise.alpha)) json["alpha"] = layer.pointwise.alpha;
+    if (std::isfinite(layer.pointwise.beta)) json["beta"] = layer.pointwise.beta;
+  }
   return json;
+}
+
+template <typename Enum>
+Enum spelled(const Json& json, const std::string& layer) {
+  const auto name = json.get<std::string>();
+  const auto found = find_spelling<Enum>(name);
+  if (!found) throw Error(ErrorKind::kFormat, concat("unknown \"", name, "\" in ", layer));
+  return *found;
 }
 
 Layer layer_from(const Json& json) {
@@ -53,6 +69,14 @@ Layer layer_from(const Json& json) {
   const auto op = parse_op(name);
   if (!op) throw Error(ErrorKind::kFormat, concat("unknown op \"", name, "\" in ", layer.name));
   layer.op = *op;
+  if (layer.op == Op::kArithmetic) {
+    layer.arithmetic = spelled<Arithmetic>(json.at("arithmetic"), layer.name);
+  }
+  if (layer.op == Op::kPointwise) {
+    layer.pointwise = {.function = spelled<Function>(json.at("function"), layer.name),
+                       .alpha = json.value("alpha", -INFINITY),
+                       .beta = json.value("beta", INFINITY)};
+  }
   layer.in = shape_from(json.at("in"));
   layer.out = shape_from(json.at("out"));
   return layer;

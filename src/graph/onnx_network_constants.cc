@@ -41,14 +41,14 @@ const OnnxOperand& OnnxNetworkMaker::plain(const Node& node, std::size_t place) 
   return found;
 }
 
-std::size_t OnnxNetworkMaker::moving_place(const Node& node) const {
+std::optional<std::size_t> OnnxNetworkMaker::moving_place(const Node& node) const {
   std::optional<std::size_t> moving;
   for (std::size_t place = 0; place < node.step.inputs.size(); ++place) {
     if (node.step.inputs[place] < 0 || is_constant(node.step.inputs[place])) continue;
-    if (moving) refuse("a product of values that both depend on the input");
+    if (moving) return std::nullopt;
     moving = place;
   }
-  return *moving;  // a step without one is a constant, and never run
+  return moving;  // a step without one is a constant, and never run
 }
 
 std::optional<Number> OnnxNetworkMaker::one_number(int value) const {

@@ -43,10 +43,15 @@ const std::map<std::string_view, OnnxNetworkMaker::Handler>& OnnxNetworkMaker::h
       {"DequantizeLinear", &Maker::dequantize},
       {"Div", &Maker::affine},
       {"Dropout", &Maker::same},
+      {"Erf", &Maker::function},
       {"Flatten", &Maker::reshape},
+      {"Gelu", &Maker::function},
       {"Gemm", &Maker::gemm},
       {"GlobalAveragePool", &Maker::global_mean},
+      {"HardSigmoid", &Maker::function},
+      {"HardSwish", &Maker::function},
       {"Identity", &Maker::same},
+      {"LeakyRelu", &Maker::function},
       {"LogSoftmax", &Maker::probabilities},
       {"MatMul", &Maker::matmul},
       {"MaxPool", &Maker::max_pool},
@@ -56,11 +61,13 @@ const std::map<std::string_view, OnnxNetworkMaker::Handler>& OnnxNetworkMaker::h
       {"ReduceMean", &Maker::reduce_mean},
       {"Relu", &Maker::relu},
       {"Reshape", &Maker::reshape},
-      {"Sigmoid", &Maker::probabilities},
+      {"Sigmoid", &Maker::sigmoid},
       {"Softmax", &Maker::probabilities},
       {"Squeeze", &Maker::reshape},
       {"Sub", &Maker::affine},
       {"Sum", &Maker::sum},
+      {"Swish", &Maker::function},
+      {"Tanh", &Maker::function},
       {"Transpose", &Maker::transpose},
       {"Unsqueeze", &Maker::reshape},
       {"Where", &Maker::winners}};
@@ -110,8 +117,12 @@ void OnnxNetworkMaker::clip(Node& node) {
     return give(node, std::move(clipped));
   }
   if (least != 0 || (most != 6 && most < kNone)) {
-    refuse(concat("it clips to ", static_cast<double>(least), " .. ", static_cast<double>(most),
-                  ", a network to 0 .. 6 or from 0 on"));
+    const auto bound_of = [&](Number number) {
+      return std::abs(number) < kNone ? static_cast<float>(number)
+                                      : std::copysign(INFINITY, static_cast<float>(number));
+    };
+    return map(node,
+               {.function = Function::kClip, .alpha = bound_of(least), .beta = bound_of(most)});
   }
   const int layer = append(node, reading(most == 6 ? Op::kRelu6 : Op::kRelu, {from.layer}));
   give(node, {.layer = layer, .channel_axis = from.channel_axis});
@@ -157,7 +168,8 @@ void OnnxNetworkMaker::sum(Node& node) {
     const bool alike =
         layers.empty() || (from.channel_axis == axis &&
                            network_.shape_of(from.layer) == network_.shape_of(layers.front()));
-    if (!alike) refuse("it adds values of two shapes");
+    if (!alike && node.step.inputs.size() == 2) return combine(node);
+    if (!alike) refuse("it adds several values of two shapes");
     axis = from.channel_axis;
     layers.push_back(from.layer);
   }
@@ -167,17 +179,19 @@ void OnnxNetworkMaker::sum(Node& node) {
   give(node, {.layer = layer, .channel_axis = axis});
 }
 
-// One value and constants for each channel: y = x * scale + shift.
+// One value and constants for each channel: y = x * scale + shift. What else two values give is
+// arithmetic of two layers.
 void OnnxNetworkMaker::affine(Node& node) {
   const std::string_view op = node.step.node->op;
-  const std::size_t moving = moving_place(node);
+  const std::optional<std::size_t> place = moving_place(node);
+  if (!place) return joins_gate(node) ? void() : combine(node);
+  const std::size_t moving = *place;
   if (op == "Sum" && node.step.inputs.size() == 1) return give(node, plain(node, 0));
   if (node.step.inputs.size() != 2) refuse("it does not read two values");
   const OnnxOperand from = plain(node, moving);
   const std::int64_t channels = network_.shape_of(from.layer).channels;
   const auto numbers = by_channel(node.step.inputs[1 - moving], node.step.inputs[moving], channels);
-  if (!numbers) refuse("its constant differs by more than the channel");
-  if (op == "Div" && moving == 1) refuse("it divides a constant by a value");
+  if (!numbers || (op == "Div" && moving == 1)) return combine(node);
   const auto each = [&](auto&& value_of) -> std::span<const float> {
     const std::span<float> made = values_.make(channels, node.step.label);
     for (std::size_t c = 0; c < made.size(); ++c) made[c] = value_of((*numbers)[c]);
@@ -302,9 +316,7 @@ void OnnxNetworkMaker::probabilities(Node& node) {
   }
   if (!is_single(shape)) refuse("it is taken of maps");
   const Dimensions& dims = trace_.value(input(node, 0)).shape;
-  if (node.step.node->op == "Sigmoid") {
-    if (shape.channels != 1) refuse("a Sigmoid of several outputs: each is a question of its own");
-  } else {
+  if (node.step.node->op != "Sigmoid") {
     const bool old = node.step.operator_set < 13;  // then over all axes from this one on
     const std::size_t axis = node.call.axis(node.call.integer("axis", old ? 1 : -1), dims.size());
     if (shape.channels < 2) refuse("of one output it is always 1");

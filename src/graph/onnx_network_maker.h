@@ -102,8 +102,8 @@ class OnnxNetworkMaker {
   [[nodiscard]] const OnnxOperand& operand(const Node& node, std::size_t place) const;
   /// The same of which nothing remains to be said.
   [[nodiscard]] const OnnxOperand& plain(const Node& node, std::size_t place) const;
-  /// The one operand that is no constant, and its place; refuses others.
-  [[nodiscard]] std::size_t moving_place(const Node& node) const;
+  /// The place of the one operand that is no constant; nothing where there are several.
+  [[nodiscard]] std::optional<std::size_t> moving_place(const Node& node) const;
   [[nodiscard]] std::span<const float> constant(int value);
   std::span<const float> computed_constant(int value);
   std::span<const float> transposed(const OnnxStep& step, std::span<const float> from);
@@ -113,16 +113,24 @@ class OnnxNetworkMaker {
   std::optional<std::span<const float>> by_channel(int constant_value, int moving,
                                                    std::int64_t channels);
 
-  // onnx_network_layers.cc
+  // onnx_network_layers.cc; from sigmoid() to joins_gate(), but for affine() and scaled(), those of
+  // onnx_network_values.cc.
   void same(Node& node);
   void cast(Node& node);
   void relu(Node& node);
   void clip(Node& node);
+  void sigmoid(Node& node);
+  void function(Node& node);
+  void map(const Node& node, const Pointwise& of);
   void batch_norm(Node& node);
   void sum(Node& node);
   void affine(Node& node);
   void scaled(const Node& node, std::size_t moving, std::span<const float> scale,
               std::span<const float> shift);
+  void combine(const Node& node);
+  int operand_layer(const Node& node, std::size_t place, std::size_t rank, std::size_t axis);
+  int constant_layer(const Node& node, int value, std::size_t rank, std::size_t axis);
+  bool joins_gate(const Node& node);
   bool keeps_maps(const Node& node, std::size_t moving, std::span<const float> factor);
   void join(Node& node);
   void reshape(Node& node);
@@ -164,6 +172,7 @@ class OnnxNetworkMaker {
   static std::optional<Square> square_of(const Reach& reach, const Shape& in, const Shape& out,
                                          std::int64_t stride);
   static Square checked_square(const Reach& reach, const Shape& in, const Shape& out);
+  static Window pool_window(const Reach& reach, const Shape& in, const Shape& out);
   template <typename T>
   static void spread(std::span<const T> from, const Reach& reach, const Square& square,
                      std::span<T> to);

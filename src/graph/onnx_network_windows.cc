@@ -183,27 +183,33 @@ void OnnxNetworkMaker::pad(Node& node) {
 void OnnxNetworkMaker::max_pool(Node& node) {
   static_cast<void>(plain(node, 0));
   const OnnxOperand from = planes(node);
+  Layer layer = reading(Op::kMaxPool, {from.layer});
   const Reach reach = reach_of(node, from, node.call.sizes("kernel_shape", 2, 0, 1));
-  const Shape out = *shape_of(trace_.value(node.step.outputs[0]).shape, 1);
+  layer.window =
+      pool_window(reach, layer.in, *shape_of(trace_.value(node.step.outputs[0]).shape, 1));
+  give(node, {.layer = append(node, std::move(layer)), .channel_axis = 1});
+}
+
+// The window of a pool that leaves out what lies beside the image.
+Window OnnxNetworkMaker::pool_window(const Reach& reach, const Shape& in, const Shape& out) {
   if (reach.kernel[0] != reach.kernel[1]) refuse("its window is not square");
   if (reach.dilations[0] != 1 || reach.dilations[1] != 1) refuse("its window is dilated");
   if (reach.strides[0] != reach.strides[1] && out.height > 1 && out.width > 1) {
     refuse("its strides differ");
   }
   if (reach.pads[0] != reach.pads[1]) refuse("its padding is uneven");
-  Layer layer = reading(Op::kMaxPool, {from.layer});
-  // What lies beside the image never wins, so only how often the window fits must agree.
+  // What lies beside the image is left out, so only how often the window fits must agree.
   const std::optional<Square> square =
-      square_of(reach, layer.in, out, reach.strides[out.height == 1 ? 1 : 0]);
+      square_of(reach, in, out, reach.strides[out.height == 1 ? 1 : 0]);
   if (!square || square->window.kernel != reach.kernel[0] ||
       square->window.padding != reach.pads[0]) {
     refuse("its padding before and behind the image is not that of a network's window");
   }
-  layer.window = square->window;
-  give(node, {.layer = append(node, std::move(layer)), .channel_axis = 1});
+  return square->window;
 }
 
-// A mean over whole maps, or a depthwise convolution of equal weights.
+// A mean over whole maps, over what of windows lies on the image, or a depthwise convolution of
+// equal weights, which takes the zeros beside it along.
 void OnnxNetworkMaker::average_pool(Node& node) {
   const OnnxOperand from = planes(node);
   if (from.clipped || from.codes || from.rounding) static_cast<void>(plain(node, 0));
@@ -215,14 +221,22 @@ void OnnxNetworkMaker::average_pool(Node& node) {
   const Shape out = *shape_of(trace_.value(node.step.outputs[0]).shape, 1);
   const bool padded =
       std::any_of(own.pads.begin(), own.pads.end(), [](auto pad) { return pad != 0; });
-  if (padded && node.call.integer("count_include_pad", 0) == 0) {
-    refuse("it averages without the padding, so over fewer values at the border");
-  }
   const std::vector<std::int64_t> counts = {out.height, out.width};
+  bool behind = false;  // by ceil_mode
   for (std::size_t d = 0; d < 2; ++d) {
     const std::int64_t room =
         in[d + 2] + own.pads[d] + own.pads[d + 2] - (own.dilations[d] * (own.kernel[d] - 1) + 1);
-    if (room / own.strides[d] + 1 != counts[d]) refuse("its last windows reach behind the image");
+    behind = behind || room / own.strides[d] + 1 != counts[d];
+  }
+  const bool counts_padding = node.call.integer("count_include_pad", 0) != 0;
+  if (behind && padded && counts_padding) {
+    refuse("its last windows reach behind padding that counts");
+  }
+  if (behind || (padded && !counts_padding)) {
+    if (!from.padding.empty()) refuse("it leaves out its own padding, but not that of a Pad");
+    Layer layer = reading(Op::kMeanPool, {from.layer});
+    layer.window = pool_window(own, layer.in, out);
+    return give(node, {.layer = append(node, std::move(layer)), .channel_axis = 1});
   }
   const Shape& shape = network_.shape_of(from.layer);
   if (!padded && from.padding.empty() && kernel[0] == shape.height && kernel[1] == shape.width) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "infer/value_kernels.h"
 #include "taut/infer/engine.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -231,6 +232,7 @@ void sum_channels(const BlockSums& block, const float* x, const float* zeros) {
 void finish_sums(const Finish& finish, const float* sums, std::int64_t positions,
                  std::int64_t width, std::int64_t outputs, std::int64_t stride, float* y) {
   HWY_DYNAMIC_DISPATCH(finish_sums)(finish, sums, positions, width, outputs, stride, y);
+  if (finish.function != nullptr) apply_function(*finish.function, positions, outputs, stride, y);
 }
 
 namespace {

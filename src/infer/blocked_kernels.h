@@ -12,6 +12,8 @@
 #include <functional>
 #include <span>
 
+#include "taut/graph/arithmetic.h"
+
 namespace taut::infer {
 
 /// Input channels that share a list.
@@ -114,6 +116,7 @@ struct Finish {
   bool added_first = false;      ///< added + sum, not sum + added: NaN keeps its bits
   bool rectified = false;        ///< min(max(., 0), most), NaN stays
   float most = 0;
+  const graph::Pointwise* function = nullptr;  ///< of what comes out then; or null
 };
 
 /// Called for positions [begin, end) of a batch as soon as they are written, each once, from

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "infer/grain.h"
+#include "infer/value_kernels.h"
 #include "infer/window_kernels.h"
 
 namespace taut::infer {
@@ -147,6 +148,44 @@ void pool_maxima(const Layer& layer, const float* x, std::int64_t rows, float* y
     maxima_row(layer, x + example * layer.in.size(), row,
                y + example * layer.out.size() + row * width);
   });
+}
+
+void pool_means(const Layer& layer, const float* x, std::int64_t rows, float* y, ThreadPool& pool) {
+  const std::int64_t width = layer.out.width * layer.out.channels;
+  spread_rows(layer, rows, pool, [&](std::int64_t example, std::int64_t row) {
+    means_row(layer, x + example * layer.in.size(), row,
+              y + example * layer.out.size() + row * width);
+  });
+}
+
+void map_values(const Layer& layer, const float* x, std::int64_t rows, float* y, ThreadPool& pool) {
+  const std::int64_t width = layer.out.width * layer.out.channels;
+  spread_rows(layer, rows, pool, [&](std::int64_t example, std::int64_t row) {
+    const std::int64_t at = example * layer.out.size() + row * width;
+    if (y != x) std::copy_n(x + at, width, y + at);
+    apply_function(layer.pointwise, 1, width, width, y + at);
+  });
+}
+
+void combine(const Layer& layer, const std::array<Shape, 2>& shapes,
+             std::span<const float* const> xs, std::int64_t rows, float* y, ThreadPool& pool) {
+  const Shape& out = layer.out;
+  spread_rows(layer, rows, pool, [&](std::int64_t example, std::int64_t row) {
+    const auto operand = [&](std::size_t which) {
+      const Shape& shape = shapes[which];
+      const std::int64_t line = shape.height == 1 ? 0 : row;
+      return RowOperand{
+          .values = xs[which] + example * shape.size() + line * shape.width * shape.channels,
+          .position = shape.width == 1 ? 0 : shape.channels,
+          .channel = shape.channels == 1 ? 0 : 1};
+    };
+    combine_row(layer.arithmetic, operand(0), operand(1), out.width, out.channels,
+                y + example * out.size() + row * out.width * out.channels);
+  });
+}
+
+void repeat(std::span<const float> values, std::int64_t rows, float* y) {
+  for (std::int64_t row = 0; row < rows; ++row) y = std::copy(values.begin(), values.end(), y);
 }
 
 void average_positions(const Layer& layer, const float* x, std::int64_t rows, float* y) {

@@ -1,6 +1,7 @@
 #pragma once
 // What each kind of layer computes: rows of examples, channel-last [rows, height, width, channels].
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -50,6 +51,18 @@ void rectify(const float* x, std::int64_t count, float most, float* y);
 /// Rows of the output are spread over the pool.
 void pool_maxima(const graph::Layer& layer, const float* x, std::int64_t rows, float* y,
                  ThreadPool& pool);
+/// The same. Each mean is of what of the window lies on the image.
+void pool_means(const graph::Layer& layer, const float* x, std::int64_t rows, float* y,
+                ThreadPool& pool);
+/// Layer::pointwise of each value. x and y may be the same array.
+void map_values(const graph::Layer& layer, const float* x, std::int64_t rows, float* y,
+                ThreadPool& pool);
+/// Layer::arithmetic of two inputs of these shapes. Rows of the output are spread over the pool. y
+/// may be the first of xs where the output has its shape.
+void combine(const graph::Layer& layer, const std::array<graph::Shape, 2>& shapes,
+             std::span<const float* const> xs, std::int64_t rows, float* y, ThreadPool& pool);
+/// The values for each of the examples.
+void repeat(std::span<const float> values, std::int64_t rows, float* y);
 void average_positions(const graph::Layer& layer, const float* x, std::int64_t rows, float* y);
 /// To features in the order [channels, height, width].
 void flatten(const graph::Shape& shape, const float* x, std::int64_t rows, float* y);

@@ -15,8 +15,10 @@ std::size_t at(int layer) {
 }
 
 // Whether a layer may write over its first input.
-bool works_in_place(Op op) {
-  return op == Op::kBatchNorm || op == Op::kRelu || op == Op::kRelu6 || op == Op::kAdd;
+bool works_in_place(const Layer& layer) {
+  const Op op = layer.op;
+  return op == Op::kBatchNorm || op == Op::kRelu || op == Op::kRelu6 || op == Op::kPointwise ||
+         op == Op::kAdd || (op == Op::kArithmetic && layer.in == layer.out);
 }
 
 // Joins layers into steps.
@@ -60,13 +62,14 @@ class Joiner {
         step.norm = static_cast<int>(next);
         break;
       case Op::kAdd:
-        if (step.sum != Step::kNone || step.rectifier != Step::kNone) return false;
+        if (step.sum != Step::kNone || step.activation != Step::kNone) return false;
         if (!take_sum(step, next, plan)) return false;
         break;
       case Op::kRelu:
       case Op::kRelu6:
-        if (step.rectifier != Step::kNone) return false;
-        step.rectifier = static_cast<int>(next);
+      case Op::kPointwise:
+        if (step.activation != Step::kNone) return false;
+        step.activation = static_cast<int>(next);
         break;
       default:
         return false;
@@ -147,7 +150,7 @@ void place(const Network& network, Plan& plan) {
       if (last_reader[read] == i) done.push_back(plan.steps[read].slot);
     }
     const int first = layer.inputs.empty() ? kNetworkInput : layer.inputs.front();
-    const bool over_first = works_in_place(layer.op) && first != kNetworkInput &&
+    const bool over_first = works_in_place(layer) && first != kNetworkInput &&
                             last_reader[at(plan.step_of[at(first)])] == i;
     if (over_first) {
       step.slot = plan.steps[at(plan.step_of[at(first)])].slot;

@@ -11,7 +11,8 @@
 namespace taut::infer {
 
 /// Layers that are computed together: one of any kind; or a convolution or linear layer, and what
-/// follows it with no other reader in between: a normalization, a sum with another layer, a ReLU.
+/// follows it with no other reader in between: a normalization, a sum with another layer, a ReLU or
+/// function.
 struct Step {
   std::size_t layer = 0;                 ///< the first, which reads
   std::size_t last = 0;                  ///< the one whose output is written
@@ -23,7 +24,7 @@ struct Step {
   int sum = kNone;           ///< a layer, of two inputs
   int added = kNone;         ///< the other of them, or graph::kNetworkInput
   bool added_first = false;  ///< it is the first of them
-  int rectifier = kNone;     ///< a layer
+  int activation = kNone;    ///< a layer: a ReLU or a function
 
   static constexpr int kNone = -2;
 };

@@ -137,9 +137,11 @@ void Runner::prepare_finish(const Step& step, Ready& ready) const {
     finish.shift = ready.norm.shift.data();
   }
   finish.added_first = step.added_first;
-  if (step.rectifier != Step::kNone) {
-    finish.rectified = true;
-    finish.most = ceiling_of(network_.layers[static_cast<std::size_t>(step.rectifier)].op);
+  if (step.activation != Step::kNone) {
+    const Layer& activation = network_.layers[static_cast<std::size_t>(step.activation)];
+    finish.rectified = activation.op != Op::kPointwise;
+    finish.most = ceiling_of(activation.op);
+    if (!finish.rectified) finish.function = &activation.pointwise;
   }
 }
 
@@ -215,14 +217,24 @@ void Runner::apply_plain(std::size_t number, const Work& work) const {
     case Op::kRelu:
     case Op::kRelu6:
       return rectify(x, rows * layer.in.size(), ceiling_of(layer.op), y);
+    case Op::kPointwise:
+      return map_values(layer, x, rows, y, work.pool);
     case Op::kMaxPool:
       return pool_maxima(layer, x, rows, y, work.pool);
+    case Op::kMeanPool:
+      return pool_means(layer, x, rows, y, work.pool);
     case Op::kGlobalMean:
       return average_positions(layer, x, rows, y);
     case Op::kFlatten:
       return flatten(layer.in, x, rows, y);
     case Op::kAdd:
       return add(inputs_of(layer, work), rows * layer.out.size(), y);
+    case Op::kArithmetic:
+      return combine(layer,
+                     {network_.shape_of(layer.inputs[0]), network_.shape_of(layer.inputs[1])},
+                     inputs_of(layer, work), rows, y, work.pool);
+    case Op::kConstant:
+      return repeat(network_.values[step.layer].weight, rows, y);
     case Op::kConcat:
       return put_side_by_side(inputs_of(layer, work), ready.widths,
                               rows * layer.out.height * layer.out.width, y);

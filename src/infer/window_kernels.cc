@@ -49,7 +49,10 @@ HWY_INLINE void fold_window(D d, const graph::Layer& layer, const Reach& down, c
       }
     }
   }
-  for (int v = 0; v < kCount; ++v) hn::StoreU(held[v], d, y + c + v * lanes);
+  const std::int64_t taps = (down.end - down.begin) * (across.end - across.begin);
+  for (int v = 0; v < kCount; ++v) {
+    hn::StoreU(fold.finish(d, held[v], taps), d, y + c + v * lanes);
+  }
 }
 
 template <class Fold>
@@ -84,6 +87,25 @@ struct WeightedSum {
   HWY_INLINE hn::Vec<D> step(D d, std::int64_t at, hn::Vec<D> x, hn::Vec<D> sum) const {
     return hn::MulAdd(x, hn::LoadU(d, weight + at), sum);
   }
+  template <class D>
+  HWY_INLINE hn::Vec<D> finish(D /*d*/, hn::Vec<D> sum, std::int64_t /*taps*/) const {
+    return sum;
+  }
+};
+
+struct Mean {
+  template <class D>
+  HWY_INLINE hn::Vec<D> start(D d, std::int64_t /*c*/) const {
+    return hn::Zero(d);
+  }
+  template <class D>
+  HWY_INLINE hn::Vec<D> step(D /*d*/, std::int64_t /*at*/, hn::Vec<D> x, hn::Vec<D> sum) const {
+    return hn::Add(sum, x);
+  }
+  template <class D>
+  HWY_INLINE hn::Vec<D> finish(D d, hn::Vec<D> sum, std::int64_t taps) const {
+    return hn::Div(sum, hn::Set(d, static_cast<float>(taps)));
+  }
 };
 
 struct Maximum {
@@ -96,6 +118,10 @@ struct Maximum {
     const auto takes = hn::And(hn::Not(hn::Ge(most, x)), hn::Eq(most, most));  // NaN stays
     return hn::IfThenElse(takes, x, most);
   }
+  template <class D>
+  HWY_INLINE hn::Vec<D> finish(D /*d*/, hn::Vec<D> most, std::int64_t /*taps*/) const {
+    return most;
+  }
 };
 
 void depthwise_row(const graph::Layer& layer, const float* weight, const float* bias,
@@ -107,6 +133,10 @@ void maxima_row(const graph::Layer& layer, const float* x, std::int64_t row, flo
   fold_row(layer, x, row, Maximum{}, y);
 }
 
+void means_row(const graph::Layer& layer, const float* x, std::int64_t row, float* y) {
+  fold_row(layer, x, row, Mean{}, y);
+}
+
 }  // namespace taut::infer::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -115,6 +145,7 @@ namespace taut::infer {
 
 HWY_EXPORT(depthwise_row);
 HWY_EXPORT(maxima_row);
+HWY_EXPORT(means_row);
 
 void depthwise_row(const graph::Layer& layer, const float* weight, const float* bias,
                    const float* x, std::int64_t row, float* y) {
@@ -122,6 +153,9 @@ void depthwise_row(const graph::Layer& layer, const float* weight, const float* 
 }
 void maxima_row(const graph::Layer& layer, const float* x, std::int64_t row, float* y) {
   HWY_DYNAMIC_DISPATCH(maxima_row)(layer, x, row, y);
+}
+void means_row(const graph::Layer& layer, const float* x, std::int64_t row, float* y) {
+  HWY_DYNAMIC_DISPATCH(means_row)(layer, x, row, y);
 }
 
 }  // namespace taut::infer

@@ -1,5 +1,6 @@
 #pragma once
-// Kernels of layers whose channels stay apart: depthwise convolutions and maxima of windows.
+// Kernels of layers whose channels stay apart: depthwise convolutions, maxima and means of
+// windows.
 // Compiled once for each instruction set (Highway).
 
 #include <cstdint>
@@ -16,5 +17,9 @@ void depthwise_row(const graph::Layer& layer, const float* weight, const float* 
 
 /// The same of maxima: -infinity where a window lies wholly beside the image; NaN wins.
 void maxima_row(const graph::Layer& layer, const float* x, std::int64_t row, float* y);
+
+/// The same of means of what of a window lies on the image, summed in order; no window may lie
+/// wholly beside it.
+void means_row(const graph::Layer& layer, const float* x, std::int64_t row, float* y);
 
 }  // namespace taut::infer

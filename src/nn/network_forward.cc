@@ -78,6 +78,10 @@ class Pass {
       case Op::kFirstValues:
         return first_values(input(layer));
       case Op::kAttention:
+      case Op::kPointwise:
+      case Op::kMeanPool:
+      case Op::kArithmetic:
+      case Op::kConstant:
         break;
     }
     TAUT_ASSERT(false);  // check_computable() has seen the network
@@ -241,13 +245,24 @@ torch::Tensor forward(const Network& network, const NetworkValues& values,
   return Pass(network, values, inputs, options).run();
 }
 
+namespace {
+
+// Layers that only the planner or the engine knows.
+bool is_untrained(Op op) {
+  return op == Op::kAttention || op == Op::kPointwise || op == Op::kMeanPool ||
+         op == Op::kArithmetic || op == Op::kConstant;
+}
+
+}  // namespace
+
 void check_computable(const Network& network) {
   for (const Layer& layer : network.layers) {
-    if (layer.op != Op::kAttention) continue;
-    throw Error(ErrorKind::kConfig,
-                concat("layer ", layer.name, " of ", network.name, " is ", to_string(layer.op),
-                       ", which is planned only"),
-                {}, "train a network without it");
+    if (!is_untrained(layer.op)) continue;
+    throw Error(
+        ErrorKind::kConfig,
+        concat("layer ", layer.name, " of ", network.name, " is ", to_string(layer.op),
+               layer.op == Op::kAttention ? ", which is planned only" : ", which is not trained"),
+        {}, "train a network without it");
   }
 }
 

@@ -167,6 +167,35 @@ TEST(CostGraph, NormsActivationsPoolsAndFlatteningBelongToTheNodeBefore) {
   EXPECT_EQ(graph.edges()[0].raw_words, 256);
 }
 
+TEST(CostGraph, GatesReadTwoLayersAndFunctionsAndConstantsBelongToOne) {
+  NetworkBuilder net("gated", {3, 8, 8});
+  const int wide = net.conv("conv", kNetworkInput, 4, {3, 1, 1});
+  const int squeezed = net.conv("squeezed", net.global_mean("mean", wide), 4, {});
+  Network network = net.finish();
+  const auto add = [&](const char* name, Op op, std::vector<int> inputs, const Shape& out) {
+    Layer layer;
+    layer.name = name;
+    layer.op = op;
+    layer.in = inputs.empty() ? out : network.shape_of(inputs[0]);
+    layer.out = out;
+    layer.inputs = std::move(inputs);
+    network.layers.push_back(layer);
+    return static_cast<int>(network.layers.size()) - 1;
+  };
+  const int gate = add("gate", Op::kPointwise, {squeezed}, {4, 1, 1});
+  const int gated = add("gated", Op::kArithmetic, {wide, gate}, {4, 8, 8});
+  const int table = add("table", Op::kConstant, {}, {1, 8, 8});
+  add("moved", Op::kArithmetic, {gated, table}, {4, 8, 8});
+  ASSERT_EQ(wrong_layer(network), std::nullopt);
+  EXPECT_EQ(parameter_count(network),
+            parameter_count(network.layers[0]) + parameter_count(network.layers[2]) + 64);
+  const Graph graph = cost_graph(network);
+  ASSERT_EQ(graph.size(), 5);  // and the loss
+  EXPECT_EQ(graph.node(3).name, "gated");
+  EXPECT_EQ(graph.node(3).in_words, 4 * 64 + 4);
+  EXPECT_EQ(graph.node(3).out_words, 4 * 64);
+}
+
 TEST(CostGraph, LayersThatAttentionReadsAreCutAsItsWidth) {
   const Graph graph = load_model("bert-base");
   EXPECT_EQ(graph.node(node_of(graph, "block1_qkv")).out_channels, 768);

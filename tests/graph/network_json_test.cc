@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cmath>
 #include <functional>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "support/error_matchers.h"
@@ -58,6 +60,49 @@ TEST(NetworkJson, WindowsKeepWhatTheyHaveBehindTheImage) {
     EXPECT_THAT(error_of([&] { (void)parse_network_json(forged.dump(), "made"); }),
                 IsError(ErrorKind::kFormat, "a window that does not fit"));
   }
+}
+
+TEST(NetworkJson, FunctionsAndArithmeticAreKept) {
+  Network network;
+  network.name = "made";
+  network.input = {.channels = 2};
+  const auto layer = [](const char* name, Op op, std::vector<int> inputs) {
+    Layer made;
+    made.name = name;
+    made.op = op;
+    made.inputs = std::move(inputs);
+    made.in = made.out = {.channels = 2};
+    return made;
+  };
+  network.layers = {layer("clip", Op::kPointwise, {kNetworkInput}),
+                    layer("below", Op::kPointwise, {0}), layer("hard", Op::kPointwise, {1}),
+                    layer("table", Op::kConstant, {}), layer("less", Op::kArithmetic, {2, 3})};
+  constexpr float kNone = std::numeric_limits<float>::infinity();
+  network.layers[0].pointwise = {Function::kClip, -1.5f, 0.1f};
+  network.layers[1].pointwise = {Function::kClip, -kNone, kNone};
+  network.layers[2].pointwise = {Function::kHardSigmoid, 1.0f / 6, 0.5f};
+  network.layers[4].arithmetic = Arithmetic::kSubtract;
+  ASSERT_EQ(wrong_layer(network), std::nullopt);
+  const std::string text = network_json(network);
+  const Network back = parse_network_json(text, "made");
+  EXPECT_EQ(network_json(back), text);
+  for (std::size_t i = 0; i < network.layers.size(); ++i) {
+    EXPECT_EQ(back.layers[i].pointwise, network.layers[i].pointwise) << i;
+    EXPECT_EQ(back.layers[i].arithmetic, network.layers[i].arithmetic) << i;
+  }
+  const auto forged = [&](std::size_t number, const char* key, const json& value) {
+    json changed = json::parse(text);
+    changed["layers"][number][key] = value;
+    return error_of([&] { (void)parse_network_json(changed.dump(), "made"); });
+  };
+  EXPECT_THAT(forged(2, "function", "sine"),
+              IsError(ErrorKind::kFormat, "unknown \"sine\" in hard"));
+  EXPECT_THAT(forged(4, "arithmetic", "power"), IsError(ErrorKind::kFormat, "unknown \"power\""));
+  EXPECT_THAT(forged(2, "alpha", nullptr), IsError(ErrorKind::kFormat, "must be number"));
+  json unbounded = json::parse(text);
+  unbounded["layers"][2].erase("beta");
+  EXPECT_THAT(error_of([&] { (void)parse_network_json(unbounded.dump(), "made"); }),
+              IsError(ErrorKind::kFormat, "a function or arithmetic"));
 }
 
 Network measured() {
@@ -197,7 +242,24 @@ Network one_of_each() {
   net.first_values("first_values", rows);
   const int dots = net.interaction("interaction", std::array<int, 2>{mean, rows}, 2);
   net.flatten("flatten", dots);
-  return net.finish();
+  Network network = net.finish();
+  const auto add = [&](Op op, std::vector<int> inputs, const Shape& out) {
+    Layer layer;
+    layer.name = to_string(op);
+    layer.op = op;
+    layer.in = inputs.empty() ? out : network.shape_of(inputs[0]);
+    layer.out = out;
+    layer.inputs = std::move(inputs);
+    network.layers.push_back(std::move(layer));
+    return static_cast<int>(network.layers.size()) - 1;
+  };
+  const int function = add(Op::kPointwise, {relu}, {6, 4, 4});
+  network.layers.back().pointwise = {Function::kSilu, 1};
+  const int constant = add(Op::kConstant, {}, {1, 4, 1});
+  add(Op::kArithmetic, {constant, function}, {6, 4, 4});
+  add(Op::kMeanPool, {relu}, {6, 4, 4});
+  network.layers.back().window = {3, 1, 1};
+  return network;
 }
 
 Layer& named(Network& network, const std::string& name) {
@@ -261,6 +323,16 @@ INSTANTIATE_TEST_SUITE_P(
         Damage{"first_values", "Output", [](Layer& l) { l.out.channels = 4; }, "wrong size"},
         Damage{"interaction", "Copied", [](Layer& l) { l.copied = 5; }, "wrong size"},
         Damage{"interaction", "Unlike", [](Layer& l) { l.inputs[1] = 0; }, "sizes that differ"},
+        Damage{"pointwise", "Number", [](Layer& l) { l.pointwise.alpha = INFINITY; }, "a function"},
+        Damage{"pointwise", "Arithmetic", [](Layer& l) { l.arithmetic = Arithmetic::kDivide; },
+               "its op does not have"},
+        Damage{"relu", "Function", [](Layer& l) { l.pointwise.beta = 1; }, "its op does not have"},
+        Damage{"arithmetic", "Inputs", [](Layer& l) { l.inputs.pop_back(); }, "number of inputs"},
+        Damage{"arithmetic", "Unlike", [](Layer& l) { l.inputs[1] = 3; }, "wrong size"},
+        Damage{"arithmetic", "Output", [](Layer& l) { l.out.channels = 1; }, "wrong size"},
+        Damage{"constant", "Reads", [](Layer& l) { l.inputs = {0}; }, "number of inputs"},
+        Damage{"constant", "Output", [](Layer& l) { l.out.width = 0; }, "wrong size"},
+        Damage{"mean_pool", "Window", [](Layer& l) { l.window.padding = 3; }, "a window"},
         Damage{"flatten", "Output", [](Layer& l) { l.out.channels = 1; }, "wrong size"}),
     [](const auto& tested) { return std::string(tested.param.layer) + tested.param.what; });
 

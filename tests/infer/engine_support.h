@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "infer/plain_pass.h"
 #include "infer/small_network.h"
 #include "taut/core/thread_pool.h"
 #include "taut/embedding/embedding.h"

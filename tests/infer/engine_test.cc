@@ -6,6 +6,7 @@
 
 #include "infer/blocked_kernels.h"
 #include "infer/engine_support.h"
+#include "infer/plain_pass.h"
 #include "infer/small_network.h"
 #include "support/error_matchers.h"
 #include "taut/core/error.h"

@@ -5,84 +5,26 @@ case passes beside the first becomes a constant of the model, as weights are in 
 counts as refused, with the node and the reason; an answer that differs by more than the case allows is a failure.
 """
 
-import ctypes
 import importlib
-import os
 import re
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from c_library import LIBRARY, Library, RefusedError
 
 onnx = pytest.importorskip("onnx")
 
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARY = Path(os.environ.get("TAUT_BUILD", ROOT / "build/release")) / "src/infer/libtaut_c.so"
 CASES = "onnx.backend.test.case.node"
 # Operators of which the engine claims some form, as docs/infer.md lists them.
 CLAIMED = (
-    "Add AveragePool BatchNormalization Cast Clip Concat Conv DequantizeLinear Div Dropout Flatten Gemm "
-    "GlobalAveragePool Identity LogSoftmax MatMul MaxPool Mul Pad QuantizeLinear ReduceMean Relu Reshape Sigmoid "
-    "Softmax Squeeze Sub Sum Transpose Unsqueeze Where"
+    "Add AveragePool BatchNormalization Cast Clip Concat Conv DequantizeLinear Div Dropout Erf Flatten Gelu Gemm "
+    "GlobalAveragePool HardSigmoid HardSwish Identity LeakyRelu LogSoftmax MatMul MaxPool Mul Pad QuantizeLinear "
+    "ReduceMean Relu Reshape Sigmoid Softmax Squeeze Sub Sum Swish Tanh Transpose Unsqueeze Where"
 ).split()
 MODULES = {"BatchNormalization": "batch_normalization"}  # the others are called as the operator
-UNSUPPORTED = 7  # taut_status
-MOST_DIMENSIONS = 8
-
-
-class Tensor(ctypes.Structure):
-    """taut_tensor."""
-
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("kind", ctypes.c_int),
-        ("rank", ctypes.c_int),
-        ("dimensions", ctypes.c_int64 * MOST_DIMENSIONS),
-    )
-
-    def shape(self, batch: int) -> list[int]:
-        return [batch, *self.dimensions[1 : self.rank]]
-
-
-class RefusedError(Exception):
-    """The engine does not compute the model."""
-
-
-class Library:
-    """The C API as a library that is loaded."""
-
-    def __init__(self) -> None:
-        self.calls = ctypes.CDLL(str(LIBRARY))
-        self.calls.taut_last_error.restype = ctypes.c_char_p
-
-    def check(self, status: int) -> None:
-        if status == 0:
-            return
-        message = self.calls.taut_last_error().decode()
-        raise RefusedError(message) if status == UNSUPPORTED else AssertionError(f"status {status}: {message}")
-
-    def run(self, model: bytes, x: np.ndarray) -> np.ndarray:
-        handle, session = ctypes.c_void_p(), ctypes.c_void_p()
-        read, written = Tensor(), Tensor()
-        calls = self.calls
-        self.check(calls.taut_model_open_bytes(model, ctypes.c_size_t(len(model)), None, 0, ctypes.byref(handle)))
-        try:
-            self.check(calls.taut_model_input(handle, 0, ctypes.byref(read)))
-            self.check(calls.taut_model_output(handle, 0, ctypes.byref(written)))
-            assert read.shape(x.shape[0]) == list(x.shape)
-            self.check(calls.taut_session_open(handle, 1, ctypes.byref(session)))
-            floats = ctypes.POINTER(ctypes.c_float)
-            x = np.ascontiguousarray(x)
-            y = np.empty(written.shape(x.shape[0]), np.float32)
-            pointer = x.ctypes.data_as(floats)
-            self.check(calls.taut_session_set_values(session, read.name, pointer, ctypes.c_size_t(x.size)))
-            self.check(calls.taut_session_run(session, ctypes.c_int64(x.shape[0])))
-            self.check(calls.taut_session_get(session, written.name, y.ctypes.data_as(floats), ctypes.c_size_t(y.size)))
-            return y
-        finally:
-            calls.taut_session_close(session)
-            calls.taut_model_close(handle)
 
 
 def cases_of(operator: str) -> list:

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "infer/plain_pass.h"
 #include "infer/small_network.h"
 #include "infer/small_packages.h"
 #include "support/error_matchers.h"

@@ -1,5 +1,5 @@
 #pragma once
-// Small networks with values of their own, and what they give, computed plainly in double.
+// Small networks with values of their own. What they give: plain_pass.h.
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstdint>
 #include <deque>
-#include <numeric>
 #include <span>
 #include <string>
 #include <utility>
@@ -72,10 +71,30 @@ class SmallNetwork {
     layer.out.channels = outputs;
     return add(layer);
   }
-  int pool(graph::Window window, int from = kLast) {
-    Layer layer = reading(Op::kMaxPool, {from});
+  int pool(graph::Window window, int from = kLast, Op op = Op::kMaxPool) {
+    Layer layer = reading(op, {from});
     layer.window = window;
     layer.out = windowed(layer, layer.in.channels);
+    return add(layer);
+  }
+  int function(const graph::Pointwise& of, int from = kLast) {
+    Layer layer = reading(Op::kPointwise, {from});
+    layer.pointwise = of;
+    return add(layer);
+  }
+  /// Of two layers whose sizes are alike or 1.
+  int combine(graph::Arithmetic how, int first, int second) {
+    Layer layer = reading(Op::kArithmetic, {first, second});
+    layer.arithmetic = how;
+    const Shape& other = network.shape_of(layer.inputs[1]);
+    layer.out = {std::max(layer.in.channels, other.channels),
+                 std::max(layer.in.height, other.height), std::max(layer.in.width, other.width)};
+    return add(layer);
+  }
+  int constant(const Shape& shape) {
+    Layer layer;
+    layer.op = Op::kConstant;
+    layer.in = layer.out = shape;
     return add(layer);
   }
   /// An op whose output has the size of its first input.
@@ -175,6 +194,9 @@ class SmallNetwork {
       values.weight = store(numbers(static_cast<std::size_t>(count)));
       if (layer.bias) values.bias = store(numbers(outputs));
     }
+    if (layer.op == Op::kConstant) {
+      values.weight = store(numbers(static_cast<std::size_t>(layer.out.size())));
+    }
     if (layer.op == Op::kBatchNorm) {
       values.weight = store(numbers(outputs));
       values.bias = store(numbers(outputs));
@@ -193,267 +215,6 @@ class SmallNetwork {
   bool whole_ = false;
   std::deque<std::vector<float>> floats_;  // a deque: views of its elements stay valid
   std::deque<sparsity::QuantizedWeight> coded_;
-};
-
-/// One example through a network, in double and with indices written out: [channel][position].
-class PlainPass {
- public:
-  PlainPass(const Network& network, const float* values, const float* embedded)
-      : network_(network), embedded_(embedded) {
-    input_.resize(static_cast<std::size_t>(network.input.size()));
-    const std::int64_t positions = network.input.height * network.input.width;
-    for (std::int64_t p = 0; p < positions; ++p) {
-      for (std::int64_t c = 0; c < network.input.channels; ++c) {
-        input_[index(c * positions + p)] = values[p * network.input.channels + c];
-      }
-    }
-  }
-
-  std::vector<double> run() {
-    for (std::size_t i = 0; i < network_.layers.size(); ++i) {
-      const Layer& layer = network_.layers[i];
-      std::vector<double> y(index(layer.out.size()));
-      apply(layer, network_.values[i], y);
-      if (layer.winner_site >= 0) choose(layer, network_.values[i], y);
-      results_.push_back(std::move(y));
-    }
-    return results_.back();
-  }
-
- private:
-  static std::size_t index(std::int64_t at) { return static_cast<std::size_t>(at); }
-  [[nodiscard]] const std::vector<double>& of(int layer) const {
-    return layer == kNetworkInput ? input_ : results_[index(layer)];
-  }
-
-  void apply(const Layer& layer, const LayerValues& values, std::vector<double>& y) {
-    static const std::vector<double> kNothing;
-    const std::vector<double>& x = layer.inputs.empty() ? kNothing : of(layer.inputs.front());
-    const std::int64_t positions = layer.in.height * layer.in.width;
-    switch (layer.op) {
-      case Op::kConv:
-        return convolve(layer, values, x, y);
-      case Op::kLinear:
-        for (std::int64_t o = 0; o < layer.out.channels; ++o) {
-          for (std::int64_t p = 0; p < positions; ++p) {
-            double sum = layer.bias ? values.bias[index(o)] : 0.0;
-            for (std::int64_t i = 0; i < layer.in.channels; ++i) {
-              sum +=
-                  weight(layer, values, o, i) * through_bits(values, x[index(i * positions + p)]);
-            }
-            y[index(o * positions + p)] = sum;
-          }
-        }
-        return;
-      case Op::kBatchNorm:
-        for (std::size_t i = 0; i < y.size(); ++i) {
-          const std::size_t c = i / index(positions);
-          y[i] = (x[i] - values.mean[c]) / std::sqrt(values.variance[c] + graph::kNormEpsilon) *
-                     values.weight[c] +
-                 values.bias[c];
-        }
-        return;
-      case Op::kRelu:
-      case Op::kRelu6:
-        for (std::size_t i = 0; i < y.size(); ++i) {
-          y[i] = std::min(std::max(x[i], 0.0), layer.op == Op::kRelu ? 1e300 : 6.0);
-        }
-        return;
-      case Op::kMaxPool:
-        return pool(layer, x, y);
-      case Op::kGlobalMean:
-        for (std::size_t i = 0; i < x.size(); ++i) {
-          y[i / index(positions)] += x[i] / static_cast<double>(positions);
-        }
-        return;
-      case Op::kFlatten:
-        y = x;
-        return;
-      case Op::kAdd:
-        for (const int input : layer.inputs) {
-          for (std::size_t i = 0; i < y.size(); ++i) y[i] += of(input)[i];
-        }
-        return;
-      case Op::kConcat: {
-        auto to = y.begin();
-        for (const int input : layer.inputs) to = std::copy(of(input).begin(), of(input).end(), to);
-        return;
-      }
-      case Op::kEmbedding:
-        for (std::int64_t t = 0; t < positions; ++t) {
-          for (std::int64_t k = 0; k < layer.out.channels; ++k) {
-            y[index(k * positions + t)] =
-                embedded_[layer.tables[index(t)] * layer.out.channels + k];
-          }
-        }
-        return;
-      case Op::kInteraction:
-        return interact(layer, y);
-      case Op::kFirstValues:
-        for (std::int64_t p = 0; p < positions; ++p) y[0] += x[index(p)];
-        return;
-      case Op::kAttention:
-        return;
-    }
-  }
-
-  static double weight(const Layer& layer, const LayerValues& values, std::int64_t o,
-                       std::int64_t i) {
-    const std::int64_t width =
-        layer.in.channels / layer.groups * layer.window.kernel * layer.window.kernel;
-    if (values.codes.empty()) return values.weight[index(o * width + i)];
-    return static_cast<double>(values.codes[index(o * width + i)]) * values.code_scales[index(o)];
-  }
-
-  // To the nearest code, halves to even, then back.
-  static double through_bits(const LayerValues& values, double x) {
-    if (values.input_scale == 0) return x;
-    const auto scaled = static_cast<float>(x) * (1.0f / values.input_scale);
-    const double code = std::nearbyint(static_cast<double>(scaled));
-    const double least = values.input_unsigned ? 0 : -127;
-    return std::min(std::max(code, least), values.input_unsigned ? 255.0 : 127.0) *
-           values.input_scale;
-  }
-
-  // Calls body(place in the input, or -1 outside of it, and number of the tap) for each tap.
-  template <typename Body>
-  static void each_tap(const Layer& layer, std::int64_t oy, std::int64_t ox, Body&& body) {
-    const graph::Window& w = layer.window;
-    for (std::int64_t ky = 0; ky < w.kernel; ++ky) {
-      for (std::int64_t kx = 0; kx < w.kernel; ++kx) {
-        const std::int64_t iy = oy * w.stride - w.padding + ky;
-        const std::int64_t ix = ox * w.stride - w.padding + kx;
-        const bool inside = iy >= 0 && iy < layer.in.height && ix >= 0 && ix < layer.in.width;
-        if (inside) body(iy * layer.in.width + ix, ky * w.kernel + kx);
-      }
-    }
-  }
-
-  static void convolve(const Layer& layer, const LayerValues& values, const std::vector<double>& x,
-                       std::vector<double>& y) {
-    const std::int64_t inputs = layer.in.channels / layer.groups;
-    const std::int64_t outputs = layer.out.channels / layer.groups;
-    const std::int64_t taps = layer.window.kernel * layer.window.kernel;
-    std::size_t at = 0;
-    for (std::int64_t o = 0; o < layer.out.channels; ++o) {
-      for (std::int64_t oy = 0; oy < layer.out.height; ++oy) {
-        for (std::int64_t ox = 0; ox < layer.out.width; ++ox) {
-          double sum = layer.bias ? values.bias[index(o)] : 0.0;
-          for (std::int64_t i = 0; i < inputs; ++i) {
-            const std::int64_t channel = o / outputs * inputs + i;
-            each_tap(layer, oy, ox, [&](std::int64_t from, std::int64_t tap) {
-              const double value = x[index(channel * layer.in.height * layer.in.width + from)];
-              sum += weight(layer, values, o, i * taps + tap) * through_bits(values, value);
-            });
-          }
-          y[at++] = sum;
-        }
-      }
-    }
-  }
-
-  static void pool(const Layer& layer, const std::vector<double>& x, std::vector<double>& y) {
-    std::size_t at = 0;
-    for (std::int64_t c = 0; c < layer.out.channels; ++c) {
-      for (std::int64_t oy = 0; oy < layer.out.height; ++oy) {
-        for (std::int64_t ox = 0; ox < layer.out.width; ++ox) {
-          double most = -INFINITY;
-          each_tap(layer, oy, ox, [&](std::int64_t from, std::int64_t) {
-            most = std::max(most, x[index(c * layer.in.height * layer.in.width + from)]);
-          });
-          y[at++] = most;
-        }
-      }
-    }
-  }
-
-  void interact(const Layer& layer, std::vector<double>& y) const {
-    std::vector<std::vector<double>> vectors;
-    for (const int input : layer.inputs) {
-      const std::vector<double>& x = of(input);
-      const std::size_t count = x.size() / index(layer.in.channels);
-      for (std::size_t v = 0; v < count; ++v) {
-        std::vector<double>& vector = vectors.emplace_back();
-        for (std::int64_t k = 0; k < layer.in.channels; ++k) {
-          vector.push_back(x[index(k) * count + v]);
-        }
-      }
-    }
-    std::size_t at = 0;
-    for (std::size_t i = 0; i < vectors.size(); ++i) {
-      for (std::size_t j = 0; j < i; ++j) {
-        y[at++] = std::inner_product(vectors[i].begin(), vectors[i].end(), vectors[j].begin(), 0.0);
-      }
-    }
-    for (std::size_t v = 0; v < index(layer.copied); ++v) {
-      for (const double value : vectors[v]) y[at++] = value;
-    }
-  }
-
-  // All but the units of largest score become zero; among equal ones the lower index stays.
-  void choose(const Layer& layer, const LayerValues& values, std::vector<double>& y) const {
-    const sparsity::WinnersOptions options = graph::winners_at(network_, layer);
-    const std::int64_t positions = layer.out.height * layer.out.width;
-    const auto keep = [&](const std::vector<std::vector<std::size_t>>& units) {
-      std::vector<std::pair<double, std::size_t>> ranked;
-      for (std::size_t u = 0; u < units.size(); ++u)
-        ranked.push_back({-score(options, units[u], y), u});
-      std::sort(ranked.begin(), ranked.end());
-      const auto count = std::max<std::size_t>(
-          1, static_cast<std::size_t>(
-                 std::ceil(options.rate * static_cast<double>(units.size()) - 1e-9)));
-      for (std::size_t r = count; r < ranked.size(); ++r) {
-        for (const std::size_t i : units[ranked[r].second]) y[i] = 0;
-      }
-    };
-    const auto place = [&](std::int64_t c, std::int64_t p) { return index(c * positions + p); };
-    const std::int64_t width = options.unit == sparsity::Unit::kBlock ? options.block : 1;
-    std::vector<std::vector<std::size_t>> units;
-    switch (options.unit) {
-      case sparsity::Unit::kElement:
-        for (std::size_t i = 0; i < y.size(); ++i) units.push_back({i});
-        keep(units);
-        break;
-      case sparsity::Unit::kChannel:
-        for (std::int64_t c = 0; c < layer.out.channels; ++c) {
-          units.emplace_back();
-          for (std::int64_t p = 0; p < positions; ++p) units.back().push_back(place(c, p));
-        }
-        keep(units);
-        break;
-      default:
-        for (std::int64_t p = 0; p < positions; ++p) {
-          units.clear();
-          for (std::int64_t c = 0; c < layer.out.channels; ++c) {
-            if (c % width == 0) units.emplace_back();
-            units.back().push_back(place(c, p));
-          }
-          keep(units);
-        }
-    }
-    for (std::size_t i = 0; i < y.size() && !values.kept_maps.empty(); ++i) {
-      y[i] *= values.kept_maps[i / index(positions)];
-    }
-  }
-
-  static double score(const sparsity::WinnersOptions& options, const std::vector<std::size_t>& unit,
-                      const std::vector<double>& y) {
-    double most = 0;
-    double sum = 0;
-    double squares = 0;
-    for (const std::size_t i : unit) {
-      most = std::max(most, std::abs(y[i]));
-      sum += std::abs(y[i]);
-      squares += y[i] * y[i];
-    }
-    if (unit.size() == 1 || options.score == sparsity::Score::kMaxMagnitude) return most;
-    return options.score == sparsity::Score::kMeanSquare ? squares : sum;
-  }
-
-  const Network& network_;
-  const float* embedded_;
-  std::vector<double> input_;
-  std::vector<std::vector<double>> results_;
 };
 
 }  // namespace taut::infer::test_support

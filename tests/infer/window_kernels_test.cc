@@ -106,6 +106,29 @@ TEST_P(WindowKernels, MaximaAreThoseOfTheWindowAndNaNWins) {
   }
 }
 
+TEST_P(WindowKernels, MeansAreOfWhatLiesOnTheImage) {
+  for (const graph::Layer& layer : window_cases()) {
+    if (layer.window.padding >= layer.window.kernel) continue;  // no network has such a window
+    const std::int64_t channels = layer.out.channels;
+    const std::vector<float> x = some_values(layer.in.size(), 1);
+    for (std::int64_t row = 0; row < layer.out.height; ++row) {
+      std::vector<float> y(static_cast<std::size_t>(layer.out.width * channels + 1), kUntouched);
+      means_row(layer, x.data(), row, y.data());
+      EXPECT_EQ(y.back(), kUntouched);
+      for (std::int64_t i = 0; i < layer.out.width * channels; ++i) {
+        double sum = 0;
+        int taps = 0;
+        walk_plainly(layer, x, row, i / channels, i % channels, [&](std::int64_t, float value) {
+          sum += value;
+          ++taps;
+        });
+        // Up to 25 terms of size about 1.
+        ASSERT_NEAR(y[static_cast<std::size_t>(i)], sum / taps, 1e-5) << channels << " channels";
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(EveryIsa, WindowKernels, test::every_target(), test::target_name);
 
 }  // namespace

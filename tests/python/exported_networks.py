@@ -82,6 +82,21 @@ def mobilenet():
     return classifier(body, 8)
 
 
+class HardSqueezeExcite(SqueezeExcite):
+    def forward(self, x):
+        y = functional.relu(self.down(functional.adaptive_avg_pool2d(x, 1)))
+        return x * functional.hardsigmoid(self.up(y))
+
+
+def mobilenet_v3():
+    """Both kinds of blocks: with and without excitation, by ReLU and by hard swish."""
+    plain = inverted(8, 24, nn.ReLU, False)
+    wide = [conv_norm(8, 32, 1, act=nn.Hardswish), conv_norm(32, 32, 5, 2, groups=32, act=nn.Hardswish)]
+    excited = [HardSqueezeExcite(32), conv_norm(32, 12, 1, act=None)]
+    body = nn.Sequential(conv_norm(3, 8, 3, 2, act=nn.Hardswish), plain, *wide, *excited)
+    return classifier(body, 12)
+
+
 def efficientnet():
     body = nn.Sequential(conv_norm(3, 8, 3, 2, act=nn.SiLU), inverted(8, 32, nn.SiLU, True))
     return classifier(body, 8)

@@ -43,6 +43,8 @@ class ModelBuilder {
   Tensor global_pool(const std::string& name, const Tensor& in);
   /// Sum of tensors of one shape.
   Tensor add(const std::string& name, std::span<const Tensor> operands);
+  /// Value by value of operands that are spread to one shape.
+  Tensor combine(const std::string& name, std::span<const Tensor> operands, const Shape& shape);
   /// Channels of the operands one after another.
   Tensor concatenate(const std::string& name, std::span<const Tensor> operands);
   /// Attention core on [3 width, tokens]: gives [width, tokens]; channels split by whole heads.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "taut/core/spelling.h"
+#include "taut/graph/arithmetic.h"
 #include "taut/sparsity/winners.h"
 
 namespace taut::graph {
@@ -21,10 +22,14 @@ enum class Op {
   kBatchNorm,    ///< per channel, with kNormEpsilon
   kRelu,         ///< max(x, 0)
   kRelu6,        ///< min(max(x, 0), 6)
+  kPointwise,    ///< Layer::pointwise of each value
   kMaxPool,      ///< square window
+  kMeanPool,     ///< square window: the mean of what of it lies on the image
   kGlobalMean,   ///< [channels, height, width] -> [channels, 1, 1]
   kFlatten,      ///< -> [channels * height * width, 1, 1]
   kAdd,          ///< sum of layers of one shape
+  kArithmetic,   ///< Layer::arithmetic of two layers, each size of which is as large or 1
+  kConstant,     ///< the weight of its values, for every example; reads no layer
   kConcat,       ///< channels of layers of one height and width, one after another
   kAttention,    ///< core of attention: [3 * width, tokens, 1] -> [width, tokens, 1]
   kEmbedding,    ///< pooled rows of its tables, as many of each -> [dim, rows, 1]; reads no layer
@@ -37,10 +42,14 @@ constexpr auto spellings(std::type_identity<Op>) {
                                       {"batch_norm", Op::kBatchNorm},
                                       {"relu", Op::kRelu},
                                       {"relu6", Op::kRelu6},
+                                      {"pointwise", Op::kPointwise},
                                       {"max_pool", Op::kMaxPool},
+                                      {"mean_pool", Op::kMeanPool},
                                       {"global_mean", Op::kGlobalMean},
                                       {"flatten", Op::kFlatten},
                                       {"add", Op::kAdd},
+                                      {"arithmetic", Op::kArithmetic},
+                                      {"constant", Op::kConstant},
                                       {"concat", Op::kConcat},
                                       {"attention", Op::kAttention},
                                       {"embedding", Op::kEmbedding},
@@ -98,14 +107,16 @@ struct Table {
 struct Layer {
   std::string name;
   Op op = Op::kRelu;
-  std::vector<int> inputs;  ///< numbers of layers before it; kNetworkInput: the network's input
-  Window window;            ///< of a convolution or pool
-  std::int64_t groups = 1;  ///< of a convolution
-  bool bias = false;        ///< of a convolution or linear layer
-  std::int64_t heads = 1;   ///< of attention
-  std::int64_t copied = 0;  ///< vectors that follow the dots of an interaction
-  std::vector<int> tables;  ///< read by an embedding: numbers of Network::tables
-  Shape in;                 ///< of its first input; of an embedding: that of its output
+  std::vector<int> inputs;   ///< numbers of layers before it; kNetworkInput: the network's input
+  Window window;             ///< of a convolution or pool
+  std::int64_t groups = 1;   ///< of a convolution
+  bool bias = false;         ///< of a convolution or linear layer
+  std::int64_t heads = 1;    ///< of attention
+  std::int64_t copied = 0;   ///< vectors that follow the dots of an interaction
+  std::vector<int> tables;   ///< read by an embedding: numbers of Network::tables
+  Pointwise pointwise = {};  ///< of a layer of this op
+  Arithmetic arithmetic = Arithmetic::kAdd;  ///< the same
+  Shape in;  ///< of its first input; of an embedding or a constant: that of its output
   Shape out;
   int winner_site = -1;  ///< number among the places where winners are chosen; -1: none
 };
@@ -123,7 +134,8 @@ struct Winners {
 /// Numbers of one layer, as views of memory that somebody else owns; what the layer does not have
 /// is empty.
 struct LayerValues {
-  /// weight_shape of the layer, or the scale [channels] of a normalization.
+  /// weight_shape of the layer, the scale [channels] of a normalization, or a constant [height,
+  /// width, channels].
   std::span<const float> weight;
   /// Instead of weight where the network computes in 8 bits: weight = code * scale of its output.
   std::span<const std::int8_t> codes;
@@ -169,8 +181,8 @@ struct Network {
 /// [out, in / groups, kernel, kernel] or [out, in].
 [[nodiscard]] std::vector<std::int64_t> weight_shape(const Layer& layer);
 
-/// Weights and biases of a convolution or linear layer, scales and shifts of a normalization; 0 for
-/// others.
+/// Weights and biases of a convolution or linear layer, scales and shifts of a normalization,
+/// values of a constant; 0 for others.
 [[nodiscard]] std::int64_t parameter_count(const Layer& layer);
 /// Of all layers; 2^63 - 1 for more than can be counted.
 [[nodiscard]] std::int64_t parameter_count(const Network& network);
