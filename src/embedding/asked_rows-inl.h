@@ -17,6 +17,8 @@
 #include <span>
 
 #include "elastic_shard.h"
+#include "pooled_bags-inl.h"
+#include "row_kernels-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace taut::embedding::HWY_NAMESPACE {
@@ -25,8 +27,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Rows of a table whose pages are on their way, by numbers that begin with 0.
 class AskedRows {
  public:
-  static constexpr std::size_t kBlock = 8;  // rows that are placed at once
-  static constexpr std::size_t kRoom = 64;  // rows that are remembered
+  static constexpr std::size_t kBlock = kPlacedTogether;
+  static constexpr RowsAhead kAhead{.placed = 4 * kBlock, .asked = 20, .found = 8};
+  static constexpr std::size_t kRoom = kAhead.placed_room();
 
   // shards: all of the table, a power of two. salt: row_key_salt().
   AskedRows(std::span<const ShardView> shards, std::uint64_t salt)
@@ -45,7 +48,7 @@ class AskedRows {
   // behind it lie anywhere.
   HWY_INLINE void place(std::span<const std::uint64_t> ids, std::size_t first) {
     const std::size_t at = first % kRoom;
-    __builtin_prefetch(ids.data() + std::min(ids.size() - 1, kIdsAhead));
+    prefetch_ids(ids);
 #if HWY_TARGET <= HWY_AVX3
     if (HWY_LIKELY(alike_)) {
       place_by_vectors(ids, at);
@@ -77,7 +80,6 @@ class AskedRows {
 
  private:
   static constexpr std::size_t kMostShards = 64;  // whose rows are placed by vectors
-  static constexpr std::size_t kIdsAhead = 128;
 
   HWY_INLINE const ShardView& shard_of(std::uint64_t key) const {
     return shards_[key & (shards_.size() - 1)];
@@ -120,15 +122,6 @@ class AskedRows {
     };
     hn::Store(place_of(granule), d, reinterpret_cast<std::uint64_t*>(places_[0] + at));
     hn::Store(place_of(other), d, reinterpret_cast<std::uint64_t*>(places_[1] + at));
-  }
-
-  // mix64() of each.
-  template <typename D>
-  static HWY_INLINE hn::Vec<D> mixed(D d, hn::Vec<D> x) {
-    x = hn::Add(x, hn::Set(d, 0x9E3779B97F4A7C15ull));
-    x = hn::Mul(hn::Xor(x, hn::ShiftRight<30>(x)), hn::Set(d, 0xBF58476D1CE4E5B9ull));
-    x = hn::Mul(hn::Xor(x, hn::ShiftRight<27>(x)), hn::Set(d, 0x94D049BB133111EBull));
-    return hn::Xor(x, hn::ShiftRight<31>(x));
   }
 #endif
 

@@ -7,6 +7,7 @@
 #include "codec.h"
 #include "optimizer.h"
 #include "row_kernels.h"
+#include "taut/core/always_inline.h"
 #include "taut/embedding/options.h"
 
 namespace taut::embedding {
@@ -35,7 +36,7 @@ class DenseRowFormat {
     return row + scale_at_;
   }
   /// Asks for all of a row's memory.
-  void prefetch(const std::uint8_t* row) const noexcept {
+  TAUT_INLINE void prefetch(const std::uint8_t* row) const noexcept {
     const int bytes = row_bytes();
     for (int line = 0; line < bytes; line += 64) __builtin_prefetch(row + line);
     __builtin_prefetch(row + bytes - 1);

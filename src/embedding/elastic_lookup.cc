@@ -12,6 +12,7 @@
 
 #include "asked_rows-inl.h"
 #include "page_kernels-inl.h"
+#include "pooled_bags-inl.h"
 #include "row_kernels-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -84,14 +85,6 @@ class RowReader {
   }
 
  private:
-  template <Storage kStorage>
-  static HWY_INLINE void add_values(const std::uint8_t* values, float scale, int size, float weight,
-                                    float* out) {
-    for_vectors(size, [&](auto d, auto lanes, int i) HWY_ATTR {
-      add_to(d, lanes, decode<kStorage>(d, lanes, values, scale, i), weight, out + i);
-    });
-  }
-
 #if HWY_TARGET <= HWY_AVX3
   using Sixteen = hn::CappedTag<float, 16>;
   using Whole = hn::Vec<Integers<Sixteen>>;  // values before they are scaled
@@ -180,62 +173,47 @@ class RowReader {
   const int chunks_;
 };
 
-// kPlain: there are neither weights nor a pool.
+// Rows of an elastic table, as pooled_bags() has them. kPlain: no shard has a pool.
+template <Storage kLow, bool kPlain>
+class ElasticRows {
+ public:
+  static constexpr RowsAhead kAhead = AskedRows::kAhead;
+
+  ElasticRows(const ElasticReader& reader, std::size_t table)
+      : rows_(*reader.layout),
+        has_pool_(std::ranges::any_of(reader.shards, &ShardView::has_pool)),
+        asked_(reader.shards, row_key_salt(table)) {}
+
+  HWY_INLINE void place(std::span<const std::uint64_t> ids, std::size_t row) {
+    asked_.place(ids, row);
+  }
+  HWY_INLINE void ask(std::size_t row) const { asked_.ask(row); }
+  HWY_INLINE void find(std::size_t row) {
+    FoundRow& found = found_[row % kAhead.found_room()];
+    rows_.find(asked_.where(row), asked_.key(row), found);
+    if (!kPlain && has_pool_) asked_.shard(row).prefetch_slots(asked_.key(row), found.width);
+  }
+  HWY_INLINE void add(std::size_t row, float weight, float* sums) const {
+    const FoundRow& found = found_[row % kAhead.found_room()];
+    rows_.add_held(found, weight, sums);
+    if (!kPlain && has_pool_ && asked_.shard(row).has_pool()) {
+      rows_.add_shared(asked_.shard(row), asked_.key(row), found.width, weight, sums);
+    }
+  }
+
+ private:
+  const RowReader<kLow> rows_;
+  const bool has_pool_;
+  AskedRows asked_;
+  FoundRow found_[kAhead.found_room()];
+};
+
 template <Storage kLow, bool kPlain>
 void add_bags(const ElasticReader& reader, std::span<const JaggedIds> tables, const BagRange& range,
               std::size_t dim, float* sums) {
-  // How many rows before it is added a row is placed, asked for and found.
-  constexpr std::size_t kPlaced = 4 * AskedRows::kBlock;
-  constexpr std::size_t kAsked = 20;
-  constexpr std::size_t kFound = 8;
-  constexpr std::size_t kRoom = 16;  // found rows that are remembered
-  static_assert(kPlaced + AskedRows::kBlock <= AskedRows::kRoom);
-  const JaggedIds& table = tables[range.table];
-  const std::size_t outputs = tables.size();
-  const float* weights = table.weights.empty() ? nullptr : table.weights.data();
-  const auto* offsets = table.offsets.data();
-  const auto first = static_cast<std::size_t>(offsets[range.first]);
-  const auto ids = table.ids.subspan(first, static_cast<std::size_t>(offsets[range.end]) - first);
-  const RowReader<kLow> rows(*reader.layout);
-  const bool has_pool = !kPlain && std::ranges::any_of(reader.shards, &ShardView::has_pool);
-  AskedRows asked_rows(reader.shards, row_key_salt(range.table));
-  FoundRow found_rows[kRoom];
-  const auto place = [&](std::size_t row) HWY_ATTR __attribute__((always_inline)) {
-    if (row < ids.size()) asked_rows.place(ids.subspan(row), row);
-  };
-  const auto ask = [&](std::size_t row) HWY_ATTR __attribute__((always_inline)) {
-    if (row < ids.size()) asked_rows.ask(row);
-  };
-  const auto find = [&](std::size_t row) HWY_ATTR __attribute__((always_inline)) {
-    if (row >= ids.size()) return;
-    FoundRow& found = found_rows[row % kRoom];
-    rows.find(asked_rows.where(row), asked_rows.key(row), found);
-    if (has_pool) asked_rows.shard(row).prefetch_slots(asked_rows.key(row), found.width);
-  };
-  for (std::size_t row = 0; row < kPlaced; row += AskedRows::kBlock) place(row);
-  for (std::size_t row = 0; row < kAsked; ++row) ask(row);
-  for (std::size_t row = 0; row < kFound; ++row) find(row);
-  // A bag's sums grow here in whole vectors: what a masked store has written cannot be read again
-  // at once.
-  HWY_ALIGN float bag_sums[kLongestRow];
-  const auto padded = static_cast<int>((dim + 15) / 16 * 16);
-  for (std::int64_t bag = range.first; bag < range.end; ++bag) {
-    float* out = sums + (static_cast<std::size_t>(bag) * outputs + range.table) * dim;
-    fill_zeros(padded, bag_sums);
-    const std::size_t bag_end = static_cast<std::size_t>(offsets[bag + 1]) - first;
-    for (std::size_t row = static_cast<std::size_t>(offsets[bag]) - first; row < bag_end; ++row) {
-      if (row % AskedRows::kBlock == 0) place(row + kPlaced);
-      ask(row + kAsked);
-      find(row + kFound);
-      const float weight = kPlain || weights == nullptr ? 1.0f : weights[first + row];
-      const FoundRow& found = found_rows[row % kRoom];
-      rows.add_held(found, weight, bag_sums);
-      if (has_pool && asked_rows.shard(row).has_pool()) {
-        rows.add_shared(asked_rows.shard(row), asked_rows.key(row), found.width, weight, bag_sums);
-      }
-    }
-    copy_values(bag_sums, static_cast<int>(dim), out);
-  }
+  const std::span<const float> weights = tables[range.table].weights;
+  ElasticRows<kLow, kPlain> rows(reader, range.table);
+  pooled_bags(rows, tables, range, kPlain || weights.empty() ? nullptr : weights.data(), dim, sums);
 }
 
 void lookup_bags(const ElasticReader& reader, std::span<const JaggedIds> tables,

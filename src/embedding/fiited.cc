@@ -71,7 +71,7 @@ struct FiitedReader {
         static_cast<std::int64_t>(reduce_range(hash, static_cast<std::uint64_t>(shape.buckets)));
     return (shard * shape.buckets + index) * kSlots * slot_bytes();
   }
-  [[nodiscard]] std::uint64_t where(std::uint64_t key) const noexcept {
+  [[nodiscard]] TAUT_INLINE std::uint64_t where(std::uint64_t key) const noexcept {
     for (int k = 0; k < shape.chunks; ++k) {
       __builtin_prefetch(bytes + bucket(key, chunk_hash(key, k)));
     }

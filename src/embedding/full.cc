@@ -10,6 +10,7 @@
 #include "dense_rows.h"
 #include "dense_update.h"
 #include "frozen_form.h"
+#include "full_form.h"
 #include "full_index.h"
 #include "load_order.h"
 #include "registry.h"
@@ -20,60 +21,6 @@
 
 namespace taut::embedding {
 namespace {
-
-constexpr std::size_t kFullShards = 16;
-constexpr std::size_t kBlockRows = 256;
-
-/// An index and blocks of rows; live or mapped.
-template <typename Index>
-struct FullView {
-  Index index;
-  const std::uint8_t* const* blocks = nullptr;
-  std::size_t row_bytes = 0;
-
-  [[nodiscard]] const std::uint8_t* row(std::size_t number) const noexcept {
-    return blocks[number / kBlockRows] + number % kBlockRows * row_bytes;
-  }
-  /// The key's row, or null.
-  [[nodiscard]] const std::uint8_t* find(std::uint64_t key) const noexcept {
-    const std::uint32_t found = index.find(key);
-    return found == Index::kNone ? nullptr : row(found);
-  }
-};
-
-template <typename Index>
-struct FullReader {
-  DenseRowFormat format;
-  std::uint64_t seed;
-  std::array<FullView<Index>, kFullShards> shards;
-  std::uint32_t mask = 1;  // of a whole row
-
-  [[nodiscard]] std::uint64_t key(std::size_t table, std::uint64_t id) const noexcept {
-    return row_key(table, id);
-  }
-  [[nodiscard]] std::size_t shard_of(std::uint64_t key) const noexcept { return key % kFullShards; }
-  [[nodiscard]] std::uint64_t where(std::uint64_t key) const noexcept {
-    shards[shard_of(key)].index.prefetch(key);
-    return key;
-  }
-  void add(std::uint64_t key, float weight, float* out, RowAdder& sums) const noexcept {
-    if (const std::uint8_t* row = shards[shard_of(key)].find(key)) {
-      sums.add(format.part(row, weight, out));
-      return;
-    }
-    const std::span<float> values = sums.room(format.size());
-    initial_range(seed, key, 0, format.size(), initial_bound(format.size()), values.data());
-    sums.add(values, weight, out);
-  }
-  [[nodiscard]] bool read_row(std::uint64_t key, RowCopy& copy) const noexcept {
-    const std::uint8_t* row = shards[shard_of(key)].find(key);
-    if (row == nullptr) return false;
-    format.read(row, copy.values.data());
-    copy.mask = mask;
-    copy.importance = format.importance(row);
-    return true;
-  }
-};
 
 class FullShard {
  public:
@@ -96,8 +43,8 @@ class FullShard {
   /// Adds a row for a key that has none; the caller writes its bytes. Rows never move.
   std::uint8_t* append(std::uint64_t key) {
     index_.make_room();
-    if (size() % kBlockRows == 0) {
-      AlignedBuffer<std::uint8_t> block(kBlockRows * row_bytes_, counter_, memory_);
+    if (size() % kFullBlockRows == 0) {
+      AlignedBuffer<std::uint8_t> block(kFullBlockRows * row_bytes_, counter_, memory_);
       blocks_.reserve(std::bit_ceil(blocks_.size() + 1));  // from here on nothing can fail
       pointers_.reserve(std::bit_ceil(blocks_.size() + 1));
       blocks_.push_back(std::move(block));
@@ -109,7 +56,7 @@ class FullShard {
 
  private:
   [[nodiscard]] std::uint8_t* row(std::size_t number) noexcept {
-    return blocks_[number / kBlockRows].data() + number % kBlockRows * row_bytes_;
+    return blocks_[number / kFullBlockRows].data() + number % kFullBlockRows * row_bytes_;
   }
 
   std::size_t row_bytes_;
@@ -335,7 +282,7 @@ class FrozenFull final : public FrozenForm<FullReader<FullSlots>> {
           *std::max_element(index.begin(), index.end()) > count) {
         throw_damaged(file, shard_name(prefix, s, "index"), "does not fit its rows");
       }
-      for (std::size_t i = 0; i < count; i += kBlockRows) {
+      for (std::size_t i = 0; i < count; i += kFullBlockRows) {
         pointers_[s].push_back(rows.data() + i * row_bytes);
       }
       reader_.shards[s] = {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "taut/core/aligned_buffer.h"
+#include "taut/core/always_inline.h"
 #include "taut/core/hash.h"
 
 namespace taut::embedding {
@@ -31,13 +32,15 @@ struct FullBuckets {
   const FullBucket* buckets = nullptr;
   std::uint64_t count = 0;
 
-  [[nodiscard]] std::uint64_t home(std::uint64_t key) const noexcept {
+  [[nodiscard]] TAUT_INLINE std::uint64_t home(std::uint64_t key) const noexcept {
     return reduce_range(key, count);
   }
-  [[nodiscard]] std::uint64_t after(std::uint64_t bucket) const noexcept {
+  [[nodiscard]] TAUT_INLINE std::uint64_t after(std::uint64_t bucket) const noexcept {
     return bucket + 1 == count ? 0 : bucket + 1;
   }
-  void prefetch(std::uint64_t key) const noexcept { __builtin_prefetch(buckets + home(key)); }
+  TAUT_INLINE void prefetch(std::uint64_t key) const noexcept {
+    __builtin_prefetch(buckets + home(key));
+  }
   /// The number of the key's row, or kNone.
   [[nodiscard]] std::uint32_t find(std::uint64_t key) const noexcept {
     for (std::uint64_t at = home(key);; at = after(at)) {
@@ -118,8 +121,10 @@ struct FullSlots {
   const std::uint32_t* rows = nullptr;  // row + 1; 0: free slot
   std::uint64_t mask = 0;
 
-  [[nodiscard]] std::uint64_t home(std::uint64_t key) const noexcept { return (key >> 8) & mask; }
-  void prefetch(std::uint64_t key) const noexcept {
+  [[nodiscard]] TAUT_INLINE std::uint64_t home(std::uint64_t key) const noexcept {
+    return (key >> 8) & mask;
+  }
+  TAUT_INLINE void prefetch(std::uint64_t key) const noexcept {
     __builtin_prefetch(rows + home(key));
     __builtin_prefetch(keys + home(key));
   }

@@ -28,7 +28,7 @@ struct HashReader {
   [[nodiscard]] const std::uint8_t* row(std::uint64_t key) const noexcept {
     return bytes + (key - first) * static_cast<std::uint64_t>(format.row_bytes());
   }
-  [[nodiscard]] std::uint64_t where(std::uint64_t key) const noexcept {
+  [[nodiscard]] TAUT_INLINE std::uint64_t where(std::uint64_t key) const noexcept {
     format.prefetch(row(key));
     return key;
   }

@@ -75,7 +75,7 @@ struct PopularityReader {
     while (rows[slot] != 0 && keys[slot] != key) slot = slot + 1 == rows.size() ? 0 : slot + 1;
     return slot;
   }
-  [[nodiscard]] std::uint64_t where(std::uint64_t key) const noexcept {
+  [[nodiscard]] TAUT_INLINE std::uint64_t where(std::uint64_t key) const noexcept {
     if (rows.empty()) return key;
     __builtin_prefetch(&rows[reduce_range(key, rows.size())]);
     __builtin_prefetch(&keys[reduce_range(key, rows.size())]);

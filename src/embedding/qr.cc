@@ -51,7 +51,7 @@ struct QrReader {
   [[nodiscard]] const std::uint8_t* row(std::uint64_t index) const noexcept {
     return bytes + index * static_cast<std::uint64_t>(format.row_bytes());
   }
-  [[nodiscard]] std::uint64_t where(std::uint64_t key) const noexcept {
+  [[nodiscard]] TAUT_INLINE std::uint64_t where(std::uint64_t key) const noexcept {
     format.prefetch(row(key >> 32));
     format.prefetch(row(key & 0xFFFFFFFF));
     return key;

@@ -142,6 +142,15 @@ HWY_INLINE void add_to(D d, L lanes, hn::Vec<D> values, float weight, float* out
   lanes.store(sum, d, out);
 }
 
+// out[i] += weight * value i of an encoded run.
+template <Storage kStorage>
+HWY_INLINE void add_values(const std::uint8_t* values, float scale, int size, float weight,
+                           float* out) {
+  for_vectors(size, [&](auto d, auto lanes, int i) HWY_ATTR {
+    add_to(d, lanes, decode<kStorage>(d, lanes, values, scale, i), weight, out + i);
+  });
+}
+
 // Calls body.operator()<storage>().
 template <typename Body>
 HWY_INLINE void with_storage(Storage storage, Body&& body) {
@@ -288,6 +297,15 @@ constexpr int words_for(int numbers) {
   return (numbers + 3) / 4 + 7;
 }
 
+// mix64() of each.
+template <typename D>
+HWY_INLINE hn::Vec<D> mixed(D d, hn::Vec<D> x) {
+  x = hn::Add(x, hn::Set(d, 0x9E3779B97F4A7C15ull));
+  x = hn::Mul(hn::Xor(x, hn::ShiftRight<30>(x)), hn::Set(d, 0xBF58476D1CE4E5B9ull));
+  x = hn::Mul(hn::Xor(x, hn::ShiftRight<27>(x)), hn::Set(d, 0x94D049BB133111EBull));
+  return hn::Xor(x, hn::ShiftRight<31>(x));
+}
+
 // The words of a RowRandom: [count, rounded up to a vector].
 HWY_INLINE void fill_words(std::uint64_t key, int count, std::uint64_t* words) {
 #if HWY_TARGET <= HWY_AVX3
@@ -295,11 +313,8 @@ HWY_INLINE void fill_words(std::uint64_t key, int count, std::uint64_t* words) {
   const auto lanes = static_cast<int>(hn::Lanes(d));
   const auto numbers = hn::Iota(d, 0);
   for (int i = 0; i < count; i += lanes) {
-    const std::uint64_t first = key + static_cast<std::uint64_t>(i) + 0x9E3779B97F4A7C15ull;
-    auto x = hn::Add(numbers, hn::Set(d, first));
-    x = hn::Mul(hn::Xor(x, hn::ShiftRight<30>(x)), hn::Set(d, 0xBF58476D1CE4E5B9ull));
-    x = hn::Mul(hn::Xor(x, hn::ShiftRight<27>(x)), hn::Set(d, 0x94D049BB133111EBull));
-    hn::Store(hn::Xor(x, hn::ShiftRight<31>(x)), d, words + i);
+    const auto first = hn::Set(d, key + static_cast<std::uint64_t>(i));
+    hn::Store(mixed(d, hn::Add(numbers, first)), d, words + i);
   }
 #else
   for (int i = 0; i < count; ++i) words[i] = mix64(key + static_cast<std::uint64_t>(i));

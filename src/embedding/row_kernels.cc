@@ -16,10 +16,7 @@ namespace taut::embedding::HWY_NAMESPACE {
 void add_parts(std::span<const RowPart> parts) {
   for (const RowPart& part : parts) {
     with_storage(part.storage, [&]<Storage kStorage>() HWY_ATTR {
-      for_vectors(part.size, [&](auto d, auto lanes, int i) HWY_ATTR {
-        const auto values = decode<kStorage>(d, lanes, part.values, part.scale, i);
-        add_to(d, lanes, values, part.weight, part.out + i);
-      });
+      add_values<kStorage>(part.values, part.scale, part.size, part.weight, part.out);
     });
   }
 }
@@ -77,8 +74,6 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace taut::embedding {
-namespace {}  // namespace
-
 HWY_EXPORT(add_parts);
 HWY_EXPORT(add_gradients);
 HWY_EXPORT(squares);

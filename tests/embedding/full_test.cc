@@ -1,13 +1,15 @@
 // The full table against a plain map: exact gradients, exact row-wise Adagrad.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <map>
 
 #include "embedding/codec.h"
-#include "embedding/full_index.h"
+#include "embedding/full_form.h"
 #include "support.h"
+#include "support/every_target.h"
 
 namespace taut::embedding {
 namespace {
@@ -172,6 +174,125 @@ TEST(FullIndex, IsReadFromAFileAsItWas) {
   for (std::size_t i = 0; i < keys.size(); ++i) ASSERT_EQ(slots.find(keys[i]), i);
   EXPECT_EQ(slots.find(std::uint64_t{1} << 50), FullSlots::kNone);
 }
+
+// The rows of ids 0, 3, 6 ... of a full table, live and as a file has them.
+class PlainShards {
+ public:
+  PlainShards(const DenseRowFormat& format, std::uint64_t ids) : format_(format) {
+    for (std::size_t s = 0; s < kFullShards; ++s) indices_.emplace_back(&counter_, &memory_);
+    for (std::uint64_t id = 0; id < ids; id += 3) {
+      const std::uint64_t key = row_key(0, id);
+      const std::size_t shard = key % kFullShards;
+      const std::size_t row = indices_[shard].size();
+      indices_[shard].make_room();
+      indices_[shard].append(key);
+      if (row % kFullBlockRows == 0) {
+        const auto bytes = kFullBlockRows * static_cast<std::size_t>(format.row_bytes());
+        blocks_[shard].emplace_back(bytes);
+        pointers_[shard].push_back(blocks_[shard].back().data());
+      }
+      format.initialize(row_of(shard, row), 9, key, 0.7f);
+    }
+    for (const FullIndex& index : indices_) slots_.emplace_back(index.keys());
+  }
+
+  [[nodiscard]] FullReader<FullBuckets> live() const {
+    return reader<FullBuckets>([&](std::size_t s) { return indices_[s].view(); });
+  }
+  [[nodiscard]] FullReader<FullSlots> filed() const {
+    return reader<FullSlots>([&](std::size_t s) {
+      return FullSlots{.keys = slots_[s].keys.data(),
+                       .rows = slots_[s].rows.data(),
+                       .mask = slots_[s].keys.size() - 1};
+    });
+  }
+  // sums += weight * row, as plainly as can be.
+  void add(std::uint64_t id, float weight, std::span<float> sums) {
+    const std::uint64_t key = row_key(0, id);
+    const std::size_t shard = key % kFullShards;
+    const std::uint32_t row = indices_[shard].find(key);
+    std::vector<float> values(sums.size());
+    if (row == FullBuckets::kNone) {
+      initial_range(kSeed, key, 0, format_.size(), initial_bound(format_.size()), values.data());
+    } else {
+      format_.read(row_of(shard, row), values.data());
+    }
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += weight * values[i];
+  }
+
+ private:
+  static constexpr std::uint64_t kSeed = 5;
+
+  template <typename Index, typename IndexOf>
+  [[nodiscard]] FullReader<Index> reader(IndexOf&& index_of) const {
+    FullReader<Index> made{.format = format_, .seed = kSeed, .shards = {}};
+    for (std::size_t s = 0; s < kFullShards; ++s) {
+      made.shards[s] = {.index = index_of(s),
+                        .blocks = pointers_[s].data(),
+                        .row_bytes = static_cast<std::size_t>(format_.row_bytes())};
+    }
+    return made;
+  }
+  [[nodiscard]] std::uint8_t* row_of(std::size_t shard, std::size_t row) {
+    return blocks_[shard][row / kFullBlockRows].data() +
+           row % kFullBlockRows * static_cast<std::size_t>(format_.row_bytes());
+  }
+
+  DenseRowFormat format_;
+  MemoryCounter counter_;
+  MemoryPool memory_;
+  std::vector<FullIndex> indices_;
+  std::vector<FullSlotArrays> slots_;
+  std::array<std::vector<std::vector<std::uint8_t>>, kFullShards> blocks_;
+  std::array<std::vector<const std::uint8_t*>, kFullShards> pointers_;
+};
+
+class FullEveryIsa : public test::EveryTarget {};
+
+TEST_P(FullEveryIsa, PooledSumsAreThoseOfTheRowsInTurn) {
+  constexpr std::uint64_t kIds = 16000;
+  constexpr std::int64_t kBags = 30;
+  const CounterRandom random(17);
+  std::uint64_t draws = 0;
+  for (const ValueType type : {ValueType::kFloat32, ValueType::kBFloat16, ValueType::kInt8}) {
+    for (const int dim : {4, 12, 16, 20, 64, 100}) {
+      Options options = make_options("full", {.tables = 1, .dim = dim}, 0);
+      options.value_type = type;
+      PlainShards shards(DenseRowFormat(options, dim), kIds);
+      std::vector<std::uint64_t> ids;
+      std::vector<std::int64_t> offsets = {0};
+      std::vector<float> weights;
+      for (std::int64_t bag = 0; bag < kBags; ++bag) {
+        for (auto left = random.below(draws++, 24); left > 0; --left) {
+          ids.push_back(random.below(draws++, kIds));
+          weights.push_back(static_cast<float>(random.normal(draws++)));
+        }
+        offsets.push_back(static_cast<std::int64_t>(ids.size()));
+      }
+      for (const bool weighted : {false, true}) {
+        JaggedIds table{.ids = ids, .offsets = offsets, .weights = {}};
+        if (weighted) table.weights = weights;
+        const auto width = static_cast<std::size_t>(dim);
+        std::vector<float> wanted(static_cast<std::size_t>(kBags) * width, 0.0f);
+        for (std::size_t bag = 0; bag + 1 < offsets.size(); ++bag) {
+          for (auto i = static_cast<std::size_t>(offsets[bag]);
+               i < static_cast<std::size_t>(offsets[bag + 1]); ++i) {
+            shards.add(ids[i], weighted ? weights[i] : 1.0f,
+                       std::span(wanted).subspan(bag * width, width));
+          }
+        }
+        std::vector<float> got(wanted.size(), 7.0f);
+        pooled_lookup(shards.live(), std::span(&table, 1), kBags, dim, got, nullptr);
+        ASSERT_EQ(got, wanted) << dim << (weighted ? ", weighted" : "");
+        std::ranges::fill(got, 7.0f);
+        pooled_lookup(shards.filed(), std::span(&table, 1), kBags, dim, got, nullptr);
+        ASSERT_EQ(got, wanted) << dim << (weighted ? ", weighted, filed" : ", filed");
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, FullEveryIsa, test::every_target(), test::target_name);
 
 }  // namespace
 }  // namespace taut::embedding
