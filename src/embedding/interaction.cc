@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,75 +20,208 @@ namespace taut::embedding::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Tag = hn::ScalableTag<float>;
+using One = hn::CappedTag<float, 1>;
 
-std::int64_t lanes() {
-  return static_cast<std::int64_t>(hn::Lanes(Tag()));
-}
+constexpr std::int64_t kColumns = 4;  ///< dots that are made at once, of two rows each
+constexpr std::int64_t kSums = 8;     ///< gradients of vectors that are summed at once
 
-std::int64_t padded(std::int64_t size) {
-  return (size + lanes() - 1) / lanes() * lanes();
-}
+// Where the vectors of the present row lie.
+template <typename Value>
+class Vectors {
+ public:
+  explicit Vectors(std::span<const RowVectors<Value>> parts, std::int64_t dim) {
+    for (const RowVectors<Value>& part : parts) {
+      const bool is_there = part.values != nullptr;
+      for (std::int64_t i = 0; i < part.count; ++i) {
+        at_.push_back(is_there ? part.values + i * dim : nullptr);
+        strides_.push_back(is_there ? part.stride : 0);
+      }
+    }
+  }
+  Value* operator[](std::int64_t i) const { return at_[static_cast<std::size_t>(i)]; }
+  void next_row() {
+    for (std::size_t i = 0; i < at_.size(); ++i) at_[i] += strides_[i];
+  }
+
+ private:
+  std::vector<Value*> at_;
+  std::vector<std::int64_t> strides_;
+};
 
 void copy_floats(const float* from, std::int64_t count, float* to) {
   std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
 }
 
-// sums [width, a multiple of the vector length] = sum over k of factors[k] * rows[k * width ..].
-void weighted_sum(const float* factors, const float* rows, std::int64_t count, std::int64_t width,
-                  float* sums) {
+// sums[k] = the sum of all lanes of the k-th of four vectors.
+#if HWY_TARGET == HWY_SCALAR
+template <typename V>
+void sum_lanes(V a, V b, V c, V e, float* sums) {
+  sums[0] = hn::GetLane(a);
+  sums[1] = hn::GetLane(b);
+  sums[2] = hn::GetLane(c);
+  sums[3] = hn::GetLane(e);
+}
+#else
+template <typename V>
+void sum_lanes(V a, V b, V c, V e, float* sums) {
   const Tag d;
-  for (std::int64_t at = 0; at < width; at += lanes()) {
-    auto sum = hn::Zero(d);
-    for (std::int64_t k = 0; k < count; ++k) {
-      sum = hn::MulAdd(hn::Set(d, factors[k]), hn::LoadU(d, rows + k * width + at), sum);
+  const hn::RepartitionToWide<Tag> pairs;
+  const auto ab = hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b));
+  const auto ce = hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e));
+  const auto low = hn::InterleaveLower(pairs, hn::BitCast(pairs, ab), hn::BitCast(pairs, ce));
+  const auto high = hn::InterleaveUpper(pairs, hn::BitCast(pairs, ab), hn::BitCast(pairs, ce));
+  // Each block of four lanes has a part of each sum.
+  HWY_ALIGN float blocks[hn::MaxLanes(d)];
+  hn::Store(hn::Add(hn::BitCast(d, low), hn::BitCast(d, high)), d, blocks);
+  const hn::CappedTag<float, 4> four;
+  auto sum = hn::Load(four, blocks);
+  for (std::size_t at = 4; at < hn::Lanes(d); at += 4) {
+    sum = hn::Add(sum, hn::Load(four, blocks + at));
+  }
+  hn::StoreU(sum, four, sums);
+}
+#endif
+
+// sums[r][k] = rows[r] . columns[k]
+struct Dots {
+  const float* rows[2];
+  const float* columns[kColumns];
+};
+
+void dot_block(const Dots& of, std::int64_t dim, float sums[2][kColumns]) {
+  const Tag d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  auto a0 = hn::Zero(d);
+  auto a1 = hn::Zero(d);
+  auto a2 = hn::Zero(d);
+  auto a3 = hn::Zero(d);
+  auto b0 = hn::Zero(d);
+  auto b1 = hn::Zero(d);
+  auto b2 = hn::Zero(d);
+  auto b3 = hn::Zero(d);
+  std::int64_t at = 0;
+  for (; at + lanes <= dim; at += lanes) {
+    const auto a = hn::LoadU(d, of.rows[0] + at);
+    const auto b = hn::LoadU(d, of.rows[1] + at);
+    const auto c0 = hn::LoadU(d, of.columns[0] + at);
+    a0 = hn::MulAdd(a, c0, a0);
+    b0 = hn::MulAdd(b, c0, b0);
+    const auto c1 = hn::LoadU(d, of.columns[1] + at);
+    a1 = hn::MulAdd(a, c1, a1);
+    b1 = hn::MulAdd(b, c1, b1);
+    const auto c2 = hn::LoadU(d, of.columns[2] + at);
+    a2 = hn::MulAdd(a, c2, a2);
+    b2 = hn::MulAdd(b, c2, b2);
+    const auto c3 = hn::LoadU(d, of.columns[3] + at);
+    a3 = hn::MulAdd(a, c3, a3);
+    b3 = hn::MulAdd(b, c3, b3);
+  }
+  sum_lanes(a0, a1, a2, a3, sums[0]);
+  sum_lanes(b0, b1, b2, b3, sums[1]);
+  for (; at < dim; ++at) {
+    for (int r = 0; r < 2; ++r) {
+      for (int k = 0; k < kColumns; ++k) sums[r][k] += of.rows[r][at] * of.columns[k][at];
     }
-    hn::StoreU(sum, d, sums + at);
   }
 }
 
-void interact(const InteractionShape& s, std::int64_t rows, const float* x, float* out) {
-  const std::int64_t width = padded(s.vectors);
-  std::vector<float> turned(static_cast<std::size_t>(s.dim * width));  // [dim, width]
-  std::vector<float> dots(static_cast<std::size_t>(width));
-  for (std::int64_t row = 0; row < rows; ++row, x += s.vectors * s.dim, out += s.outputs()) {
-    for (std::int64_t i = 0; i < s.vectors; ++i) {
-      for (std::int64_t k = 0; k < s.dim; ++k)
-        turned[static_cast<std::size_t>(k * width + i)] = x[i * s.dim + k];
-    }
-    float* next = out;
-    for (std::int64_t i = 1; i < s.vectors; ++i) {
-      weighted_sum(x + i * s.dim, turned.data(), s.dim, width, dots.data());
-      copy_floats(dots.data(), i, next);
-      next += i;
-    }
-    copy_floats(x, s.copied * s.dim, next);
-  }
-}
-
-void interact_backward(const InteractionShape& s, std::int64_t rows, const float* x,
-                       const float* out_gradient, float* x_gradient) {
-  const std::int64_t width = padded(s.dim);
-  std::vector<float> wide(static_cast<std::size_t>(s.vectors * width));  // x, rows padded
-  std::vector<float> pairs(static_cast<std::size_t>(s.vectors * s.vectors));
-  std::vector<float> sums(static_cast<std::size_t>(width));
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const float* from = x + row * s.vectors * s.dim;
-    const float* gradient = out_gradient + row * s.outputs();
-    float* to = x_gradient + row * s.vectors * s.dim;
-    for (std::int64_t i = 0; i < s.vectors; ++i)
-      copy_floats(from + i * s.dim, s.dim, wide.data() + i * width);
-    const float* copied = gradient + s.pairs();
-    for (std::int64_t i = 0; i < s.vectors; ++i) {
-      for (std::int64_t j = 0; j < i; ++j) {
-        pairs[static_cast<std::size_t>(i * s.vectors + j)] = *gradient;
-        pairs[static_cast<std::size_t>(j * s.vectors + i)] = *gradient++;
+// Two rows of the triangle of dots and four columns at a time: what lies behind the diagonal is
+// left out.
+void interact(const InteractionShape& s, std::int64_t rows,
+              std::span<const RowVectors<const float>> x, float* out) {
+  Vectors<const float> v(x, s.dim);
+  for (std::int64_t row = 0; row < rows; ++row, v.next_row()) {
+    for (std::int64_t i = 0; i < s.vectors; i += 2) {
+      const std::int64_t last = std::min(i + 1, s.vectors - 1);
+      float* to = out + i * (i - 1) / 2;
+      for (std::int64_t j = 0; j < last; j += kColumns) {
+        Dots of = {{v[i], v[last]}, {}};
+        for (std::int64_t k = 0; k < kColumns; ++k) of.columns[k] = v[std::min(j + k, last)];
+        float sums[2][kColumns];
+        dot_block(of, s.dim, sums);
+        for (std::int64_t r = 0; r <= last - i; ++r) {
+          const std::int64_t count = std::min(kColumns, i + r - j);
+          std::copy(sums[r], sums[r] + std::max(std::int64_t{0}, count), to + r * i + j);
+        }
       }
     }
-    for (std::int64_t i = 0; i < s.vectors; ++i) {
-      weighted_sum(pairs.data() + i * s.vectors, wide.data(), s.vectors, width, sums.data());
-      copy_floats(sums.data(), s.dim, to + i * s.dim);
+    out += s.pairs();
+    for (std::int64_t i = 0; i < s.copied; ++i, out += s.dim) copy_floats(v[i], s.dim, out);
+  }
+}
+
+// Values [at, at + lanes) of kSums vectors: to[i] = sum over j of factors[j * width + i] * x[j].
+template <typename D>
+void weighted_sums(D d, const Vectors<const float>& x, std::int64_t count, std::int64_t at,
+                   const float* factors, std::int64_t width, float* const* to) {
+  auto s0 = hn::Zero(d);
+  auto s1 = hn::Zero(d);
+  auto s2 = hn::Zero(d);
+  auto s3 = hn::Zero(d);
+  auto s4 = hn::Zero(d);
+  auto s5 = hn::Zero(d);
+  auto s6 = hn::Zero(d);
+  auto s7 = hn::Zero(d);
+  for (std::int64_t j = 0; j < count; ++j, factors += width) {
+    const auto value = hn::LoadU(d, x[j] + at);
+    s0 = hn::MulAdd(hn::Set(d, factors[0]), value, s0);
+    s1 = hn::MulAdd(hn::Set(d, factors[1]), value, s1);
+    s2 = hn::MulAdd(hn::Set(d, factors[2]), value, s2);
+    s3 = hn::MulAdd(hn::Set(d, factors[3]), value, s3);
+    s4 = hn::MulAdd(hn::Set(d, factors[4]), value, s4);
+    s5 = hn::MulAdd(hn::Set(d, factors[5]), value, s5);
+    s6 = hn::MulAdd(hn::Set(d, factors[6]), value, s6);
+    s7 = hn::MulAdd(hn::Set(d, factors[7]), value, s7);
+  }
+  const auto give = [&](int i, auto sum) {
+    if (to[i] != nullptr) hn::StoreU(sum, d, to[i] + at);
+  };
+  give(0, s0);
+  give(1, s1);
+  give(2, s2);
+  give(3, s3);
+  give(4, s4);
+  give(5, s5);
+  give(6, s6);
+  give(7, s7);
+}
+
+// The gradients of dots as a symmetric matrix [vectors, width], zeros on the diagonal and behind
+// the vectors.
+void unfold(std::int64_t vectors, std::int64_t width, const float* gradient, float* matrix) {
+  for (std::int64_t i = 1; i < vectors; gradient += i++) {
+    copy_floats(gradient, i, matrix + i * width);
+    for (std::int64_t j = 0; j < i; ++j) matrix[j * width + i] = gradient[j];
+  }
+}
+
+void interact_backward(const InteractionShape& s, std::int64_t rows,
+                       std::span<const RowVectors<const float>> x, const float* out_gradient,
+                       std::span<const RowVectors<float>> x_gradient) {
+  const Tag d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::int64_t width = (s.vectors + kSums - 1) / kSums * kSums;
+  std::vector<float> factors(static_cast<std::size_t>(s.vectors * width));
+  Vectors<const float> v(x, s.dim);
+  Vectors<float> to(x_gradient, s.dim);
+  for (std::int64_t row = 0; row < rows; ++row, v.next_row(), to.next_row()) {
+    unfold(s.vectors, width, out_gradient, factors.data());
+    for (std::int64_t i = 0; i < s.vectors; i += kSums) {
+      float* block[kSums] = {};
+      for (std::int64_t k = 0; k < std::min(kSums, s.vectors - i); ++k) block[k] = to[i + k];
+      std::int64_t at = 0;
+      for (; at + lanes <= s.dim; at += lanes) {
+        weighted_sums(d, v, s.vectors, at, factors.data() + i, width, block);
+      }
+      for (const One one; at < s.dim; ++at) {
+        weighted_sums(one, v, s.vectors, at, factors.data() + i, width, block);
+      }
     }
-    for (std::int64_t k = 0; k < s.copied * s.dim; ++k) to[k] += copied[k];
+    out_gradient += s.pairs();
+    for (std::int64_t i = 0; i < s.copied; ++i, out_gradient += s.dim) {
+      if (to[i] == nullptr) continue;
+      for (std::int64_t k = 0; k < s.dim; ++k) to[i][k] += out_gradient[k];
+    }
   }
 }
 
@@ -108,20 +242,52 @@ void check(const InteractionShape& shape) {
   }
 }
 
+template <typename Value>
+void check_parts(const InteractionShape& shape, std::span<const RowVectors<Value>> parts,
+                 const char* name) {
+  std::int64_t vectors = 0;
+  for (const RowVectors<Value>& part : parts) vectors += part.count;
+  if (vectors == shape.vectors) return;
+  throw_invalid_argument(name, concat(shape.vectors, " vectors a row in all"),
+                         std::to_string(vectors));
+}
+
+template <typename Value>
+RowVectors<Value> all_vectors(const InteractionShape& shape, Value* values) {
+  return {.values = values, .count = shape.vectors, .stride = shape.vectors * shape.dim};
+}
+
 }  // namespace
 
 HWY_EXPORT(interact);
 HWY_EXPORT(interact_backward);
 
-void interact(const InteractionShape& shape, std::int64_t rows, const float* x, float* out) {
+void interact(const InteractionShape& shape, std::int64_t rows,
+              std::span<const RowVectors<const float>> x, float* out) {
   check(shape);
+  check_parts(shape, x, "x");
   HWY_DYNAMIC_DISPATCH(interact)(shape, rows, x, out);
+}
+
+void interact_backward(const InteractionShape& shape, std::int64_t rows,
+                       std::span<const RowVectors<const float>> x, const float* out_gradient,
+                       std::span<const RowVectors<float>> x_gradient) {
+  check(shape);
+  check_parts(shape, x, "x");
+  check_parts(shape, x_gradient, "x_gradient");
+  HWY_DYNAMIC_DISPATCH(interact_backward)(shape, rows, x, out_gradient, x_gradient);
+}
+
+void interact(const InteractionShape& shape, std::int64_t rows, const float* x, float* out) {
+  const RowVectors<const float> all = all_vectors(shape, x);
+  interact(shape, rows, std::span(&all, 1), out);
 }
 
 void interact_backward(const InteractionShape& shape, std::int64_t rows, const float* x,
                        const float* out_gradient, float* x_gradient) {
-  check(shape);
-  HWY_DYNAMIC_DISPATCH(interact_backward)(shape, rows, x, out_gradient, x_gradient);
+  const RowVectors<const float> all = all_vectors(shape, x);
+  const RowVectors<float> gradient = all_vectors(shape, x_gradient);
+  interact_backward(shape, rows, std::span(&all, 1), out_gradient, std::span(&gradient, 1));
 }
 
 void interact_reference(const InteractionShape& s, std::int64_t rows, const float* x, float* out) {

@@ -132,12 +132,10 @@ SliceMemory DensePlan::slice_of(const GroupMemory& group, std::int64_t number) c
     m.weight_sums.push_back(linear.is_head ? at::empty({linear.inputs}, at::kFloat) : Tensor());
   }
   for (const Layer& one : program.network.layers) {
-    if (one.op != Op::kInteraction) continue;
-    std::int64_t values = 0;
-    for (const int from : one.inputs) values += program.network.shape_of(from).size();
-    m.vectors = at::empty({rows, values}, at::kFloat);
-    m.vectors_gradient = at::empty({rows, values}, at::kFloat);
-    if (options.bf16) m.interacted = at::empty({rows, one.out.size()}, at::kFloat);
+    if (one.op != Op::kInteraction || !options.bf16) continue;
+    m.wide_bottom = at::empty({kInteracted, options.dim}, at::kFloat);
+    m.wide_bottom_gradient = at::empty({kInteracted, options.dim}, at::kFloat);
+    m.wide_dots = at::empty({kInteracted, one.out.size()}, at::kFloat);
   }
   return m;
 }

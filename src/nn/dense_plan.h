@@ -40,9 +40,10 @@ struct SliceMemory {
   at::Tensor input;
   std::vector<at::Tensor> bias_sums;    ///< by linear layer: the gradient of its bias
   std::vector<at::Tensor> weight_sums;  ///< by linear layer: of the weight, if that is a head
-  at::Tensor vectors;                   ///< fp32: what an interaction reads
-  at::Tensor vectors_gradient;          ///< fp32
-  at::Tensor interacted;                ///< fp32: what it gives, where the type is not fp32
+  // Of an interaction where the type is not fp32: kInteracted examples in fp32.
+  at::Tensor wide_bottom;           ///< what it reads beside the pooled vectors
+  at::Tensor wide_bottom_gradient;  ///< the gradient of it
+  at::Tensor wide_dots;             ///< what it gives, or the gradient of it
   double loss = 0;
 };
 
@@ -84,6 +85,9 @@ class DensePlan {
   }
   /// Null: it has none.
   [[nodiscard]] const float* bias(const PlannedLinear& linear) const;
+
+  /// Examples of an interaction between types at once.
+  static constexpr std::int64_t kInteracted = 32;
 
   const Program& program;
   const RecommenderOptions& options;

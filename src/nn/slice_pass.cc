@@ -7,7 +7,6 @@
 #include "nn/dense_kernels.h"
 #include "nn/winners_tensor.h"
 #include "taut/core/error.h"
-#include "taut/embedding/interaction.h"
 
 namespace taut::nn {
 namespace {
@@ -25,13 +24,18 @@ float* floats(const Tensor& t) {
   return static_cast<float*>(t.data_ptr());
 }
 
+// bf16 values as their bits.
+std::uint16_t* bits(const Tensor& t) {
+  return static_cast<std::uint16_t*>(t.data_ptr());
+}
+
 // Calls use(pointer): to floats, or to bf16 values as their bits.
 template <typename Use>
 void with_values(const Tensor& t, Use&& use) {
   if (t.scalar_type() == at::kFloat) {
     use(floats(t));
   } else {
-    use(static_cast<std::uint16_t*>(t.data_ptr()));
+    use(bits(t));
   }
 }
 
@@ -63,8 +67,7 @@ SlicePass::SlicePass(const DensePlan& plan, SliceMemory& memory, const Slice& sl
   if (plan.options.dense == 0) return;
   if (plan.options.bf16) {
     input_ = part(memory_.input);
-    convert(slice.size * plan.options.dense, dense_,
-            static_cast<std::uint16_t*>(input_.data_ptr()));
+    convert(slice.size * plan.options.dense, dense_, bits(input_));
   } else {
     input_ =
         view_of(input.dense, slice.begin * plan.options.dense, {slice.size, plan.options.dense});
@@ -153,30 +156,60 @@ void SlicePass::concat_forward(int number) {
   }
 }
 
-void SlicePass::interaction_forward(int number) {
-  const Layer& layer = plan_.layer(number);
-  const Tensor given = out(number);
-  float* vectors = floats(memory_.vectors);
-  const std::int64_t stride = memory_.vectors.size(1);
-  std::int64_t column = 0;
+// What an interaction reads of examples [begin, begin + rows) of the slice, and where its gradient
+// goes, in fp32: of the pooled vectors in place, of another layer in place if that is fp32 too.
+SlicePass::Interacted SlicePass::interacted(const Layer& layer, std::int64_t begin,
+                                            std::int64_t rows) const {
+  Interacted found;
+  const std::int64_t dim = plan_.options.dim;
   for (const int from : layer.inputs) {
     const std::int64_t columns = plan_.layer(from).out.size();
-    if (plan_.layer(from).op == Op::kEmbedding) {
-      copy_rows(slice_.size, columns, vectors_, columns, vectors + column, stride);
-    } else {
-      with_values(out(from), [&](const auto* values) {
-        copy_rows(slice_.size, columns, values, columns, vectors + column, stride);
-      });
+    found.shape.vectors += columns / dim;
+    const float* x = vectors_ + begin * pooled_;
+    float* gradient_of_x =
+        vectors_gradient_ == nullptr ? nullptr : vectors_gradient_ + begin * pooled_;
+    if (plan_.layer(from).op != Op::kEmbedding) {
+      TAUT_ASSERT(found.bottom == kNetworkInput);
+      found.bottom = from;
+      if (plan_.options.bf16) {
+        convert(rows * columns, bits(out(from)) + begin * columns, floats(memory_.wide_bottom));
+        x = floats(memory_.wide_bottom);
+        gradient_of_x = floats(memory_.wide_bottom_gradient);
+      } else {
+        x = floats(out(from)) + begin * columns;
+        gradient_of_x = floats(gradient(from)) + begin * columns;
+      }
     }
-    column += columns;
+    found.x.push_back({.values = x, .count = columns / dim, .stride = columns});
+    found.gradient.push_back({.values = gradient_of_x, .count = columns / dim, .stride = columns});
   }
-  const embedding::InteractionShape shape{
-      .vectors = stride / plan_.options.dim, .dim = plan_.options.dim, .copied = layer.copied};
-  const Tensor& wide = plan_.options.bf16 ? memory_.interacted : given;
-  embedding::interact(shape, slice_.size, vectors, floats(wide));
-  if (!plan_.options.bf16) return;
-  convert(slice_.size * shape.outputs(), floats(wide),
-          static_cast<std::uint16_t*>(given.data_ptr()));
+  found.shape.dim = dim;
+  found.shape.copied = layer.copied;
+  return found;
+}
+
+// Calls body(begin, rows) for the examples whose dots are made at once: in bf16 a few, so that what
+// lies between the types stays in the cache.
+template <typename Body>
+void SlicePass::for_interacted(const Body& body) const {
+  const std::int64_t step = plan_.options.bf16 ? DensePlan::kInteracted : slice_.size;
+  for (std::int64_t begin = 0; begin < slice_.size; begin += step) {
+    body(begin, std::min(step, slice_.size - begin));
+  }
+}
+
+void SlicePass::interaction_forward(int number) {
+  const Tensor to = out(number);
+  for_interacted([&](std::int64_t begin, std::int64_t rows) {
+    const Interacted at = interacted(plan_.layer(number), begin, rows);
+    if (!plan_.options.bf16) {
+      embedding::interact(at.shape, rows, at.x, floats(to));
+      return;
+    }
+    embedding::interact(at.shape, rows, at.x, floats(memory_.wide_dots));
+    convert(rows * at.shape.outputs(), floats(memory_.wide_dots),
+            bits(to) + begin * at.shape.outputs());
+  });
 }
 
 void SlicePass::add_forward(int number) {
@@ -270,29 +303,23 @@ void SlicePass::concat_backward(int number) {
 }
 
 void SlicePass::interaction_backward(int number) {
-  const Layer& layer = plan_.layer(number);
   const Tensor slope = gradient(number);
-  const Tensor& wide = plan_.options.bf16 ? memory_.interacted : slope;
-  const std::int64_t stride = memory_.vectors.size(1);
-  const embedding::InteractionShape shape{
-      .vectors = stride / plan_.options.dim, .dim = plan_.options.dim, .copied = layer.copied};
-  if (plan_.options.bf16) {
-    convert(slice_.size * shape.outputs(), static_cast<const std::uint16_t*>(slope.data_ptr()),
-            floats(wide));
-  }
-  const float* vectors = floats(memory_.vectors);
-  float* back = floats(memory_.vectors_gradient);
-  embedding::interact_backward(shape, slice_.size, vectors, floats(wide), back);
-  for (const int from : layer.inputs) {
-    const std::int64_t columns = plan_.layer(from).out.size();
-    if (plan_.layer(from).op == Op::kEmbedding) {
-      give_vectors(back, stride);
-    } else {
-      with_values(gradient(from),
-                  [&](auto* to) { copy_rows(slice_.size, columns, back, stride, to, columns); });
+  TAUT_ASSERT(!given_);  // of a DLRM the interaction alone reads the pooled vectors
+  for_interacted([&](std::int64_t begin, std::int64_t rows) {
+    const Interacted at = interacted(plan_.layer(number), begin, rows);
+    if (!plan_.options.bf16) {
+      embedding::interact_backward(at.shape, rows, at.x, floats(slope), at.gradient);
+      return;
     }
-    back += columns;
-  }
+    convert(rows * at.shape.outputs(), bits(slope) + begin * at.shape.outputs(),
+            floats(memory_.wide_dots));
+    embedding::interact_backward(at.shape, rows, at.x, floats(memory_.wide_dots), at.gradient);
+    if (at.bottom == kNetworkInput) return;
+    const std::int64_t columns = plan_.layer(at.bottom).out.size();
+    convert(rows * columns, floats(memory_.wide_bottom_gradient),
+            bits(gradient(at.bottom)) + begin * columns);
+  });
+  given_ = true;
 }
 
 void SlicePass::first_values_backward(int number) {

@@ -2,8 +2,10 @@
 // Forward and backward pass of the dense half over one slice, on one thread, without autograd.
 
 #include <span>
+#include <vector>
 
 #include "nn/dense_plan.h"
+#include "taut/embedding/interaction.h"
 
 namespace taut::nn {
 
@@ -20,6 +22,15 @@ class SlicePass {
   void backward();
 
  private:
+  /// Some examples of an interaction, in fp32.
+  struct Interacted {
+    embedding::InteractionShape shape;
+    std::vector<embedding::RowVectors<const float>> x;
+    std::vector<embedding::RowVectors<float>> gradient;
+    int bottom =
+        graph::kNetworkInput;  ///< the layer beside the pooled vectors; none: as it is here
+  };
+
   [[nodiscard]] at::Tensor part(const at::Tensor& whole) const {
     return whole.narrow(0, 0, slice_.size);
   }
@@ -37,6 +48,10 @@ class SlicePass {
   void linear_backward(const PlannedLinear& linear);
   void concat_forward(int layer);
   void concat_backward(int layer);
+  [[nodiscard]] Interacted interacted(const graph::Layer& layer, std::int64_t begin,
+                                      std::int64_t rows) const;
+  template <typename Body>
+  void for_interacted(const Body& body) const;
   void interaction_forward(int layer);
   void interaction_backward(int layer);
   void add_forward(int layer);

@@ -81,6 +81,53 @@ TEST_P(InteractionEveryIsa, ARowDoesNotDependOnTheRowsBesideIt) {
   }
 }
 
+// Vectors of one row in three places, none of them aligned, with gaps between rows.
+TEST_P(InteractionEveryIsa, VectorsMayLieApartAndGradientsBeLeftOut) {
+  for (const std::int64_t dim : {1, 7, 16, 19, 64}) {
+    const InteractionShape shape{11, dim, 2};
+    const std::int64_t rows = 3;
+    const std::vector<float> x = random_values(rows * shape.vectors * dim, 7);
+    const std::vector<float> gradient = random_values(rows * shape.outputs(), 8);
+    const std::int64_t counts[] = {1, 8, 2};
+    std::vector<std::vector<float>> places;
+    std::vector<std::vector<float>> back;
+    std::vector<RowVectors<const float>> parts;
+    std::vector<RowVectors<float>> back_parts;
+    std::int64_t first = 0;
+    for (const std::int64_t count : counts) {
+      const std::int64_t stride = count * dim + 3;
+      places.emplace_back(static_cast<std::size_t>(rows * stride + 1), kGuard);
+      back.push_back(places.back());
+      for (std::int64_t row = 0; row < rows; ++row) {
+        std::copy_n(x.begin() + (row * shape.vectors + first) * dim, count * dim,
+                    places.back().begin() + 1 + row * stride);
+      }
+      parts.push_back({.values = places.back().data() + 1, .count = count, .stride = stride});
+      back_parts.push_back({.values = back.back().data() + 1, .count = count, .stride = stride});
+      first += count;
+    }
+    back_parts[1].values = nullptr;
+    std::vector<float> got = guarded(rows * shape.outputs());
+    std::vector<float> wanted = got;
+    interact(shape, rows, parts, got.data());
+    interact(shape, rows, x.data(), wanted.data());
+    EXPECT_EQ(got, wanted);
+
+    std::vector<float> together(x.size());
+    interact_backward(shape, rows, x.data(), gradient.data(), together.data());
+    interact_backward(shape, rows, parts, gradient.data(), back_parts);
+    for (std::size_t p = 0; p < 3; ++p) {
+      const std::int64_t begin = p == 0 ? 0 : counts[0] + (p == 2 ? counts[1] : 0);
+      std::vector<float> expected(back[p].size(), kGuard);
+      for (std::int64_t row = 0; row < rows && p != 1; ++row) {
+        std::copy_n(together.begin() + (row * shape.vectors + begin) * dim, counts[p] * dim,
+                    expected.begin() + 1 + row * parts[p].stride);
+      }
+      EXPECT_EQ(back[p], expected) << p;
+    }
+  }
+}
+
 // The backward pass against differences of the forward one: dots are bilinear, so a central
 // difference in one coordinate is exact up to float rounding.
 TEST_P(InteractionEveryIsa, BackwardIsTheDerivativeOfForward) {
@@ -125,6 +172,22 @@ TEST(Interaction, AShapeThatCannotBeIsNamed) {
     EXPECT_THAT(call({2, 4, 3}), IsError(ErrorKind::kInvalidArgument, "copied"));
     EXPECT_THAT(call({2, 4, -1}), IsError(ErrorKind::kInvalidArgument, "copied"));
   }
+}
+
+TEST(Interaction, PartsThatAreNotAllVectorsAreNamed) {
+  using test::error_of;
+  using test::IsError;
+  std::vector<float> values(8);
+  const RowVectors<const float> x[] = {{.values = values.data(), .count = 2, .stride = 8}};
+  const RowVectors<float> back[] = {{.values = values.data(), .count = 1, .stride = 4}};
+  const InteractionShape two{2, 4, 0};
+  const InteractionShape three{3, 4, 0};
+  EXPECT_THAT(error_of([&] { interact(three, 0, x, values.data()); }),
+              IsError(ErrorKind::kInvalidArgument, "x"));
+  EXPECT_THAT(error_of([&] { interact_backward(three, 0, x, values.data(), back); }),
+              IsError(ErrorKind::kInvalidArgument, "x"));
+  EXPECT_THAT(error_of([&] { interact_backward(two, 0, x, values.data(), back); }),
+              IsError(ErrorKind::kInvalidArgument, "x_gradient"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Isa, InteractionEveryIsa, test::every_target(), test::target_name);

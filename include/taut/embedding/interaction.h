@@ -4,6 +4,7 @@
 // each instruction set, that training and serving share.
 
 #include <cstdint>
+#include <span>
 
 namespace taut::embedding {
 
@@ -16,13 +17,30 @@ struct InteractionShape {
   [[nodiscard]] std::int64_t outputs() const noexcept { return pairs() + copied * dim; }
 };
 
-/// out [rows, outputs]: for each row of x [rows, vectors, dim] the dots i.j, j < i, i rising, then
-/// the copied vectors. Each row by itself: results do not depend on how rows are grouped. x and out
-/// do not overlap. Threads: any number of calls at once. Errors: kInvalidArgument for a shape of no
-/// vectors, no dim, or more copied than there are.
-void interact(const InteractionShape& shape, std::int64_t rows, const float* x, float* out);
+/// Vectors of each row that lie together, those of the next row `stride` values on.
+template <typename Value>
+struct RowVectors {
+  Value* values = nullptr;
+  std::int64_t count = 0;  ///< per row
+  std::int64_t stride = 0;
+};
 
-/// x_gradient [rows, vectors, dim] from out_gradient [rows, outputs]; threads and errors as above.
+/// out [rows, outputs]: for each row, whose vectors [vectors, dim] are those of all parts of x in
+/// order, the dots i.j, j < i, i rising, then the copied vectors. Each row by itself: results do
+/// not depend on how rows are grouped or vectors lie. x and out do not overlap. Threads: any number
+/// of calls at once. Errors: kInvalidArgument for a shape of no vectors, no dim, or more copied
+/// than there are, or parts that have not as many vectors as the shape.
+void interact(const InteractionShape& shape, std::int64_t rows,
+              std::span<const RowVectors<const float>> x, float* out);
+
+/// The gradient of x from out_gradient [rows, outputs], into parts of its own (no values: left
+/// out), which overlap nothing; threads and errors as above.
+void interact_backward(const InteractionShape& shape, std::int64_t rows,
+                       std::span<const RowVectors<const float>> x, const float* out_gradient,
+                       std::span<const RowVectors<float>> x_gradient);
+
+/// The same where x and its gradient are [rows, vectors, dim].
+void interact(const InteractionShape& shape, std::int64_t rows, const float* x, float* out);
 void interact_backward(const InteractionShape& shape, std::int64_t rows, const float* x,
                        const float* out_gradient, float* x_gradient);
 
