@@ -134,6 +134,7 @@ class CostGraphMaker {
       case Op::kLinear:
         return linear(node, number);
       case Op::kBatchNorm:
+      case Op::kLayerNorm:
       case Op::kRelu:
       case Op::kRelu6:
       case Op::kPointwise: {

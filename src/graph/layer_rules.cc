@@ -60,6 +60,7 @@ std::int64_t checked_window(const std::string& layer, std::int64_t side, const W
   checked_size(layer, "stride", window.stride, 1);
   checked_size(layer, "pad", window.padding, 0);
   checked_size(layer, "after", window.after, 0);
+  checked_size(layer, "across", window.across, 0);
   const std::int64_t padded = side + 2 * window.padding + window.after;
   if (padded < window.kernel) {
     throw_invalid_argument(concat("layer ", layer, ": kernel"),
@@ -73,13 +74,12 @@ std::string shape_text(const Shape& shape) {
 }
 
 std::optional<Shape> output_shape(const Network& network, const Layer& layer) {
-  const auto side = [&](std::int64_t size) { return windowed_side(size, layer.window); };
   switch (layer.op) {
     case Op::kConv:
-      return Shape{layer.out.channels, side(layer.in.height), side(layer.in.width)};
+      return windowed_shape(layer.in, layer.window, layer.out.channels);
     case Op::kMaxPool:
     case Op::kMeanPool:
-      return Shape{layer.in.channels, side(layer.in.height), side(layer.in.width)};
+      return windowed_shape(layer.in, layer.window, layer.in.channels);
     case Op::kLinear:
       return Shape{layer.out.channels, layer.in.height, layer.in.width};
     case Op::kGlobalMean:
@@ -101,6 +101,7 @@ std::optional<Shape> output_shape(const Network& network, const Layer& layer) {
       return out;
     }
     case Op::kBatchNorm:
+    case Op::kLayerNorm:
     case Op::kRelu:
     case Op::kRelu6:
     case Op::kPointwise:

@@ -64,7 +64,7 @@ Tensor ModelBuilder::conv(const std::string& name, const Tensor& in, std::int64_
         concat(groups));
   }
   const Shape out{out_channels, checked_window(name, in.shape.height, window),
-                  checked_window(name, in.shape.width, window)};
+                  checked_window(name, in.shape.width, along_width(window))};
   Node node{.name = name, .op = groups > 1 ? "conv-grouped" : "conv"};
   node.in_channels = in.shape.channels;
   node.out_channels = out_channels;
@@ -104,7 +104,7 @@ Tensor ModelBuilder::pooled(const Tensor& in, Window window) const {
       in.node >= 0 ? "pool after " + nodes_.at(in.node).name : "pool of input";
   Tensor out = in;
   out.shape.height = checked_window(layer, in.shape.height, window);
-  out.shape.width = checked_window(layer, in.shape.width, window);
+  out.shape.width = checked_window(layer, in.shape.width, along_width(window));
   return out;
 }
 

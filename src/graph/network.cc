@@ -30,12 +30,18 @@ bool sane(const Shape& shape) {
 
 bool sane_window(const Layer& layer) {
   const Window& window = layer.window;
-  const bool positive =
-      window.kernel >= 1 && window.stride >= 1 && window.padding >= 0 && window.after >= 0;
-  return positive && window.kernel <= kLargestSide && window.stride <= kLargestSide &&
-         window.padding < window.kernel && window.after < window.kernel - window.padding &&
+  const bool positive = window.kernel >= 1 && window.stride >= 1 && window.padding >= 0 &&
+                        window.after >= 0 && window.across >= 0;
+  return positive && window.across <= kLargestSide && window.kernel <= kLargestSide &&
+         window.stride <= kLargestSide && window.padding < window.kernel &&
+         window.after < window.kernel - window.padding &&
          std::min(layer.in.height, layer.in.width) + 2 * window.padding + window.after >=
              window.kernel;
+}
+
+bool sane_epsilon(const Layer& layer) {
+  const bool positive = layer.epsilon > 0 && std::isfinite(layer.epsilon);
+  return layer.op == Op::kLayerNorm ? positive : layer.epsilon == 0;
 }
 
 bool sane_function(const Layer& layer) {
@@ -118,6 +124,7 @@ std::optional<std::string> wrong_in_layer(const Network& network, int number, co
     return "a window, groups, heads or copies that its op does not have";
   }
   if (!sane_function(layer)) return "a function or arithmetic that its op does not have";
+  if (!sane_epsilon(layer)) return "an epsilon that its op does not have";
   if (window && !sane_window(layer)) return "a window that does not fit";
   if (layer.op == Op::kConv && (layer.groups < 1 || layer.in.channels % layer.groups != 0 ||
                                 layer.out.channels < 1 || layer.out.channels % layer.groups != 0)) {
@@ -183,7 +190,7 @@ std::int64_t parameter_count(const Network& network) {
 }
 
 std::int64_t parameter_count(const Layer& layer) {
-  if (layer.op == Op::kBatchNorm) return 2 * layer.out.channels;
+  if (layer.op == Op::kBatchNorm || layer.op == Op::kLayerNorm) return 2 * layer.out.channels;
   if (layer.op == Op::kConstant) return layer.out.size();
   const std::vector<std::int64_t> shape = weight_shape(layer);
   if (shape.empty()) return 0;

@@ -76,7 +76,7 @@ int NetworkBuilder::conv(const std::string& name, int from, std::int64_t channel
         taut::concat(groups));
   }
   checked_window(name, layer.in.height, window);
-  checked_window(name, layer.in.width, window);
+  checked_window(name, layer.in.width, along_width(window));
   checked_product(name, {layer.in.channels / groups, window.kernel, window.kernel, channels});
   layer.out.channels = channels;
   layer.window = window;
@@ -115,7 +115,7 @@ int NetworkBuilder::activation(const std::string& name, int from, Op kind) {
 int NetworkBuilder::max_pool(const std::string& name, int from, const Window& window) {
   Layer layer = reading(name, Op::kMaxPool, {&from, 1});
   checked_window(name, layer.in.height, window);
-  checked_window(name, layer.in.width, window);
+  checked_window(name, layer.in.width, along_width(window));
   layer.window = window;
   return append(std::move(layer));
 }

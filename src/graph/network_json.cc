@@ -43,6 +43,8 @@ Json to_json(const Layer& layer) {
   visit_members(layer, [&](const char* key, const auto& value) { json[key] = value; });
   // Networks that are trained here have none.
   if (layer.window.after != 0) json["after"] = layer.window.after;
+  if (layer.window.across != 0) json["across"] = layer.window.across;
+  if (layer.op == Op::kLayerNorm) json["epsilon"] = layer.epsilon;
   if (layer.op == Op::kArithmetic) json["arithmetic"] = spelling_of(layer.arithmetic);
   if (layer.op == Op::kPointwise) {
     json["function"] = spelling_of(layer.pointwise.function);
@@ -65,10 +67,12 @@ Layer layer_from(const Json& json) {
   Layer layer;
   visit_members(layer, [&](const char* key, auto& value) { json.at(key).get_to(value); });
   if (json.contains("after")) json["after"].get_to(layer.window.after);
+  if (json.contains("across")) json["across"].get_to(layer.window.across);
   const auto name = json.at("op").get<std::string>();
   const auto op = parse_op(name);
   if (!op) throw Error(ErrorKind::kFormat, concat("unknown op \"", name, "\" in ", layer.name));
   layer.op = *op;
+  if (layer.op == Op::kLayerNorm) json.at("epsilon").get_to(layer.epsilon);
   if (layer.op == Op::kArithmetic) {
     layer.arithmetic = spelled<Arithmetic>(json.at("arithmetic"), layer.name);
   }

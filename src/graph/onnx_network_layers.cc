@@ -51,6 +51,7 @@ const std::map<std::string_view, OnnxNetworkMaker::Handler>& OnnxNetworkMaker::h
       {"HardSigmoid", &Maker::function},
       {"HardSwish", &Maker::function},
       {"Identity", &Maker::same},
+      {"LayerNormalization", &Maker::layer_norm},
       {"LeakyRelu", &Maker::function},
       {"LogSoftmax", &Maker::probabilities},
       {"MatMul", &Maker::matmul},

@@ -2,6 +2,7 @@
 // From a trace of an ONNX model to a Network: each operator in turn becomes a layer, part of one,
 // or another name of what it reads. What becomes none is collected, with the reason.
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -123,6 +124,7 @@ class OnnxNetworkMaker {
   void function(Node& node);
   void map(const Node& node, const Pointwise& of);
   void batch_norm(Node& node);
+  void layer_norm(Node& node);
   void sum(Node& node);
   void affine(Node& node);
   void scaled(const Node& node, std::size_t moving, std::span<const float> scale,
@@ -169,8 +171,10 @@ class OnnxNetworkMaker {
     std::vector<std::int64_t> pads;  ///< above, left, below, right
   };
   Reach reach_of(const Node& node, const OnnxOperand& from, std::vector<std::int64_t> kernel) const;
+  using Strides = std::array<std::int64_t, 2>;  ///< down, across
+  static Strides strides_of(const Reach& reach, const Shape& out);
   static std::optional<Square> square_of(const Reach& reach, const Shape& in, const Shape& out,
-                                         std::int64_t stride);
+                                         const Strides& strides);
   static Square checked_square(const Reach& reach, const Shape& in, const Shape& out);
   static Window pool_window(const Reach& reach, const Shape& in, const Shape& out);
   template <typename T>

@@ -1,7 +1,9 @@
-// Operators that compute value by value: functions of one value, arithmetic of two.
+// Operators that compute value by value: functions of one value, arithmetic of two; and the norm of
+// channels.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "graph/onnx_network_maker.h"
 #include "taut/core/text.h"
@@ -48,6 +50,33 @@ void OnnxNetworkMaker::function(Node& node) {
   if (op == "Swish") return map(node, {.function = Function::kSilu, .alpha = real("alpha", 1)});
   const bool by_tanh = node.call.text("approximate", "none") == "tanh";
   map(node, {.function = by_tanh ? Function::kGeluTanh : Function::kGelu});
+}
+
+void OnnxNetworkMaker::layer_norm(Node& node) {
+  const OnnxOperand from = plain(node, 0);
+  const std::size_t rank = trace_.value(input(node, 0)).shape.size();
+  const std::size_t axis = node.call.axis(node.call.integer("axis", -1), rank);
+  if (axis + 1 != rank || from.channel_axis != axis) refuse("it is not over the channels alone");
+  Layer layer = reading(Op::kLayerNorm, {from.layer});
+  const OnnxAttribute* given = node.call.attribute("epsilon");
+  const double epsilon = given != nullptr && !given->reals.empty() ? given->reals[0] : 1e-5;
+  layer.epsilon = static_cast<float>(epsilon);
+  LayerValues values;
+  for (const auto& [place, part] :
+       {std::pair{std::size_t{1}, &values.weight}, std::pair{std::size_t{2}, &values.bias}}) {
+    const int value = input(node, place);
+    if (place == 2 && value < 0) {
+      *part = values_.make(layer.in.channels, node.step.label);
+      continue;
+    }
+    if (!is_constant(value)) refuse(concat("its input ", place, " is no constant"));
+    *part = constant(value);
+    if (static_cast<std::int64_t>(part->size()) != layer.in.channels) {
+      refuse(concat("its input ", place, " is not of a number for each channel"));
+    }
+  }
+  const int number = append(node, std::move(layer), values);
+  give(node, {.layer = number, .channel_axis = axis});
 }
 
 // The network's one output as a probability, or a function as all others.

@@ -1,6 +1,5 @@
 // Windows over images: convolutions and pools.
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 
 #include "graph/onnx_network_maker.h"
@@ -58,37 +57,45 @@ OnnxNetworkMaker::Reach OnnxNetworkMaker::reach_of(const Node& node, const OnnxO
 std::optional<OnnxNetworkMaker::Square> OnnxNetworkMaker::square_of(const Reach& reach,
                                                                     const Shape& in,
                                                                     const Shape& out,
-                                                                    std::int64_t stride) {
+                                                                    const Strides& strides) {
   const auto span = [&](std::size_t d) { return reach.dilations[d] * (reach.kernel[d] - 1) + 1; };
   const std::int64_t first = std::max({std::int64_t{0}, reach.pads[0], reach.pads[1]});
   const std::int64_t tries = std::min(kMostTries, std::max(span(0), span(1)));
   for (std::int64_t padding = first; padding <= first + tries; ++padding) {
     // Where the last window begins in the padded image, less that image's side.
-    const std::int64_t down = (out.height - 1) * stride - in.height - 2 * padding;
-    const std::int64_t across = (out.width - 1) * stride - in.width - 2 * padding;
-    if (std::abs(down - across) >= stride) return std::nullopt;
-    const std::int64_t side =
-        std::max({padding - reach.pads[0] + span(0), padding - reach.pads[1] + span(1), padding + 1,
-                  1 - stride - std::min(down, across)});
+    const std::int64_t down = (out.height - 1) * strides[0] - in.height - 2 * padding;
+    const std::int64_t across = (out.width - 1) * strides[1] - in.width - 2 * padding;
+    // Where the next one would begin.
+    const std::int64_t next = std::min(down + strides[0], across + strides[1]);
+    if (std::max(down, across) >= next) return std::nullopt;
+    const std::int64_t side = std::max({padding - reach.pads[0] + span(0),
+                                        padding - reach.pads[1] + span(1), padding + 1, 1 - next});
     const std::int64_t after = std::max<std::int64_t>(0, side + std::max(down, across));
     if (after >= side - padding) continue;  // the last one would lie behind the image
-    return Square{.window = {.kernel = side, .stride = stride, .padding = padding, .after = after},
+    return Square{.window = {.kernel = side,
+                             .stride = strides[0],
+                             .padding = padding,
+                             .after = after,
+                             .across = strides[1] == strides[0] ? 0 : strides[1]},
                   .top = padding - reach.pads[0],
                   .left = padding - reach.pads[1]};
   }
   return std::nullopt;
 }
 
+// The steps down and across; one along an axis where the window fits once may be any.
+OnnxNetworkMaker::Strides OnnxNetworkMaker::strides_of(const Reach& reach, const Shape& out) {
+  return {reach.strides[out.height == 1 ? 1 : 0], reach.strides[out.width == 1 ? 0 : 1]};
+}
+
 // The window of a layer that makes `out`. Refuses what no square window is.
 OnnxNetworkMaker::Square OnnxNetworkMaker::checked_square(const Reach& reach, const Shape& in,
                                                           const Shape& out) {
-  if (reach.strides[0] != reach.strides[1] && out.height > 1 && out.width > 1) {
-    refuse("its strides differ");
-  }
-  std::optional<Square> square = square_of(reach, in, out, reach.strides[out.height == 1 ? 1 : 0]);
+  std::optional<Square> square = square_of(reach, in, out, strides_of(reach, out));
   // A window that fits once may take any step.
   if (!square && out.height * out.width == 1) {
-    square = square_of(reach, in, out, std::max(in.height, in.width));
+    const std::int64_t whole = std::max(in.height, in.width);
+    square = square_of(reach, in, out, {whole, whole});
   }
   if (!square) refuse("it takes unlike borders off height and width, which no square window does");
   return *square;
@@ -194,13 +201,9 @@ void OnnxNetworkMaker::max_pool(Node& node) {
 Window OnnxNetworkMaker::pool_window(const Reach& reach, const Shape& in, const Shape& out) {
   if (reach.kernel[0] != reach.kernel[1]) refuse("its window is not square");
   if (reach.dilations[0] != 1 || reach.dilations[1] != 1) refuse("its window is dilated");
-  if (reach.strides[0] != reach.strides[1] && out.height > 1 && out.width > 1) {
-    refuse("its strides differ");
-  }
   if (reach.pads[0] != reach.pads[1]) refuse("its padding is uneven");
   // What lies beside the image is left out, so only how often the window fits must agree.
-  const std::optional<Square> square =
-      square_of(reach, in, out, reach.strides[out.height == 1 ? 1 : 0]);
+  const std::optional<Square> square = square_of(reach, in, out, strides_of(reach, out));
   if (!square || square->window.kernel != reach.kernel[0] ||
       square->window.padding != reach.pads[0]) {
     refuse("its padding before and behind the image is not that of a network's window");

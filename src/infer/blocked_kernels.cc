@@ -108,7 +108,7 @@ HWY_NOINLINE void sum_tap(const BlockSums& block, const float* x, const float* z
     for (std::int64_t out = all ? 0 : range.begin; out < end; ++out) {
       const bool inside = !all || (row >= range.row_begin && row < range.row_end &&
                                    out >= range.begin && out < range.end);
-      const std::int64_t at = in_row * sizes.in_width + out * sizes.stride + range.across;
+      const std::int64_t at = in_row * sizes.in_width + out * sizes.stride_across + range.across;
       take(inside ? x + at * sizes.in_stride : zeros, row, out);
     }
   }
@@ -289,7 +289,8 @@ void sum_position_reference(const BlockSums& block, const float* x, std::int64_t
       const std::int64_t channels = std::min(kInputBlock, sizes.inputs - before);
       const std::int64_t tap = (i - before * taps) / channels;
       const std::int64_t in_row = row * sizes.stride - sizes.padding + tap / sizes.kernel;
-      const std::int64_t in_column = column * sizes.stride - sizes.padding + tap % sizes.kernel;
+      const std::int64_t in_column =
+          column * sizes.stride_across - sizes.padding + tap % sizes.kernel;
       if (in_row < 0 || in_row >= sizes.in_height || in_column < 0 || in_column >= sizes.in_width) {
         continue;
       }

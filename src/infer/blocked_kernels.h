@@ -54,7 +54,8 @@ struct ConvSizes {
   std::int64_t inputs = 0;     ///< channels that one output reads
   std::int64_t out_width = 1;
   std::int64_t kernel = 1;
-  std::int64_t stride = 1;
+  std::int64_t stride = 1;         ///< from row to row
+  std::int64_t stride_across = 1;  ///< from column to column
   std::int64_t padding = 0;
 };
 

@@ -92,7 +92,8 @@ void gather_window(const Layer& layer, const float* x, std::int64_t position, st
   const std::int64_t kernel = layer.window.kernel;
   const std::int64_t width = group_inputs(layer);
   const std::int64_t top = position / layer.out.width * layer.window.stride - layer.window.padding;
-  const std::int64_t left = position % layer.out.width * layer.window.stride - layer.window.padding;
+  const graph::Window along = graph::along_width(layer.window);
+  const std::int64_t left = position % layer.out.width * along.stride - along.padding;
   const Reach down(top, kernel, layer.in.height);
   const Reach across(left, kernel, layer.in.width);
   const bool whole =
@@ -181,6 +182,18 @@ void combine(const Layer& layer, const std::array<Shape, 2>& shapes,
     };
     combine_row(layer.arithmetic, operand(0), operand(1), out.width, out.channels,
                 y + example * out.size() + row * out.width * out.channels);
+  });
+}
+
+void normalize_channels(const Layer& layer, const LayerValues& values, const float* x,
+                        std::int64_t rows, float* y, ThreadPool& pool) {
+  spread_rows(layer, rows, pool, [&](std::int64_t example, std::int64_t row) {
+    const std::int64_t at = example * layer.out.size() + row * layer.out.width * layer.out.channels;
+    normalize_rows({.scale = values.weight.data(),
+                    .shift = values.bias.data(),
+                    .epsilon = layer.epsilon,
+                    .columns = layer.out.channels},
+                   x + at, layer.out.width, y + at);
   });
 }
 

@@ -61,6 +61,9 @@ void map_values(const graph::Layer& layer, const float* x, std::int64_t rows, fl
 /// may be the first of xs where the output has its shape.
 void combine(const graph::Layer& layer, const std::array<graph::Shape, 2>& shapes,
              std::span<const float* const> xs, std::int64_t rows, float* y, ThreadPool& pool);
+/// A layer norm. Rows of the output are spread over the pool. x and y may be the same array.
+void normalize_channels(const graph::Layer& layer, const graph::LayerValues& values, const float* x,
+                        std::int64_t rows, float* y, ThreadPool& pool);
 /// The values for each of the examples.
 void repeat(std::span<const float> values, std::int64_t rows, float* y);
 void average_positions(const graph::Layer& layer, const float* x, std::int64_t rows, float* y);

@@ -92,9 +92,9 @@ HWY_NOINLINE void sum_listed_columns(const BlockSums& block, const ChannelLists&
     float* sums = block.sums + column +
                   ((row - block.row_begin) * sizes.out_width + range.begin) * block.width;
     std::int64_t at =
-        block_start + in_row * sizes.in_width + range.begin * sizes.stride + range.across;
+        block_start + in_row * sizes.in_width + range.begin * sizes.stride_across + range.across;
     for (std::int64_t out = range.begin; out < range.end;
-         ++out, sums += block.width, at += sizes.stride) {
+         ++out, sums += block.width, at += sizes.stride_across) {
       const std::uint32_t count = lists.counts[at];
       const bool more = kAhead && first + kInputBlock < sizes.inputs;
       const std::uint32_t next_count = more ? lists.counts[at + lists.positions] : 0;
@@ -253,7 +253,8 @@ inline bool sums_pairs(const BlockSums& block) {
 // pays for lists that are short, or are walked for one unit alone.
 inline bool slides(const BlockSums& block, const ChannelLists& lists, std::int64_t first) {
   constexpr std::uint64_t kShortList = 7;
-  if (block.sizes.kernel != kSlidTaps || block.sizes.stride != 1) return false;
+  const ConvSizes& sizes = block.sizes;
+  if (sizes.kernel != kSlidTaps || sizes.stride != 1 || sizes.stride_across != 1) return false;
   if (!sums_pairs(block)) return true;
   const std::uint32_t* counts = lists.counts + first / kInputBlock * lists.positions;
   std::uint64_t listed = 0;

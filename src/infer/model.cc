@@ -21,7 +21,9 @@ constexpr std::size_t kFewClasses = 1 << 16;
 
 // Values of a layer's weight; nothing when there are more than any file could hold.
 std::optional<std::size_t> weight_count(const Layer& layer) {
-  if (layer.op == Op::kBatchNorm) return static_cast<std::size_t>(layer.out.channels);
+  if (layer.op == Op::kBatchNorm || layer.op == Op::kLayerNorm) {
+    return static_cast<std::size_t>(layer.out.channels);
+  }
   if (layer.op == Op::kConstant) return static_cast<std::size_t>(layer.out.size());
   const std::vector<std::int64_t> shape = graph::weight_shape(layer);
   std::size_t count = shape.empty() ? 0 : 1;
@@ -79,7 +81,8 @@ class Checker {
     const bool has_codes = layer.op == Op::kConv || layer.op == Op::kLinear;
     sized("codes", values.codes.size(), coded && has_codes ? *weights : 0);
     sized("code_scales", values.code_scales.size(), coded ? outputs : 0);
-    sized("bias", values.bias.size(), norm || layer.bias ? outputs : 0);
+    const bool shifts = norm || layer.op == Op::kLayerNorm || layer.bias;
+    sized("bias", values.bias.size(), shifts ? outputs : 0);
     sized("mean", values.mean.size(), norm ? outputs : 0);
     sized("variance", values.variance.size(), norm ? outputs : 0);
     if (!values.kept_maps.empty()) {

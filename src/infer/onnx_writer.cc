@@ -197,7 +197,7 @@ class Writer {
     const std::int64_t pad = layer.window.padding;
     const std::int64_t end = pad + layer.window.after;
     return {numbers("kernel_shape", {layer.window.kernel, layer.window.kernel}),
-            numbers("strides", {layer.window.stride, layer.window.stride}),
+            numbers("strides", {layer.window.stride, graph::along_width(layer.window).stride}),
             numbers("pads", {pad, pad, end, end})};
   }
 

@@ -107,8 +107,12 @@ Product::Product(const graph::Layer& layer, const graph::LayerValues& values, We
             .out_width = layer.out.width,
             .kernel = layer.window.kernel,
             .stride = layer.window.stride,
+            .stride_across = graph::along_width(layer.window).stride,
             .padding = layer.window.padding};
-  if (linear_) sizes_.in_width = sizes_.out_width = sizes_.kernel = sizes_.stride = 1;
+  if (linear_) {
+    sizes_.in_width = sizes_.out_width = sizes_.kernel = 1;
+    sizes_.stride = sizes_.stride_across = 1;
+  }
   gathers_ = sizes_.inputs < kFewChannels && taps() > 1;
   const std::int64_t values_in = layer.in.channels * (gathers_ ? taps() : 1);
   const std::int64_t positions =

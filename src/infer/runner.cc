@@ -217,6 +217,8 @@ void Runner::apply_plain(std::size_t number, const Work& work) const {
     case Op::kRelu:
     case Op::kRelu6:
       return rectify(x, rows * layer.in.size(), ceiling_of(layer.op), y);
+    case Op::kLayerNorm:
+      return normalize_channels(layer, network_.values[step.layer], x, rows, y, work.pool);
     case Op::kPointwise:
       return map_values(layer, x, rows, y, work.pool);
     case Op::kMaxPool:

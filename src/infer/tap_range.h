@@ -16,8 +16,8 @@ struct TapRange {
     const ConvSizes& s = block.sizes;
     row_begin = std::max(block.row_begin, first(down, s.stride));
     row_end = std::min(block.row_end, past(down, s.in_height, s.stride));
-    begin = first(across, s.stride);
-    end = std::min(s.out_width, past(across, s.in_width, s.stride));
+    begin = first(across, s.stride_across);
+    end = std::min(s.out_width, past(across, s.in_width, s.stride_across));
   }
   // The least output whose input is 0 or more, and the one past the last whose input is below side.
   static std::int64_t first(std::int64_t offset, std::int64_t stride) {

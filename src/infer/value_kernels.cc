@@ -1,6 +1,7 @@
 #include "infer/value_kernels.h"
 
 #include <array>
+#include <cmath>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "infer/value_kernels.cc"
@@ -207,6 +208,44 @@ HWY_NOINLINE void combine_row(graph::Arithmetic how, const RowOperand& a, const 
   }
 }
 
+// The sum of of(vector) over a row.
+template <class Of>
+HWY_INLINE float sum_of_row(const float* x, std::int64_t columns, const Of& of) {
+  const Values d;
+  const OneValue one;
+  const auto step = static_cast<std::int64_t>(hn::Lanes(d));
+  auto sums = hn::Zero(d);
+  std::int64_t c = 0;
+  for (; c + step <= columns; c += step) sums = hn::Add(sums, of(d, hn::LoadU(d, x + c)));
+  float sum = hn::GetLane(hn::SumOfLanes(d, sums));
+  for (; c < columns; ++c) sum += hn::GetLane(of(one, hn::LoadU(one, x + c)));
+  return sum;
+}
+
+HWY_NOINLINE void normalize_rows(const RowNorm& norm, const float* x, std::int64_t rows, float* y) {
+  const Values d;
+  const OneValue one;
+  const auto step = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::int64_t columns = norm.columns;
+  const auto count = static_cast<float>(columns);
+  for (std::int64_t row = 0; row < rows; ++row, x += columns, y += columns) {
+    const float mean = sum_of_row(x, columns, [](auto, auto v) { return v; }) / count;
+    const float squares = sum_of_row(x, columns, [=](auto tag, auto v) {
+      const auto from_mean = hn::Sub(v, hn::Set(tag, mean));
+      return hn::Mul(from_mean, from_mean);
+    });
+    const float factor = 1 / std::sqrt(squares / count + norm.epsilon);
+    const auto normal = [&](auto tag, std::int64_t c) {
+      const auto from_mean = hn::Sub(hn::LoadU(tag, x + c), hn::Set(tag, mean));
+      const auto unit = hn::Mul(from_mean, hn::Set(tag, factor));
+      return hn::MulAdd(unit, hn::LoadU(tag, norm.scale + c), hn::LoadU(tag, norm.shift + c));
+    };
+    std::int64_t c = 0;
+    for (; c + step <= columns; c += step) hn::StoreU(normal(d, c), d, y + c);
+    for (; c < columns; ++c) hn::StoreU(normal(one, c), one, y + c);
+  }
+}
+
 }  // namespace taut::infer::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -215,6 +254,7 @@ namespace taut::infer {
 
 HWY_EXPORT(apply_function);
 HWY_EXPORT(combine_row);
+HWY_EXPORT(normalize_rows);
 
 void apply_function(const graph::Pointwise& of, std::int64_t rows, std::int64_t columns,
                     std::int64_t stride, float* y) {
@@ -227,6 +267,9 @@ void apply_function(const graph::Pointwise& of, std::int64_t rows, std::int64_t 
 void combine_row(graph::Arithmetic how, const RowOperand& a, const RowOperand& b,
                  std::int64_t width, std::int64_t channels, float* y) {
   HWY_DYNAMIC_DISPATCH(combine_row)(how, a, b, width, channels, y);
+}
+void normalize_rows(const RowNorm& norm, const float* x, std::int64_t rows, float* y) {
+  HWY_DYNAMIC_DISPATCH(normalize_rows)(norm, x, rows, y);
 }
 
 }  // namespace taut::infer

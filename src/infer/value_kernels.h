@@ -1,5 +1,6 @@
 #pragma once
-// Kernels that compute value by value: functions of one, arithmetic of two. Compiled once for each
+// Kernels that compute value by value: functions of one, arithmetic of two; and norms of rows.
+// Compiled once for each
 // instruction set (Highway). A value's result has the same bits wherever it lies.
 
 #include <cstdint>
@@ -24,5 +25,17 @@ struct RowOperand {
 /// y [width, channels] of one row of an image.
 void combine_row(graph::Arithmetic how, const RowOperand& a, const RowOperand& b,
                  std::int64_t width, std::int64_t channels, float* y);
+
+/// What a layer norm multiplies and adds.
+struct RowNorm {
+  const float* scale = nullptr;  ///< [columns]
+  const float* shift = nullptr;
+  float epsilon = 0;
+  std::int64_t columns = 0;
+};
+
+/// (x - mean) / sqrt(variance + epsilon) * scale + shift of each row [rows, columns], whose mean
+/// and variance are its own. x and y may be the same array.
+void normalize_rows(const RowNorm& norm, const float* x, std::int64_t rows, float* y);
 
 }  // namespace taut::infer

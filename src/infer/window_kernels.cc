@@ -63,8 +63,9 @@ void fold_row(const graph::Layer& layer, const float* x, std::int64_t row, const
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const std::int64_t channels = layer.out.channels;
   const Reach down(row, layer.in.height, layer.window);
+  const graph::Window along = graph::along_width(layer.window);
   for (std::int64_t out = 0; out < layer.out.width; ++out, y += channels) {
-    const Reach across(out, layer.in.width, layer.window);
+    const Reach across(out, layer.in.width, along);
     std::int64_t c = 0;
     for (; c + kVectors * lanes <= channels; c += kVectors * lanes) {
       fold_window<kVectors>(d, layer, down, across, x, c, fold, y);

@@ -61,7 +61,7 @@ class Pass {
       case Op::kMaxPool:
         return torch::max_pool2d(with_after(layer, input(layer), -INFINITY),
                                  {layer.window.kernel, layer.window.kernel},
-                                 {layer.window.stride, layer.window.stride},
+                                 {layer.window.stride, graph::along_width(layer.window).stride},
                                  {layer.window.padding, layer.window.padding});
       case Op::kGlobalMean:
         return input(layer).mean({2, 3});
@@ -78,6 +78,7 @@ class Pass {
       case Op::kFirstValues:
         return first_values(input(layer));
       case Op::kAttention:
+      case Op::kLayerNorm:
       case Op::kPointwise:
       case Op::kMeanPool:
       case Op::kArithmetic:
@@ -141,7 +142,8 @@ class Pass {
     const Tensor cast_bias = bias.defined() ? cast(bias) : bias;
     if (layer.op == Op::kLinear) return linear(layer, x, weight, cast_bias);
     x = with_after(layer, x, 0);
-    return torch::conv2d(x, weight, cast_bias, {layer.window.stride, layer.window.stride},
+    return torch::conv2d(x, weight, cast_bias,
+                         {layer.window.stride, graph::along_width(layer.window).stride},
                          {layer.window.padding, layer.window.padding}, {1, 1}, layer.groups);
   }
 
@@ -249,8 +251,8 @@ namespace {
 
 // Layers that only the planner or the engine knows.
 bool is_untrained(Op op) {
-  return op == Op::kAttention || op == Op::kPointwise || op == Op::kMeanPool ||
-         op == Op::kArithmetic || op == Op::kConstant;
+  return op == Op::kAttention || op == Op::kLayerNorm || op == Op::kPointwise ||
+         op == Op::kMeanPool || op == Op::kArithmetic || op == Op::kConstant;
 }
 
 }  // namespace

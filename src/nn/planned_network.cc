@@ -258,7 +258,8 @@ Tensor PlannedNetwork::multiplied(const Part& part, const Tensor& x) const {
   if (layer.op == Op::kLinear) return torch::linear(x.flatten(1), part.weight);
   const std::int64_t after = layer.window.after;
   return torch::conv2d(after == 0 ? x : torch::constant_pad_nd(x, {0, after, 0, after}, 0),
-                       part.weight, {}, {layer.window.stride, layer.window.stride},
+                       part.weight, {},
+                       {layer.window.stride, graph::along_width(layer.window).stride},
                        {layer.window.padding, layer.window.padding});
 }
 
@@ -277,7 +278,7 @@ Tensor PlannedNetwork::activated(const Part& part, const Tensor& sums) const {
       const Tensor padded =
           after == 0 ? y : torch::constant_pad_nd(y, {0, after, 0, after}, -INFINITY);
       y = torch::max_pool2d(padded, {layer.window.kernel, layer.window.kernel},
-                            {layer.window.stride, layer.window.stride},
+                            {layer.window.stride, graph::along_width(layer.window).stride},
                             {layer.window.padding, layer.window.padding});
     }
   }

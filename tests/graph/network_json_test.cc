@@ -47,13 +47,17 @@ TEST(NetworkJson, WindowsKeepWhatTheyHaveBehindTheImage) {
   NetworkBuilder builder("made", {.channels = 1, .height = 8, .width = 7});
   const int conv =
       builder.conv("conv", kNetworkInput, 2, {.kernel = 4, .stride = 2, .padding = 1, .after = 2});
-  builder.max_pool("pool", conv, {.kernel = 2, .stride = 2, .padding = 0, .after = 1});
+  const int pool =
+      builder.max_pool("pool", conv, {.kernel = 2, .stride = 2, .padding = 0, .after = 1});
+  builder.max_pool("flat", pool, {.kernel = 2, .stride = 2, .across = 1});
   const Network network = builder.finish();
   EXPECT_EQ(network.layers[0].out, (Shape{2, 5, 4}));
   EXPECT_EQ(network.layers[1].out, (Shape{2, 3, 2}));
+  EXPECT_EQ(network.layers[2].out, (Shape{2, 1, 1}));
   const Network back = parse_network_json(network_json(network), "made");
   EXPECT_EQ(back.layers[0].window, network.layers[0].window);
   EXPECT_EQ(back.layers[1].window, network.layers[1].window);
+  EXPECT_EQ(back.layers[2].window, network.layers[2].window);
   for (const std::int64_t after : {std::int64_t{-1}, std::int64_t{3}, std::int64_t{1} << 62}) {
     json forged = json::parse(network_json(network));
     forged["layers"][0]["after"] = after;
@@ -257,6 +261,8 @@ Network one_of_each() {
   network.layers.back().pointwise = {Function::kSilu, 1};
   const int constant = add(Op::kConstant, {}, {1, 4, 1});
   add(Op::kArithmetic, {constant, function}, {6, 4, 4});
+  add(Op::kLayerNorm, {relu}, {6, 4, 4});
+  network.layers.back().epsilon = 1e-6f;
   add(Op::kMeanPool, {relu}, {6, 4, 4});
   network.layers.back().window = {3, 1, 1};
   return network;
@@ -332,6 +338,9 @@ INSTANTIATE_TEST_SUITE_P(
         Damage{"arithmetic", "Output", [](Layer& l) { l.out.channels = 1; }, "wrong size"},
         Damage{"constant", "Reads", [](Layer& l) { l.inputs = {0}; }, "number of inputs"},
         Damage{"constant", "Output", [](Layer& l) { l.out.width = 0; }, "wrong size"},
+        Damage{"layer_norm", "Epsilon", [](Layer& l) { l.epsilon = 0; }, "an epsilon"},
+        Damage{"relu", "Epsilon", [](Layer& l) { l.epsilon = 1; }, "its op does not have"},
+        Damage{"max_pool", "Across", [](Layer& l) { l.window.across = -1; }, "a window"},
         Damage{"mean_pool", "Window", [](Layer& l) { l.window.padding = 3; }, "a window"},
         Damage{"flatten", "Output", [](Layer& l) { l.out.channels = 1; }, "wrong size"}),
     [](const auto& tested) { return std::string(tested.param.layer) + tested.param.what; });

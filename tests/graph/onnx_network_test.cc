@@ -97,7 +97,7 @@ TEST(OnnxNetwork, EveryOperatorWithoutALayerIsNamedAtOnce) {
   made.weights("v", {4, 4, 1, 3});
   made.values("slope", {4, 1, 1}, {1, 2, 3, 4});
   made.node("Softplus", {"x"}, "a");
-  made.node("Conv", {"a", "w"}, "b", {{"strides", {1, 2}}});
+  made.node("Conv", {"a", "v"}, "b");
   made.node("PRelu", {"b", "slope"}, "c");
   made.node("Sorcery", {"c"}, "d");
   made.node("Relu", {"d"}, "e");
@@ -109,7 +109,8 @@ TEST(OnnxNetwork, EveryOperatorWithoutALayerIsNamedAtOnce) {
   ASSERT_EQ(refused.size(), 5u);
   EXPECT_EQ(refused[0].node + refused[0].op, "aSoftplus");
   EXPECT_EQ(refused[1].node + refused[1].op, "bConv");
-  EXPECT_EQ(refused[1].why, "its strides differ");
+  EXPECT_EQ(refused[1].why,
+            "it takes unlike borders off height and width, which no square window does");
   EXPECT_EQ(refused[2].op, "PRelu");
   EXPECT_EQ(refused[3].why, "unknown operator Sorcery");
   EXPECT_EQ(refused[4].op, "Exp");
@@ -141,10 +142,10 @@ TEST(OnnxNetwork, WhatIsRefusedSaysWhy) {
   using Made = OnnxBuilder&;
   const auto weights = [](Made made) { made.values("w", {4, 4, 3, 3}, std::vector<float>(144)); };
   const std::vector<RefusedCase> cases = {
-      {"its strides differ",
-       [&](Made made) {
-         weights(made);
-         made.node("Conv", {"x", "w"}, "y", {{"strides", {1, 2}}});
+      {"it is not over the channels alone",
+       [](Made made) {
+         made.weights("scale", {8});
+         made.node("LayerNormalization", {"x", "scale"}, "y");
        }},
       {"unlike borders",
        [](Made made) {

@@ -38,6 +38,7 @@ struct ConvCase {
   std::int64_t padding;
   std::int64_t outputs;  // of the block
   std::int64_t unit;
+  std::int64_t across = 0;  // stride from column to column, if it is another
 };
 
 // One block of one layer, its values and its places.
@@ -47,11 +48,12 @@ struct Layer {
               .in_width = one.width,
               .in_stride = one.inputs + 3,
               .inputs = one.inputs,
-              .out_width = side(one.width, one),
+              .out_width = side(one.width, one, one.across == 0 ? one.stride : one.across),
               .kernel = one.kernel,
               .stride = one.stride,
+              .stride_across = one.across == 0 ? one.stride : one.across,
               .padding = one.padding},
-        rows(side(one.height, one)),
+        rows(side(one.height, one, one.stride)),
         x(random_floats(one.height * one.width * sizes.in_stride, 1, density)),
         words(kind),
         weight(random_weights(one.kernel * one.kernel * one.inputs * one.outputs, one.unit, kind)),
@@ -72,8 +74,8 @@ struct Layer {
     return packed;
   }
 
-  static std::int64_t side(std::int64_t in, const ConvCase& one) {
-    return (in + 2 * one.padding - one.kernel) / one.stride + 1;
+  static std::int64_t side(std::int64_t in, const ConvCase& one, std::int64_t stride) {
+    return (in + 2 * one.padding - one.kernel) / stride + 1;
   }
 
   BlockSums block(std::int64_t begin, std::int64_t end, float* sums) const {
@@ -154,6 +156,7 @@ const std::vector<ConvCase>& cases() {
       {200, 1, 1, 1, 1, 0, 256, 256}, {70, 13, 1, 1, 1, 0, 272, 272}, {2, 3, 2, 2, 3, 5, 64, 32},
       {70, 9, 8, 3, 1, 1, 128, 64},   {64, 5, 1, 3, 1, 2, 64, 64},    {9, 3, 2, 3, 1, 3, 80, 80},
       {66, 5, 5, 3, 1, 0, 192, 64},   {33, 4, 3, 3, 1, 1, 64, 32},    {20, 3, 4, 3, 1, 1, 32, 16},
+      {65, 7, 6, 3, 2, 1, 64, 64, 1}, {20, 6, 7, 3, 1, 1, 48, 48, 3},
   };
   return kCases;
 }

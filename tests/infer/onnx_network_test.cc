@@ -39,6 +39,10 @@ const std::vector<ConvolutionCase>& convolution_cases() {
       {"plain", {}},
       {"padded", {.pads = {1, 1, 1, 1}}},
       {"strided", {.strides = {2, 2}, .pads = {1, 1, 1, 1}}},
+      {"strides that differ", {.strides = {2, 1}, .pads = {1, 1, 1, 1}}},
+      {"strides that differ the other way", {.strides = {1, 3}, .pads = {1, 1, 1, 1}}},
+      {"halves heights by groups", {.strides = {2, 1}, .pads = {1, 1, 1, 1}, .groups = 4}},
+      {"point across", {.kernel = {1, 1}, .strides = {1, 2}}},
       {"point", {.kernel = {1, 1}, .strides = {2, 2}}},
       {"groups", {.pads = {1, 1, 1, 1}, .groups = 2}},
       {"depthwise", {.pads = {1, 1, 1, 1}, .groups = 4}},
@@ -247,6 +251,8 @@ TEST(OnnxOperators, MaxPoolsWhoseWindowsTheNetworkHas) {
            {{.kernel = {2, 2}, .strides = {2, 2}, .pads = {1, 1, 0, 0}}},
            {{.kernel = {3, 3}, .strides = {2, 2}, .pads = {0, 0, 1, 1}}},
            {{.kernel = {2, 2}, .strides = {2, 2}, .pads = {0, 0, 1, 1}}, 0},
+           {{.kernel = {2, 2}, .strides = {2, 1}}},
+           {{.kernel = {3, 3}, .strides = {1, 2}, .pads = {1, 1, 1, 1}}},
            {{.kernel = {3, 3}, .pads = {0, 0, 1, 1}}}}) {
     const PlainWindow& w = one.window;
     OnnxBuilder made;

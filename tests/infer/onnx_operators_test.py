@@ -21,8 +21,8 @@ CASES = "onnx.backend.test.case.node"
 # Operators of which the engine claims some form, as docs/infer.md lists them.
 CLAIMED = (
     "Add AveragePool BatchNormalization Cast Clip Concat Conv DequantizeLinear Div Dropout Erf Flatten Gelu Gemm "
-    "GlobalAveragePool HardSigmoid HardSwish Identity LeakyRelu LogSoftmax MatMul MaxPool Mul Pad QuantizeLinear "
-    "ReduceMean Relu Reshape Sigmoid Softmax Squeeze Sub Sum Swish Tanh Transpose Unsqueeze Where"
+    "GlobalAveragePool HardSigmoid HardSwish Identity LayerNormalization LeakyRelu LogSoftmax MatMul MaxPool Mul Pad "
+    "QuantizeLinear ReduceMean Relu Reshape Sigmoid Softmax Squeeze Sub Sum Swish Tanh Transpose Unsqueeze Where"
 ).split()
 MODULES = {"BatchNormalization": "batch_normalization"}  # the others are called as the operator
 

@@ -216,6 +216,38 @@ TEST(OnnxValues, ConstantsOfTokensStandWhereTheirTokensDo) {
             (std::vector<float>{11, 23, 35, 42, 54, 66}));
 }
 
+TEST(OnnxValues, NormsOfChannelsOfTokensAndOfTurnedImages) {
+  const std::vector<float> x = some_numbers(2 * 3, 9);
+  for (const bool image : {false, true}) {
+    OnnxBuilder made(17);
+    made.values("scale", {2}, {1.5f, -2});
+    made.values("shift", {2}, {0.25f, 3});
+    std::string from = "x";
+    if (image) {
+      made.input("x", {1, 2, 3, 1});
+      made.node("Transpose", {"x"}, from = "turned", {{"perm", {0, 2, 3, 1}}});
+    } else {
+      made.input("x", {1, 3, 2});
+    }
+    OnnxBuilder::real(made.node("LayerNormalization",
+                                image ? std::vector<std::string>{from, "scale"}
+                                      : std::vector<std::string>{from, "scale", "shift"},
+                                "y"),
+                      "epsilon", 1e-2f);
+    made.output("y");
+    const ScoredModel run(made, x);
+    std::vector<double> wanted(6);
+    for (std::size_t p = 0; p < 3; ++p) {
+      const double mean = (x[p] + x[3 + p]) / 2;
+      const double factor = 1 / std::sqrt((x[p] - mean) * (x[p] - mean) + 1e-2);
+      wanted[p] = (x[p] - mean) * factor * 1.5 + (image ? 0 : 0.25);
+      wanted[3 + p] = (x[3 + p] - mean) * factor * -2 + (image ? 0 : 3);
+    }
+    EXPECT_EQ(ops_of(run), std::vector{Op::kLayerNorm});
+    expect_near(run.scores, wanted);
+  }
+}
+
 TEST(OnnxValues, AveragesOverWhatLiesOnTheImage) {
   struct Case {
     OnnxBuilder::Integers attributes;

@@ -119,6 +119,8 @@ class PlainPass {
       case Op::kFirstValues:
         for (std::int64_t p = 0; p < positions; ++p) y[0] += x[index(p)];
         return;
+      case Op::kLayerNorm:
+        return normalize(layer, values, x, y);
       case Op::kPointwise:
         for (std::size_t i = 0; i < y.size(); ++i) y[i] = plain_function(layer.pointwise, x[i]);
         return;
@@ -161,7 +163,7 @@ class PlainPass {
     for (std::int64_t ky = 0; ky < w.kernel; ++ky) {
       for (std::int64_t kx = 0; kx < w.kernel; ++kx) {
         const std::int64_t iy = oy * w.stride - w.padding + ky;
-        const std::int64_t ix = ox * w.stride - w.padding + kx;
+        const std::int64_t ix = ox * graph::along_width(w).stride - w.padding + kx;
         const bool inside = iy >= 0 && iy < layer.in.height && ix >= 0 && ix < layer.in.width;
         if (inside) body(iy * layer.in.width + ix, ky * w.kernel + kx);
       }
@@ -207,6 +209,27 @@ class PlainPass {
           });
           y[at++] = layer.op == Op::kMaxPool ? most : sum / taps;
         }
+      }
+    }
+  }
+
+  static void normalize(const Layer& layer, const LayerValues& values, const std::vector<double>& x,
+                        std::vector<double>& y) {
+    const std::int64_t positions = layer.in.height * layer.in.width;
+    const std::int64_t channels = layer.in.channels;
+    for (std::int64_t p = 0; p < positions; ++p) {
+      double mean = 0;
+      double variance = 0;
+      const auto at = [&](std::int64_t c) { return index(c * positions + p); };
+      const auto count = static_cast<double>(channels);
+      for (std::int64_t c = 0; c < channels; ++c) mean += x[at(c)] / count;
+      for (std::int64_t c = 0; c < channels; ++c) {
+        variance += (x[at(c)] - mean) * (x[at(c)] - mean) / count;
+      }
+      for (std::int64_t c = 0; c < channels; ++c) {
+        y[at(c)] =
+            (x[at(c)] - mean) / std::sqrt(variance + layer.epsilon) * values.weight[index(c)] +
+            values.bias[index(c)];
       }
     }
   }

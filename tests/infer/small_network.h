@@ -77,6 +77,11 @@ class SmallNetwork {
     layer.out = windowed(layer, layer.in.channels);
     return add(layer);
   }
+  int layer_norm(float epsilon, int from = kLast) {
+    Layer layer = reading(Op::kLayerNorm, {from});
+    layer.epsilon = epsilon;
+    return add(layer);
+  }
   int function(const graph::Pointwise& of, int from = kLast) {
     Layer layer = reading(Op::kPointwise, {from});
     layer.pointwise = of;
@@ -174,8 +179,7 @@ class SmallNetwork {
     return layer;
   }
   static Shape windowed(const Layer& layer, std::int64_t channels) {
-    return {channels, graph::windowed_side(layer.in.height, layer.window),
-            graph::windowed_side(layer.in.width, layer.window)};
+    return graph::windowed_shape(layer.in, layer.window, channels);
   }
 
   std::span<const float> store(std::vector<float> values) {
@@ -193,6 +197,10 @@ class SmallNetwork {
       for (const std::int64_t size : shape) count *= size;
       values.weight = store(numbers(static_cast<std::size_t>(count)));
       if (layer.bias) values.bias = store(numbers(outputs));
+    }
+    if (layer.op == Op::kLayerNorm) {
+      values.weight = store(numbers(outputs));
+      values.bias = store(numbers(outputs));
     }
     if (layer.op == Op::kConstant) {
       values.weight = store(numbers(static_cast<std::size_t>(layer.out.size())));

@@ -109,6 +109,36 @@ TEST(ValueLayers, GiveTheSameBitsForAnyThreadsAndBatch) {
   }
 }
 
+TEST(ValueLayers, NormsOfChannelsAreOfEachPosition) {
+  for (const std::int64_t channels : {1, 7, 16, 65}) {
+    SmallNetwork small({.channels = 5, .height = 4, .width = 3});
+    small.conv(channels, {1, 1, 0});
+    small.layer_norm(channels == 1 ? 1e-3f : 1e-6f);
+    small.function({Function::kGelu}, small.linear(9));
+    expect_plain(small, 2e-5);
+  }
+}
+
+// As recognition of text halves heights alone.
+TEST(ValueLayers, StridesDownAndAcrossMayDiffer) {
+  for (const graph::Window window : {graph::Window{3, 2, 1, 0, 1}, graph::Window{3, 1, 1, 0, 2},
+                                     graph::Window{5, 3, 2, 1, 1}, graph::Window{1, 2, 0, 0, 1}}) {
+    SmallNetwork small({.channels = 3, .height = 11, .width = 9});
+    small.network.winners.unit = sparsity::Unit::kPosition;
+    small.same(Op::kRelu, {small.conv(40, {3, 1, 1})});
+    small.choose_winners(0.2);
+    small.conv(70, window);
+    small.same(Op::kRelu, {small.conv(70, window, 70)});
+    small.conv(6, window, 2);
+    expect_plain(small, 3e-5);
+  }
+  SmallNetwork first({.channels = 3, .height = 11, .width = 9});
+  first.conv(9, {3, 2, 1, 0, 1});  // few channels: by columns
+  first.pool({2, 1, 0, 0, 2});
+  first.pool({2, 2, 0, 0, 1}, SmallNetwork::kLast, Op::kMeanPool);
+  expect_plain(first, 2e-5);
+}
+
 TEST(ValueLayers, WinnersAreChosenBehindFunctions) {
   SmallNetwork small({.channels = 4, .height = 6, .width = 5});
   small.network.winners.unit = sparsity::Unit::kPosition;

@@ -28,7 +28,7 @@ graph::Layer windowed(std::int64_t channels, std::int64_t height, std::int64_t w
   graph::Layer layer;
   layer.in = {channels, height, width};
   layer.window = window;
-  layer.out = {channels, graph::windowed_side(height, window), graph::windowed_side(width, window)};
+  layer.out = graph::windowed_shape(layer.in, window, channels);
   return layer;
 }
 
@@ -40,7 +40,7 @@ void walk_plainly(const graph::Layer& layer, const std::vector<float>& x, std::i
   for (std::int64_t ky = 0; ky < window.kernel; ++ky) {
     for (std::int64_t kx = 0; kx < window.kernel; ++kx) {
       const std::int64_t y = row * window.stride - window.padding + ky;
-      const std::int64_t at = column * window.stride - window.padding + kx;
+      const std::int64_t at = column * graph::along_width(window).stride - window.padding + kx;
       if (y < 0 || at < 0 || y >= layer.in.height || at >= layer.in.width) continue;
       visit(ky * window.kernel + kx,
             x[static_cast<std::size_t>((y * layer.in.width + at) * layer.in.channels + channel)]);
@@ -50,9 +50,11 @@ void walk_plainly(const graph::Layer& layer, const std::vector<float>& x, std::i
 
 const std::vector<graph::Layer>& window_cases() {
   static const std::vector<graph::Layer> kCases = {
-      windowed(1, 1, 1, {1, 1, 0}),  windowed(3, 7, 5, {3, 1, 1}),  windowed(16, 4, 6, {3, 2, 1}),
-      windowed(63, 3, 3, {3, 1, 2}), windowed(65, 5, 4, {2, 2, 0}), windowed(130, 6, 6, {5, 3, 4}),
-      windowed(7, 2, 3, {2, 1, 4}),
+      windowed(1, 1, 1, {1, 1, 0}),        windowed(3, 7, 5, {3, 1, 1}),
+      windowed(16, 4, 6, {3, 2, 1}),       windowed(63, 3, 3, {3, 1, 2}),
+      windowed(65, 5, 4, {2, 2, 0}),       windowed(130, 6, 6, {5, 3, 4}),
+      windowed(7, 2, 3, {2, 1, 4}),        windowed(19, 7, 5, {3, 2, 1, 0, 1}),
+      windowed(17, 4, 9, {3, 1, 1, 1, 3}),
   };
   return kCases;
 }

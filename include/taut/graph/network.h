@@ -20,6 +20,7 @@ enum class Op {
   kConv,         ///< 2-D convolution, square kernel
   kLinear,       ///< fully connected, on features; on maps: on each position (a sequence's tokens)
   kBatchNorm,    ///< per channel, with kNormEpsilon
+  kLayerNorm,    ///< over the channels of each position, with Layer::epsilon
   kRelu,         ///< max(x, 0)
   kRelu6,        ///< min(max(x, 0), 6)
   kPointwise,    ///< Layer::pointwise of each value
@@ -40,6 +41,7 @@ constexpr auto spellings(std::type_identity<Op>) {
   return std::to_array<Spelling<Op>>({{"conv", Op::kConv},
                                       {"linear", Op::kLinear},
                                       {"batch_norm", Op::kBatchNorm},
+                                      {"layer_norm", Op::kLayerNorm},
                                       {"relu", Op::kRelu},
                                       {"relu6", Op::kRelu6},
                                       {"pointwise", Op::kPointwise},
@@ -57,7 +59,7 @@ constexpr auto spellings(std::type_identity<Op>) {
                                       {"first_values", Op::kFirstValues}});
 }
 
-/// What is added to variances in normalizations.
+/// What is added to variances in batch normalizations.
 inline constexpr double kNormEpsilon = 1e-5;
 
 [[nodiscard]] constexpr std::string_view to_string(Op op) noexcept {
@@ -80,19 +82,32 @@ struct Shape {
   bool operator==(const Shape&) const = default;
 };
 
-/// Window of a convolution or pool. Square; see windowed_side().
+/// Window of a convolution or pool. Square; see windowed_shape().
 struct Window {
   std::int64_t kernel = 1;
   std::int64_t stride = 1;
   std::int64_t padding = 0;  ///< on every side: zeros, or for a pool nothing
   std::int64_t after = 0;    ///< as much more below and to the right
+  std::int64_t across = 0;   ///< stride from column to column; 0: `stride`, as from row to row
   bool operator==(const Window&) const = default;
 };
 
-/// Side of what a window gives: floor((side + 2 * padding + after - kernel) / stride) + 1.
+/// The same window as it steps from column to column.
+[[nodiscard]] constexpr Window along_width(Window window) noexcept {
+  if (window.across != 0) window.stride = window.across;
+  return window;
+}
+
+/// Height of what a window gives: floor((side + 2 * padding + after - kernel) / stride) + 1.
 [[nodiscard]] constexpr std::int64_t windowed_side(std::int64_t side,
                                                    const Window& window) noexcept {
   return (side + 2 * window.padding + window.after - window.kernel) / window.stride + 1;
+}
+
+/// Sizes of what a window gives of `in`, with so many channels.
+[[nodiscard]] constexpr Shape windowed_shape(const Shape& in, const Window& window,
+                                             std::int64_t channels) noexcept {
+  return {channels, windowed_side(in.height, window), windowed_side(in.width, along_width(window))};
 }
 
 /// An embedding table.
@@ -115,6 +130,7 @@ struct Layer {
   std::int64_t copied = 0;   ///< vectors that follow the dots of an interaction
   std::vector<int> tables;   ///< read by an embedding: numbers of Network::tables
   Pointwise pointwise = {};  ///< of a layer of this op
+  float epsilon = 0;         ///< added to the variances of a layer norm
   Arithmetic arithmetic = Arithmetic::kAdd;  ///< the same
   Shape in;  ///< of its first input; of an embedding or a constant: that of its output
   Shape out;
