@@ -45,16 +45,17 @@ std::int64_t TableRequest::message_bytes() const noexcept {
   constexpr auto kId = static_cast<std::int64_t>(sizeof(std::uint64_t));
   constexpr auto kLength = static_cast<std::int64_t>(sizeof(std::uint32_t));
   constexpr auto kWeight = static_cast<std::int64_t>(sizeof(float));
-  return ids * kId + (pooled() ? vectors * kLength + weighted * ids * kWeight : 0);
+  return ids * kId + (pooled != 0 ? vectors * kLength + weighted * ids * kWeight : 0);
 }
 
-void TableRoute::take(std::span<const JaggedIds> tables, const Owner& owner, int workers, int dim) {
+void TableRoute::take(std::span<const JaggedIds> tables, const Owner& owner, int workers, int dim,
+                      RouteVectors vectors) {
   requests_.assign(static_cast<std::size_t>(workers) * tables.size(), {});
   of_requests_.resize(requests_.size());
   tables_.resize(tables.size());
   for (std::size_t t = 0; t < tables.size(); ++t) {
     find_distinct(t, tables[t], owner);
-    take_table(t, tables[t], dim);
+    take_table(t, tables[t], dim, vectors);
   }
   // Vectors were numbered within their request.
   std::vector<std::int64_t> begins;
@@ -95,7 +96,8 @@ void TableRoute::find_distinct(std::size_t table, const JaggedIds& bags, const O
 }
 
 // Chooses what is asked of each worker, and writes its request, its message and the bags' terms.
-void TableRoute::take_table(std::size_t table, const JaggedIds& bags, int dim) {
+void TableRoute::take_table(std::size_t table, const JaggedIds& bags, int dim,
+                            RouteVectors vectors) {
   const std::size_t tables = tables_.size();
   const std::size_t workers = requests_.size() / tables;
   const auto worker_of = [&](std::size_t i) {
@@ -116,11 +118,14 @@ void TableRoute::take_table(std::size_t table, const JaggedIds& bags, int dim) {
     last_bag[worker] = bag;
   });
   for (std::size_t worker = 0; worker < workers; ++worker) {
+    sums[worker].pooled = 1;
     sums[worker].weighted = bags.weights.empty() ? 0 : 1;
     const auto bytes = [&](const TableRequest& one) {
       return one.message_bytes() + 2 * one.vectors * dim * static_cast<std::int64_t>(sizeof(float));
     };
-    const bool pools = bytes(sums[worker]) < bytes(rows[worker]);
+    const bool pools =
+        vectors == RouteVectors::kBags ||
+        (vectors == RouteVectors::kFewestBytes && bytes(sums[worker]) < bytes(rows[worker]));
     requests_[worker * tables + table] = pools ? sums[worker] : rows[worker];
     of_requests_[worker * tables + table].clear();
   }
@@ -140,7 +145,7 @@ void TableRoute::take_table(std::size_t table, const JaggedIds& bags, int dim) {
     const auto new_name = [&] {
       return next[worker]++ * stride + static_cast<std::int64_t>(request);
     };
-    if (requests_[request].pooled()) {
+    if (requests_[request].pooled != 0) {
       append(of_requests_[request], bags.ids[i]);
       if (last_bag[worker] != bag) {
         made.terms.push_back({.vector = new_name(), .weight = 1.0F});
@@ -170,7 +175,7 @@ void TableRoute::take_table(std::size_t table, const JaggedIds& bags, int dim) {
   if (bags.weights.empty()) return;
   for_ids(bags, [&](std::size_t /*bag*/, std::size_t i) {
     const std::size_t request = worker_of(i) * tables + table;
-    if (requests_[request].pooled()) append(of_requests_[request], bags.weights[i]);
+    if (requests_[request].pooled != 0) append(of_requests_[request], bags.weights[i]);
   });
 }
 

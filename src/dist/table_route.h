@@ -15,28 +15,34 @@ namespace taut::dist {
 /// What a worker asks another one of one table: vectors, each the (weighted) sum of some rows.
 struct TableRequest {
   std::int64_t vectors = 0;
-  std::int64_t ids = 0;       ///< of all of them; as many as vectors: each is one row
-  std::int64_t weighted = 0;  ///< 1: ids have weights
+  std::int64_t ids = 0;       ///< of all of them
+  std::int32_t pooled = 0;    ///< 1: vectors are of bags, so that their lengths travel; 0: of rows
+  std::int32_t weighted = 0;  ///< 1: ids of bags have weights
 
-  /// Whether vectors may be sums of several rows, so that their lengths travel too.
-  [[nodiscard]] bool pooled() const noexcept { return ids != vectors; }
   /// Of the message that names them: ids, then lengths and weights where vectors are pooled.
   [[nodiscard]] std::int64_t message_bytes() const noexcept;
 };
 
+/// What the vectors of a worker and table are.
+enum class RouteVectors {
+  kFewestBytes,  ///< rows or bags, whichever are fewer bytes on the way there and back
+  kRows,
+  kBags,
+};
+
 /// The vectors that a batch needs of each worker. Of a worker and table they are its distinct rows,
-/// each once; or the sums of its rows of each bag, where bags have so many ids of their own that
-/// these are fewer bytes on the way there and back. Vectors lie in the order of workers, for each
-/// in the order of tables, for each as they first come in the batch; so do their gradients on the
-/// way back. Keeps its memory for the next batch. Threads: one call at a time; work is spread over
-/// the pool, with the same bits for any.
+/// each once; or the sums of its rows of each bag that has some. Vectors lie in the order of
+/// workers, for each in the order of tables, for each as they first come in the batch; so do their
+/// gradients on the way back. Keeps its memory for the next batch. Threads: one call at a time;
+/// work is spread over the pool, with the same bits for any.
 class TableRoute {
  public:
   /// The worker that has an id's row.
   using Owner = std::function<std::int64_t(std::size_t table, std::uint64_t id)>;
 
   /// Takes a batch for rows of `dim` values. tables: checked, offsets all there.
-  void take(std::span<const JaggedIds> tables, const Owner& owner, int workers, int dim);
+  void take(std::span<const JaggedIds> tables, const Owner& owner, int workers, int dim,
+            RouteVectors vectors);
 
   /// [workers, tables]
   [[nodiscard]] std::span<const TableRequest> requests() const noexcept { return requests_; }
@@ -72,7 +78,7 @@ class TableRoute {
   };
 
   void find_distinct(std::size_t table, const JaggedIds& bags, const Owner& owner);
-  void take_table(std::size_t table, const JaggedIds& bags, int dim);
+  void take_table(std::size_t table, const JaggedIds& bags, int dim, RouteVectors vectors);
 
   std::vector<TableRequest> requests_;
   std::vector<std::byte> messages_;

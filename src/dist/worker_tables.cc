@@ -73,7 +73,8 @@ class Asked {
     bags_.assign(tables, {});
     for (std::size_t t = 0; t < tables; ++t) {
       for (std::size_t k = t; k < requests.size(); k += tables) {
-        bags_[t].weighted = bags_[t].weighted || (requests[k].pooled() && requests[k].weighted > 0);
+        bags_[t].weighted =
+            bags_[t].weighted || (requests[k].pooled != 0 && requests[k].weighted > 0);
       }
     }
     for (std::size_t k = 0; k < requests.size(); ++k) {
@@ -121,7 +122,7 @@ class Asked {
     void add(const TableRequest& request, std::span<const std::byte> message) {
       take(ids, request.ids, message);
       const auto first = offsets.size();
-      if (request.pooled()) {
+      if (request.pooled != 0) {
         std::vector<std::uint32_t> lengths;
         take(lengths, request.vectors, message);
         for (const std::uint32_t length : lengths) offsets.push_back(offsets.back() + length);
@@ -130,7 +131,7 @@ class Asked {
         std::iota(offsets.begin() + static_cast<std::ptrdiff_t>(first), offsets.end(),
                   offsets[first - 1] + 1);
       }
-      if (request.pooled() && request.weighted > 0) {
+      if (request.pooled != 0 && request.weighted > 0) {
         take(weights, request.ids, message);
       } else if (weighted) {
         weights.resize(ids.size(), 1.0F);
@@ -158,9 +159,10 @@ class Asked {
 class WorkerTables final : public embedding::Embedding {
  public:
   WorkerTables(const embedding::Options& options, std::shared_ptr<ThreadPool> pool,
-               std::shared_ptr<ProcessGroup> workers)
+               std::shared_ptr<ProcessGroup> workers, GradientSums sums)
       : Embedding(options, pool),
         group_(std::move(workers)),
+        sums_(sums),
         peers_(std::make_shared<GroupPeers>(group_)),
         part_(embedding::make_embedding_part(options, std::move(pool), peers_)) {
     options_ = part_.rows->options();
@@ -204,8 +206,7 @@ class WorkerTables final : public embedding::Embedding {
  protected:
   void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
                  std::span<float> out) const override {
-    route_.take(tables, part_.owner, group_->size(), options_.dim);
-    send_requests(tables.size());
+    ask(tables, sums_ == GradientSums::kInOrder ? RouteVectors::kRows : RouteVectors::kFewestBytes);
     const auto dim = static_cast<std::size_t>(options_.dim);
     pooled_.resize(static_cast<std::size_t>(asked_.batch()) * tables.size() * dim);
     part_.rows->lookup(asked_.views(), asked_.batch(), pooled_);
@@ -223,6 +224,7 @@ class WorkerTables final : public embedding::Embedding {
     if (!route_.is_of(tables)) {
       throw_invalid_argument("tables", "the ids of the lookup before", "others");
     }
+    if (sums_ == GradientSums::kInOrder) ask(tables, RouteVectors::kBags);
     const auto dim = static_cast<std::size_t>(options_.dim);
     mine_.resize(static_cast<std::size_t>(route_.vectors()) * dim);
     route_.sum(gradient, batch, mine_, *pool_);
@@ -269,8 +271,11 @@ class WorkerTables final : public embedding::Embedding {
 
   using Requests = std::span<const TableRequest>;
 
-  // Tells each worker which vectors this one wants of it, and hears the same.
-  void send_requests(std::size_t tables) const {
+  // Tells each worker which vectors of its rows this one reads or has gradients of, and hears the
+  // same.
+  void ask(std::span<const JaggedIds> bags, RouteVectors vectors) const {
+    const std::size_t tables = bags.size();
+    route_.take(bags, part_.owner, group_->size(), options_.dim, vectors);
     asked_requests_.resize(route_.requests().size());
     const std::vector<std::int64_t> same(static_cast<std::size_t>(group_->size()),
                                          static_cast<std::int64_t>(tables * sizeof(TableRequest)));
@@ -304,12 +309,13 @@ class WorkerTables final : public embedding::Embedding {
   }
 
   std::shared_ptr<ProcessGroup> group_;
+  GradientSums sums_;
   std::shared_ptr<GroupPeers> peers_;
   embedding::EmbeddingPart part_;
   mutable std::int64_t memory_bytes_ = 0;
   mutable std::int64_t peak_bytes_ = 0;
   bool bad_ = false;  // this worker's gradient of the update at work
-  // Of the last lookup; the update that follows takes the same way.
+  // Of the last lookup; the update that follows takes the same way, or in order that of its bags.
   mutable TableRoute route_;
   mutable Asked asked_;
   mutable std::vector<TableRequest> asked_requests_;
@@ -324,9 +330,10 @@ class WorkerTables final : public embedding::Embedding {
 
 std::unique_ptr<embedding::Embedding> make_worker_tables(const embedding::Options& options,
                                                          std::shared_ptr<ThreadPool> pool,
-                                                         std::shared_ptr<ProcessGroup> workers) {
+                                                         std::shared_ptr<ProcessGroup> workers,
+                                                         GradientSums sums) {
   if (workers == nullptr) throw_invalid_argument("workers", "a group of workers", "null");
-  return std::make_unique<WorkerTables>(options, std::move(pool), std::move(workers));
+  return std::make_unique<WorkerTables>(options, std::move(pool), std::move(workers), sums);
 }
 
 }  // namespace taut::dist

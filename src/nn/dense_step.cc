@@ -1,6 +1,7 @@
 #include "nn/dense_step.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "nn/dense_kernels.h"
 #include "nn/slice_pass.h"
@@ -23,11 +24,8 @@ DenseStep::DenseStep(Program& program, const RecommenderOptions& options, Optimi
     : program_(program),
       plan_(program, options),
       choice_(std::move(choice)),
-      weight_decay_(options.weight_decay) {
-  for (const Tensor& parameter : program.parameters) {
-    sums_.push_back(at::empty_like(parameter.detach()));
-  }
-}
+      weight_decay_(options.weight_decay),
+      sums_(program.parameters) {}
 
 // Calls body(task) on the pool, each on one thread that runs LibTorch alone.
 template <typename Body>
@@ -45,12 +43,15 @@ double DenseStep::run(const RecommenderInput& input, std::span<const float> labe
   const std::int64_t kept = std::min(slices, kGroup);
   if (std::ssize(memory_.slices) < kept) memory_ = plan_.room(kept);
   refresh_weights();
+  sums_.start();
   const bool alone = program_.workers == nullptr;
-  double loss = 0;
+  // Of one sum of all pieces here; else the workers' are added before that.
+  const bool ends = alone || !has_fixed_pieces();
+  std::vector<double> losses;
   std::vector<FusedStep> steps;
   for (std::int64_t begin = 0; begin < slices; begin += kGroup) {
-    const std::int64_t group = std::min(kGroup, slices - begin);
-    for_tasks(group, [&](std::int64_t k) {
+    const std::int64_t count = std::min(kGroup, slices - begin);
+    for_tasks(count, [&](std::int64_t k) {
       const Slice slice = program_.slice_at(input.batch, begin + k);
       SliceMemory& memory = memory_.slices[static_cast<std::size_t>(k)];
       SlicePass pass(plan_, memory, slice, input, vectors_gradient);
@@ -58,38 +59,97 @@ double DenseStep::run(const RecommenderInput& input, std::span<const float> labe
       pass.compare(labels.data() + slice.begin, logits.data() + slice.begin);
       pass.backward();
     });
-    for (std::int64_t k = 0; k < group; ++k)
-      loss += memory_.slices[static_cast<std::size_t>(k)].loss;
-    const bool last = begin + group == slices;
-    if (last && alone) steps = begin_steps(loss, input.batch);
+    for (std::int64_t k = 0; k < count; ++k) {
+      losses.push_back(memory_.slices[static_cast<std::size_t>(k)].loss);
+    }
+    const bool last = begin + count == slices;
+    if (last && alone) steps = begin_steps(loss_of_all(losses, input.batch), input.batch);
     const std::int64_t first_row = begin * program_.slice_size;
-    const std::int64_t rows = std::min(input.batch - first_row, group * program_.slice_size);
+    const std::int64_t rows = std::min(input.batch - first_row, count * program_.slice_size);
     const Tensor dense =
         plan_.options.bf16 || plan_.options.dense == 0
             ? memory_.input
             : view_of(input.dense, first_row * plan_.options.dense, {rows, plan_.options.dense});
+    const std::vector<Piece> pieces =
+        take_pieces(first_piece(input), {.index = begin, .begin = first_row, .size = rows});
     for_tasks(std::ssize(plan_.tiles), [&](std::int64_t task) {
       const WeightTile& tile = plan_.tiles[static_cast<std::size_t>(task)];
-      if (tile.count > 0) {
-        sum_weight(tile, dense, rows, begin == 0);
-      } else {
-        sum_vectors(tile, group, begin == 0);
+      for (const Piece& piece : pieces) {
+        if (tile.count > 0) {
+          sum_weight(tile, dense, piece);
+        } else {
+          sum_vectors(tile, piece);
+        }
+        merge(tile, piece.place);
       }
+      if (last && ends) merge(tile, sums_.end());
       if (last && alone) step_parameters(tile, steps);
     });
   }
-  return alone ? loss : step_together(loss, input);
+  return alone ? loss_of_all(losses, input.batch) : step_together(losses, input);
+}
+
+// The number in the whole batch of the first piece that is this worker's.
+std::int64_t DenseStep::first_piece(const RecommenderInput& input) const {
+  if (program_.workers == nullptr || !has_fixed_pieces()) return 0;
+  const dist::ProcessGroup& workers = *program_.workers;
+  return share_of(program_.slices(input.whole), 1, {.index = workers.rank(), .of = workers.size()})
+      .begin;
+}
+
+// The pieces of a group of slices, of which the first is number group.index of this worker's batch:
+// each a slice, or one of all.
+std::vector<DenseStep::Piece> DenseStep::take_pieces(std::int64_t first, const Slice& group) {
+  std::vector<Piece> pieces;
+  if (!has_fixed_pieces()) {
+    pieces.push_back({.slices = program_.slices(group.size),
+                      .rows = group.size,
+                      .place = sums_.next(group.index / kGroup)});
+    return pieces;
+  }
+  for (std::int64_t k = 0; k < program_.slices(group.size); ++k) {
+    const Slice slice = program_.slice_at(group.size, k);
+    pieces.push_back({.first_slice = k,
+                      .slices = 1,
+                      .first_row = slice.begin,
+                      .rows = slice.size,
+                      .place = sums_.next(first + group.index + k)});
+  }
+  return pieces;
+}
+
+// own: of this worker's slices; added in the order of the batch.
+double DenseStep::loss_of_all(std::span<const double> own, std::int64_t whole) const {
+  double loss = 0;
+  for (const double one : own) loss += one;
+  if (program_.workers == nullptr) return loss;
+  std::vector<double> all = program_.workers->each(loss);
+  if (has_fixed_pieces()) {
+    std::vector<std::int64_t> sizes;
+    for (int rank = 0; rank < program_.workers->size(); ++rank) {
+      const Range theirs =
+          share_of(program_.slices(whole), 1, {.index = rank, .of = program_.workers->size()});
+      sizes.push_back(theirs.size * static_cast<std::int64_t>(sizeof(double)));
+    }
+    const std::vector<std::byte> bytes =
+        program_.workers->gather(std::as_bytes(own), sizes, dist::Cause::kControl);
+    all.resize(bytes.size() / sizeof(double));
+    std::memcpy(all.data(), bytes.data(), bytes.size());
+  }
+  loss = 0;
+  for (const double one : all) loss += one;
+  return loss;
 }
 
 // With the gradients of all workers. Returns the loss of all.
-double DenseStep::step_together(double own_loss, const RecommenderInput& input) {
-  double loss = 0;
-  for (const double one : program_.workers->each(own_loss)) loss += one;
+double DenseStep::step_together(std::span<const double> own_losses, const RecommenderInput& input) {
+  const double loss = loss_of_all(own_losses, input.whole);
   const std::vector<FusedStep> steps = begin_steps(loss, input.whole);
-  if (input.batch == 0) {
-    for (const Tensor& sum : sums_) sum.zero_();
+  if (has_fixed_pieces()) {
+    sums_.add_over(*program_.workers, program_.slices(input.whole));
+  } else {
+    program_.add_over_workers(sums_.total());
   }
-  program_.add_over_workers(sums_);
   for_tasks(std::ssize(plan_.tiles), [&](std::int64_t task) {
     step_parameters(plan_.tiles[static_cast<std::size_t>(task)], steps);
   });
@@ -117,58 +177,71 @@ void DenseStep::refresh_weights() {
   }
 }
 
-// A tile's gradient over `rows` examples; input: what the network reads.
-void DenseStep::sum_weight(const WeightTile& tile, const Tensor& input, std::int64_t rows,
-                           bool first) {
+// A tile's gradient over a piece; input: what the network reads.
+void DenseStep::sum_weight(const WeightTile& tile, const Tensor& input, const Piece& piece) const {
   const PlannedLinear& linear = plan_.linears[tile.linear];
   const int from = plan_.read_by(linear);
   const Tensor& whole =
       from == graph::kNetworkInput ? input : memory_.outputs[static_cast<std::size_t>(from)];
-  const Tensor x = whole.narrow(0, 0, rows).narrow(1, tile.begin, tile.count).t();
-  const Tensor slope = memory_.gradients[linear.layer].narrow(0, 0, rows);
-  Tensor sum = sums_[linear.weight].t().narrow(0, tile.begin, tile.count);
-  if (!plan_.options.bf16 && first) {
+  const auto rows_of = [&](const Tensor& group) {
+    return group.narrow(0, piece.first_row, piece.rows);
+  };
+  const Tensor x = rows_of(whole).narrow(1, tile.begin, tile.count).t();
+  const Tensor slope = rows_of(memory_.gradients[linear.layer]);
+  const Tensor sum =
+      sums_.values(piece.place.slot, linear.weight).t().narrow(0, tile.begin, tile.count);
+  if (!plan_.options.bf16) {
     multiply(plan_.products, x, slope, sum);
     return;
   }
   const Tensor made = at::empty(sum.sizes(), plan_.type);
   multiply(plan_.products, x, slope, made);
-  if (plan_.options.bf16) {
-    accumulate(sum.numel(), static_cast<const std::uint16_t*>(made.data_ptr()), !first,
-               floats(sum));
-  } else {
-    accumulate(sum.numel(), floats(made), !first, floats(sum));
-  }
+  accumulate(sum.numel(), static_cast<const std::uint16_t*>(made.data_ptr()), /*add=*/false,
+             floats(sum));
 }
 
 // A bias, and the weight of a head, which each slice has summed itself.
-void DenseStep::sum_vectors(const WeightTile& tile, std::int64_t slices, bool first) {
+void DenseStep::sum_vectors(const WeightTile& tile, const Piece& piece) const {
   const PlannedLinear& linear = plan_.linears[tile.linear];
-  for (std::int64_t k = 0; k < slices; ++k) {
-    const SliceMemory& memory = memory_.slices[static_cast<std::size_t>(k)];
-    const bool adds = !first || k > 0;
+  const auto sum_of = [&](std::size_t parameter) {
+    return floats(sums_.values(piece.place.slot, parameter));
+  };
+  for (std::int64_t k = 0; k < piece.slices; ++k) {
+    const SliceMemory& memory = memory_.slices[static_cast<std::size_t>(piece.first_slice + k)];
+    const bool adds = k > 0;
     if (linear.has_bias) {
       accumulate(linear.outputs, floats(memory.bias_sums[tile.linear]), adds,
-                 floats(sums_[linear.weight + 1]));
+                 sum_of(linear.weight + 1));
     }
     if (linear.is_head) {
       accumulate(linear.inputs, floats(memory.weight_sums[tile.linear]), adds,
-                 floats(sums_[linear.weight]));
+                 sum_of(linear.weight));
     }
   }
 }
 
-void DenseStep::step_parameters(const WeightTile& tile, const std::vector<FusedStep>& steps) const {
+// Calls body(parameter, begin, count) for the values of a tile, as they lie.
+template <typename Body>
+void DenseStep::for_values(const WeightTile& tile, const Body& body) const {
   const PlannedLinear& linear = plan_.linears[tile.linear];
-  const auto step = [&](std::size_t parameter, std::int64_t begin, std::int64_t count) {
-    steps[parameter](begin, count, floats(sums_[parameter]) + begin);
-  };
   if (tile.count > 0) {
-    step(linear.weight, tile.begin * linear.outputs, tile.count * linear.outputs);
+    body(linear.weight, tile.begin * linear.outputs, tile.count * linear.outputs);
     return;
   }
-  if (linear.has_bias) step(linear.weight + 1, 0, linear.outputs);
-  if (linear.is_head) step(linear.weight, 0, linear.inputs);
+  if (linear.has_bias) body(linear.weight + 1, std::int64_t{0}, linear.outputs);
+  if (linear.is_head) body(linear.weight, std::int64_t{0}, linear.inputs);
+}
+
+void DenseStep::merge(const WeightTile& tile, const PieceSums::Place& place) const {
+  for_values(tile, [&](std::size_t parameter, std::int64_t begin, std::int64_t count) {
+    sums_.merge(place, parameter, begin, count);
+  });
+}
+
+void DenseStep::step_parameters(const WeightTile& tile, const std::vector<FusedStep>& steps) const {
+  for_values(tile, [&](std::size_t parameter, std::int64_t begin, std::int64_t count) {
+    steps[parameter](begin, count, floats(sums_.values(0, parameter)) + begin);
+  });
 }
 
 }  // namespace taut::nn

@@ -6,12 +6,14 @@
 #include <vector>
 
 #include "nn/dense_plan.h"
+#include "nn/piece_sums.h"
 
 namespace taut::nn {
 
 /// Steps a Program whose network is a recommender_network(). Sums have one order: a slice's are
-/// made by one thread, a weight's over some slices are one product for each tile of fixed size. So
-/// bits do not depend on the number of threads.
+/// made by one thread, a weight's over the slices of a piece are one product for each tile of fixed
+/// size, and pieces are added in the order of PieceOrder. So bits do not depend on the number of
+/// threads, and where options.piece says what a piece is, not on the number of workers either.
 class DenseStep {
  public:
   /// program and options outlive it. With options.bf16 activations and products are bf16, and
@@ -25,19 +27,34 @@ class DenseStep {
  private:
   template <typename Body>
   void for_tasks(std::int64_t tasks, const Body& body) const;
-  [[nodiscard]] double step_together(double own_loss, const RecommenderInput& input);
+  /// Slices of a group whose gradients are one product.
+  struct Piece {
+    std::int64_t first_slice = 0;  ///< in the group
+    std::int64_t slices = 0;
+    std::int64_t first_row = 0;  ///< in the group
+    std::int64_t rows = 0;
+    PieceSums::Place place;
+  };
+  [[nodiscard]] bool has_fixed_pieces() const { return plan_.options.piece > 0; }
+  [[nodiscard]] std::int64_t first_piece(const RecommenderInput& input) const;
+  [[nodiscard]] std::vector<Piece> take_pieces(std::int64_t first, const Slice& group);
+  [[nodiscard]] double loss_of_all(std::span<const double> own, std::int64_t whole) const;
+  [[nodiscard]] double step_together(std::span<const double> own_losses,
+                                     const RecommenderInput& input);
   [[nodiscard]] std::vector<FusedStep> begin_steps(double loss, std::int64_t batch);
   void refresh_weights();
-  void sum_weight(const WeightTile& tile, const at::Tensor& input, std::int64_t rows, bool first);
-  void sum_vectors(const WeightTile& tile, std::int64_t slices, bool first);
+  void sum_weight(const WeightTile& tile, const at::Tensor& input, const Piece& piece) const;
+  void sum_vectors(const WeightTile& tile, const Piece& piece) const;
+  template <typename Body>
+  void for_values(const WeightTile& tile, const Body& body) const;
+  void merge(const WeightTile& tile, const PieceSums::Place& place) const;
   void step_parameters(const WeightTile& tile, const std::vector<FusedStep>& steps) const;
 
   Program& program_;
   DensePlan plan_;
   OptimizerChoice choice_;
   double weight_decay_;
-  std::vector<at::Tensor>
-      sums_;  ///< by parameter, laid out as it is: its gradient over the batch so far
+  PieceSums sums_;  ///< of gradients
   GroupMemory memory_;
 };
 

@@ -10,10 +10,6 @@ namespace {
 
 using torch::Tensor;
 
-// Values of gradients that travel at once: enough that the time of a message does not matter, and
-// little beside the gradients. Sums do not depend on it (dist::ProcessGroup).
-constexpr std::int64_t kBucket = std::int64_t{1} << 20;
-
 std::string state_section(const std::string& parameter, std::string_view what) {
   return concat("optimizer/", parameter, "/", what);
 }
@@ -68,8 +64,8 @@ void Program::add_over_workers(const std::vector<Tensor>& sums) const {
   const Tensor flat = torch::cat(all);
   const std::int64_t count = flat.numel();
   float* sent = flat.mutable_data_ptr<float>();
-  for (std::int64_t begin = 0; begin < count; begin += kBucket) {
-    const auto size = static_cast<std::size_t>(std::min(kBucket, count - begin));
+  for (std::int64_t begin = 0; begin < count; begin += kGradientBucket) {
+    const auto size = static_cast<std::size_t>(std::min(kGradientBucket, count - begin));
     workers->all_reduce({sent + begin, size}, dist::Cause::kGradients);
   }
   std::int64_t at = 0;

@@ -29,6 +29,10 @@ struct Slice {
   std::int64_t size = 0;
 };
 
+/// Values of gradients that travel at once: enough that the time of a message does not matter, and
+/// little beside the gradients. Sums do not depend on it (dist::ProcessGroup).
+constexpr std::int64_t kGradientBucket = std::int64_t{1} << 20;
+
 /// A network that learns. Threads: one call at a time.
 class Program {
  public:

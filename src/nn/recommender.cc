@@ -17,7 +17,7 @@ namespace {
 
 using torch::Tensor;
 
-// Examples in a slice.
+// Examples in a slice, unless the options have pieces.
 constexpr std::int64_t kSlice = 512;
 
 void check_options(const RecommenderOptions& o) {
@@ -26,6 +26,9 @@ void check_options(const RecommenderOptions& o) {
   };
   if (o.tables < 0) bad("inputs", "at least one dense or categorical column", o.tables);
   if (!(o.learning_rate > 0)) bad("learning_rate", "above 0", o.learning_rate);
+  if (o.piece < 0) {
+    throw Error(ErrorKind::kConfig, concat("train.piece must be 0 or more, got ", o.piece));
+  }
   if (!(o.weight_decay >= 0)) bad("weight_decay", "0 or more", o.weight_decay);
 }
 
@@ -50,7 +53,8 @@ Network network_of(const RecommenderOptions& o) {
 
 struct Recommender::Impl : Program {
   Impl(const RecommenderOptions& o, std::shared_ptr<ThreadPool> threads)
-      : Program(network_of(o), Start::kUniform, o.seed, std::move(threads), kSlice),
+      : Program(network_of(o), Start::kUniform, o.seed, std::move(threads),
+                o.piece > 0 ? o.piece : kSlice),
         options(o),
         training(turned(), options, choice_of(o)) {
     set_rates({o.winner_rate});
@@ -92,6 +96,17 @@ struct Recommender::Impl : Program {
     require_size("vectors", input.batch * options.tables * options.dim, input.vectors.size());
   }
 
+  // That pieces of the batch lie on this worker as a whole.
+  void check_part(const RecommenderInput& input) const {
+    if (workers == nullptr || options.piece == 0) return;
+    const Range mine =
+        share_of(input.whole, slice_size, {.index = workers->rank(), .of = workers->size()});
+    if (input.batch == mine.size) return;
+    throw_invalid_argument("batch",
+                           concat("this worker's share of ", input.whole, " examples, ", mine.size),
+                           concat(input.batch));
+  }
+
   // [examples]
   [[nodiscard]] Tensor logits_of(const NetworkInputs& inputs) const {
     return forward(network, values, inputs, {}).squeeze(1);
@@ -128,6 +143,7 @@ double Recommender::train_step(const RecommenderInput& input, std::span<const fl
     throw_invalid_argument("whole", "the examples of all workers", std::to_string(input.whole));
   }
   impl_->check_input(input, impl_->workers == nullptr ? 1 : 0);
+  impl_->check_part(input);
   require_size("labels", input.batch, labels.size());
   require_size("logits", input.batch, logits.size());
   require_size("vectors_gradient", static_cast<std::int64_t>(input.vectors.size()),

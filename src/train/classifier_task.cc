@@ -10,6 +10,7 @@
 #include "train/checkpoint.h"
 #include "train/classifier_data.h"
 #include "train/classifier_schedule.h"
+#include "train/crew.h"
 #include "train/network_memory.h"
 #include "train/plan_choice.h"
 #include "train/state.h"
@@ -133,13 +134,7 @@ class ImageTask final : public Task {
     workers_ = std::move(workers);
     choice_ = choice;
     if (is_planned()) return check_plannable(config_);
-    const std::int64_t piece = config_.model.piece;
-    const std::int64_t pieces = (config_.train.batch_size + piece - 1) / piece;
-    if (pieces >= workers_->size()) return;
-    throw Error(ErrorKind::kConfig,
-                concat("train.batch_size ", config_.train.batch_size, " in pieces of train.piece ",
-                       piece, " gives work to ", pieces, " of ", workers_->size(), " workers"),
-                {}, "lower train.piece, or start fewer workers");
+    require_pieces(config_.train.batch_size, config_.model.piece, workers_->size());
   }
 
   [[nodiscard]] Json plan() const override {

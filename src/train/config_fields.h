@@ -56,6 +56,7 @@ void visit_fields(RecommenderConfig& c, Visit&& visit) {
   visit("train", "weight_decay", c.model.weight_decay);
   visit("train", "bf16", c.model.bf16);
   visit("train", "products", c.model.products);
+  visit("train", "piece", c.model.piece);
   visit("train", "checkpoint_every", c.train.checkpoint_every);
   visit("train", "log_every", c.train.log_every);
   visit("train", "early_stop", c.train.early_stop);

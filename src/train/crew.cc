@@ -2,7 +2,19 @@
 
 #include <array>
 
+#include "taut/core/error.h"
+#include "taut/core/text.h"
+
 namespace taut::train {
+
+void require_pieces(std::int64_t batch_size, std::int64_t piece, int workers) {
+  const std::int64_t pieces = (batch_size + piece - 1) / piece;
+  if (pieces >= workers) return;
+  throw Error(ErrorKind::kConfig,
+              concat("train.batch_size ", batch_size, " in pieces of train.piece ", piece,
+                     " gives work to ", pieces, " of ", workers, " workers"),
+              {}, "lower train.piece, or start fewer workers");
+}
 
 Crew::Decision Crew::agree(Decision own) const {
   if (alone()) return own;

@@ -10,6 +10,9 @@
 
 namespace taut::train {
 
+/// Throws kConfig where a batch has fewer pieces than there are workers.
+void require_pieces(std::int64_t batch_size, std::int64_t piece, int workers);
+
 /// All workers of a run, or a process alone, which leads itself. The leader owns the run's folder:
 /// it alone writes there, and what it finds there it tells the others.
 /// Errors: those of dist::ProcessGroup.

@@ -1,5 +1,6 @@
 #include "taut/train/model.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "taut/core/error.h"
@@ -61,11 +62,12 @@ std::int64_t planned_bytes(const RecommenderConfig& config, const data::DataProf
 
 Model::Model(const RecommenderConfig& config, const data::DataProfile& profile,
              std::shared_ptr<ThreadPool> pool, std::shared_ptr<dist::ProcessGroup> workers)
-    : workers_(std::move(workers)) {
+    : workers_(std::move(workers)), piece_(config.model.piece) {
   if (!config.schema.categorical.empty()) {
     const embedding::Options options = table_options(config, profile);
     full_bytes_ = embedding::full_bytes(options).count;
-    tables_ = workers_ != nullptr ? dist::make_worker_tables(options, pool, workers_)
+    const auto sums = piece_ > 0 ? dist::GradientSums::kInOrder : dist::GradientSums::kByWorker;
+    tables_ = workers_ != nullptr ? dist::make_worker_tables(options, pool, workers_, sums)
                                   : embedding::make_embedding(options, pool);
   }
   dense_ = std::make_unique<nn::Recommender>(dense_options(config), std::move(pool));
@@ -117,7 +119,7 @@ void Model::load_initial_rows(const RecommenderConfig& config) {
 nn::RecommenderInput Model::look_up(const data::Batch& batch) {
   mine_ = {.begin = 0, .size = batch.size};
   if (workers_ != nullptr) {
-    mine_ = share_of(batch.size, 1, {.index = workers_->rank(), .of = workers_->size()});
+    mine_ = part_of(batch.size, workers_->rank());
   }
   if (tables_ != nullptr) {
     view_part(batch);
@@ -134,12 +136,18 @@ nn::RecommenderInput Model::look_up(const data::Batch& batch) {
           .whole = batch.size};
 }
 
+// A worker's part of so many examples, cut where gradients' sums are.
+Range Model::part_of(std::int64_t examples, int rank) const {
+  return share_of(examples, std::max<std::int64_t>(1, piece_),
+                  {.index = rank, .of = workers_->size()});
+}
+
 // logits: of this worker's part; then of the whole batch.
 void Model::gather_logits(std::int64_t batch, std::vector<float>& logits) const {
   if (workers_ == nullptr) return;
   std::vector<std::int64_t> sizes;
   for (int rank = 0; rank < workers_->size(); ++rank) {
-    const Range theirs = share_of(batch, 1, {.index = rank, .of = workers_->size()});
+    const Range theirs = part_of(batch, rank);
     sizes.push_back(theirs.size * static_cast<std::int64_t>(sizeof(float)));
   }
   const std::vector<std::byte> all =

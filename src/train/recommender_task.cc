@@ -10,6 +10,7 @@
 #include "taut/train/metrics.h"
 #include "taut/train/model.h"
 #include "taut/train/task.h"
+#include "train/crew.h"
 #include "train/network_memory.h"
 #include "train/profile.h"
 #include "train/progressive.h"
@@ -65,6 +66,8 @@ class RecommenderTask final : public Task {
                   "--plan", "use dp");
     }
     workers_ = std::move(workers);
+    const std::int64_t piece = config_.model.piece;
+    if (piece > 0) require_pieces(config_.train.batch_size, piece, workers_->size());
   }
 
   [[nodiscard]] bool is_spread() const noexcept override { return workers_ != nullptr; }

@@ -55,8 +55,8 @@ TestBatch exact_batch(std::uint64_t step) {
 }
 
 // Bags of 20 ids in tables 0 and 1, with weights in table 1.
-TestBatch long_bags(std::uint64_t step) {
-  TestBatch batch = exact_batch(step);
+TestBatch bags_of_twenty(std::uint64_t step) {
+  TestBatch batch = embedding::make_batch(kShape, 7, step);
   const CounterRandom random = CounterRandom(11).with(step);
   std::uint64_t counter = 0;
   for (std::size_t t = 0; t < 2; ++t) {
@@ -70,6 +70,11 @@ TestBatch long_bags(std::uint64_t step) {
       if (t == 1) batch.weights[t].push_back(static_cast<float>(random.uniform(counter++)));
     }
   }
+  return batch;
+}
+
+TestBatch long_bags(std::uint64_t step) {
+  TestBatch batch = bags_of_twenty(step);
   make_exact(batch);
   return batch;
 }
@@ -191,6 +196,33 @@ TEST_P(WorkerTablesOf, GoOnWithAnotherNumber) {
         MemorySections nothing;
         many->save(nothing, "e/");
       }
+    });
+  }
+}
+
+// Of gradients and weights as they come: lookups, rows and all else to the last bit.
+TEST_P(WorkerTablesOf, HaveItsBitsWhereGradientsAreSummedInOrder) {
+  for (const int workers : {2, 3}) {
+    expect_workers(workers, [&](const WorkerEnvironment& environment) {
+      const auto group = ProcessGroup::connect(environment, kPatient);
+      Options options = options_of(GetParam());
+      options.gradient_clip = 2.5;
+      const auto one = embedding::make_embedding(options, embedding::threads(1));
+      const auto many =
+          make_worker_tables(options, embedding::threads(1), group, GradientSums::kInOrder);
+      const auto values = static_cast<std::ptrdiff_t>(kShape.tables) * kShape.dim;
+      const Range mine = share_of(kShape.size, 1, {.index = group->rank(), .of = workers});
+      for (std::uint64_t step = 0; step < 24; ++step) {
+        const TestBatch whole =
+            step % 3 == 2 ? bags_of_twenty(step) : embedding::make_batch(kShape, 7, step % 5);
+        const TestBatch part = part_of(whole, *group);
+        const std::vector<float> wanted = lookup(*one, whole);
+        ASSERT_EQ(lookup(*many, part), std::vector<float>(wanted.begin() + mine.begin * values,
+                                                          wanted.begin() + mine.end() * values));
+        one->update(whole.tables(), whole.size, whole.gradient);
+        many->update(part.tables(), part.size, part.gradient);
+      }
+      expect_same(*one, *many, *group);
     });
   }
 }

@@ -269,6 +269,16 @@ TEST_P(DenseSteps, GiveThemForABatchOfMoreSlicesThanAreKept) {
   expect_plain_step(o, 17 * 512 + 3);
 }
 
+TEST_P(DenseSteps, GiveThemInPiecesOfOddSizes) {
+  RecommenderOptions o = options();
+  o.top = {300};
+  for (const std::int64_t piece : {1, 7, 64}) {
+    o.piece = piece;
+    expect_plain_step(o, 1);
+    expect_plain_step(o, 18 * piece + (piece + 1) / 2);
+  }
+}
+
 TEST_P(DenseSteps, AreTheSameBitsForAnyNumberOfThreadsAndAfterAFile) {
   const test::TemporaryDirectory folder;
   RecommenderOptions o = options();
@@ -307,6 +317,14 @@ INSTANTIATE_TEST_SUITE_P(
                     Way{"wide_deep_onednn", "wide_deep", "onednn", false, 2e-5},
                     Way{"wide_deep_bf16", "wide_deep", "auto", true, 0.02}),
     [](const testing::TestParamInfo<Way>& way) { return std::string(way.param.name); });
+
+TEST(DensePieces, OfNegativeSizeAreAnError) {
+  RecommenderOptions o;
+  o.dense = 2;
+  o.piece = -1;
+  EXPECT_THAT(error_of([&] { Recommender made(o, threads(1)); }),
+              IsError(ErrorKind::kConfig, "train.piece must be 0 or more, got -1"));
+}
 
 TEST(DenseProducts, AnUnknownNameIsAnError) {
   RecommenderOptions o;

@@ -76,6 +76,33 @@ TEST_F(RecommenderWorkers, TrainWhatOneProcessTrainsToRounding) {
   }
 }
 
+// In fixed pieces, with what is random, chosen or cut anew at each step: of an epoch's 2 examples
+// in the last batch one worker has both.
+TEST_F(RecommenderWorkers, TrainTheBitsOfOneProcessInPieces) {
+  const std::vector<std::string> settings =
+      with({"train.batch_size=1999", "train.piece=500", "train.epochs=2", "model.winner_rate=0.5"});
+  train(1, "one", settings);
+  const Json alone = read_json("one/summary.json");
+  for (const int workers : {2, 3, 4}) {
+    const std::string run = concat("by", workers);
+    train(workers, run, settings);
+    EXPECT_EQ(metrics(run), metrics("one")) << workers;
+    const Json summary = read_json(run + "/summary.json");
+    for (const char* field : {"auc", "log_loss", "progressive", "memory_bytes", "resident_rows"}) {
+      EXPECT_EQ(summary[field], alone[field]) << workers << " " << field;
+    }
+  }
+}
+
+TEST_F(RecommenderWorkers, GoOnInPiecesToTheSameBitsWithAnotherNumber) {
+  const std::vector<std::string> settings = with({"train.piece=40", "train.epochs=1"});
+  train(1, "one", settings);
+  interrupt(clicks(), 3, "parts", settings);
+  train(2, "parts", settings, /*resume=*/true);
+  EXPECT_EQ(metrics("parts"), metrics("one"));
+  EXPECT_EQ(read_json("parts/summary.json")["auc"], read_json("one/summary.json")["auc"]);
+}
+
 // Four workers where the last batch of an epoch has two examples, winners, and rows of 8 bits that
 // are rounded at random: a value may come to lie one step beside, which a loss of some hundred
 // examples hardly shows.
@@ -125,6 +152,8 @@ TEST_F(RecommenderWorkers, AreRefusedWhatTheyCannotTrain) {
       return error_of([&] { train_run(options); });
     };
     EXPECT_THAT(refused({}, {.plan = "owt"}), IsError(ErrorKind::kUnsupported, "plan \"owt\""));
+    EXPECT_THAT(refused({"train.piece=200"}),
+                IsError(ErrorKind::kConfig, "gives work to 1 of 2 workers"));
     EXPECT_THAT(refused({"embedding.method=qr"}),
                 IsError(ErrorKind::kUnsupported, "method qr cannot be divided"));
   });

@@ -41,6 +41,11 @@ struct RecommenderOptions {
   bool bf16 = false;
   /// Who multiplies in fp32: blas | onednn | auto, the faster on this processor (a rule).
   std::string products = "auto";
+  /// Examples whose gradients are one sum, computed by one thread; these sums are added in the
+  /// order of one binary tree over the batch, whoever has which: the same bits for any number of
+  /// workers whose parts are cut by share_of() at whole pieces. 0: 8192, the faster on one process,
+  /// cut at any example; sums over workers are then those of one process to rounding.
+  std::int64_t piece = 0;
   std::uint64_t seed = 1;
 };
 
@@ -75,8 +80,9 @@ class Recommender {
   [[nodiscard]] const graph::Network& network() const noexcept;
 
   /// From now on train_step() is taken by these workers together, each with a part of a batch of
-  /// input.whole examples: all end with the same parameters. Gradients are summed on each worker,
-  /// then by rank: one process's to rounding. null: alone.
+  /// input.whole examples: all end with the same parameters, those of one process where
+  /// options().piece is given, else to rounding: gradients are then summed on each worker, then by
+  /// rank. null: alone.
   void set_workers(std::shared_ptr<dist::ProcessGroup> workers);
 
   /// Another share of winners from now on, in training and prediction; options() keeps the first.

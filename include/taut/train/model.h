@@ -29,9 +29,10 @@ namespace taut::train {
 
 /// A recommender as config and data profile describe it.
 /// Workers that share it are all given the same whole batches, of which each works on a part
-/// (share_of() of the examples); tables are dealt to them (dist::make_worker_tables), the dense
-/// half each has whole. All then know all logits. Threads: one call at a time; work is spread over
-/// the pool; the same bits for any pool.
+/// (share_of() of the examples, or of pieces of train.piece where that is given: then all that is
+/// computed has the bits of one process); tables are dealt to them (dist::make_worker_tables), the
+/// dense half each has whole. All then know all logits. Threads: one call at a time; work is spread
+/// over the pool; the same bits for any pool.
 class Model {
  public:
   /// workers: null for a process alone. Errors: those of make_embedding, dist::make_worker_tables
@@ -79,10 +80,12 @@ class Model {
   [[nodiscard]] nn::RecommenderInput look_up(const data::Batch& batch);
   void view_ids(const data::Batch& batch);
   void view_part(const data::Batch& batch);
+  [[nodiscard]] Range part_of(std::int64_t examples, int rank) const;
   void gather_logits(std::int64_t batch, std::vector<float>& logits) const;
 
   std::shared_ptr<dist::ProcessGroup> workers_;
-  Range mine_;  ///< this worker's part of the batch that was looked up last
+  std::int64_t piece_;  ///< 0: none that all keep to
+  Range mine_;          ///< this worker's part of the batch that was looked up last
   std::unique_ptr<embedding::Embedding> tables_;
   std::unique_ptr<nn::Recommender> dense_;
   std::int64_t full_bytes_ = 0;
