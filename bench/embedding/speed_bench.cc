@@ -6,8 +6,9 @@
 //   e.g. elastic 16 1.05 1 1000000 10 2048 mixed; ZIPF 0: uniform ids
 //
 // The table is at a tenth of the full one's bytes (full takes what it needs) and is filled by
-// training first. Prints one JSON object: medians over rounds of some batches each, by the clock
-// and
+// training first. METHOD `reads` is no table but the machine's own limit: rows of DIM floats at
+// known places among IDS, read and summed as the ids name them. Prints one JSON object: medians
+// over rounds of some batches each, by the clock and
 // (..._cpu) by the processor time of all threads, which other programs disturb less; and a checksum
 // of all outputs, by which two builds can be compared: it depends on nothing but the arguments.
 
@@ -19,12 +20,15 @@
 #include <cstdio>
 #include <ctime>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "taut/core/aligned_buffer.h"
 #include "taut/core/hash.h"
 #include "taut/core/random.h"
 #include "taut/core/spelling.h"
+#include "taut/core/text.h"
 #include "taut/embedding/embedding.h"
 
 namespace {
@@ -68,6 +72,12 @@ class Ids {
   std::vector<double> cumulative_;
 };
 
+// Bags of a batch: a task.
+struct BagRange {
+  std::size_t first;
+  std::size_t end;
+};
+
 struct Batch {
   std::vector<std::uint64_t> ids;
   std::vector<float> gradient;
@@ -94,7 +104,7 @@ struct Times {
   }
 };
 
-void run(const Setting& setting) {
+std::vector<Batch> make_batches(const Setting& setting) {
   const Ids source(setting.ids, setting.zipf);
   const auto per_batch = static_cast<std::size_t>(setting.batch * setting.pooling);
   const std::size_t outputs =
@@ -110,6 +120,112 @@ void run(const Setting& setting) {
                                     0.5f);
     }
   }
+  return batches;
+}
+
+// Batches of a round.
+std::size_t batches_a_round(const Setting& setting) {
+  return std::max<std::size_t>(4,
+                               400000 / static_cast<std::size_t>(setting.batch * setting.pooling));
+}
+
+double million_rows(const Setting& setting) {
+  return static_cast<double>(batches_a_round(setting)) *
+         static_cast<double>(setting.batch * setting.pooling) * 1e-6;
+}
+
+// Rows [ids, dim] in huge pages, all values of a row its number modulo kValues: sums are whole
+// numbers, exact.
+class PlainRows {
+ public:
+  PlainRows(std::int64_t ids, int dim)
+      : ids_(static_cast<std::uint64_t>(ids)),
+        dim_(static_cast<std::size_t>(dim)),
+        values_(ids_ * dim_) {
+    for (std::uint64_t row = 0; row < ids_; ++row) {
+      std::fill_n(values_.data() + row * dim_, dim_, value_of(row));
+    }
+  }
+
+  // The pooled sums of some bags into out [batch, dim].
+  void lookup(const Setting& setting, const Batch& batch, const BagRange& bags,
+              std::vector<float>& out) const {
+    constexpr std::size_t kAhead = 24;  // rows whose memory is on its way
+    const auto pooling = static_cast<std::size_t>(setting.pooling);
+    const std::size_t end = bags.end * pooling;
+    for (std::size_t bag = bags.first; bag < bags.end; ++bag) {
+      float* sums = out.data() + bag * dim_;
+      std::fill_n(sums, dim_, 0.0f);
+      for (std::size_t i = bag * pooling; i < (bag + 1) * pooling; ++i) {
+        const float* later = row(batch.ids[std::min(i + kAhead, end - 1)]);
+        for (std::size_t at = 0; at < dim_; at += kFloatsALine) __builtin_prefetch(later + at);
+        const float* values = row(batch.ids[i]);
+        for (std::size_t at = 0; at < dim_; ++at) sums[at] += values[at];
+      }
+    }
+  }
+  // What any value of a row is.
+  [[nodiscard]] float value(std::uint64_t id) const { return value_of(reduce_range(id, ids_)); }
+
+ private:
+  static constexpr std::uint64_t kValues = 1000;
+  static constexpr std::size_t kFloatsALine = 16;
+
+  static float value_of(std::uint64_t row) { return static_cast<float>(row % kValues); }
+  [[nodiscard]] const float* row(std::uint64_t id) const {
+    return values_.data() + reduce_range(id, ids_) * dim_;
+  }
+
+  std::uint64_t ids_;
+  std::size_t dim_;
+  AlignedBuffer<float> values_;
+};
+
+void run_reads(const Setting& setting) {
+  const std::vector<Batch> batches = make_batches(setting);
+  const PlainRows rows(setting.ids, setting.dim);
+  ThreadPool pool(setting.threads);
+  const auto dim = static_cast<std::size_t>(setting.dim);
+  const auto pooling = static_cast<std::size_t>(setting.pooling);
+  std::vector<float> out(static_cast<std::size_t>(setting.batch) * dim);
+  const auto lookup = [&](const Batch& batch) {
+    constexpr std::int64_t kBags = 256;
+    pool.run((setting.batch + kBags - 1) / kBags, [&](std::int64_t task) {
+      rows.lookup(setting, batch,
+                  {.first = static_cast<std::size_t>(task * kBags),
+                   .end = static_cast<std::size_t>(std::min(setting.batch, (task + 1) * kBags))},
+                  out);
+    });
+  };
+  for (const Batch& batch : batches) {
+    lookup(batch);
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      float wanted = 0;
+      for (std::size_t k = 0; k < pooling; ++k)
+        wanted += rows.value(batch.ids[i / dim * pooling + k]);
+      if (out[i] != wanted) throw std::runtime_error(concat("sum ", i, " of the reads is wrong"));
+    }
+  }
+  Times times;
+  std::size_t next = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    times.measure([&] {
+      for (std::size_t i = 0; i < batches_a_round(setting); ++i) {
+        lookup(batches[next++ % batches.size()]);
+      }
+    });
+  }
+  std::printf(
+      "{\"method\": \"%s\", \"dim\": %d, \"zipf\": %g, \"threads\": %d, \"lookup\": %.2f, "
+      "\"lookup_cpu\": %.2f}\n",
+      setting.method.c_str(), setting.dim, setting.zipf, setting.threads,
+      million_rows(setting) / median(times.clock), million_rows(setting) / median(times.cpu));
+}
+
+void run(const Setting& setting) {
+  const std::vector<Batch> batches = make_batches(setting);
+  const std::size_t outputs =
+      static_cast<std::size_t>(setting.batch) * static_cast<std::size_t>(setting.dim);
   std::vector<std::int64_t> offsets;
   for (std::int64_t bag = 0; bag <= setting.batch; ++bag) {
     offsets.push_back(bag * setting.pooling);
@@ -136,7 +252,7 @@ void run(const Setting& setting) {
   for (const Batch& batch : batches) train(batch);
   Times lookups;
   Times trains;
-  const std::size_t timed = std::max<std::size_t>(4, 400000 / per_batch);
+  const std::size_t timed = batches_a_round(setting);
   std::size_t next = 0;
   std::uint64_t checksum = 0;
   for (int round = 0; round < kRounds; ++round) {
@@ -153,7 +269,7 @@ void run(const Setting& setting) {
     });
     next += timed;
   }
-  const double rows = static_cast<double>(timed * per_batch) * 1e-6;
+  const double rows = million_rows(setting);
   const Statistics held = table->statistics();
   std::printf(
       "{\"method\": \"%s\", \"dim\": %d, \"zipf\": %g, \"threads\": %d, \"lookup\": %.2f, "
@@ -182,7 +298,7 @@ int main(int argc, char** argv) {
     if (const char* text = given()) setting.batch = std::stoll(text);
     if (const char* text = given()) setting.value_type = text;
     if (const char* text = given()) setting.optimizer = text;
-    run(setting);
+    setting.method == "reads" ? run_reads(setting) : run(setting);
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
