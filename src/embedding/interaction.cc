@@ -22,8 +22,10 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Tag = hn::ScalableTag<float>;
 using One = hn::CappedTag<float, 1>;
 
-constexpr std::int64_t kColumns = 4;  ///< dots that are made at once, of two rows each
-constexpr std::int64_t kSums = 8;     ///< gradients of vectors that are summed at once
+// Eight sums are made at once: dots of kRows vectors with kColumns others, or gradients.
+constexpr std::int64_t kRows = 2;
+constexpr std::int64_t kColumns = 4;
+constexpr std::int64_t kSums = 8;
 
 // Where the vectors of the present row lie.
 template <typename Value>
@@ -82,67 +84,65 @@ void sum_lanes(V a, V b, V c, V e, float* sums) {
 }
 #endif
 
-// sums[r][k] = rows[r] . columns[k]
 struct Dots {
-  const float* rows[2];
+  const float* rows[kRows];
   const float* columns[kColumns];
 };
 
-void dot_block(const Dots& of, std::int64_t dim, float sums[2][kColumns]) {
+// to[r][k] = rows[r] . columns[k]
+void dot_block(const Dots& of, std::int64_t dim, float* const* to) {
   const Tag d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  auto a0 = hn::Zero(d);
-  auto a1 = hn::Zero(d);
-  auto a2 = hn::Zero(d);
-  auto a3 = hn::Zero(d);
-  auto b0 = hn::Zero(d);
-  auto b1 = hn::Zero(d);
-  auto b2 = hn::Zero(d);
-  auto b3 = hn::Zero(d);
+  hn::Vec<Tag> sums[kRows][kColumns];
+#pragma GCC unroll 2
+  for (auto& row : sums) {
+#pragma GCC unroll 4
+    for (auto& sum : row) sum = hn::Zero(d);
+  }
   std::int64_t at = 0;
   for (; at + lanes <= dim; at += lanes) {
-    const auto a = hn::LoadU(d, of.rows[0] + at);
-    const auto b = hn::LoadU(d, of.rows[1] + at);
-    const auto c0 = hn::LoadU(d, of.columns[0] + at);
-    a0 = hn::MulAdd(a, c0, a0);
-    b0 = hn::MulAdd(b, c0, b0);
-    const auto c1 = hn::LoadU(d, of.columns[1] + at);
-    a1 = hn::MulAdd(a, c1, a1);
-    b1 = hn::MulAdd(b, c1, b1);
-    const auto c2 = hn::LoadU(d, of.columns[2] + at);
-    a2 = hn::MulAdd(a, c2, a2);
-    b2 = hn::MulAdd(b, c2, b2);
-    const auto c3 = hn::LoadU(d, of.columns[3] + at);
-    a3 = hn::MulAdd(a, c3, a3);
-    b3 = hn::MulAdd(b, c3, b3);
+    hn::Vec<Tag> rows[kRows];
+#pragma GCC unroll 2
+    for (int r = 0; r < kRows; ++r) rows[r] = hn::LoadU(d, of.rows[r] + at);
+#pragma GCC unroll 4
+    for (int k = 0; k < kColumns; ++k) {
+      const auto column = hn::LoadU(d, of.columns[k] + at);
+#pragma GCC unroll 2
+      for (int r = 0; r < kRows; ++r) sums[r][k] = hn::MulAdd(rows[r], column, sums[r][k]);
+    }
   }
-  sum_lanes(a0, a1, a2, a3, sums[0]);
-  sum_lanes(b0, b1, b2, b3, sums[1]);
+#pragma GCC unroll 2
+  for (int r = 0; r < kRows; ++r) {
+    sum_lanes(sums[r][0], sums[r][1], sums[r][2], sums[r][3], to[r]);
+  }
   for (; at < dim; ++at) {
-    for (int r = 0; r < 2; ++r) {
-      for (int k = 0; k < kColumns; ++k) sums[r][k] += of.rows[r][at] * of.columns[k][at];
+    for (int r = 0; r < kRows; ++r) {
+      for (int k = 0; k < kColumns; ++k) to[r][k] += of.rows[r][at] * of.columns[k][at];
     }
   }
 }
 
-// Two rows of the triangle of dots and four columns at a time: what lies behind the diagonal is
+// Some rows of the triangle of dots and four columns at a time: what lies behind the diagonal is
 // left out.
 void interact(const InteractionShape& s, std::int64_t rows,
               std::span<const RowVectors<const float>> x, float* out) {
   Vectors<const float> v(x, s.dim);
   for (std::int64_t row = 0; row < rows; ++row, v.next_row()) {
-    for (std::int64_t i = 0; i < s.vectors; i += 2) {
-      const std::int64_t last = std::min(i + 1, s.vectors - 1);
-      float* to = out + i * (i - 1) / 2;
+    for (std::int64_t i = 0; i < s.vectors; i += kRows) {
+      const std::int64_t last = std::min(i + kRows, s.vectors) - 1;
+      float* const first_row = out + i * (i - 1) / 2;
+      float* const second_row = first_row + i;
       for (std::int64_t j = 0; j < last; j += kColumns) {
         Dots of = {{v[i], v[last]}, {}};
         for (std::int64_t k = 0; k < kColumns; ++k) of.columns[k] = v[std::min(j + k, last)];
-        float sums[2][kColumns];
-        dot_block(of, s.dim, sums);
-        for (std::int64_t r = 0; r <= last - i; ++r) {
-          const std::int64_t count = std::min(kColumns, i + r - j);
-          std::copy(sums[r], sums[r] + std::max(std::int64_t{0}, count), to + r * i + j);
-        }
+        float sums[kRows][kColumns];
+        const bool whole = last > i && j + kColumns <= i;
+        float* const to[kRows] = {whole ? first_row + j : sums[0],
+                                  whole ? second_row + j : sums[1]};
+        dot_block(of, s.dim, to);
+        if (whole) continue;
+        std::copy_n(sums[0], std::clamp(i - j, std::int64_t{0}, kColumns), first_row + j);
+        if (last > i) std::copy_n(sums[1], std::min(i + 1 - j, kColumns), second_row + j);
       }
     }
     out += s.pairs();
@@ -150,40 +150,34 @@ void interact(const InteractionShape& s, std::int64_t rows,
   }
 }
 
-// Values [at, at + lanes) of kSums vectors: to[i] = sum over j of factors[j * width + i] * x[j].
-template <typename D>
+// Values [at, at + V vectors) of R vectors: to[i] = sum over j of factors[j * width + i] * x[j].
+template <int R, int V, typename D>
 void weighted_sums(D d, const Vectors<const float>& x, std::int64_t count, std::int64_t at,
                    const float* factors, std::int64_t width, float* const* to) {
-  auto s0 = hn::Zero(d);
-  auto s1 = hn::Zero(d);
-  auto s2 = hn::Zero(d);
-  auto s3 = hn::Zero(d);
-  auto s4 = hn::Zero(d);
-  auto s5 = hn::Zero(d);
-  auto s6 = hn::Zero(d);
-  auto s7 = hn::Zero(d);
-  for (std::int64_t j = 0; j < count; ++j, factors += width) {
-    const auto value = hn::LoadU(d, x[j] + at);
-    s0 = hn::MulAdd(hn::Set(d, factors[0]), value, s0);
-    s1 = hn::MulAdd(hn::Set(d, factors[1]), value, s1);
-    s2 = hn::MulAdd(hn::Set(d, factors[2]), value, s2);
-    s3 = hn::MulAdd(hn::Set(d, factors[3]), value, s3);
-    s4 = hn::MulAdd(hn::Set(d, factors[4]), value, s4);
-    s5 = hn::MulAdd(hn::Set(d, factors[5]), value, s5);
-    s6 = hn::MulAdd(hn::Set(d, factors[6]), value, s6);
-    s7 = hn::MulAdd(hn::Set(d, factors[7]), value, s7);
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  hn::Vec<D> sums[R][V];
+#pragma GCC unroll 8
+  for (auto& row : sums) {
+#pragma GCC unroll 2
+    for (auto& sum : row) sum = hn::Zero(d);
   }
-  const auto give = [&](int i, auto sum) {
-    if (to[i] != nullptr) hn::StoreU(sum, d, to[i] + at);
-  };
-  give(0, s0);
-  give(1, s1);
-  give(2, s2);
-  give(3, s3);
-  give(4, s4);
-  give(5, s5);
-  give(6, s6);
-  give(7, s7);
+  for (std::int64_t j = 0; j < count; ++j, factors += width) {
+    hn::Vec<D> values[V];
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) values[v] = hn::LoadU(d, x[j] + at + v * lanes);
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) {
+      const auto factor = hn::Set(d, factors[i]);
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) sums[i][v] = hn::MulAdd(factor, values[v], sums[i][v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i) {
+    if (to[i] == nullptr) continue;
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) hn::StoreU(sums[i][v], d, to[i] + at + v * lanes);
+  }
 }
 
 // The gradients of dots as a symmetric matrix [vectors, width], zeros on the diagonal and behind
@@ -207,14 +201,22 @@ void interact_backward(const InteractionShape& s, std::int64_t rows,
   for (std::int64_t row = 0; row < rows; ++row, v.next_row(), to.next_row()) {
     unfold(s.vectors, width, out_gradient, factors.data());
     for (std::int64_t i = 0; i < s.vectors; i += kSums) {
-      float* block[kSums] = {};
-      for (std::int64_t k = 0; k < std::min(kSums, s.vectors - i); ++k) block[k] = to[i + k];
+      const float* const block = factors.data() + i;
+      float* places[kSums] = {};
+      for (std::int64_t k = 0; k < std::min(kSums, s.vectors - i); ++k) places[k] = to[i + k];
       std::int64_t at = 0;
-      for (; at + lanes <= s.dim; at += lanes) {
-        weighted_sums(d, v, s.vectors, at, factors.data() + i, width, block);
+      for (; at + 2 * lanes <= s.dim; at += 2 * lanes) {
+        weighted_sums<kSums / 2, 2>(d, v, s.vectors, at, block, width, places);
+        if (i + kSums / 2 >= s.vectors) continue;
+        weighted_sums<kSums / 2, 2>(d, v, s.vectors, at, block + kSums / 2, width,
+                                    places + kSums / 2);
+      }
+      if (at + lanes <= s.dim) {
+        weighted_sums<kSums, 1>(d, v, s.vectors, at, block, width, places);
+        at += lanes;
       }
       for (const One one; at < s.dim; ++at) {
-        weighted_sums(one, v, s.vectors, at, factors.data() + i, width, block);
+        weighted_sums<kSums, 1>(one, v, s.vectors, at, block, width, places);
       }
     }
     out_gradient += s.pairs();

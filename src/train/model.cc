@@ -36,6 +36,12 @@ nn::RecommenderOptions dense_options(const RecommenderConfig& config) {
   return options;
 }
 
+// The first values of a buffer, which grows where it is too small.
+std::span<float> room_in(AlignedBuffer<float>& buffer, std::size_t size) {
+  if (buffer.size() < size) buffer = AlignedBuffer<float>(size);
+  return buffer.span().first(size);
+}
+
 }  // namespace
 
 data::ReaderOptions reader_options(const RecommenderConfig& config,
@@ -121,18 +127,19 @@ nn::RecommenderInput Model::look_up(const data::Batch& batch) {
   if (workers_ != nullptr) {
     mine_ = part_of(batch.size, workers_->rank());
   }
+  std::span<float> vectors;
   if (tables_ != nullptr) {
     view_part(batch);
-    vectors_.resize(static_cast<std::size_t>(mine_.size) * ids_.size() *
-                    static_cast<std::size_t>(tables_->options().dim));
-    tables_->lookup(ids_, mine_.size, vectors_);
+    vectors = room_in(vectors_, static_cast<std::size_t>(mine_.size) * ids_.size() *
+                                    static_cast<std::size_t>(tables_->options().dim));
+    tables_->lookup(ids_, mine_.size, vectors);
   }
   const std::int64_t columns = dense_->options().dense;
   return {.batch = mine_.size,
           .dense = std::span(batch.dense)
                        .subspan(static_cast<std::size_t>(mine_.begin * columns),
                                 static_cast<std::size_t>(mine_.size * columns)),
-          .vectors = vectors_,
+          .vectors = vectors,
           .whole = batch.size};
 }
 
@@ -163,12 +170,12 @@ void Model::set_winner_rate(double rate) {
 double Model::train_step(const data::Batch& batch, std::vector<float>& logits) {
   const nn::RecommenderInput input = look_up(batch);
   logits.resize(static_cast<std::size_t>(mine_.size));
-  gradient_.resize(vectors_.size());
+  const std::span<float> gradient = room_in(gradient_, input.vectors.size());
   const std::span<const float> labels =
       std::span(batch.labels)
           .subspan(static_cast<std::size_t>(mine_.begin), static_cast<std::size_t>(mine_.size));
-  const double loss = dense_->train_step(input, labels, logits, gradient_);
-  if (tables_ != nullptr) tables_->update(ids_, mine_.size, gradient_);
+  const double loss = dense_->train_step(input, labels, logits, gradient);
+  if (tables_ != nullptr) tables_->update(ids_, mine_.size, gradient);
   gather_logits(batch.size, logits);
   return loss;
 }

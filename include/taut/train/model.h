@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "taut/core/aligned_buffer.h"
 #include "taut/core/share.h"
 #include "taut/core/thread_pool.h"
 #include "taut/data/reader.h"
@@ -91,8 +92,9 @@ class Model {
   std::int64_t full_bytes_ = 0;
   std::vector<embedding::JaggedIds> ids_;
   std::vector<std::vector<std::int64_t>> offsets_;  ///< of a part's ids, by table
-  std::vector<float> vectors_;
-  std::vector<float> gradient_;
+  // Aligned, so that no vector of 16 floats lies in two cache lines.
+  AlignedBuffer<float> vectors_;
+  AlignedBuffer<float> gradient_;
 };
 
 }  // namespace taut::train
