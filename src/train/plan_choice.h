@@ -17,7 +17,7 @@ namespace taut::train {
 struct ChosenPlan {
   std::string name;
   int levels = 0;
-  std::vector<parallel::LayerState> splits;  ///< of convolutions and linear layers, in order
+  std::vector<parallel::LayerState> splits;  ///< as nn::ImageNetwork::set_plan takes them
   nlohmann::json layers;                     ///< of all of its cost graph, as a plan's file has it
   double words_per_step =
       0;  ///< that all workers send for features, errors and gradients of weights

@@ -136,6 +136,34 @@ TEST_F(Workers, TrainUnderPlansWhatOneProcessTrainsToRounding) {
   EXPECT_EQ(metrics("run2"), metrics("run0"));
 }
 
+// Small rates, under which few values come to lie on the other side of a ReLU in 7 steps; where one
+// does, losses part by more than rounding (tests/nn/planned_network_test.cc compares without that).
+TEST_F(Workers, TrainResidualNetworksUnderAPlan) {
+  const std::vector<std::string> settings = {
+      "model.kind=resnet-20", "model.width=0.5", "train.epochs=1",          "train.log_every=1",
+      "train.optimizer=sgd",  "train.piece=8",   "train.learning_rate=1e-3"};
+  train(1, "one", settings);
+  const std::string cluster = path("cluster.toml");
+  std::ofstream(cluster) << kTwoWorkers;
+  const std::vector<Json> wanted = metrics("one");
+  train(2, "auto", settings, /*resume=*/false, {.plan = "auto", .cluster = cluster});
+  const std::vector<Json> got = metrics("auto");
+  ASSERT_EQ(got.size(), wanted.size());
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    EXPECT_NEAR(got[i]["loss"].get<double>(), wanted[i]["loss"].get<double>(), 1e-2);
+  }
+  const Json summary = read_json("auto/summary.json");
+  // With the running statistics that all workers' pieces gave.
+  EXPECT_NEAR(summary["valid"]["log_loss"].get<double>(),
+              read_json("one/summary.json")["valid"]["log_loss"].get<double>(), 1e-2);
+  const Json& sent = summary["workers"]["sent_bytes"];
+  const std::int64_t bytes = sent["features"].get<std::int64_t>() +
+                             sent["errors"].get<std::int64_t>() +
+                             sent["gradients"].get<std::int64_t>();
+  EXPECT_EQ(static_cast<double>(bytes), 4 * summary["workers"]["words_per_step"].get<double>() *
+                                            summary["steps"].get<double>());
+}
+
 TEST_F(Workers, GoOnUnderAnotherPlan) {
   const std::vector<std::string> settings = {"train.piece=8", "train.optimizer=sgd",
                                              "train.learning_rate=0.02"};
@@ -177,8 +205,11 @@ TEST_F(Workers, RefusePlansThatCannotBeRun) {
                 IsError(ErrorKind::kUnsupported, "model.winner_rate"));
     EXPECT_THAT(refused({.plan = "owt"}, {"train.ema=0.5"}),
                 IsError(ErrorKind::kUnsupported, "train.ema"));
-    EXPECT_THAT(refused({.plan = "owt"}, {"model.kind=resnet-20", "model.width=0.25"}),
-                IsError(ErrorKind::kUnsupported, "batch_norm"));
+    EXPECT_THAT(refused({.plan = "owt"}, {"model.kind=mobilenet-v1", "model.width=0.25"}),
+                IsError(ErrorKind::kUnsupported, "is grouped"));
+    EXPECT_THAT(
+        refused({.plan = "owt"}, {"model.kind=resnet-20", "model.width=0.25", "train.piece=32"}),
+        IsError(ErrorKind::kConfig, "make it a multiple of 64, or change train.piece"));
   });
 }
 
