@@ -8,6 +8,7 @@
 #include "taut/core/text.h"
 #include "taut/graph/cost_graph.h"
 #include "taut/parallel/planner.h"
+#include "taut/parallel/step_time.h"
 #include "taut/parallel/volume.h"
 
 namespace taut::train {
@@ -23,11 +24,11 @@ parallel::PlanOptions plan_options(std::int64_t batch, int levels) {
 
 parallel::Cluster cluster_of(const PlanChoice& choice, int workers) {
   (void)parallel::levels_of(workers);  // tensors are moved by halves
-  if (choice.plan != "auto") return parallel::hypar_cluster(workers);  // its rates do not matter
-  if (choice.cluster.empty()) {
+  if (choice.cluster.empty() && choice.plan == "auto") {
     throw Error(ErrorKind::kConfig, "plan \"auto\" is made for a cluster, and none is given",
                 "--cluster", "measure one by taut calibrate --out cluster.toml");
   }
+  if (choice.cluster.empty()) return parallel::hypar_cluster(workers);  // its rates do not matter
   parallel::Cluster cluster =
       parallel::parse_cluster_toml(read_file(choice.cluster), choice.cluster);
   if (cluster.accelerators() == workers) return cluster;
@@ -43,11 +44,10 @@ parallel::Method method_of(const std::string& plan) {
 }
 
 parallel::Plan made_plan(const graph::Graph& graph, const PlanChoice& choice,
-                         const parallel::PlanOptions& options, int workers) {
+                         const parallel::PlanOptions& options, const parallel::Cluster& cluster) {
   parallel::PlanOptions wanted = options;
   wanted.method = method_of(choice.plan);
-  const parallel::PlanOutcome outcome =
-      parallel::make_plan(graph, cluster_of(choice, workers), wanted);
+  const parallel::PlanOutcome outcome = parallel::make_plan(graph, cluster, wanted);
   if (const auto* planned = std::get_if<parallel::Planned>(&outcome)) return planned->plan;
   throw Error(ErrorKind::kConfig,
               concat("no plan \"", choice.plan, "\": ", std::get<parallel::NoPlan>(outcome).reason),
@@ -123,8 +123,9 @@ ChosenPlan choose_plan(const graph::Network& network, const PlanChoice& choice, 
   const int levels = std::countr_zero(count);
   const graph::Graph graph = graph::cost_graph(network);
   const parallel::PlanOptions options = plan_options(batch, levels);
+  const parallel::Cluster cluster = cluster_of(choice, workers);
   const bool named = choice.plan == "mp" || choice.plan == "owt" || choice.plan == "auto";
-  const parallel::Plan plan = named ? made_plan(graph, choice, options, workers)
+  const parallel::Plan plan = named ? made_plan(graph, choice, options, cluster)
                                     : parallel::read_plan(choice.plan, graph, levels);
   ChosenPlan chosen{.name = choice.plan,
                     .levels = levels,
@@ -143,14 +144,19 @@ ChosenPlan choose_plan(const graph::Network& network, const PlanChoice& choice, 
   const parallel::CostModel model(graph, options.cost);
   for (const double words : model.traffic(plan).words) chosen.words_per_step += words;
   chosen.words_per_step += words_beyond_model(graph, plan, batch);
+  if (!choice.cluster.empty()) {
+    chosen.predicted_seconds = parallel::step_time(model, cluster, plan).serial_seconds;
+  }
   return chosen;
 }
 
 nlohmann::json plan_json(const ChosenPlan& plan) {
-  return {{"plan", plan.name},
-          {"levels", plan.levels},
-          {"words_per_step", plan.words_per_step},
-          {"layers", plan.layers}};
+  nlohmann::json json = {{"plan", plan.name},
+                         {"levels", plan.levels},
+                         {"words_per_step", plan.words_per_step},
+                         {"layers", plan.layers}};
+  if (plan.predicted_seconds) json["predicted_seconds_per_step"] = *plan.predicted_seconds;
+  return json;
 }
 
 }  // namespace taut::train

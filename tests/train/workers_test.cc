@@ -5,9 +5,13 @@
 #include <atomic>
 #include <fstream>
 
+#include "parallel/plan_file.h"
 #include "support/error_matchers.h"
 #include "support/workers.h"
 #include "taut/core/text.h"
+#include "taut/graph/cost_graph.h"
+#include "taut/graph/network_json.h"
+#include "taut/parallel/step_time.h"
 #include "train/worker_runs.h"
 
 namespace taut::train {
@@ -125,6 +129,7 @@ TEST_F(Workers, TrainUnderPlansWhatOneProcessTrainsToRounding) {
                 read_json("one/summary.json")["valid"]["log_loss"].get<double>(), 1e-3);
     const Json& workers = summary["workers"];
     EXPECT_EQ(workers["plan"], plans[p].plan);
+    EXPECT_EQ(workers.contains("predicted_seconds_per_step"), !plans[p].cluster.empty());
     const Json& sent = workers["sent_bytes"];
     const std::int64_t bytes = sent["features"].get<std::int64_t>() +
                                sent["errors"].get<std::int64_t>() +
@@ -156,6 +161,15 @@ TEST_F(Workers, TrainResidualNetworksUnderAPlan) {
   // With the running statistics that all workers' pieces gave.
   EXPECT_NEAR(summary["valid"]["log_loss"].get<double>(),
               read_json("one/summary.json")["valid"]["log_loss"].get<double>(), 1e-2);
+  graph::Network network =
+      graph::parse_network_json(read_json("auto/network.json").dump(), "network.json");
+  network.densities.clear();  // measured at the end
+  const graph::Graph nodes = graph::cost_graph(network);
+  const parallel::CostModel model(nodes, {.batch = 32, .levels = 1, .raw_sums = true});
+  EXPECT_EQ(summary["workers"]["predicted_seconds_per_step"],
+            parallel::step_time(model, parallel::parse_cluster_toml(kTwoWorkers, "cluster"),
+                                parallel::read_plan(path("auto/plan.json"), nodes, 1))
+                .serial_seconds);
   const Json& sent = summary["workers"]["sent_bytes"];
   const std::int64_t bytes = sent["features"].get<std::int64_t>() +
                              sent["errors"].get<std::int64_t>() +
