@@ -282,7 +282,7 @@ ImageLoss ImageNetwork::train_step(const ImageInput& input, double learning_rate
   for (auto& group : impl_->optimizer->param_groups()) group.options().set_lr(learning_rate);
   impl_->step(gradients, batch);
   impl_->apply_masks();
-  impl_->follow_statistics(statistics, batch, 0.1);
+  impl_->follow_statistics(statistics, batch, kNormMomentum);
   impl_->follow_average();
   return total;
 }

@@ -170,17 +170,14 @@ class Pass {
   Tensor normalized(std::size_t i, const Tensor& x) {
     if (!options_.training) {
       return torch::batch_norm(x, values_.weights[i], values_.biases[i], values_.means[i],
-                               values_.variances[i], false, 0.1, kNormEpsilon, false);
+                               values_.variances[i], false, kNormMomentum, kNormEpsilon, false);
     }
-    auto [y, mean, inverse] = at::native_batch_norm(x, values_.weights[i], values_.biases[i], {},
-                                                    {}, true, 0.1, kNormEpsilon);
+    const Normalized made = normalize(x, values_.weights[i], values_.biases[i]);
     if (options_.statistics != nullptr) {
-      const auto count = static_cast<double>(x.numel() / x.size(1));
-      const Tensor biased = inverse.detach().pow(-2).sub(kNormEpsilon);
-      options_.statistics->means[i] = mean.detach();
-      options_.statistics->variances[i] = biased.mul(count / std::max(count - 1.0, 1.0));
+      options_.statistics->means[i] = made.mean;
+      options_.statistics->variances[i] = made.variance;
     }
-    return y;
+    return made.values;
   }
 
   Tensor choose_winners(int index, const Tensor& x) const {
@@ -210,6 +207,16 @@ class Pass {
 };
 
 }  // namespace
+
+Normalized normalize(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  auto [y, mean, inverse] =
+      at::native_batch_norm(x, weight, bias, {}, {}, true, kNormMomentum, kNormEpsilon);
+  const auto count = static_cast<double>(x.numel() / x.size(1));
+  const Tensor biased = inverse.detach().pow(-2).sub(kNormEpsilon);
+  return {.values = y,
+          .mean = mean.detach(),
+          .variance = biased.mul(count / std::max(count - 1.0, 1.0))};
+}
 
 NetworkValues initial_values(const Network& network, Start start, std::uint64_t seed) {
   at::Generator random = at::make_generator<at::CPUGeneratorImpl>(seed);

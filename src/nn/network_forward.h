@@ -59,6 +59,18 @@ struct NetworkInputs {
   torch::Tensor embedded;
 };
 
+/// Share of a step's statistics in the running ones.
+constexpr double kNormMomentum = 0.1;
+
+/// A slice normalized by its own statistics.
+struct Normalized {
+  torch::Tensor values;
+  torch::Tensor mean;      ///< [channels]
+  torch::Tensor variance;  ///< unbiased
+};
+[[nodiscard]] Normalized normalize(const torch::Tensor& x, const torch::Tensor& weight,
+                                   const torch::Tensor& bias);
+
 /// How a pass is made.
 struct ForwardOptions {
   bool training = false;  ///< normalizations use the slice's own statistics

@@ -41,7 +41,9 @@ nlohmann::json Crew::report(double train_seconds, const nlohmann::json& plan) co
   };
   const dist::TrafficCount sent = group_->traffic();
   nlohmann::json report = {{"count", size()}, {"plan", plan["plan"]}};
-  if (plan.contains("words_per_step")) report["words_per_step"] = plan["words_per_step"];
+  for (const char* known : {"words_per_step", "predicted_seconds_per_step"}) {
+    if (plan.contains(known)) report[known] = plan[known];
+  }
   for (const Spelling<dist::Cause>& cause : kSpellings<dist::Cause>) {
     std::int64_t bytes = 0;
     for (const std::int64_t one : group_->each(sent[cause.value].bytes)) bytes += one;

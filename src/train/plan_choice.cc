@@ -8,6 +8,7 @@
 #include "taut/core/text.h"
 #include "taut/graph/cost_graph.h"
 #include "taut/parallel/planner.h"
+#include "taut/parallel/step_time.h"
 #include "taut/parallel/volume.h"
 
 namespace taut::train {
@@ -23,11 +24,11 @@ parallel::PlanOptions plan_options(std::int64_t batch, int levels) {
 
 parallel::Cluster cluster_of(const PlanChoice& choice, int workers) {
   (void)parallel::levels_of(workers);  // tensors are moved by halves
-  if (choice.plan != "auto") return parallel::hypar_cluster(workers);  // its rates do not matter
-  if (choice.cluster.empty()) {
+  if (choice.cluster.empty() && choice.plan == "auto") {
     throw Error(ErrorKind::kConfig, "plan \"auto\" is made for a cluster, and none is given",
                 "--cluster", "measure one by taut calibrate --out cluster.toml");
   }
+  if (choice.cluster.empty()) return parallel::hypar_cluster(workers);  // its rates do not matter
   parallel::Cluster cluster =
       parallel::parse_cluster_toml(read_file(choice.cluster), choice.cluster);
   if (cluster.accelerators() == workers) return cluster;
@@ -43,37 +44,69 @@ parallel::Method method_of(const std::string& plan) {
 }
 
 parallel::Plan made_plan(const graph::Graph& graph, const PlanChoice& choice,
-                         const parallel::PlanOptions& options, int workers) {
+                         const parallel::PlanOptions& options, const parallel::Cluster& cluster) {
   parallel::PlanOptions wanted = options;
   wanted.method = method_of(choice.plan);
-  const parallel::PlanOutcome outcome =
-      parallel::make_plan(graph, cluster_of(choice, workers), wanted);
+  const parallel::PlanOutcome outcome = parallel::make_plan(graph, cluster, wanted);
   if (const auto* planned = std::get_if<parallel::Planned>(&outcome)) return planned->plan;
   throw Error(ErrorKind::kConfig,
               concat("no plan \"", choice.plan, "\": ", std::get<parallel::NoPlan>(outcome).reason),
               "--plan", "use another plan");
 }
 
-// What running a plan sends beyond the model: where type II is followed by a pool, errors are
-// gathered behind it, at the size before the pool.
-double words_before_pools(const graph::Graph& graph, const parallel::Plan& plan,
+using parallel::Held;
+
+std::vector<Held> layout_by(const parallel::LayerState& state,
+                            Held parallel::SplitLayouts::* member) {
+  std::vector<Held> layout;
+  for (int level = 0; level < state.levels(); ++level) {
+    layout.push_back(parallel::layouts_of(state.at(level)).*member);
+  }
+  return layout;
+}
+
+// Words of a move of a tensor, and of its partial sums, over all levels.
+double moved(const std::vector<Held>& made, const std::vector<Held>& wanted, double sums,
+             double words) {
+  double all = 0;
+  for (const parallel::MoveUnits& units : parallel::move_units(made, wanted)) {
+    all += units.reduce_scatter * sums + (units.change + units.all_gather) * words;
+  }
+  return all;
+}
+
+// What running a plan sends beyond the model, which looks at each reader of a layer by itself: the
+// partial sums of type II are added once, in the layout that the first reader wants, and what the
+// others want is made of that; the errors of all are gathered once, behind pools, at the size
+// before them.
+double words_beyond_model(const graph::Graph& graph, const parallel::Plan& plan,
                           std::int64_t batch) {
-  double words = 0;
-  for (const graph::Edge& edge : graph.edges()) {
-    std::vector<parallel::Held> made;
-    std::vector<parallel::Held> wanted;
-    for (int level = 0; level < plan.levels; ++level) {
-      const auto layouts = [&](int node) {
-        return parallel::layouts_of(plan.states[static_cast<std::size_t>(node)].at(level));
-      };
-      made.push_back(layouts(edge.to).error_made);
-      wanted.push_back(layouts(edge.from).error_wanted);
-    }
-    for (const parallel::MoveUnits& units : parallel::move_units(made, wanted)) {
-      words += units.all_gather * static_cast<double>((edge.raw_words - edge.words) * batch);
+  using Layouts = parallel::SplitLayouts;
+  double more = 0;
+  for (int node = 0; node < std::ssize(graph.nodes()); ++node) {
+    const auto state_of = [&](int of) { return plan.states[static_cast<std::size_t>(of)]; };
+    const std::vector<Held> made = layout_by(state_of(node), &Layouts::feature_made);
+    const std::vector<Held> error_wanted = layout_by(state_of(node), &Layouts::error_wanted);
+    std::vector<Held> held;
+    for (const graph::Edge& edge : graph.edges()) {
+      if (edge.from != node) continue;
+      const std::vector<Held> wanted = layout_by(state_of(edge.to), &Layouts::feature_wanted);
+      const std::vector<Held> error_made = layout_by(state_of(edge.to), &Layouts::error_made);
+      const auto words = static_cast<double>(edge.words * batch);
+      const auto raw = static_cast<double>(edge.raw_words * batch);
+      if (held.empty()) {
+        for (int level = 0; level < plan.levels; ++level) {
+          const auto at = static_cast<std::size_t>(level);
+          const Held whole = wanted[at] == Held::kWhole ? Held::kChannel : wanted[at];
+          held.push_back(made[at] == Held::kPartial ? whole : made[at]);
+        }
+        more += moved(made, held, raw, raw) + moved(held, error_wanted, raw, raw);
+      }
+      more += moved(held, wanted, words, words) + moved(error_made, held, words, words) -
+              moved(made, wanted, raw, words) - moved(error_made, error_wanted, words, words);
     }
   }
-  return words;
+  return more;
 }
 
 }  // namespace
@@ -90,8 +123,9 @@ ChosenPlan choose_plan(const graph::Network& network, const PlanChoice& choice, 
   const int levels = std::countr_zero(count);
   const graph::Graph graph = graph::cost_graph(network);
   const parallel::PlanOptions options = plan_options(batch, levels);
+  const parallel::Cluster cluster = cluster_of(choice, workers);
   const bool named = choice.plan == "mp" || choice.plan == "owt" || choice.plan == "auto";
-  const parallel::Plan plan = named ? made_plan(graph, choice, options, workers)
+  const parallel::Plan plan = named ? made_plan(graph, choice, options, cluster)
                                     : parallel::read_plan(choice.plan, graph, levels);
   ChosenPlan chosen{.name = choice.plan,
                     .levels = levels,
@@ -104,20 +138,25 @@ ChosenPlan choose_plan(const graph::Network& network, const PlanChoice& choice, 
                          " of the plan gathers them"),
                   choice.plan, "plan without --shard");
     }
-    if (graph.nodes()[i].kind != graph::NodeKind::kWeighted) continue;
+    if (graph.nodes()[i].kind == graph::NodeKind::kBatchOnly) continue;  // the loss
     chosen.splits.push_back(plan.states[i]);
   }
   const parallel::CostModel model(graph, options.cost);
   for (const double words : model.traffic(plan).words) chosen.words_per_step += words;
-  chosen.words_per_step += words_before_pools(graph, plan, batch);
+  chosen.words_per_step += words_beyond_model(graph, plan, batch);
+  if (!choice.cluster.empty()) {
+    chosen.predicted_seconds = parallel::step_time(model, cluster, plan).serial_seconds;
+  }
   return chosen;
 }
 
 nlohmann::json plan_json(const ChosenPlan& plan) {
-  return {{"plan", plan.name},
-          {"levels", plan.levels},
-          {"words_per_step", plan.words_per_step},
-          {"layers", plan.layers}};
+  nlohmann::json json = {{"plan", plan.name},
+                         {"levels", plan.levels},
+                         {"words_per_step", plan.words_per_step},
+                         {"layers", plan.layers}};
+  if (plan.predicted_seconds) json["predicted_seconds_per_step"] = *plan.predicted_seconds;
+  return json;
 }
 
 }  // namespace taut::train

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,22 +18,26 @@ namespace taut::train {
 struct ChosenPlan {
   std::string name;
   int levels = 0;
-  std::vector<parallel::LayerState> splits;  ///< of convolutions and linear layers, in order
+  std::vector<parallel::LayerState> splits;  ///< as nn::ImageNetwork::set_plan takes them
   nlohmann::json layers;                     ///< of all of its cost graph, as a plan's file has it
-  double words_per_step =
-      0;  ///< that all workers send for features, errors and gradients of weights
+  /// That all workers send for features, errors and gradients of weights.
+  double words_per_step = 0;
+  /// What the cost model expects of a step on choice.cluster, exchanges after computing; nothing
+  /// where no cluster is given.
+  std::optional<double> predicted_seconds = {};
 };
 
 /// choice.plan: mp, owt, auto (the exact search for the cluster of choice.cluster) or the path of a
-/// plan's file (parallel/plan_file.h): of a run, of taut plan --json or of taut.Plan. Partial sums
-/// are added before pools, as they are when it is run. Errors: kConfig for an auto without a
-/// cluster, or with one of another number of accelerators, for workers that are no power of two,
-/// and where no such plan is possible, with the reason; those of parallel::read_plan for a file,
-/// kData where it does not fit network or workers.
+/// plan's file (parallel/plan_file.h): of a run, of taut plan --json or of taut.Plan;
+/// choice.cluster may be given for any of them. Partial sums are added before pools, as they are
+/// when it is run. Errors: kConfig for an auto without a cluster, or with one of another number of
+/// accelerators, for workers that are no power of two, and where no such plan is possible, with the
+/// reason; those of parallel::read_plan for a file, kData where it does not fit network or workers.
 [[nodiscard]] ChosenPlan choose_plan(const graph::Network& network, const PlanChoice& choice,
                                      std::int64_t batch, int workers);
 
-/// {"plan", "levels", "words_per_step", "layers": [{"name", "splits": ["I", ...]}]}.
+/// {"plan", "levels", "words_per_step", "predicted_seconds_per_step" where known, "layers":
+/// [{"name", "splits": ["I", ...]}]}.
 [[nodiscard]] nlohmann::json plan_json(const ChosenPlan& plan);
 
 }  // namespace taut::train

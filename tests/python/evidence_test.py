@@ -5,9 +5,11 @@ import json
 import pytest
 
 import clicks
+import ddp
 import dlrm
 import evidence
 import run as bench_run
+import train_workers
 
 
 def row(**fields):
@@ -91,6 +93,34 @@ def test_click_data_has_the_shape_that_is_claimed():
         ids = table[name].to_numpy()
         assert 0 <= ids.min() <= ids.max() < cardinality
     assert clicks.make_table(64, seed=3).equals(clicks.make_table(64, seed=3))
+
+
+def test_both_sides_of_the_workers_read_the_same_images(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_workers, "WORK", tmp_path)
+    path = train_workers.write_images(40)
+    written = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert train_workers.write_images(40) == path
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == written
+    images, labels = ddp.load(path)
+    assert images.shape == (40, 1, 28, 28)
+    assert abs(images.mean().item()) < 1e-4
+    assert set(labels.tolist()) <= set(range(10))
+
+
+@pytest.mark.parametrize(("kind", "parameters"), [("mlp", 266_610), ("lenet-c", 431_080)])
+def test_the_peers_networks_have_the_zoos_sizes(kind, parameters):
+    assert sum(p.numel() for p in ddp.network_of(kind).parameters()) == parameters
+
+
+@pytest.mark.parametrize(
+    ("theirs", "reason"),
+    [({"parameters": 9, "loss": 0.1}, "networks of"), ({"parameters": 8, "loss": float("nan")}, "does not learn")],
+)
+def test_workers_that_train_something_else_or_nothing_are_an_error(theirs, reason):
+    ours = {"parameters": 8, "loss": 0.1}
+    train_workers.check_answers({"taut": ours, "peer": ours})
+    with pytest.raises(evidence.BenchError, match=reason):
+        train_workers.check_answers({"taut": ours, "peer": theirs})
 
 
 def test_the_peers_row_wise_adagrad_equals_plain_loops_on_the_summed_loss(monkeypatch):

@@ -5,9 +5,13 @@
 #include <atomic>
 #include <fstream>
 
+#include "parallel/plan_file.h"
 #include "support/error_matchers.h"
 #include "support/workers.h"
 #include "taut/core/text.h"
+#include "taut/graph/cost_graph.h"
+#include "taut/graph/network_json.h"
+#include "taut/parallel/step_time.h"
 #include "train/worker_runs.h"
 
 namespace taut::train {
@@ -125,6 +129,7 @@ TEST_F(Workers, TrainUnderPlansWhatOneProcessTrainsToRounding) {
                 read_json("one/summary.json")["valid"]["log_loss"].get<double>(), 1e-3);
     const Json& workers = summary["workers"];
     EXPECT_EQ(workers["plan"], plans[p].plan);
+    EXPECT_EQ(workers.contains("predicted_seconds_per_step"), !plans[p].cluster.empty());
     const Json& sent = workers["sent_bytes"];
     const std::int64_t bytes = sent["features"].get<std::int64_t>() +
                                sent["errors"].get<std::int64_t>() +
@@ -134,6 +139,43 @@ TEST_F(Workers, TrainUnderPlansWhatOneProcessTrainsToRounding) {
   }
   EXPECT_EQ(read_json("run2/plan.json")["layers"], read_json("run0/plan.json")["layers"]);
   EXPECT_EQ(metrics("run2"), metrics("run0"));
+}
+
+// Small rates, under which few values come to lie on the other side of a ReLU in 7 steps; where one
+// does, losses part by more than rounding (tests/nn/planned_network_test.cc compares without that).
+TEST_F(Workers, TrainResidualNetworksUnderAPlan) {
+  const std::vector<std::string> settings = {
+      "model.kind=resnet-20", "model.width=0.5", "train.epochs=1",          "train.log_every=1",
+      "train.optimizer=sgd",  "train.piece=8",   "train.learning_rate=1e-3"};
+  train(1, "one", settings);
+  const std::string cluster = path("cluster.toml");
+  std::ofstream(cluster) << kTwoWorkers;
+  const std::vector<Json> wanted = metrics("one");
+  train(2, "auto", settings, /*resume=*/false, {.plan = "auto", .cluster = cluster});
+  const std::vector<Json> got = metrics("auto");
+  ASSERT_EQ(got.size(), wanted.size());
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    EXPECT_NEAR(got[i]["loss"].get<double>(), wanted[i]["loss"].get<double>(), 1e-2);
+  }
+  const Json summary = read_json("auto/summary.json");
+  // With the running statistics that all workers' pieces gave.
+  EXPECT_NEAR(summary["valid"]["log_loss"].get<double>(),
+              read_json("one/summary.json")["valid"]["log_loss"].get<double>(), 1e-2);
+  graph::Network network =
+      graph::parse_network_json(read_json("auto/network.json").dump(), "network.json");
+  network.densities.clear();  // measured at the end
+  const graph::Graph nodes = graph::cost_graph(network);
+  const parallel::CostModel model(nodes, {.batch = 32, .levels = 1, .raw_sums = true});
+  EXPECT_EQ(summary["workers"]["predicted_seconds_per_step"],
+            parallel::step_time(model, parallel::parse_cluster_toml(kTwoWorkers, "cluster"),
+                                parallel::read_plan(path("auto/plan.json"), nodes, 1))
+                .serial_seconds);
+  const Json& sent = summary["workers"]["sent_bytes"];
+  const std::int64_t bytes = sent["features"].get<std::int64_t>() +
+                             sent["errors"].get<std::int64_t>() +
+                             sent["gradients"].get<std::int64_t>();
+  EXPECT_EQ(static_cast<double>(bytes), 4 * summary["workers"]["words_per_step"].get<double>() *
+                                            summary["steps"].get<double>());
 }
 
 TEST_F(Workers, GoOnUnderAnotherPlan) {
@@ -177,8 +219,11 @@ TEST_F(Workers, RefusePlansThatCannotBeRun) {
                 IsError(ErrorKind::kUnsupported, "model.winner_rate"));
     EXPECT_THAT(refused({.plan = "owt"}, {"train.ema=0.5"}),
                 IsError(ErrorKind::kUnsupported, "train.ema"));
-    EXPECT_THAT(refused({.plan = "owt"}, {"model.kind=resnet-20", "model.width=0.25"}),
-                IsError(ErrorKind::kUnsupported, "batch_norm"));
+    EXPECT_THAT(refused({.plan = "owt"}, {"model.kind=mobilenet-v1", "model.width=0.25"}),
+                IsError(ErrorKind::kUnsupported, "is grouped"));
+    EXPECT_THAT(
+        refused({.plan = "owt"}, {"model.kind=resnet-20", "model.width=0.25", "train.piece=32"}),
+        IsError(ErrorKind::kConfig, "make it a multiple of 64, or change train.piece"));
   });
 }
 

@@ -139,11 +139,11 @@ class ImageNetwork {
   void set_workers(std::shared_ptr<dist::ProcessGroup> workers);
 
   /// From now on train_step() splits the layers over an array of workers: one state for each
-  /// convolution and linear layer, in order. Every worker gives it the whole batch; a worker
-  /// computes on one thread. What train_step() changes is each worker's piece alone, until
-  /// settle(). Errors: kUnsupported naming a layer that no plan runs (branches, normalization,
-  /// winners) or an option that it does not know (label smoothing, averages, bf16, masks, 8 bits,
-  /// teachers); kInvalidArgument for splits that do not fit.
+  /// convolution, linear layer, sum and mean of maps, in order. Every worker gives it the whole
+  /// batch; a worker computes on one thread. What train_step() changes is each worker's piece
+  /// alone, until settle(). Errors: kUnsupported naming a layer that no plan runs (concatenations,
+  /// groups, winners) or an option that it does not know (label smoothing, averages, bf16, masks, 8
+  /// bits, teachers); kInvalidArgument for splits that do not fit.
   void set_plan(std::shared_ptr<dist::WorkerArray> array, std::vector<parallel::LayerState> splits);
   /// Joins the pieces, on all workers: before anything but train_step() reads the network. Nothing
   /// to do without a plan.
