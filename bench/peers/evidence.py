@@ -48,6 +48,7 @@ class Options:
     repetitions: int = 5
     threads: int = 1
     quick: bool = False  # small sizes: a check that everything runs, no evidence
+    processor_time: bool = False  # of all threads of a side, in place of the time that passes
 
 
 @dataclasses.dataclass(frozen=True)

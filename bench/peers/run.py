@@ -3,6 +3,10 @@
 
 Runs bench/peers/AREA_*.py, each with a function measure(options) -> list[evidence.Row]; prints the table and writes
 build/bench/AREA.json. A peer that is not installed, or an answer that differs, is an error.
+
+With --processor-time only the benchmarks that can count it run (PROCESSOR_TIME = True), and AREA-processor.json is
+written. On a machine that others use too it says more than the time that passes; with --threads 1, as threads that wait
+for others spin and are counted.
 """
 
 import argparse
@@ -29,15 +33,23 @@ def measure_area(area: str, modules: list[str], options: evidence.Options) -> No
     """Runs one area's benchmarks, prints the table and writes the evidence."""
     rows: list[evidence.Row] = []
     for name in modules:
+        module = importlib.import_module(name)
+        if options.processor_time and not getattr(module, "PROCESSOR_TIME", False):
+            continue
         print(f"== {name}", file=sys.stderr, flush=True)
-        rows += importlib.import_module(name).measure(options)
+        rows += module.measure(options)
+    if not rows:
+        raise evidence.BenchError(
+            f"no benchmark of this area counts processor time, --processor-time {area}, leave it out"
+        )
     machine = evidence.machine_record()
     print(f"{machine['cpu']}, {machine['processors']} processors, load {machine['load_average']:.2f}")
     print(evidence.table(rows))
     if options.quick:
         print("quick: sizes too small to be evidence, nothing written")
     else:
-        print(f"written to {evidence.write_evidence(area, rows)}")
+        name = f"{area}-processor" if options.processor_time else area
+        print(f"written to {evidence.write_evidence(name, rows)}")
 
 
 def main() -> int:
@@ -47,6 +59,7 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--quick", action="store_true", help="small sizes and one repetition: does everything run?")
+    parser.add_argument("--processor-time", action="store_true", help="count it in place of the time that passes")
     arguments = parser.parse_args()
     areas = modules_by_area()
     wanted = list(areas) if arguments.area == "all" else [arguments.area]
@@ -54,7 +67,7 @@ def main() -> int:
         print(f'error: unknown area "{arguments.area}", AREA, known: {", ".join(areas)}, all', file=sys.stderr)
         return 2
     repetitions = 1 if arguments.quick else arguments.repetitions
-    options = evidence.Options(repetitions=repetitions, threads=arguments.threads, quick=arguments.quick)
+    options = evidence.Options(repetitions, arguments.threads, arguments.quick, arguments.processor_time)
     try:
         for area in wanted:
             measure_area(area, areas[area], options)

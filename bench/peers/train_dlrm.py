@@ -4,7 +4,8 @@ The same model, data, batches and optimizers, in two rows each: with the reading
 `taut train`; the peers: pyarrow's batches of the same Parquet file, read and laid out ahead in a thread), and without
 it on both sides (batches ready in memory; ours: `taut_step_bench`). Ours finds rows by 64-bit ids; the peers' ids are
 row numbers already. Every side starts from a fresh model in each repetition. Answers are compared first: the mean loss
-of the last quarter of the steps, which is close but not equal, as the start is random.
+of the last quarter of the steps, which is close but not equal, as the start is random. In processor time (run.py
+--processor-time) there are the rows without reading alone.
 """
 
 import json
@@ -24,6 +25,7 @@ from dlrm import Batches, Loop, MergedEmbeddingBag, Settings, TableBatchedEmbedd
 PROGRAM = Path(os.environ.get("TAUT_PROGRAM", evidence.ROOT / "build/release/bin/taut"))
 STEP_PROGRAM = Path(os.environ.get("TAUT_STEP_PROGRAM", evidence.ROOT / "build/release/bin/taut_step_bench"))
 WORK = evidence.RESULTS / "work"
+PROCESSOR_TIME = True
 GOAL = 1.5
 # Over some hundred thousand examples two random starts differ by about 0.001 in log loss; a wrong step by far more.
 LOSS_TOLERANCE = 0.005
@@ -78,13 +80,13 @@ def train_ours(config: Path, arguments: list[str], threads: int) -> tuple[float,
     return json.loads(done.stdout)["examples_per_second"], losses[-1]
 
 
-def step_ours(config: Path, arguments: list[str], threads: int) -> tuple[float, float]:
-    """The same from `taut_step_bench`, without the reading."""
+def step_ours(config: Path, arguments: list[str], threads: int, seconds: str) -> tuple[float, float]:
+    """The same from `taut_step_bench`, without the reading; seconds: which of its fields is the time."""
     done = subprocess.run([str(STEP_PROGRAM), str(config), str(threads), *arguments], capture_output=True, text=True)
     if done.returncode != 0:
         raise evidence.BenchError(f"taut_step_bench failed: {done.stderr.strip()}")
     result = json.loads(done.stdout)
-    return result["examples"] / result["seconds"], result["loss"]
+    return result["examples"] / result[seconds], result["loss"]
 
 
 def check_losses(losses: dict[str, float], reference: str) -> None:
@@ -108,15 +110,16 @@ def peers_of(settings: Settings) -> dict[str, Loop]:
     return loops
 
 
-def ours_of(config: Path, threads: int) -> dict[str, Callable[[bool], tuple[float, float]]]:
+def ours_of(config: Path, options: evidence.Options) -> dict[str, Callable[[bool], tuple[float, float]]]:
     """Ours by name: a function of whether reading is included."""
     elastic = ['embedding.method="elastic"', 'embedding.value_type="mixed"', f'embedding.budget="{ELASTIC_BUDGET}"']
     settings = {"full": [], f"elastic {ELASTIC_BUDGET}": elastic, "full, bf16": ["train.bf16=true"]}
 
     def run(reading: bool, arguments: list[str]) -> tuple[float, float]:
         if not reading:
-            return step_ours(config, arguments, threads)
-        return train_ours(config, [part for one in arguments for part in ("--set", one)], threads)
+            seconds = "processor_seconds" if options.processor_time else "seconds"
+            return step_ours(config, arguments, options.threads, seconds)
+        return train_ours(config, [part for one in arguments for part in ("--set", one)], options.threads)
 
     return {name: lambda reading, arguments=arguments: run(reading, arguments) for name, arguments in settings.items()}
 
@@ -143,9 +146,11 @@ def measure_dim(dim: int, steps: int, options: evidence.Options) -> list[evidenc
     config = WORK / "dlrm.toml"
     config.write_text(config_text(settings, data, steps), "utf-8")
     losses: dict[str, float] = {}
+    clock = time.process_time if options.processor_time else time.perf_counter
+    unit = "examples/s of processor" if options.processor_time else "examples/s"
 
     def peer(name: str, loop: Loop, reading: bool) -> float:
-        seconds, by_step = loop.run(batches.streamed() if reading else batches.held(), time.perf_counter)
+        seconds, by_step = loop.run(batches.streamed() if reading else batches.held(), clock)
         last = by_step[-(steps // 4) :]
         losses[name] = sum(last) / len(last)
         return steps * settings.batch / seconds
@@ -154,10 +159,10 @@ def measure_dim(dim: int, steps: int, options: evidence.Options) -> list[evidenc
         rate, losses[name] = run(reading)
         return rate
 
-    own = ours_of(config, options.threads)
+    own = ours_of(config, options)
     peers = try_peers(peers_of(settings), batches)
     rows = []
-    for reading in (True, False):
+    for reading in (False,) if options.processor_time else (True, False):
         sides = {
             "taut " + name: lambda n=name, r=run, on=reading: ours("taut " + n, r, on) for name, run in own.items()
         }
@@ -168,7 +173,7 @@ def measure_dim(dim: int, steps: int, options: evidence.Options) -> list[evidenc
         rows += [
             evidence.compare(
                 f"dlrm D={dim}, {name}, {'with' if reading else 'without'} reading",
-                "examples/s",
+                unit,
                 measured["taut " + name],
                 (peer_name, measured[peer_name]),
                 threads=options.threads,

@@ -1,6 +1,7 @@
 """The evidence of peer benchmarks: ratios the right way round, tables that line up, records that are whole."""
 
 import json
+import types
 
 import pytest
 
@@ -81,6 +82,43 @@ def test_an_unknown_area_is_an_error_that_names_the_known_ones(monkeypatch, caps
     monkeypatch.setattr("sys.argv", ["run.py", "speed"])
     assert bench_run.main() == 2
     assert 'unknown area "speed", AREA, known: ' in capsys.readouterr().err
+
+
+class Bench:
+    """A module of an area that remembers how it was asked."""
+
+    def __init__(self, *, counts: bool) -> None:
+        self.asked = []
+        if counts:
+            self.PROCESSOR_TIME = True
+
+    def measure(self, options):
+        self.asked.append(options)
+        return [row()]
+
+
+def processor_run(monkeypatch, benches, written):
+    monkeypatch.setattr(bench_run, "modules_by_area", lambda: {"train": list(benches)})
+    monkeypatch.setattr(bench_run, "importlib", types.SimpleNamespace(import_module=benches.get))
+    monkeypatch.setattr(evidence, "write_evidence", lambda name, rows: written.append((name, len(rows))))
+    monkeypatch.setattr("sys.argv", ["run.py", "train", "--processor-time", "--threads", "1", "--repetitions", "3"])
+    return bench_run.main()
+
+
+def test_processor_time_is_asked_of_those_who_count_it_and_kept_apart(monkeypatch):
+    benches = {"train_a": Bench(counts=True), "train_b": Bench(counts=False)}
+    written = []
+    assert processor_run(monkeypatch, benches, written) == 0
+    assert benches["train_a"].asked == [evidence.Options(3, 1, processor_time=True)]
+    assert benches["train_b"].asked == []
+    assert written == [("train-processor", 1)]
+
+
+def test_processor_time_that_nobody_counts_is_an_error(monkeypatch, capsys):
+    written = []
+    assert processor_run(monkeypatch, {"train_b": Bench(counts=False)}, written) == 1
+    assert "no benchmark of this area counts processor time" in capsys.readouterr().err
+    assert written == []
 
 
 def test_click_data_has_the_shape_that_is_claimed():
