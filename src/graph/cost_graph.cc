@@ -147,6 +147,8 @@ class CostGraphMaker {
       case Op::kMaxPool:
       case Op::kMeanPool:
         return model_.pooled(first(), node.window);
+      case Op::kUpsample:
+      case Op::kDepthToSpace:
       case Op::kFlatten: {
         Tensor out = first();
         out.shape = node.out;

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::int64_t kLargestSize = std::int64_t{1} << 40;
 constexpr std::int64_t kLargestProduct = std::int64_t{1} << 50;
+constexpr std::int64_t kLargestFactor = 1 << 10;
 constexpr std::int64_t kMostVectors = 1 << 20;
 
 // What an interaction gives; nothing when it has fewer vectors than it copies.
@@ -30,6 +31,15 @@ std::optional<Shape> joint_shape(const Shape& a, const Shape& b) {
   }
   return Shape{std::max(a.channels, b.channels), std::max(a.height, b.height),
                std::max(a.width, b.width)};
+}
+
+// Of a layer that makes more positions; nothing where they are too many, or channels do not divide.
+std::optional<Shape> enlarged_shape(const Layer& layer) {
+  const std::int64_t f = layer.factor;
+  if (f < 1 || f > kLargestFactor) return std::nullopt;
+  const bool moves = layer.op == Op::kDepthToSpace;
+  if (moves && layer.in.channels % (f * f) != 0) return std::nullopt;
+  return Shape{layer.in.channels / (moves ? f * f : 1), layer.in.height * f, layer.in.width * f};
 }
 
 }  // namespace
@@ -80,6 +90,9 @@ std::optional<Shape> output_shape(const Network& network, const Layer& layer) {
     case Op::kMaxPool:
     case Op::kMeanPool:
       return windowed_shape(layer.in, layer.window, layer.in.channels);
+    case Op::kUpsample:
+    case Op::kDepthToSpace:
+      return enlarged_shape(layer);
     case Op::kLinear:
       return Shape{layer.out.channels, layer.in.height, layer.in.width};
     case Op::kGlobalMean:

@@ -124,6 +124,8 @@ std::optional<std::string> wrong_in_layer(const Network& network, int number, co
     return "a window, groups, heads or copies that its op does not have";
   }
   if (!sane_function(layer)) return "a function or arithmetic that its op does not have";
+  const bool enlarges = layer.op == Op::kUpsample || layer.op == Op::kDepthToSpace;
+  if (!enlarges && layer.factor != 1) return "a factor that its op does not have";
   if (!sane_epsilon(layer)) return "an epsilon that its op does not have";
   if (window && !sane_window(layer)) return "a window that does not fit";
   if (layer.op == Op::kConv && (layer.groups < 1 || layer.in.channels % layer.groups != 0 ||

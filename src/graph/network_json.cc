@@ -44,6 +44,7 @@ Json to_json(const Layer& layer) {
   // Networks that are trained here have none.
   if (layer.window.after != 0) json["after"] = layer.window.after;
   if (layer.window.across != 0) json["across"] = layer.window.across;
+  if (layer.factor != 1) json["factor"] = layer.factor;
   if (layer.op == Op::kLayerNorm) json["epsilon"] = layer.epsilon;
   if (layer.op == Op::kArithmetic) json["arithmetic"] = spelling_of(layer.arithmetic);
   if (layer.op == Op::kPointwise) {
@@ -67,6 +68,7 @@ Layer layer_from(const Json& json) {
   Layer layer;
   visit_members(layer, [&](const char* key, auto& value) { json.at(key).get_to(value); });
   if (json.contains("after")) json["after"].get_to(layer.window.after);
+  if (json.contains("factor")) json["factor"].get_to(layer.factor);
   if (json.contains("across")) json["across"].get_to(layer.window.across);
   const auto name = json.at("op").get<std::string>();
   const auto op = parse_op(name);

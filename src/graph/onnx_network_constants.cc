@@ -20,6 +20,18 @@ bool OnnxNetworkMaker::is_output(int value) const {
   return std::find(trace_.outputs.begin(), trace_.outputs.end(), value) != trace_.outputs.end();
 }
 
+bool OnnxNetworkMaker::is_last(int value) const {
+  while (!is_output(value)) {
+    const int reader = only_reader(value);
+    if (reader < 0 || trace_.step(reader).node->op != "Identity" ||
+        !trace_.step(reader).node->domain.empty()) {
+      return false;
+    }
+    value = trace_.step(reader).outputs[0];
+  }
+  return readers(value) == 1;
+}
+
 int OnnxNetworkMaker::only_reader(int value) const {
   return readers(value) == 1 ? last_reader_[static_cast<std::size_t>(value)] : -1;
 }

@@ -42,6 +42,8 @@ const std::map<std::string_view, OnnxNetworkMaker::Handler>& OnnxNetworkMaker::h
       {"Conv", &Maker::convolution},
       {"DequantizeLinear", &Maker::dequantize},
       {"Div", &Maker::affine},
+      {"ConvTranspose", &Maker::transposed_convolution},
+      {"DepthToSpace", &Maker::depth_to_space},
       {"Dropout", &Maker::same},
       {"Erf", &Maker::function},
       {"Flatten", &Maker::reshape},
@@ -62,6 +64,7 @@ const std::map<std::string_view, OnnxNetworkMaker::Handler>& OnnxNetworkMaker::h
       {"ReduceMean", &Maker::reduce_mean},
       {"Relu", &Maker::relu},
       {"Reshape", &Maker::reshape},
+      {"Resize", &Maker::resize},
       {"Sigmoid", &Maker::sigmoid},
       {"Softmax", &Maker::probabilities},
       {"Squeeze", &Maker::reshape},
@@ -71,6 +74,7 @@ const std::map<std::string_view, OnnxNetworkMaker::Handler>& OnnxNetworkMaker::h
       {"Tanh", &Maker::function},
       {"Transpose", &Maker::transpose},
       {"Unsqueeze", &Maker::reshape},
+      {"Upsample", &Maker::resize},
       {"Where", &Maker::winners}};
   return kHandlers;
 }
@@ -312,9 +316,7 @@ void OnnxNetworkMaker::transpose(Node& node) {
 void OnnxNetworkMaker::probabilities(Node& node) {
   const OnnxOperand from = plain(node, 0);
   const Shape& shape = network_.shape_of(from.layer);
-  if (!is_output(node.step.outputs[0]) || readers(node.step.outputs[0]) != 1) {
-    refuse("it is not the last operator");
-  }
+  if (!is_last(node.step.outputs[0])) refuse("it is not the last operator");
   if (!is_single(shape)) refuse("it is taken of maps");
   const Dimensions& dims = trace_.value(input(node, 0)).shape;
   if (node.step.node->op != "Sigmoid") {

@@ -100,6 +100,8 @@ class OnnxNetworkMaker {
   [[nodiscard]] int readers(int value) const { return readers_[static_cast<std::size_t>(value)]; }
   /// The step that alone reads the value, once; -1: there is none.
   [[nodiscard]] int only_reader(int value) const;
+  /// Whether the value is the model's output, or becomes it under other names alone.
+  [[nodiscard]] bool is_last(int value) const;
   [[nodiscard]] const OnnxOperand& operand(const Node& node, std::size_t place) const;
   /// The same of which nothing remains to be said.
   [[nodiscard]] const OnnxOperand& plain(const Node& node, std::size_t place) const;
@@ -184,6 +186,15 @@ class OnnxNetworkMaker {
                       const Layer& layer, LayerValues& values);
   [[nodiscard]] const OnnxOperand& planes(const Node& node) const;
   void pad(Node& node);
+
+  // onnx_network_sizes.cc: more positions out of each.
+  void resize(Node& node);
+  void transposed_convolution(Node& node);
+  void depth_to_space(Node& node);
+  void enlarge(const Node& node, Op op, int from, std::int64_t factor);
+  std::int64_t factor_of(const Node& node) const;
+
+  // onnx_network_windows.cc again
   void max_pool(Node& node);
   void average_pool(Node& node);
   void global_mean(Node& node);

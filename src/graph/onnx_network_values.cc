@@ -82,8 +82,8 @@ void OnnxNetworkMaker::layer_norm(Node& node) {
 // The network's one output as a probability, or a function as all others.
 void OnnxNetworkMaker::sigmoid(Node& node) {
   const OnnxOperand from = plain(node, 0);
-  const bool is_ending = is_output(node.step.outputs[0]) && readers(node.step.outputs[0]) == 1 &&
-                         from.layer != kNetworkInput && network_.shape_of(from.layer).size() == 1;
+  const bool is_ending = is_last(node.step.outputs[0]) && from.layer != kNetworkInput &&
+                         network_.shape_of(from.layer).size() == 1;
   if (is_ending) return probabilities(node);
   map(node, {.function = Function::kSigmoid});
 }

@@ -197,6 +197,34 @@ void normalize_channels(const Layer& layer, const LayerValues& values, const flo
   });
 }
 
+void upsample(const Layer& layer, const float* x, std::int64_t rows, float* y, ThreadPool& pool) {
+  const std::int64_t channels = layer.in.channels;
+  const std::int64_t width = layer.in.width * channels;
+  spread_rows(layer, rows, pool, [&](std::int64_t example, std::int64_t row) {
+    const float* from = x + example * layer.in.size() + row / layer.factor * width;
+    float* to = y + example * layer.out.size() + row * layer.out.width * channels;
+    for (std::int64_t p = 0; p < layer.in.width; ++p, from += channels) {
+      for (std::int64_t copy = 0; copy < layer.factor; ++copy) {
+        to = std::copy_n(from, channels, to);
+      }
+    }
+  });
+}
+
+void move_depth_to_space(const Layer& layer, const float* x, std::int64_t rows, float* y,
+                         ThreadPool& pool) {
+  const std::int64_t width = layer.in.width * layer.in.channels;
+  const std::int64_t part = layer.factor * layer.out.channels;  // of a position, for one row
+  spread_rows(layer, rows, pool, [&](std::int64_t example, std::int64_t row) {
+    const float* from =
+        x + example * layer.in.size() + row / layer.factor * width + row % layer.factor * part;
+    float* to = y + example * layer.out.size() + row * layer.out.width * layer.out.channels;
+    for (std::int64_t p = 0; p < layer.in.width; ++p, from += layer.in.channels) {
+      to = std::copy_n(from, part, to);
+    }
+  });
+}
+
 void repeat(std::span<const float> values, std::int64_t rows, float* y) {
   for (std::int64_t row = 0; row < rows; ++row) y = std::copy(values.begin(), values.end(), y);
 }

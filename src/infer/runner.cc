@@ -231,6 +231,10 @@ void Runner::apply_plain(std::size_t number, const Work& work) const {
       return flatten(layer.in, x, rows, y);
     case Op::kAdd:
       return add(inputs_of(layer, work), rows * layer.out.size(), y);
+    case Op::kUpsample:
+      return upsample(layer, x, rows, y, work.pool);
+    case Op::kDepthToSpace:
+      return move_depth_to_space(layer, x, rows, y, work.pool);
     case Op::kArithmetic:
       return combine(layer,
                      {network_.shape_of(layer.inputs[0]), network_.shape_of(layer.inputs[1])},

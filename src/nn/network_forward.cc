@@ -79,6 +79,8 @@ class Pass {
         return first_values(input(layer));
       case Op::kAttention:
       case Op::kLayerNorm:
+      case Op::kUpsample:
+      case Op::kDepthToSpace:
       case Op::kPointwise:
       case Op::kMeanPool:
       case Op::kArithmetic:
@@ -252,7 +254,8 @@ namespace {
 // Layers that only the planner or the engine knows.
 bool is_untrained(Op op) {
   return op == Op::kAttention || op == Op::kLayerNorm || op == Op::kPointwise ||
-         op == Op::kMeanPool || op == Op::kArithmetic || op == Op::kConstant;
+         op == Op::kMeanPool || op == Op::kUpsample || op == Op::kDepthToSpace ||
+         op == Op::kArithmetic || op == Op::kConstant;
 }
 
 }  // namespace

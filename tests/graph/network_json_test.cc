@@ -261,6 +261,10 @@ Network one_of_each() {
   network.layers.back().pointwise = {Function::kSilu, 1};
   const int constant = add(Op::kConstant, {}, {1, 4, 1});
   add(Op::kArithmetic, {constant, function}, {6, 4, 4});
+  add(Op::kUpsample, {relu}, {6, 12, 12});
+  network.layers.back().factor = 3;
+  add(Op::kDepthToSpace, {relu6}, {1, 4, 4});
+  network.layers.back().factor = 2;
   add(Op::kLayerNorm, {relu}, {6, 4, 4});
   network.layers.back().epsilon = 1e-6f;
   add(Op::kMeanPool, {relu}, {6, 4, 4});
@@ -338,6 +342,11 @@ INSTANTIATE_TEST_SUITE_P(
         Damage{"arithmetic", "Output", [](Layer& l) { l.out.channels = 1; }, "wrong size"},
         Damage{"constant", "Reads", [](Layer& l) { l.inputs = {0}; }, "number of inputs"},
         Damage{"constant", "Output", [](Layer& l) { l.out.width = 0; }, "wrong size"},
+        Damage{"upsample", "Factor", [](Layer& l) { l.factor = 0; }, "wrong size"},
+        Damage{"upsample", "Huge", [](Layer& l) { l.factor = std::int64_t{1} << 62; },
+               "wrong size"},
+        Damage{"depth_to_space", "Factor", [](Layer& l) { l.factor = 4; }, "wrong size"},
+        Damage{"relu", "Factor", [](Layer& l) { l.factor = 2; }, "its op does not have"},
         Damage{"layer_norm", "Epsilon", [](Layer& l) { l.epsilon = 0; }, "an epsilon"},
         Damage{"relu", "Epsilon", [](Layer& l) { l.epsilon = 1; }, "its op does not have"},
         Damage{"max_pool", "Across", [](Layer& l) { l.window.across = -1; }, "a window"},

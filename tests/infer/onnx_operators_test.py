@@ -20,9 +20,10 @@ ROOT = Path(__file__).resolve().parents[2]
 CASES = "onnx.backend.test.case.node"
 # Operators of which the engine claims some form, as docs/infer.md lists them.
 CLAIMED = (
-    "Add AveragePool BatchNormalization Cast Clip Concat Conv DequantizeLinear Div Dropout Erf Flatten Gelu Gemm "
-    "GlobalAveragePool HardSigmoid HardSwish Identity LayerNormalization LeakyRelu LogSoftmax MatMul MaxPool Mul Pad "
-    "QuantizeLinear ReduceMean Relu Reshape Sigmoid Softmax Squeeze Sub Sum Swish Tanh Transpose Unsqueeze Where"
+    "Add AveragePool BatchNormalization Cast Clip Concat Conv ConvTranspose DepthToSpace DequantizeLinear Div Dropout "
+    "Erf Flatten Gelu Gemm GlobalAveragePool HardSigmoid HardSwish Identity LayerNormalization LeakyRelu LogSoftmax "
+    "MatMul MaxPool Mul Pad QuantizeLinear ReduceMean Relu Reshape Resize Sigmoid Softmax Squeeze Sub Sum Swish Tanh "
+    "Transpose Unsqueeze Upsample Where"
 ).split()
 MODULES = {"BatchNormalization": "batch_normalization"}  # the others are called as the operator
 

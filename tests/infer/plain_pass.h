@@ -119,6 +119,9 @@ class PlainPass {
       case Op::kFirstValues:
         for (std::int64_t p = 0; p < positions; ++p) y[0] += x[index(p)];
         return;
+      case Op::kUpsample:
+      case Op::kDepthToSpace:
+        return enlarge(layer, x, y);
       case Op::kLayerNorm:
         return normalize(layer, values, x, y);
       case Op::kPointwise:
@@ -208,6 +211,20 @@ class PlainPass {
             ++taps;
           });
           y[at++] = layer.op == Op::kMaxPool ? most : sum / taps;
+        }
+      }
+    }
+  }
+
+  static void enlarge(const Layer& layer, const std::vector<double>& x, std::vector<double>& y) {
+    const std::int64_t f = layer.factor;
+    std::size_t to = 0;
+    for (std::int64_t c = 0; c < layer.out.channels; ++c) {
+      for (std::int64_t row = 0; row < layer.out.height; ++row) {
+        for (std::int64_t column = 0; column < layer.out.width; ++column) {
+          const std::int64_t part = (row % f * f + column % f) * layer.out.channels;
+          const std::int64_t channel = layer.op == Op::kUpsample ? c : part + c;
+          y[to++] = x[index((channel * layer.in.height + row / f) * layer.in.width + column / f)];
         }
       }
     }

@@ -77,6 +77,14 @@ class SmallNetwork {
     layer.out = windowed(layer, layer.in.channels);
     return add(layer);
   }
+  /// kUpsample or kDepthToSpace.
+  int enlarge(Op op, std::int64_t factor) {
+    Layer layer = reading(op, {kLast});
+    layer.factor = factor;
+    const std::int64_t parts = op == Op::kUpsample ? 1 : factor * factor;
+    layer.out = {layer.in.channels / parts, layer.in.height * factor, layer.in.width * factor};
+    return add(layer);
+  }
   int layer_norm(float epsilon, int from = kLast) {
     Layer layer = reading(Op::kLayerNorm, {from});
     layer.epsilon = epsilon;

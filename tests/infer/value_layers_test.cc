@@ -119,6 +119,17 @@ TEST(ValueLayers, NormsOfChannelsAreOfEachPosition) {
   }
 }
 
+TEST(ValueLayers, EnlargedMapsOfAnyFactor) {
+  for (const std::int64_t factor : {1, 2, 3}) {
+    SmallNetwork small({.channels = 3, .height = 4, .width = 5});
+    small.conv(7 * factor * factor, {3, 1, 1});
+    small.enlarge(Op::kDepthToSpace, factor);
+    small.enlarge(Op::kUpsample, factor);
+    small.conv(2, {3, 1, 1});
+    expect_plain(small, 1e-5);
+  }
+}
+
 // As recognition of text halves heights alone.
 TEST(ValueLayers, StridesDownAndAcrossMayDiffer) {
   for (const graph::Window window : {graph::Window{3, 2, 1, 0, 1}, graph::Window{3, 1, 1, 0, 2},

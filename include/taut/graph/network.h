@@ -17,25 +17,27 @@ namespace taut::graph {
 
 /// What a layer does. Shapes are of one example.
 enum class Op {
-  kConv,         ///< 2-D convolution, square kernel
-  kLinear,       ///< fully connected, on features; on maps: on each position (a sequence's tokens)
-  kBatchNorm,    ///< per channel, with kNormEpsilon
-  kLayerNorm,    ///< over the channels of each position, with Layer::epsilon
-  kRelu,         ///< max(x, 0)
-  kRelu6,        ///< min(max(x, 0), 6)
-  kPointwise,    ///< Layer::pointwise of each value
-  kMaxPool,      ///< square window
-  kMeanPool,     ///< square window: the mean of what of it lies on the image
-  kGlobalMean,   ///< [channels, height, width] -> [channels, 1, 1]
-  kFlatten,      ///< -> [channels * height * width, 1, 1]
-  kAdd,          ///< sum of layers of one shape
-  kArithmetic,   ///< Layer::arithmetic of two layers, each size of which is as large or 1
-  kConstant,     ///< the weight of its values, for every example; reads no layer
-  kConcat,       ///< channels of layers of one height and width, one after another
-  kAttention,    ///< core of attention: [3 * width, tokens, 1] -> [width, tokens, 1]
-  kEmbedding,    ///< pooled rows of its tables, as many of each -> [dim, rows, 1]; reads no layer
-  kInteraction,  ///< of vectors [dim, ...]: all pairwise dots, then the first `copied` vectors
-  kFirstValues,  ///< sum over vectors [dim, vectors, 1] of their first coordinate -> [1, 1, 1]
+  kConv,          ///< 2-D convolution, square kernel
+  kLinear,        ///< fully connected, on features; on maps: on each position (a sequence's tokens)
+  kBatchNorm,     ///< per channel, with kNormEpsilon
+  kLayerNorm,     ///< over the channels of each position, with Layer::epsilon
+  kRelu,          ///< max(x, 0)
+  kRelu6,         ///< min(max(x, 0), 6)
+  kPointwise,     ///< Layer::pointwise of each value
+  kMaxPool,       ///< square window
+  kMeanPool,      ///< square window: the mean of what of it lies on the image
+  kUpsample,      ///< each position Layer::factor times beside and below itself
+  kDepthToSpace,  ///< channels [factor, factor, fewer] of a position as factor x factor positions
+  kGlobalMean,    ///< [channels, height, width] -> [channels, 1, 1]
+  kFlatten,       ///< -> [channels * height * width, 1, 1]
+  kAdd,           ///< sum of layers of one shape
+  kArithmetic,    ///< Layer::arithmetic of two layers, each size of which is as large or 1
+  kConstant,      ///< the weight of its values, for every example; reads no layer
+  kConcat,        ///< channels of layers of one height and width, one after another
+  kAttention,     ///< core of attention: [3 * width, tokens, 1] -> [width, tokens, 1]
+  kEmbedding,     ///< pooled rows of its tables, as many of each -> [dim, rows, 1]; reads no layer
+  kInteraction,   ///< of vectors [dim, ...]: all pairwise dots, then the first `copied` vectors
+  kFirstValues,   ///< sum over vectors [dim, vectors, 1] of their first coordinate -> [1, 1, 1]
 };
 constexpr auto spellings(std::type_identity<Op>) {
   return std::to_array<Spelling<Op>>({{"conv", Op::kConv},
@@ -47,6 +49,8 @@ constexpr auto spellings(std::type_identity<Op>) {
                                       {"pointwise", Op::kPointwise},
                                       {"max_pool", Op::kMaxPool},
                                       {"mean_pool", Op::kMeanPool},
+                                      {"upsample", Op::kUpsample},
+                                      {"depth_to_space", Op::kDepthToSpace},
                                       {"global_mean", Op::kGlobalMean},
                                       {"flatten", Op::kFlatten},
                                       {"add", Op::kAdd},
@@ -130,6 +134,7 @@ struct Layer {
   std::int64_t copied = 0;   ///< vectors that follow the dots of an interaction
   std::vector<int> tables;   ///< read by an embedding: numbers of Network::tables
   Pointwise pointwise = {};  ///< of a layer of this op
+  std::int64_t factor = 1;   ///< of an upsampling, or of depth to space
   float epsilon = 0;         ///< added to the variances of a layer norm
   Arithmetic arithmetic = Arithmetic::kAdd;  ///< the same
   Shape in;  ///< of its first input; of an embedding or a constant: that of its output

@@ -72,9 +72,11 @@ struct OnnxNetwork {
 /// becomes a square one with zeros beside its weights, an average pool a depthwise convolution. The
 /// subgraphs of winners, 8 bits and pruned maps that infer::write_onnx makes are read back as such.
 /// A value times its sigmoid that nobody else reads is one function; constants that differ by
-/// position become layers of their own. sizes as for read_onnx(). Weights lie in the file or beside
-/// it; values are views of these files where they lie aligned as floats, else copies, 1 GiB at
-/// most. Errors: those of read_onnx(); OnnxNotExpressed; kData (a constant without values), kFormat
+/// position become layers of their own; a transposed convolution becomes a product and depth to
+/// space.
+/// sizes as for read_onnx(). Weights lie in the file or beside it; values are views of these files
+/// where they lie aligned as floats, else copies, 1 GiB at most.
+/// Errors: those of read_onnx(); OnnxNotExpressed; kData (a constant without values), kFormat
 /// (values that are not as many as their shape says, a file outside of the model's folder),
 /// kNotFound (a file of values that is not there). Threads: calls are independent.
 [[nodiscard]] OnnxNetwork read_onnx_network(const std::string& path,
