@@ -229,19 +229,16 @@ void repeat(std::span<const float> values, std::int64_t rows, float* y) {
   for (std::int64_t row = 0; row < rows; ++row) y = std::copy(values.begin(), values.end(), y);
 }
 
-void average_positions(const Layer& layer, const float* x, std::int64_t rows, float* y) {
-  const auto channels = static_cast<std::size_t>(layer.in.channels);
-  const std::int64_t positions = positions_of(layer.in);
-  std::vector<double> sums(channels);
-  for (std::int64_t row = 0; row < rows; ++row, y += channels) {
-    std::fill(sums.begin(), sums.end(), 0.0);
-    for (std::int64_t p = 0; p < positions; ++p, x += channels) {
-      for (std::size_t c = 0; c < channels; ++c) sums[c] += x[c];
-    }
-    for (std::size_t c = 0; c < channels; ++c) {
-      y[c] = static_cast<float>(sums[c] / static_cast<double>(positions));
-    }
-  }
+void average_positions(const Layer& layer, const float* x, std::int64_t rows, float* y,
+                       ThreadPool& pool) {
+  const auto values = static_cast<double>(layer.in.size());
+  pool.parallel_for(rows, grain_of(values, kTaskWindows),
+                    [&](std::int64_t begin, std::int64_t end) {
+                      for (std::int64_t row = begin; row < end; ++row) {
+                        means_of_positions(x + row * layer.in.size(), positions_of(layer.in),
+                                           layer.in.channels, y + row * layer.in.channels);
+                      }
+                    });
 }
 
 void flatten(const Shape& shape, const float* x, std::int64_t rows, float* y) {

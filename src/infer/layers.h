@@ -72,7 +72,9 @@ void move_depth_to_space(const graph::Layer& layer, const float* x, std::int64_t
                          ThreadPool& pool);
 /// The values for each of the examples.
 void repeat(std::span<const float> values, std::int64_t rows, float* y);
-void average_positions(const graph::Layer& layer, const float* x, std::int64_t rows, float* y);
+/// Means of whole maps. Examples are spread over the pool.
+void average_positions(const graph::Layer& layer, const float* x, std::int64_t rows, float* y,
+                       ThreadPool& pool);
 /// To features in the order [channels, height, width].
 void flatten(const graph::Shape& shape, const float* x, std::int64_t rows, float* y);
 /// y may be one of xs.

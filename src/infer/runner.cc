@@ -226,7 +226,7 @@ void Runner::apply_plain(std::size_t number, const Work& work) const {
     case Op::kMeanPool:
       return pool_means(layer, x, rows, y, work.pool);
     case Op::kGlobalMean:
-      return average_positions(layer, x, rows, y);
+      return average_positions(layer, x, rows, y, work.pool);
     case Op::kFlatten:
       return flatten(layer.in, x, rows, y);
     case Op::kAdd:

@@ -138,6 +138,41 @@ void means_row(const graph::Layer& layer, const float* x, std::int64_t row, floa
   fold_row(layer, x, row, Mean{}, y);
 }
 
+using WideSum = hn::ScalableTag<double>;
+using OneSum = hn::CappedTag<double, 1>;
+
+// kCount vectors of channels from x on.
+template <int kCount, class D>
+HWY_INLINE void mean_of_channels(D d, const float* x, std::int64_t positions, std::int64_t channels,
+                                 float* y) {
+  const hn::Rebind<float, D> narrow;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  hn::Vec<D> sums[kCount];
+  for (int v = 0; v < kCount; ++v) sums[v] = hn::Zero(d);
+  for (std::int64_t p = 0; p < positions; ++p, x += channels) {
+    for (int v = 0; v < kCount; ++v) {
+      sums[v] = hn::Add(sums[v], hn::PromoteTo(d, hn::LoadU(narrow, x + v * lanes)));
+    }
+  }
+  const auto count = hn::Set(d, static_cast<double>(positions));
+  for (int v = 0; v < kCount; ++v) {
+    hn::StoreU(hn::DemoteTo(narrow, hn::Div(sums[v], count)), narrow, y + v * lanes);
+  }
+}
+
+void means_of_positions(const float* x, std::int64_t positions, std::int64_t channels, float* y) {
+  const WideSum d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t c = 0;
+  for (; c + kVectors * lanes <= channels; c += kVectors * lanes) {
+    mean_of_channels<kVectors>(d, x + c, positions, channels, y + c);
+  }
+  for (; c + lanes <= channels; c += lanes) {
+    mean_of_channels<1>(d, x + c, positions, channels, y + c);
+  }
+  for (; c < channels; ++c) mean_of_channels<1>(OneSum(), x + c, positions, channels, y + c);
+}
+
 }  // namespace taut::infer::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -147,6 +182,7 @@ namespace taut::infer {
 HWY_EXPORT(depthwise_row);
 HWY_EXPORT(maxima_row);
 HWY_EXPORT(means_row);
+HWY_EXPORT(means_of_positions);
 
 void depthwise_row(const graph::Layer& layer, const float* weight, const float* bias,
                    const float* x, std::int64_t row, float* y) {
@@ -154,6 +190,9 @@ void depthwise_row(const graph::Layer& layer, const float* weight, const float* 
 }
 void maxima_row(const graph::Layer& layer, const float* x, std::int64_t row, float* y) {
   HWY_DYNAMIC_DISPATCH(maxima_row)(layer, x, row, y);
+}
+void means_of_positions(const float* x, std::int64_t positions, std::int64_t channels, float* y) {
+  HWY_DYNAMIC_DISPATCH(means_of_positions)(x, positions, channels, y);
 }
 void means_row(const graph::Layer& layer, const float* x, std::int64_t row, float* y) {
   HWY_DYNAMIC_DISPATCH(means_row)(layer, x, row, y);

@@ -22,4 +22,7 @@ void maxima_row(const graph::Layer& layer, const float* x, std::int64_t row, flo
 /// wholly beside it.
 void means_row(const graph::Layer& layer, const float* x, std::int64_t row, float* y);
 
+/// Means y [channels] over all positions of x [positions, channels], summed in double in order.
+void means_of_positions(const float* x, std::int64_t positions, std::int64_t channels, float* y);
+
 }  // namespace taut::infer

@@ -131,6 +131,26 @@ TEST_P(WindowKernels, MeansAreOfWhatLiesOnTheImage) {
   }
 }
 
+TEST_P(WindowKernels, MeansOfWholeMapsAreThoseOfSumsInDouble) {
+  for (const std::int64_t positions : {1, 2, 35}) {
+    for (const std::int64_t channels : {1, 7, 16, 63, 65, 130}) {
+      const std::vector<float> x = some_values(positions * channels, 4);
+      std::vector<float> y(static_cast<std::size_t>(channels + 1), kUntouched);
+      means_of_positions(x.data(), positions, channels, y.data());
+      EXPECT_EQ(y.back(), kUntouched);
+      for (std::int64_t c = 0; c < channels; ++c) {
+        double sum = 0;
+        for (std::int64_t p = 0; p < positions; ++p) {
+          sum += x[static_cast<std::size_t>(p * channels + c)];
+        }
+        ASSERT_EQ(y[static_cast<std::size_t>(c)],
+                  static_cast<float>(sum / static_cast<double>(positions)))
+            << channels << " channels of " << positions << " positions";
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(EveryIsa, WindowKernels, test::every_target(), test::target_name);
 
 }  // namespace
