@@ -82,6 +82,13 @@ class Builder:
             raise EnoughError
         return self.last
 
+    def activation(self, op: str) -> str:
+        """An operator of one value, or "SiLU", of which none of the set is."""
+        x, channels = self.last, self.channels[self.last]
+        if op != "SiLU":
+            return self.node(op, [x], channels)
+        return self.node("Mul", [x, self.node("Sigmoid", [x], channels)], channels)
+
     def mean(self) -> None:
         """The mean over all positions, as features."""
         channels = self.channels[self.last]
@@ -145,6 +152,70 @@ def mobilenet_v1(net: Builder) -> None:
     net.relu()
     net.mean()
     net.linear(1024, 1000)
+
+
+def inverted(net: Builder, wide: int, outputs: int, kernel: int, stride: int, act: str, gate: int, inner: str) -> None:
+    """Expansion, depthwise convolution, squeeze and excitation by `gate` channels (0: none), projection."""
+    start = net.last
+    if wide != net.channels[start]:
+        net.conv(wide, kernel=1)
+        net.activation(act)
+    net.conv(wide, kernel=kernel, stride=stride, groups=wide)
+    x = net.activation(act)
+    if gate:
+        net.node("GlobalAveragePool", [x], wide)
+        net.conv(gate, kernel=1)
+        net.activation(inner)
+        net.conv(wide, kernel=1)
+        opened = net.activation("Sigmoid" if inner == "SiLU" else "HardSigmoid")
+        net.node("Mul", [x, opened], wide)
+    y = net.conv(outputs, kernel=1)
+    if stride == 1 and net.channels[start] == outputs:
+        net.node("Add", [y, start], outputs)
+
+
+# Widths of expansion and output, kernel, stride, activation, channels of the gate.
+MOBILENET_V3_LARGE = (
+    *((16, 16, 3, 1, "Relu", 0), (64, 24, 3, 2, "Relu", 0), (72, 24, 3, 1, "Relu", 0), (72, 40, 5, 2, "Relu", 24)),
+    *((120, 40, 5, 1, "Relu", 32), (120, 40, 5, 1, "Relu", 32), (240, 80, 3, 2, "HardSwish", 0)),
+    *((200, 80, 3, 1, "HardSwish", 0), (184, 80, 3, 1, "HardSwish", 0), (184, 80, 3, 1, "HardSwish", 0)),
+    *((480, 112, 3, 1, "HardSwish", 120), (672, 112, 3, 1, "HardSwish", 168), (672, 160, 5, 2, "HardSwish", 168)),
+    *((960, 160, 5, 1, "HardSwish", 240), (960, 160, 5, 1, "HardSwish", 240)),
+)
+# Blocks, factor of expansion, output, kernel, stride of the first.
+EFFICIENTNET_B0 = (
+    *((1, 1, 16, 3, 1), (2, 6, 24, 3, 2), (2, 6, 40, 5, 2), (3, 6, 80, 3, 2), (3, 6, 112, 5, 1), (4, 6, 192, 5, 2)),
+    (1, 6, 320, 3, 1),
+)
+
+
+def mobilenet_v3(net: Builder) -> None:
+    """Howard et al.'s large one, normalizations folded into the convolutions."""
+    net.conv(16, stride=2)
+    net.activation("HardSwish")
+    for wide, outputs, kernel, stride, act, gate in MOBILENET_V3_LARGE:
+        inverted(net, wide, outputs, kernel, stride, act, gate, "Relu")
+    net.conv(960, kernel=1)
+    net.activation("HardSwish")
+    net.mean()
+    net.linear(960, 1280)
+    net.activation("HardSwish")
+    net.linear(1280, 1000)
+
+
+def efficientnet_b0(net: Builder) -> None:
+    """Tan & Le's, normalizations folded into the convolutions."""
+    net.conv(32, stride=2)
+    net.activation("SiLU")
+    for blocks, factor, outputs, kernel, first in EFFICIENTNET_B0:
+        for block in range(blocks):
+            inputs = net.channels[net.last]
+            stride = first if block == 0 else 1
+            inverted(net, factor * inputs, outputs, kernel, stride, "SiLU", inputs // 4, "SiLU")
+    net.conv(1280, kernel=1)
+    net.activation("SiLU")
+    net.mean()
+    net.linear(1280, 1000)
 
 
 def whole(make: Callable[[Builder], None], side: int) -> onnx.ModelProto:
