@@ -10,6 +10,8 @@
 namespace taut::graph {
 namespace {
 
+constexpr std::int64_t kMostFactor = 1 << 10;  // as output_shape() takes
+
 // The position that a nearest Resize by `factor` reads for an output position, before it is kept on
 // the image; nothing for rules that are not known.
 std::optional<double> position_read(std::string_view place, std::string_view rounding,
@@ -46,6 +48,7 @@ std::int64_t OnnxNetworkMaker::factor_of(const Node& node) const {
                      factor(2) == factor(3) && out[2] == factor(2) * in[2] &&
                      out[3] == factor(3) * in[3];
   if (!whole) refuse("height and width do not grow by one whole factor");
+  if (factor(2) > kMostFactor) refuse(concat("it grows by more than ", kMostFactor));
   return factor(2);
 }
 
@@ -61,11 +64,13 @@ void OnnxNetworkMaker::resize(Node& node) {
   const std::int64_t factor = factor_of(node);
   const Dimensions& in = trace_.value(input(node, 0)).shape;
   const std::int64_t side = std::max(in[2], in[3]);
-  for (std::int64_t out = 0; out < side * factor; ++out) {
+  // All positions but the first and the last are alike.
+  for (std::int64_t i = 0; i < 3 * factor; ++i) {
+    const std::int64_t block = i < factor ? 0 : i < 2 * factor ? side / 2 : side - 1;
+    const std::int64_t out = block * factor + i % factor;
     const std::optional<double> read = position_read(place, rounding, out, factor);
     if (!read) refuse(concat("it resizes by the rules ", place, ", ", rounding));
-    const std::int64_t repeated = out / factor;
-    if (std::clamp(*read, 0.0, static_cast<double>(side - 1)) != static_cast<double>(repeated)) {
+    if (std::clamp(*read, 0.0, static_cast<double>(side - 1)) != static_cast<double>(block)) {
       refuse("it does not repeat each position as often");
     }
   }

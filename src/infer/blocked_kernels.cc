@@ -19,6 +19,9 @@ HWY_BEFORE_NAMESPACE();
 namespace taut::infer::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// What is left of outputs: most networks have multiples of 8 of them.
+using Eight = hn::CappedTag<float, 8>;
+using Four = hn::CappedTag<float, 4>;
 using Single = hn::CappedTag<float, 1>;
 
 constexpr int kTileVectors = kManyRegisters ? 4 : 2;
@@ -177,20 +180,26 @@ HWY_INLINE hn::Vec<D> finished(D d, const Finish& finish, std::int64_t o, const 
   return y;
 }
 
+// Outputs [o, outputs) of one position, as many vectors as fit; where they end.
+template <class D>
+HWY_INLINE std::int64_t finish_outputs(D d, const Finish& finish, const float* added,
+                                       const float* sums, std::int64_t o, std::int64_t outputs,
+                                       float* y) {
+  const auto step = static_cast<std::int64_t>(hn::Lanes(d));
+  for (; o + step <= outputs; o += step) {
+    hn::StoreU(finished(d, finish, o, added, hn::LoadU(d, sums + o)), d, y + o);
+  }
+  return o;
+}
+
 void finish_sums(const Finish& finish, const float* sums, std::int64_t positions,
                  std::int64_t width, std::int64_t outputs, std::int64_t stride, float* y) {
-  const Lane d;
-  const Single one;
-  const std::int64_t step = lanes();
   for (std::int64_t p = 0; p < positions; ++p, sums += width, y += stride) {
     const float* added = finish.added == nullptr ? nullptr : finish.added + p * stride;
-    std::int64_t o = 0;
-    for (; o + step <= outputs; o += step) {
-      hn::StoreU(finished(d, finish, o, added, hn::LoadU(d, sums + o)), d, y + o);
-    }
-    for (; o < outputs; ++o) {
-      hn::StoreU(finished(one, finish, o, added, hn::LoadU(one, sums + o)), one, y + o);
-    }
+    std::int64_t o = finish_outputs(Lane(), finish, added, sums, 0, outputs, y);
+    o = finish_outputs(Eight(), finish, added, sums, o, outputs, y);
+    o = finish_outputs(Four(), finish, added, sums, o, outputs, y);
+    finish_outputs(Single(), finish, added, sums, o, outputs, y);
   }
 }
 

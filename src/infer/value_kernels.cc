@@ -15,6 +15,9 @@ namespace taut::infer::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Values = hn::ScalableTag<float>;
+// What is left of channels: most networks have multiples of 8 of them.
+using EightValues = hn::CappedTag<float, 8>;
+using FourValues = hn::CappedTag<float, 4>;
 using OneValue = hn::CappedTag<float, 1>;
 
 // `otherwise` where x is no number.
@@ -111,16 +114,23 @@ HWY_INLINE V hard_sigmoid(D d, V x, V alpha, V beta) {
   return clipped(hn::Add(hn::Mul(alpha, x), beta), hn::Zero(d), hn::Set(d, 1.0f));
 }
 
+// Columns [c, columns) of a row, as many vectors as fit; where they end.
+template <class D, class Of>
+HWY_INLINE std::int64_t map_columns(D d, std::int64_t c, std::int64_t columns, float* y,
+                                    const Of& of) {
+  const auto step = static_cast<std::int64_t>(hn::Lanes(d));
+  for (; c + step <= columns; c += step) hn::StoreU(of(d, hn::LoadU(d, y + c)), d, y + c);
+  return c;
+}
+
 template <class Of>
 HWY_INLINE void map_rows(std::int64_t rows, std::int64_t columns, std::int64_t stride, float* y,
                          const Of& of) {
-  const Values d;
-  const OneValue one;
-  const auto step = static_cast<std::int64_t>(hn::Lanes(d));
   for (std::int64_t row = 0; row < rows; ++row, y += stride) {
-    std::int64_t c = 0;
-    for (; c + step <= columns; c += step) hn::StoreU(of(d, hn::LoadU(d, y + c)), d, y + c);
-    for (; c < columns; ++c) hn::StoreU(of(one, hn::LoadU(one, y + c)), one, y + c);
+    std::int64_t c = map_columns(Values(), 0, columns, y, of);
+    c = map_columns(EightValues(), c, columns, y, of);
+    c = map_columns(FourValues(), c, columns, y, of);
+    map_columns(OneValue(), c, columns, y, of);
   }
 }
 
@@ -163,23 +173,27 @@ HWY_INLINE hn::Vec<D> operand_at(D d, const float* values, std::int64_t channel,
   return channel == 0 ? hn::Set(d, *values) : hn::LoadU(d, values + c);
 }
 
+// Channels [c, channels) of a position, as many vectors as fit; where they end.
+template <class D, class Of>
+HWY_INLINE std::int64_t combine_channels(D d, const RowOperand& a, const RowOperand& b,
+                                         std::int64_t c, std::int64_t channels, float* y,
+                                         const Of& of) {
+  const auto step = static_cast<std::int64_t>(hn::Lanes(d));
+  for (; c + step <= channels; c += step) {
+    hn::StoreU(of(operand_at(d, a.values, a.channel, c), operand_at(d, b.values, b.channel, c)), d,
+               y + c);
+  }
+  return c;
+}
+
 template <class Of>
 HWY_INLINE void combine_positions(RowOperand a, RowOperand b, std::int64_t width,
                                   std::int64_t channels, float* y, const Of& of) {
-  const Values d;
-  const OneValue one;
-  const auto step = static_cast<std::int64_t>(hn::Lanes(d));
   for (std::int64_t p = 0; p < width; ++p, y += channels) {
-    std::int64_t c = 0;
-    for (; c + step <= channels; c += step) {
-      hn::StoreU(of(operand_at(d, a.values, a.channel, c), operand_at(d, b.values, b.channel, c)),
-                 d, y + c);
-    }
-    for (; c < channels; ++c) {
-      hn::StoreU(
-          of(operand_at(one, a.values, a.channel, c), operand_at(one, b.values, b.channel, c)), one,
-          y + c);
-    }
+    std::int64_t c = combine_channels(Values(), a, b, 0, channels, y, of);
+    c = combine_channels(EightValues(), a, b, c, channels, y, of);
+    c = combine_channels(FourValues(), a, b, c, channels, y, of);
+    combine_channels(OneValue(), a, b, c, channels, y, of);
     a.values += a.position;
     b.values += b.position;
   }

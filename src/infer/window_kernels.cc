@@ -14,6 +14,9 @@ namespace taut::infer::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using WideLane = hn::ScalableTag<float>;
+// What is left of channels: most networks have multiples of 8 of them.
+using EightLanes = hn::CappedTag<float, 8>;
+using FourLanes = hn::CappedTag<float, 4>;
 using OneLane = hn::CappedTag<float, 1>;
 
 constexpr int kVectors = 4;  // of channels that are computed together
@@ -55,25 +58,33 @@ HWY_INLINE void fold_window(D d, const graph::Layer& layer, const Reach& down, c
   }
 }
 
+// Channels [c, channels) of one output, as many vectors at a time as fit; where they end.
+template <int kCount, class D, class Fold>
+HWY_INLINE std::int64_t fold_channels(D d, const graph::Layer& layer, const Reach& down,
+                                      const Reach& across, const float* x, std::int64_t c,
+                                      const Fold& fold, float* y) {
+  const auto step = kCount * static_cast<std::int64_t>(hn::Lanes(d));
+  for (; c + step <= layer.out.channels; c += step) {
+    fold_window<kCount>(d, layer, down, across, x, c, fold, y);
+  }
+  return c;
+}
+
 template <class Fold>
 void fold_row(const graph::Layer& layer, const float* x, std::int64_t row, const Fold& fold,
               float* y) {
   const WideLane d;
-  const OneLane one;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const std::int64_t channels = layer.out.channels;
   const Reach down(row, layer.in.height, layer.window);
   const graph::Window along = graph::along_width(layer.window);
   for (std::int64_t out = 0; out < layer.out.width; ++out, y += channels) {
     const Reach across(out, layer.in.width, along);
-    std::int64_t c = 0;
-    for (; c + kVectors * lanes <= channels; c += kVectors * lanes) {
-      fold_window<kVectors>(d, layer, down, across, x, c, fold, y);
-    }
-    for (; c + lanes <= channels; c += lanes) {
-      fold_window<1>(d, layer, down, across, x, c, fold, y);
-    }
-    for (; c < channels; ++c) fold_window<1>(one, layer, down, across, x, c, fold, y);
+    std::int64_t c = fold_channels<kVectors>(d, layer, down, across, x, 0, fold, y);
+    c = fold_channels<kVectors / 2>(d, layer, down, across, x, c, fold, y);
+    c = fold_channels<1>(d, layer, down, across, x, c, fold, y);
+    c = fold_channels<1>(EightLanes(), layer, down, across, x, c, fold, y);
+    c = fold_channels<1>(FourLanes(), layer, down, across, x, c, fold, y);
+    fold_channels<1>(OneLane(), layer, down, across, x, c, fold, y);
   }
 }
 

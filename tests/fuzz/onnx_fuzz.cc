@@ -27,8 +27,13 @@ void check_network(const taut::graph::Network& network) {
   for (std::size_t i = 0; i < network.layers.size(); ++i) {
     const taut::graph::Layer& layer = network.layers[i];
     const taut::graph::LayerValues& values = network.values[i];
-    std::size_t wanted =
-        layer.op == taut::graph::Op::kBatchNorm ? static_cast<std::size_t>(layer.out.channels) : 0;
+    using taut::graph::Op;
+    std::size_t wanted = 0;
+    if (layer.op == Op::kBatchNorm || layer.op == Op::kLayerNorm) {
+      wanted = static_cast<std::size_t>(layer.out.channels);
+    } else if (layer.op == Op::kConstant) {
+      wanted = static_cast<std::size_t>(layer.out.size());
+    }
     const std::vector<std::int64_t> shape = taut::graph::weight_shape(layer);
     if (!shape.empty()) wanted = 1;
     for (const std::int64_t side : shape) wanted *= static_cast<std::size_t>(side);
@@ -78,6 +83,7 @@ const std::vector<std::string> kOperators = {"Add",
                                              "Gemm",
                                              "GlobalAveragePool",
                                              "GridSample",
+                                             "HardSigmoid",
                                              "If",
                                              "LSTM",
                                              "LayerNormalization",
