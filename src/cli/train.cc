@@ -48,6 +48,7 @@ struct TrainOptions {
   std::string plan;
   std::string cluster;
   double worker_timeout_seconds = 600;
+  std::int64_t trace_step = 0;
   bool resume = false;
 };
 
@@ -79,7 +80,8 @@ Outcome train_together(const TrainOptions& options, const Globals& globals) {
                                            .profile_path = {},
                                            .stop = stop_on_signals(),
                                            .workers = workers,
-                                           .plan = plan});
+                                           .plan = plan,
+                                           .trace_step = options.trace_step});
     const bool leads = workers == nullptr || workers->rank() == 0;
     if (leads && !globals.json) print_summary(summary);
     return Outcome{.result = summary};
@@ -100,7 +102,13 @@ Command add_train(CLI::App& root, const Globals& globals) {
   app->add_option("--plan", o->plan,
                   "How workers share the network: dp (data parallel, the default), mp, owt, auto "
                   "(planned for --cluster) or a plan.json");
-  app->add_option("--cluster", o->cluster, "Cluster file for --plan auto (taut calibrate)");
+  app->add_option(
+      "--cluster", o->cluster,
+      "Cluster file (taut calibrate): --plan auto is planned for it, and the seconds of "
+      "a step under any plan that splits layers are predicted for it");
+  app->add_option("--trace-step", o->trace_step,
+                  "Step, from 1, whose exchanges by all workers go to RUN/trace.json (Perfetto)")
+      ->check(CLI::NonNegativeNumber);
   add_worker_timeout(*app, o->worker_timeout_seconds);
   return {app, [o, &globals] { return train_together(*o, globals); }};
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <numeric>
 #include <thread>
+#include <utility>
 
 #include "dist/transport.h"
 #include "taut/core/error.h"
@@ -127,7 +128,7 @@ ProcessGroup::ProcessGroup(std::shared_ptr<Transport> transport, std::vector<int
       rank_(rank),
       options_(options),
       counts_(std::move(above)) {
-  counts_.insert(counts_.begin(), std::make_shared<TrafficCount>());
+  counts_.insert(counts_.begin(), std::make_shared<Counted>());
 }
 
 ProcessGroup::~ProcessGroup() = default;
@@ -181,10 +182,28 @@ void ProcessGroup::run(std::string_view name, Cause cause, std::span<const std::
                    failed.what());
     }
   }
-  const Traffic done{.operations = 1,
+  const Exchange one{.operation = name,
+                     .cause = cause,
                      .bytes = sum_of(send_bytes) - send_bytes[rank],
-                     .seconds = seconds_after(start)};
-  for (const std::shared_ptr<TrafficCount>& count : counts_) (*count)[cause] += done;
+                     .start = start,
+                     .end = Clock::now()};
+  const Traffic done{.operations = 1,
+                     .bytes = one.bytes,
+                     .seconds = std::chrono::duration<double>(one.end - start).count()};
+  for (const std::shared_ptr<Counted>& counted : counts_) {
+    counted->count[cause] += done;
+    if (counted->records) counted->record.push_back(one);
+  }
+}
+
+void ProcessGroup::record() {
+  counts_.front()->records = true;
+  counts_.front()->record.clear();
+}
+
+std::vector<Exchange> ProcessGroup::take_record() {
+  counts_.front()->records = false;
+  return std::exchange(counts_.front()->record, {});
 }
 
 std::vector<std::int64_t> ProcessGroup::part_bytes(std::size_t values) const {

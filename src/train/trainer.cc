@@ -30,7 +30,8 @@ Trainer::Trainer(const RunOptions& options)
       task_(options.config->make_task(pool_)),
       checkpoints_(options.run),
       metrics_(options.run + "/metrics.jsonl"),
-      control_(options.run, options.stop, loop_.checkpoint_every) {
+      control_(options.run, options.stop, loop_.checkpoint_every),
+      trace_(crew_, options.trace_step) {
   if (!crew_.alone()) task_->join(crew_.group(), options.plan);
 }
 
@@ -98,8 +99,10 @@ void Trainer::run_epoch() {
   }
   Clock::time_point start = Clock::now();
   for (;;) {
+    trace_.begin(state_.steps + 1);
     const StepResult done = task_->step(state_);
     if (done.examples == 0) return;
+    trace_.end(options_.run);
     ++state_.batches;
     ++state_.steps;
     state_.examples += done.examples;

@@ -9,6 +9,7 @@
 #include "train/crew.h"
 #include "train/metrics_file.h"
 #include "train/run_control.h"
+#include "train/step_trace.h"
 
 namespace taut::train {
 
@@ -47,6 +48,7 @@ class Trainer {
   CheckpointFolder checkpoints_;
   MetricsFile metrics_;
   RunControl control_;
+  StepTrace trace_;
   LoopState state_;
   std::string note_;
   bool warned_ = false;  ///< that the loss is not a number

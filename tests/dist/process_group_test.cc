@@ -151,6 +151,32 @@ TEST(ProcessGroup, HasSubgroupsWhoseTrafficCountsAbove) {
   });
 }
 
+TEST(ProcessGroup, RemembersOperationsWhereAskedTo) {
+  expect_workers(2, [](const WorkerEnvironment& environment) {
+    const auto group = ProcessGroup::connect(environment, kPatient);
+    const auto pair = group->subgroup(std::vector<int>{0, 1});
+    std::vector<float> values(5, 1.0F);
+    group->all_reduce(values, Cause::kFeatures);
+    EXPECT_TRUE(group->take_record().empty());
+    group->record();
+    pair->all_reduce(values, Cause::kGradients);
+    group->barrier();
+    const std::vector<Exchange> record = group->take_record();
+    group->barrier();
+    EXPECT_TRUE(group->take_record().empty());
+    ASSERT_EQ(record.size(), 3u);
+    EXPECT_EQ(record[0].operation, "reduce-scatter");
+    EXPECT_EQ(record[0].cause, Cause::kGradients);
+    EXPECT_EQ(record[1].operation, "all-gather");
+    EXPECT_EQ(record[0].bytes + record[1].bytes, 5 * 4);
+    EXPECT_EQ(record[2].cause, Cause::kControl);
+    EXPECT_LE(record[0].start, record[0].end);
+    EXPECT_LE(record[0].end, record[1].start);
+    EXPECT_LE(record[1].end, record[2].start);
+    EXPECT_TRUE(pair->take_record().empty());
+  });
+}
+
 TEST(ProcessGroup, RefusesSizesThatDoNotFit) {
   expect_workers(1, [](const WorkerEnvironment& environment) {
     const auto group = ProcessGroup::connect(environment, kPatient);

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "support/error_matchers.h"
 #include "support/workers.h"
 #include "taut/core/text.h"
@@ -141,6 +143,36 @@ TEST_F(RecommenderWorkers, ThatLoseOneLeaveARunThatGoesOnToTheSameEnd) {
   EXPECT_EQ(read_json("killed/summary.json")["auc"], read_json("whole/summary.json")["auc"]);
 }
 
+TEST_F(RecommenderWorkers, TraceAStep) {
+  expect_workers(2, [&](const WorkerEnvironment& environment) {
+    RunOptions options = folder_.options(clicks(), "traced", with({"train.epochs=1"}));
+    options.workers = dist::ProcessGroup::connect(environment, kPatient);
+    options.trace_step = 3;
+    static_cast<void>(train_run(options));
+  });
+  const Json events = read_json("traced/trace.json")["traceEvents"];
+  const Json sent = read_json("traced/summary.json")["workers"]["sent_bytes"];
+  const std::int64_t steps = read_json("traced/summary.json")["steps"];
+  std::map<std::string, std::int64_t> bytes;
+  for (const int rank : {0, 1}) {
+    double end = 0;  // of what came before, whichever track
+    int spans = 0;
+    for (const Json& event : events) {
+      if (event["pid"] != rank || event["ph"] != "X") continue;
+      ++spans;
+      EXPECT_NEAR(event["ts"].get<double>(), end, 1e-3 + 1e-9 * end);
+      end = event["ts"].get<double>() + event["dur"].get<double>();
+      EXPECT_GE(event["dur"].get<double>(), 0);
+      if (event.contains("cat")) bytes[event["cat"]] += event["args"]["bytes"].get<std::int64_t>();
+    }
+    // Of lookups three exchanges, of updates one, two for the loss and the gradients at least.
+    EXPECT_GE(spans, 2 * 6 + 1);
+  }
+  // As many gradients in each step.
+  EXPECT_EQ(bytes["gradients"] * steps, sent["gradients"].get<std::int64_t>());
+  EXPECT_GT(bytes["tables"], 0);
+}
+
 TEST_F(RecommenderWorkers, AreRefusedWhatTheyCannotTrain) {
   expect_workers(2, [&](const WorkerEnvironment& environment) {
     const auto group = dist::ProcessGroup::connect(environment, kPatient);
@@ -152,6 +184,10 @@ TEST_F(RecommenderWorkers, AreRefusedWhatTheyCannotTrain) {
       return error_of([&] { train_run(options); });
     };
     EXPECT_THAT(refused({}, {.plan = "owt"}), IsError(ErrorKind::kUnsupported, "plan \"owt\""));
+    RunOptions alone = folder_.options(clicks(), concat("alone", environment.rank));
+    alone.trace_step = 1;
+    EXPECT_THAT(error_of([&] { train_run(alone); }),
+                IsError(ErrorKind::kConfig, "this process is alone, --trace-step"));
     EXPECT_THAT(refused({"train.piece=200"}),
                 IsError(ErrorKind::kConfig, "gives work to 1 of 2 workers"));
     EXPECT_THAT(refused({"embedding.method=qr"}),

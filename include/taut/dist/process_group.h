@@ -104,14 +104,25 @@ class ProcessGroup {
   }
 
   /// What this worker sent, subgroups included.
-  [[nodiscard]] const TrafficCount& traffic() const noexcept { return *counts_.front(); }
+  [[nodiscard]] const TrafficCount& traffic() const noexcept { return counts_.front()->count; }
+
+  /// From now on operations are remembered one by one, subgroups' included, until take_record(),
+  /// which gives them in the order in which they ended. Only for this worker: no message is sent.
+  void record();
+  [[nodiscard]] std::vector<Exchange> take_record();
 
   /// Whether this worker is the first that tells of a failure: the one that should print it.
   /// Does not throw: true where nobody can be asked.
   [[nodiscard]] bool reports_failure() noexcept;
 
  private:
-  using Counts = std::vector<std::shared_ptr<TrafficCount>>;
+  // What a group did, and what it does.
+  struct Counted {
+    TrafficCount count;
+    bool records = false;
+    std::vector<Exchange> record;
+  };
+  using Counts = std::vector<std::shared_ptr<Counted>>;
 
   ProcessGroup(std::shared_ptr<Transport> transport, std::vector<int> ranks, int rank,
                GroupOptions options, Counts above);

@@ -2,6 +2,7 @@
 // What a worker sent to the others, counted where it is sent.
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <string_view>
 
@@ -43,6 +44,15 @@ struct Traffic {
     seconds += other.seconds;
     return *this;
   }
+};
+
+/// One operation, on the steady clock of the worker.
+struct Exchange {
+  std::string_view operation;  ///< "reduce-scatter", "all-to-all", ...
+  Cause cause = Cause::kControl;
+  std::int64_t bytes = 0;  ///< as Traffic has them
+  std::chrono::steady_clock::time_point start;
+  std::chrono::steady_clock::time_point end;
 };
 
 /// By cause.

@@ -29,6 +29,9 @@ struct RunOptions {
   /// them see; the first of them writes there. null: this process alone.
   std::shared_ptr<dist::ProcessGroup> workers = nullptr;
   PlanChoice plan = {};  ///< how they share the network; what splits layers goes to RUN/plan.json
+  /// Step, counted from 1, whose exchanges go to RUN/trace.json, with times of all workers; 0:
+  /// none.
+  std::int64_t trace_step = 0;
 };
 
 /// Thrown when RunOptions::stop asked for it; the run can be resumed.
