@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <string>
 #include <vector>
@@ -79,6 +80,42 @@ TEST_P(InteractionEveryIsa, ARowDoesNotDependOnTheRowsBesideIt) {
     EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + row * shape.outputs()));
     EXPECT_TRUE(std::equal(alone_back.begin(), alone_back.end(), together_back.begin() + row * in));
   }
+}
+
+// What is not finite in one vector reaches its dots alone: blocks hold dots of others too.
+TEST_P(InteractionEveryIsa, AnInfiniteVectorSpoilsItsOwnDotsAlone) {
+  for (const std::int64_t dim : {5, 16, 35}) {
+    const InteractionShape shape{10, dim, 0};
+    for (std::int64_t spoilt = 0; spoilt < shape.vectors; ++spoilt) {
+      std::vector<float> x = random_values(shape.vectors * dim, 9);
+      std::vector<float> clean(static_cast<std::size_t>(shape.outputs()));
+      interact(shape, 1, x.data(), clean.data());
+      x[static_cast<std::size_t>(spoilt * dim + dim - 1)] = INFINITY;
+      std::vector<float> got = guarded(shape.outputs());
+      interact(shape, 1, x.data(), got.data());
+      EXPECT_EQ(got.back(), kGuard);
+      std::size_t at = 0;
+      for (std::int64_t i = 0; i < shape.vectors; ++i) {
+        for (std::int64_t j = 0; j < i; ++j, ++at) {
+          if (i == spoilt || j == spoilt) {
+            EXPECT_FALSE(std::isfinite(got[at])) << i << " " << j;
+          } else {
+            EXPECT_EQ(got[at], clean[at]) << i << " " << j;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(InteractionEveryIsa, NoRowsTouchNothing) {
+  const InteractionShape shape{3, 8, 1};
+  std::vector<float> x = guarded(0);
+  std::vector<float> out = guarded(0);
+  interact(shape, 0, x.data(), out.data());
+  interact_backward(shape, 0, x.data(), out.data(), x.data());
+  EXPECT_EQ(x.front(), kGuard);
+  EXPECT_EQ(out.front(), kGuard);
 }
 
 // Vectors of one row in three places, none of them aligned, with gaps between rows.

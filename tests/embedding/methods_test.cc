@@ -296,6 +296,24 @@ TEST_P(EveryMethod, WithSkipABatchThatIsNotFiniteIsLeftOutAndCounted) {
   EXPECT_EQ(resumed->statistics().skipped_updates, 1);
 }
 
+// The check sums side by side in blocks, with a rest behind them.
+TEST_P(EveryMethod, AValueThatIsNotFiniteIsNamedWhereverItLies) {
+  const auto embedding = make_ready(options(), 1, shape_);
+  TestBatch batch = make_batch(shape_, 3, 3);
+  const std::vector<float> before = read(*embedding);
+  const float values[] = {std::nanf(""), INFINITY, -INFINITY};
+  for (std::size_t i = 0; i < batch.gradient.size(); ++i) {
+    const float kept = batch.gradient[i];
+    batch.gradient[i] = values[i % 3];
+    const auto [kind, text] =
+        error_of([&] { embedding->update(batch.tables(), batch.size, batch.gradient); });
+    EXPECT_EQ(kind, ErrorKind::kInvalidArgument);
+    EXPECT_THAT(text, HasSubstr("gradient[" + std::to_string(i) + "] is "));
+    batch.gradient[i] = kept;
+  }
+  EXPECT_EQ(read(*embedding), before);
+}
+
 // A batch of one bag with one id, in the first table.
 TestBatch one_id(const BatchShape& shape, std::uint64_t id, const std::vector<float>& gradient) {
   TestBatch batch;
