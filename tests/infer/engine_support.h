@@ -32,6 +32,22 @@ inline std::vector<float> predicted(const graph::Network& network, const std::ve
   return logits;
 }
 
+/// For any number of threads, and for each example by itself.
+inline void expect_same_bits(const graph::Network& network, const std::vector<float>& x,
+                             std::int64_t batch) {
+  const std::vector<float> wanted = predicted(network, x, batch, 1);
+  EXPECT_EQ(predicted(network, x, batch, 3), wanted);
+  const std::int64_t size = network.input.size();
+  const std::int64_t outputs = std::ssize(wanted) / batch;
+  for (std::int64_t one = 0; one < batch; ++one) {
+    const std::vector<float> alone(x.begin() + one * size, x.begin() + (one + 1) * size);
+    const std::vector<float> got = predicted(network, alone, 1, 2);
+    EXPECT_TRUE(std::equal(got.begin(), got.end(), wanted.begin() + one * outputs,
+                           wanted.begin() + (one + 1) * outputs))
+        << one;
+  }
+}
+
 /// The engine's answer beside the plain one; tolerance is relative to the largest value.
 inline void expect_plain(SmallNetwork& small, double tolerance) {
   ASSERT_EQ(graph::wrong_layer(small.network), std::nullopt);

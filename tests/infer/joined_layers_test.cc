@@ -24,6 +24,7 @@ using sparsity::Unit;
 using test::error_of;
 using test::IsError;
 using test_support::expect_plain;
+using test_support::expect_same_bits;
 using test_support::kBatch;
 using test_support::predicted;
 using test_support::SmallNetwork;
@@ -64,14 +65,7 @@ TEST(JoinedLayers, GivesTheSameBitsWhateverIsListedOfABatch) {
     const std::size_t example = i / static_cast<std::size_t>(small.network.input.size());
     if (i * 2654435761U % 40 < example) x[i] = 0;
   }
-  const std::vector<float> wanted = predicted(small.network, x, kMany, 1);
-  EXPECT_EQ(predicted(small.network, x, kMany, 3), wanted);
-  const std::int64_t size = small.network.input.size();
-  for (std::int64_t one = 0; one < kMany; ++one) {
-    const std::vector<float> alone(x.begin() + one * size, x.begin() + (one + 1) * size);
-    const std::vector<float> got = predicted(small.network, alone, 1, 2);
-    EXPECT_TRUE(std::equal(got.begin(), got.end(), wanted.begin() + one * 5)) << one;
-  }
+  expect_same_bits(small.network, x, kMany);
 }
 
 TEST(JoinedLayers, ZerosTimesInfiniteWeightsAreSeen) {

@@ -16,7 +16,7 @@ using graph::Op;
 using graph::Pointwise;
 using graph::Shape;
 using test_support::expect_plain;
-using test_support::predicted;
+using test_support::expect_same_bits;
 using test_support::SmallNetwork;
 
 constexpr int kInput = SmallNetwork::kNetworkInputLayer;
@@ -99,14 +99,7 @@ TEST(ValueLayers, GiveTheSameBitsForAnyThreadsAndBatch) {
   small.linear(4);
   constexpr std::int64_t kMany = 6;
   const std::vector<float> x = small.random_input(kMany);
-  const std::vector<float> wanted = predicted(small.network, x, kMany, 1);
-  EXPECT_EQ(predicted(small.network, x, kMany, 3), wanted);
-  const std::int64_t size = small.network.input.size();
-  for (std::int64_t one = 0; one < kMany; ++one) {
-    const std::vector<float> alone(x.begin() + one * size, x.begin() + (one + 1) * size);
-    const std::vector<float> got = predicted(small.network, alone, 1, 2);
-    EXPECT_TRUE(std::equal(got.begin(), got.end(), wanted.begin() + one * 4)) << one;
-  }
+  expect_same_bits(small.network, x, kMany);
 }
 
 TEST(ValueLayers, NormsOfChannelsAreOfEachPosition) {
