@@ -1,6 +1,7 @@
 #include "nn/network_forward.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "nn/interaction.h"
@@ -15,6 +16,16 @@ namespace {
 using torch::Tensor;
 
 using graph::kNormEpsilon;
+
+// What a window has below and to the right beyond its padding.
+Tensor with_after(const Layer& layer, const Tensor& x, double value) {
+  const std::int64_t after = layer.window.after;
+  return after == 0 ? x : torch::constant_pad_nd(x, {0, after, 0, after}, value);
+}
+
+std::array<std::int64_t, 2> strides_of(const Layer& layer) {
+  return {layer.window.stride, graph::along_width(layer.window).stride};
+}
 
 class Pass {
  public:
@@ -59,10 +70,7 @@ class Pass {
       case Op::kRelu6:
         return torch::clamp(input(layer), 0, 6);
       case Op::kMaxPool:
-        return torch::max_pool2d(with_after(layer, input(layer), -INFINITY),
-                                 {layer.window.kernel, layer.window.kernel},
-                                 {layer.window.stride, graph::along_width(layer.window).stride},
-                                 {layer.window.padding, layer.window.padding});
+        return pool_maxima(layer, input(layer));
       case Op::kGlobalMean:
         return input(layer).mean({2, 3});
       case Op::kFlatten:
@@ -143,16 +151,7 @@ class Pass {
     const Tensor& bias = values_.biases[i];
     const Tensor cast_bias = bias.defined() ? cast(bias) : bias;
     if (layer.op == Op::kLinear) return linear(layer, x, weight, cast_bias);
-    x = with_after(layer, x, 0);
-    return torch::conv2d(x, weight, cast_bias,
-                         {layer.window.stride, graph::along_width(layer.window).stride},
-                         {layer.window.padding, layer.window.padding}, {1, 1}, layer.groups);
-  }
-
-  // What a window has below and to the right beyond its padding.
-  static Tensor with_after(const Layer& layer, const Tensor& x, double value) {
-    const std::int64_t after = layer.window.after;
-    return after == 0 ? x : torch::constant_pad_nd(x, {0, after, 0, after}, value);
+    return convolve(layer, x, weight, cast_bias);
   }
 
   static Tensor linear(const Layer& layer, const Tensor& x, const Tensor& weight,
@@ -207,6 +206,18 @@ class Pass {
 };
 
 }  // namespace
+
+Tensor convolve(const Layer& layer, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const std::int64_t padding = layer.window.padding;
+  return torch::conv2d(with_after(layer, x, 0), weight, bias, strides_of(layer), {padding, padding},
+                       {1, 1}, layer.groups);
+}
+
+Tensor pool_maxima(const Layer& layer, const Tensor& x) {
+  const auto& [kernel, padding] = std::pair{layer.window.kernel, layer.window.padding};
+  return torch::max_pool2d(with_after(layer, x, -INFINITY), {kernel, kernel}, strides_of(layer),
+                           {padding, padding});
+}
 
 Normalized normalize(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   auto [y, mean, inverse] =

@@ -71,6 +71,12 @@ struct Normalized {
 [[nodiscard]] Normalized normalize(const torch::Tensor& x, const torch::Tensor& weight,
                                    const torch::Tensor& bias);
 
+/// A convolution of x by one of the layer's weights, whose input channels may be some alone. bias:
+/// undefined for none.
+[[nodiscard]] torch::Tensor convolve(const Layer& layer, const torch::Tensor& x,
+                                     const torch::Tensor& weight, const torch::Tensor& bias);
+[[nodiscard]] torch::Tensor pool_maxima(const Layer& layer, const torch::Tensor& x);
+
 /// How a pass is made.
 struct ForwardOptions {
   bool training = false;  ///< normalizations use the slice's own statistics

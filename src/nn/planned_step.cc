@@ -33,11 +33,6 @@ void sum_over(dist::WorkerArray& array, const std::vector<int>& levels, Tensor& 
                    cause);
 }
 
-Tensor with_after(const Layer& layer, const Tensor& x, double value) {
-  const std::int64_t after = layer.window.after;
-  return after == 0 ? x : torch::constant_pad_nd(x, {0, after, 0, after}, value);
-}
-
 }  // namespace
 
 TensorShape PlannedNetwork::shape_of(const Shape& shape, std::int64_t batch) {
@@ -71,11 +66,7 @@ Tensor PlannedNetwork::given(const Part& part, const std::vector<Tensor>& inputs
   const Tensor& x = inputs[0];
   if (layer.op == Op::kGlobalMean) return x.mean({2, 3});
   if (layer.op == Op::kLinear) return torch::linear(x.flatten(1), part.weight);
-  if (layer.op == Op::kConv) {
-    return torch::conv2d(with_after(layer, x, 0), part.weight, {},
-                         {layer.window.stride, graph::along_width(layer.window).stride},
-                         {layer.window.padding, layer.window.padding});
-  }
+  if (layer.op == Op::kConv) return convolve(layer, x, part.weight, {});
   Tensor sum = x;
   for (std::size_t k = 1; k < inputs.size(); ++k) sum = sum + inputs[k].view_as(x);
   return sum;
@@ -124,12 +115,7 @@ Tensor PlannedNetwork::activated(const Part& part, Passed& now) const {
     if (layer.op == Op::kBatchNorm) y = normalized(*norm++, y, now.statistics);
     if (layer.op == Op::kRelu) y = torch::relu(y);
     if (layer.op == Op::kRelu6) y = torch::clamp(y, 0, 6);
-    if (layer.op == Op::kMaxPool) {
-      y = torch::max_pool2d(with_after(layer, y, -INFINITY),
-                            {layer.window.kernel, layer.window.kernel},
-                            {layer.window.stride, graph::along_width(layer.window).stride},
-                            {layer.window.padding, layer.window.padding});
-    }
+    if (layer.op == Op::kMaxPool) y = pool_maxima(layer, y);
   }
   return y;
 }
