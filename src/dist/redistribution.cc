@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "taut/core/text.h"
+#include "taut/parallel/volume.h"
 
 namespace taut::dist {
 namespace {
@@ -312,7 +313,7 @@ std::vector<float> WorkerArray::move(std::span<const float> held, const TensorSh
   for (int level = levels_ - 1; level >= 0; --level) {
     const Held want = wanted[static_cast<std::size_t>(level)];
     if (made[static_cast<std::size_t>(level)] != Held::kPartial) continue;
-    reduce_scatter(piece, level, want == Held::kWhole ? Held::kChannel : want, cause);
+    reduce_scatter(piece, level, parallel::summed(Held::kPartial, want), cause);
   }
   Layout split = piece.layout;
   for (std::size_t level = 0; level < split.size(); ++level) {

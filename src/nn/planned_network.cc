@@ -6,6 +6,7 @@
 #include "nn/planned_part.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
+#include "taut/parallel/volume.h"
 
 namespace taut::nn {
 namespace {
@@ -38,16 +39,6 @@ void check_layer(const Network& network, const Layer& layer) {
 bool belongs_to_a_tail(Op op) {
   return op == Op::kRelu || op == Op::kRelu6 || op == Op::kMaxPool || op == Op::kFlatten ||
          op == Op::kBatchNorm;
-}
-
-// What of a layer's splits holds at each level.
-template <typename Member>
-Layout layout_by(const LayerState& split, Member member) {
-  Layout layout;
-  for (int level = 0; level < split.levels(); ++level) {
-    layout.push_back(parallel::layouts_of(split.at(level)).*member);
-  }
-  return layout;
 }
 
 // A weight [outputs, inputs, ...] as a tensor of samples and channels: type III pins outputs, type
@@ -190,10 +181,10 @@ void PlannedNetwork::lay_out(const std::vector<LayerState>& splits) {
                                     is_weighted(layer) ? "I, II and III" : "I and C"),
                              concat(splits[k].levels(), " levels for ", layer.name));
     }
-    part.wanted = layout_by(splits[k], &parallel::SplitLayouts::feature_wanted);
-    part.made = layout_by(splits[k], &parallel::SplitLayouts::feature_made);
-    part.error_wanted = layout_by(splits[k], &parallel::SplitLayouts::error_wanted);
-    part.error_made = layout_by(splits[k], &parallel::SplitLayouts::error_made);
+    part.wanted = parallel::layout_of(splits[k], &parallel::SplitLayouts::feature_wanted);
+    part.made = parallel::layout_of(splits[k], &parallel::SplitLayouts::feature_made);
+    part.error_wanted = parallel::layout_of(splits[k], &parallel::SplitLayouts::error_wanted);
+    part.error_made = parallel::layout_of(splits[k], &parallel::SplitLayouts::error_made);
   }
   for (std::size_t k = 0; k < parts_.size(); ++k) {
     Part& part = *parts_[k];
@@ -201,12 +192,8 @@ void PlannedNetwork::lay_out(const std::vector<LayerState>& splits) {
       return std::find(one->inputs.begin(), one->inputs.end(), static_cast<int>(k)) !=
              one->inputs.end();
     });
-    const Layout next = reader == parts_.end() ? by_batch() : (*reader)->wanted;
-    part.held = part.made;
-    for (std::size_t level = 0; level < part.held.size(); ++level) {
-      if (part.held[level] != Held::kPartial) continue;
-      part.held[level] = next[level] == Held::kWhole ? Held::kChannel : next[level];
-    }
+    part.held =
+        parallel::summed(part.made, reader == parts_.end() ? by_batch() : (*reader)->wanted);
   }
 }
 

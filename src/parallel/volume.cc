@@ -5,6 +5,24 @@
 
 namespace taut::parallel {
 
+std::vector<Held> summed(const std::vector<Held>& made, const std::vector<Held>& wanted) {
+  TAUT_ASSERT(made.size() == wanted.size());
+  std::vector<Held> layout;
+  layout.reserve(made.size());
+  for (std::size_t level = 0; level < made.size(); ++level) {
+    layout.push_back(summed(made[level], wanted[level]));
+  }
+  return layout;
+}
+
+std::vector<Held> layout_of(const LayerState& state, Held SplitLayouts::* which) {
+  std::vector<Held> layout;
+  for (int level = 0; level < state.levels(); ++level) {
+    layout.push_back(layouts_of(state.at(level)).*which);
+  }
+  return layout;
+}
+
 std::vector<MoveUnits> move_units(const std::vector<Held>& made, const std::vector<Held>& wanted,
                                   const std::vector<int>& groups) {
   if (made.size() != wanted.size()) {

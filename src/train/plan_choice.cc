@@ -56,15 +56,6 @@ parallel::Plan made_plan(const graph::Graph& graph, const PlanChoice& choice,
 
 using parallel::Held;
 
-std::vector<Held> layout_by(const parallel::LayerState& state,
-                            Held parallel::SplitLayouts::* member) {
-  std::vector<Held> layout;
-  for (int level = 0; level < state.levels(); ++level) {
-    layout.push_back(parallel::layouts_of(state.at(level)).*member);
-  }
-  return layout;
-}
-
 // Words of a move of a tensor, and of its partial sums, over all levels.
 double moved(const std::vector<Held>& made, const std::vector<Held>& wanted, double sums,
              double words) {
@@ -85,21 +76,20 @@ double words_beyond_model(const graph::Graph& graph, const parallel::Plan& plan,
   double more = 0;
   for (int node = 0; node < std::ssize(graph.nodes()); ++node) {
     const auto state_of = [&](int of) { return plan.states[static_cast<std::size_t>(of)]; };
-    const std::vector<Held> made = layout_by(state_of(node), &Layouts::feature_made);
-    const std::vector<Held> error_wanted = layout_by(state_of(node), &Layouts::error_wanted);
+    const std::vector<Held> made = parallel::layout_of(state_of(node), &Layouts::feature_made);
+    const std::vector<Held> error_wanted =
+        parallel::layout_of(state_of(node), &Layouts::error_wanted);
     std::vector<Held> held;
     for (const graph::Edge& edge : graph.edges()) {
       if (edge.from != node) continue;
-      const std::vector<Held> wanted = layout_by(state_of(edge.to), &Layouts::feature_wanted);
-      const std::vector<Held> error_made = layout_by(state_of(edge.to), &Layouts::error_made);
+      const std::vector<Held> wanted =
+          parallel::layout_of(state_of(edge.to), &Layouts::feature_wanted);
+      const std::vector<Held> error_made =
+          parallel::layout_of(state_of(edge.to), &Layouts::error_made);
       const auto words = static_cast<double>(edge.words * batch);
       const auto raw = static_cast<double>(edge.raw_words * batch);
       if (held.empty()) {
-        for (int level = 0; level < plan.levels; ++level) {
-          const auto at = static_cast<std::size_t>(level);
-          const Held whole = wanted[at] == Held::kWhole ? Held::kChannel : wanted[at];
-          held.push_back(made[at] == Held::kPartial ? whole : made[at]);
-        }
+        held = parallel::summed(made, wanted);
         more += moved(made, held, raw, raw) + moved(held, error_wanted, raw, raw);
       }
       more += moved(held, wanted, words, words) + moved(error_made, held, words, words) -

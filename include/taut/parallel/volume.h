@@ -40,6 +40,18 @@ struct MoveUnits {
   }
 };
 
+/// How a tensor lies once its partial sums are added on the way to `wanted`, at one level.
+[[nodiscard]] constexpr Held summed(Held made, Held wanted) noexcept {
+  if (made != Held::kPartial) return made;
+  return wanted == Held::kWhole ? Held::kChannel : wanted;
+}
+/// The same at all levels. Requires lists of one length.
+[[nodiscard]] std::vector<Held> summed(const std::vector<Held>& made,
+                                       const std::vector<Held>& wanted);
+
+/// One of a layer's layouts, from the top level down.
+[[nodiscard]] std::vector<Held> layout_of(const LayerState& state, Held SplitLayouts::* which);
+
 /// Walks the levels of one tensor from the top, remembering what the levels above did.
 class MoveCounter {
  public:
@@ -47,16 +59,14 @@ class MoveCounter {
   /// kPartial.
   MoveUnits step(Held made, Held wanted, int groups = 2) noexcept {
     MoveUnits units;
-    Held held = made;
     if (made == Held::kPartial) {
       units.reduce_scatter = (groups - 1) * partial_;
       partial_ *= groups;
-      held = wanted == Held::kWhole ? Held::kChannel : wanted;
     }
     if (wanted == Held::kWhole) {
       units.all_gather = (groups - 1) * whole_;
       whole_ *= groups;
-    } else if (held != wanted) {
+    } else if (summed(made, wanted) != wanted) {
       changed_ /= groups;
       units.change = (groups - 1) * changed_;
     }
