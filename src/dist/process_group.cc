@@ -209,9 +209,8 @@ std::vector<Exchange> ProcessGroup::take_record() {
 std::vector<std::int64_t> ProcessGroup::part_bytes(std::size_t values) const {
   std::vector<std::int64_t> sizes;
   for (int rank = 0; rank < size(); ++rank) {
-    const Range part =
-        share_of(static_cast<std::int64_t>(values), 1, {.index = rank, .of = size()});
-    sizes.push_back(part.size * static_cast<std::int64_t>(sizeof(float)));
+    sizes.push_back(part_of(rank, static_cast<std::int64_t>(values)).size *
+                    static_cast<std::int64_t>(sizeof(float)));
   }
   return sizes;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "nn/dense_kernels.h"
 #include "nn/slice_pass.h"
@@ -92,9 +93,7 @@ double DenseStep::run(const RecommenderInput& input, std::span<const float> labe
 // The number in the whole batch of the first piece that is this worker's.
 std::int64_t DenseStep::first_piece(const RecommenderInput& input) const {
   if (program_.workers == nullptr || !has_fixed_pieces()) return 0;
-  const dist::ProcessGroup& workers = *program_.workers;
-  return share_of(program_.slices(input.whole), 1, {.index = workers.rank(), .of = workers.size()})
-      .begin;
+  return program_.workers->part(program_.slices(input.whole)).begin;
 }
 
 // The pieces of a group of slices, of which the first is number group.index of this worker's batch:
@@ -120,25 +119,22 @@ std::vector<DenseStep::Piece> DenseStep::take_pieces(std::int64_t first, const S
 
 // own: of this worker's slices; added in the order of the batch.
 double DenseStep::loss_of_all(std::span<const double> own, std::int64_t whole) const {
-  double loss = 0;
-  for (const double one : own) loss += one;
-  if (program_.workers == nullptr) return loss;
-  std::vector<double> all = program_.workers->each(loss);
-  if (has_fixed_pieces()) {
-    std::vector<std::int64_t> sizes;
-    for (int rank = 0; rank < program_.workers->size(); ++rank) {
-      const Range theirs =
-          share_of(program_.slices(whole), 1, {.index = rank, .of = program_.workers->size()});
-      sizes.push_back(theirs.size * static_cast<std::int64_t>(sizeof(double)));
-    }
-    const std::vector<std::byte> bytes =
-        program_.workers->gather(std::as_bytes(own), sizes, dist::Cause::kControl);
-    all.resize(bytes.size() / sizeof(double));
-    std::memcpy(all.data(), bytes.data(), bytes.size());
+  const auto sum = [](std::span<const double> losses) {
+    return std::accumulate(losses.begin(), losses.end(), 0.0);
+  };
+  if (program_.workers == nullptr) return sum(own);
+  dist::ProcessGroup& workers = *program_.workers;
+  if (!has_fixed_pieces()) return sum(workers.each(sum(own)));
+  std::vector<std::int64_t> sizes;
+  for (int rank = 0; rank < workers.size(); ++rank) {
+    sizes.push_back(workers.part_of(rank, program_.slices(whole)).size *
+                    static_cast<std::int64_t>(sizeof(double)));
   }
-  loss = 0;
-  for (const double one : all) loss += one;
-  return loss;
+  const std::vector<std::byte> bytes =
+      workers.gather(std::as_bytes(own), sizes, dist::Cause::kControl);
+  std::vector<double> all(bytes.size() / sizeof(double));
+  std::memcpy(all.data(), bytes.data(), bytes.size());
+  return sum(all);
 }
 
 // With the gradients of all workers. Returns the loss of all.

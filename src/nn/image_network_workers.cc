@@ -69,7 +69,7 @@ void ImageNetwork::Impl::check_step(const ImageInput& input, std::int64_t batch)
     }
     return check_input(input, /*labelled=*/true);
   }
-  const Range mine = share_of(batch, slice_size, {.index = workers->rank(), .of = workers->size()});
+  const Range mine = workers->part_of(workers->rank(), batch, slice_size);
   if (batch < 1 || input.size != mine.size) {
     throw_invalid_argument("size", concat("this worker's share of ", batch, " images, ", mine.size),
                            concat(input.size));
@@ -128,7 +128,7 @@ void ImageNetwork::Impl::share_slices(std::vector<ImageLoss>& losses,
   }
   std::vector<std::int64_t> sizes;
   for (int rank = 0; rank < workers->size(); ++rank) {
-    const Range theirs = share_of(batch, slice_size, {.index = rank, .of = workers->size()});
+    const Range theirs = workers->part_of(rank, batch, slice_size);
     sizes.push_back(slices(theirs.size) * record.bytes());
   }
   const std::vector<std::byte> all = workers->gather(own, sizes, dist::Cause::kControl);

@@ -60,7 +60,7 @@ const std::vector<Tensor>& PieceSums::total() {
 void PieceSums::add_over(dist::ProcessGroup& workers, std::int64_t pieces) {
   std::vector<std::vector<PieceNode>> nodes;
   for (int rank = 0; rank < workers.size(); ++rank) {
-    nodes.push_back(nodes_of(share_of(pieces, 1, {.index = rank, .of = workers.size()})));
+    nodes.push_back(nodes_of(workers.part_of(rank, pieces)));
   }
   TAUT_ASSERT(nodes[static_cast<std::size_t>(workers.rank())] == order_.nodes());
   if (slots_.empty()) make_slot();
@@ -81,7 +81,7 @@ void PieceSums::add_bucket(dist::ProcessGroup& workers,
   sent_.clear();
   for (int rank = 0; rank < workers.size(); ++rank) {
     const std::size_t theirs = nodes[static_cast<std::size_t>(rank)].size();
-    const Range part = share_of(bucket.size, 1, {.index = rank, .of = workers.size()});
+    const Range part = workers.part_of(rank, bucket.size);
     for (std::size_t slot = 0; slot < own; ++slot) {
       const float* from = flat(slot) + bucket.begin + part.begin;
       sent_.insert(sent_.end(), from, from + part.size);

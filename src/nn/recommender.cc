@@ -99,8 +99,7 @@ struct Recommender::Impl : Program {
   // That pieces of the batch lie on this worker as a whole.
   void check_part(const RecommenderInput& input) const {
     if (workers == nullptr || options.piece == 0) return;
-    const Range mine =
-        share_of(input.whole, slice_size, {.index = workers->rank(), .of = workers->size()});
+    const Range mine = workers->part_of(workers->rank(), input.whole, slice_size);
     if (input.batch == mine.size) return;
     throw_invalid_argument("batch",
                            concat("this worker's share of ", input.whole, " examples, ", mine.size),

@@ -145,8 +145,7 @@ nn::RecommenderInput Model::look_up(const data::Batch& batch) {
 
 // A worker's part of so many examples, cut where gradients' sums are.
 Range Model::part_of(std::int64_t examples, int rank) const {
-  return share_of(examples, std::max<std::int64_t>(1, piece_),
-                  {.index = rank, .of = workers_->size()});
+  return workers_->part_of(rank, examples, std::max<std::int64_t>(1, piece_));
 }
 
 // logits: of this worker's part; then of the whole batch.

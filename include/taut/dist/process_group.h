@@ -99,8 +99,11 @@ class ProcessGroup {
   void barrier();
 
   /// This worker's part of so many values: parts differ by at most one value.
-  [[nodiscard]] Range part(std::int64_t values) const noexcept {
-    return share_of(values, 1, {.index = rank_, .of = size()});
+  [[nodiscard]] Range part(std::int64_t values) const noexcept { return part_of(rank_, values); }
+  /// Any worker's, of values that are handed out in whole pieces (share_of()).
+  [[nodiscard]] Range part_of(int rank, std::int64_t values,
+                              std::int64_t piece = 1) const noexcept {
+    return share_of(values, piece, {.index = rank, .of = size()});
   }
 
   /// What this worker sent, subgroups included.
