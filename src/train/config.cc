@@ -16,6 +16,7 @@ void check_recommender_ranges(const RecommenderConfig& c, const std::string& nam
   require(c.shuffle_rows >= 0, "data.shuffle", "0 or more rows", c.shuffle_rows);
   require(c.model.winner_rate > 0 && c.model.winner_rate <= 1, "model.winner_rate", "in (0, 1]",
           c.model.winner_rate);
+  require(c.piece_size() >= 0, "train.piece", "0 or more examples", c.piece_size());
   check_winner_schedule(name, c, c.model.winner_rate < 1);
 }
 
@@ -25,8 +26,11 @@ std::string_view RecommenderConfig::task() const noexcept {
   return "ctr";
 }
 
+// With the piece that was used: a run is not resumed in others, whatever "auto" comes to then.
 std::string RecommenderConfig::to_toml() const {
-  return write_config(*this);
+  RecommenderConfig resolved = *this;
+  resolved.piece.given = piece_size();
+  return write_config(resolved);
 }
 
 std::shared_ptr<const Config> RecommenderConfig::with(std::span<const std::string> settings) const {

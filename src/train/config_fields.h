@@ -12,7 +12,8 @@
 namespace taut::train {
 
 /// Calls visit(section, key, value) for every key in order; value is a reference to the member
-/// (std::string, numbers, lists, enums, Budget, CheckpointInterval), a PathList or a PathText.
+/// (std::string, numbers, lists, enums, Budget, CheckpointInterval, BatchPiece), a PathList or a
+/// PathText.
 template <typename Visit>
 void visit_fields(RecommenderConfig& c, Visit&& visit) {
   visit("data", "train", PathList{c.data.train});
@@ -56,7 +57,7 @@ void visit_fields(RecommenderConfig& c, Visit&& visit) {
   visit("train", "weight_decay", c.model.weight_decay);
   visit("train", "bf16", c.model.bf16);
   visit("train", "products", c.model.products);
-  visit("train", "piece", c.model.piece);
+  visit("train", "piece", c.piece);
   visit("train", "checkpoint_every", c.train.checkpoint_every);
   visit("train", "log_every", c.train.log_every);
   visit("train", "early_stop", c.train.early_stop);

@@ -116,6 +116,18 @@ void read_value(const toml::node& node, CheckpointInterval& value, const Origin&
   value.seconds = number * unit_seconds;
 }
 
+void read_value(const toml::node& node, BatchPiece& value, const Origin& origin) {
+  const auto* text = node.as_string();
+  const auto* integer = node.as_integer();
+  if (text != nullptr && text->get() == "auto") {
+    value.given.reset();
+  } else if (integer != nullptr) {
+    value.given = integer->get();
+  } else {
+    throw_value(origin, "examples (256) or \"auto\"", node);
+  }
+}
+
 std::string write_value(const std::string& value) {
   std::ostringstream text;
   text << toml::value<std::string>(value);
@@ -146,6 +158,10 @@ std::string write_value(const Budget& value) {
 std::string write_value(const CheckpointInterval& value) {
   if (value.seconds > 0) return concat('"', value.seconds, "s\"");
   return std::to_string(value.steps);
+}
+
+std::string write_value(const BatchPiece& value) {
+  return value.given ? write_value(*value.given) : "\"auto\"";
 }
 
 void read_value(const toml::node& node, NumberList list, const Origin& origin) {

@@ -67,6 +67,7 @@ void read_value(const toml::node& node, PathList list, const Origin& origin);
 void read_value(const toml::node& node, PathText value, const Origin& origin);
 void read_value(const toml::node& node, Budget& value, const Origin& origin);
 void read_value(const toml::node& node, CheckpointInterval& value, const Origin& origin);
+void read_value(const toml::node& node, BatchPiece& value, const Origin& origin);
 
 template <typename Integer>
   requires(std::is_integral_v<Integer> && !std::same_as<Integer, bool>)
@@ -108,6 +109,7 @@ void read_value(const toml::node& node, Enum& value, const Origin& origin) {
 [[nodiscard]] std::string write_value(const PathText& value);
 [[nodiscard]] std::string write_value(const Budget& value);
 [[nodiscard]] std::string write_value(const CheckpointInterval& value);
+[[nodiscard]] std::string write_value(const BatchPiece& value);
 
 template <typename Integer>
   requires(std::is_integral_v<Integer> && !std::same_as<Integer, bool>)

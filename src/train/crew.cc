@@ -3,17 +3,33 @@
 #include <array>
 
 #include "taut/core/error.h"
+#include "taut/core/log.h"
 #include "taut/core/text.h"
 
 namespace taut::train {
 
-void require_pieces(std::int64_t batch_size, std::int64_t piece, int workers) {
+namespace {
+
+constexpr std::string_view kMorePieces = "lower train.piece, or start fewer workers";
+
+// Empty where there is a piece for each worker.
+std::string too_few_pieces(std::int64_t batch_size, std::int64_t piece, int workers) {
   const std::int64_t pieces = (batch_size + piece - 1) / piece;
-  if (pieces >= workers) return;
-  throw Error(ErrorKind::kConfig,
-              concat("train.batch_size ", batch_size, " in pieces of train.piece ", piece,
-                     " gives work to ", pieces, " of ", workers, " workers"),
-              {}, "lower train.piece, or start fewer workers");
+  if (pieces >= workers) return {};
+  return concat("train.batch_size ", batch_size, " in pieces of train.piece ", piece,
+                " gives work to ", pieces, " of ", workers, " workers");
+}
+
+}  // namespace
+
+void require_pieces(std::int64_t batch_size, std::int64_t piece, int workers) {
+  const std::string wrong = too_few_pieces(batch_size, piece, workers);
+  if (!wrong.empty()) throw Error(ErrorKind::kConfig, wrong, {}, std::string(kMorePieces));
+}
+
+void warn_of_few_pieces(std::int64_t batch_size, std::int64_t piece, int workers) {
+  const std::string wrong = too_few_pieces(batch_size, piece, workers);
+  if (!wrong.empty()) log_warning(concat(wrong, ": ", kMorePieces));
 }
 
 Crew::Decision Crew::agree(Decision own) const {

@@ -12,6 +12,8 @@ namespace taut::train {
 
 /// Throws kConfig where a batch has fewer pieces than there are workers.
 void require_pieces(std::int64_t batch_size, std::int64_t piece, int workers);
+/// Says so instead, where nobody asked for pieces of that size: some workers then only hold tables.
+void warn_of_few_pieces(std::int64_t batch_size, std::int64_t piece, int workers);
 
 /// All workers of a run, or a process alone, which leads itself. The leader owns the run's folder:
 /// it alone writes there, and what it finds there it tells the others.

@@ -32,6 +32,7 @@ nn::RecommenderOptions dense_options(const RecommenderConfig& config) {
   options.tables = static_cast<std::int64_t>(config.schema.categorical.size());
   options.dim = config.embedding.dim;
   options.learning_rate = config.train.learning_rate;
+  options.piece = config.piece_size();
   options.seed = config.train.seed;
   return options;
 }
@@ -68,7 +69,7 @@ std::int64_t planned_bytes(const RecommenderConfig& config, const data::DataProf
 
 Model::Model(const RecommenderConfig& config, const data::DataProfile& profile,
              std::shared_ptr<ThreadPool> pool, std::shared_ptr<dist::ProcessGroup> workers)
-    : workers_(std::move(workers)), piece_(config.model.piece) {
+    : workers_(std::move(workers)), piece_(config.piece_size()) {
   if (!config.schema.categorical.empty()) {
     const embedding::Options options = table_options(config, profile);
     full_bytes_ = embedding::full_bytes(options).count;

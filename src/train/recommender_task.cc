@@ -66,8 +66,13 @@ class RecommenderTask final : public Task {
                   "--plan", "use dp");
     }
     workers_ = std::move(workers);
-    const std::int64_t piece = config_.model.piece;
-    if (piece > 0) require_pieces(config_.train.batch_size, piece, workers_->size());
+    const std::int64_t piece = config_.piece_size();
+    if (piece == 0) return;
+    if (config_.piece.given) {
+      require_pieces(config_.train.batch_size, piece, workers_->size());
+    } else if (workers_->rank() == 0) {
+      warn_of_few_pieces(config_.train.batch_size, piece, workers_->size());
+    }
   }
 
   [[nodiscard]] bool is_spread() const noexcept override { return workers_ != nullptr; }

@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 
 #include "taut/core/error.h"
+#include "taut/core/text.h"
 #include "taut/train/recommender.h"
 
 namespace taut::train {
@@ -70,6 +72,59 @@ TEST(Config, ReadsHowTheDenseHalfIsComputed) {
   EXPECT_EQ(parse_recommender_config(config.to_toml(), "/", "again.toml", {}).to_toml(),
             config.to_toml());
   EXPECT_NE(message_of(kGood, {"train.bf16=1"}).find("train.bf16"), std::string::npos);
+}
+
+// At least eight pieces where that leaves each 32 examples, whatever the last one has.
+TEST(Config, CutsBatchesByTheirSizeAlone) {
+  constexpr BatchPiece kAuto;
+  for (std::int64_t batch = 1; batch < 10'000; ++batch) {
+    const std::int64_t piece = kAuto.of(batch);
+    ASSERT_TRUE(piece >= std::min<std::int64_t>(32, batch) && piece <= 512) << batch;
+    const std::int64_t pieces = (batch + piece - 1) / piece;
+    if (batch > 4096) {
+      ASSERT_EQ(piece, 512) << batch;
+    } else if (batch > 224) {
+      ASSERT_EQ(pieces, 8) << batch;
+    } else {
+      ASSERT_EQ(piece, std::min<std::int64_t>(32, batch)) << batch;
+    }
+  }
+  EXPECT_EQ(kAuto.of(2048), 256);
+  EXPECT_EQ(kAuto.of(2049), 257);
+  EXPECT_EQ(kAuto.of(std::int64_t{1} << 24), 512);
+  EXPECT_EQ(BatchPiece{.given = 700}.of(2048), 700);
+  EXPECT_EQ(BatchPiece{.given = 700}.of(64), 64);
+  EXPECT_EQ(BatchPiece{.given = 0}.of(2048), 0);
+}
+
+TEST(Config, ReadsWhatAPieceIs) {
+  const auto piece_of = [](const std::vector<std::string>& settings) {
+    return parse(kGood, settings).piece_size();
+  };
+  EXPECT_EQ(piece_of({}), 256);
+  EXPECT_EQ(piece_of({"train.batch_size=1000"}), 125);
+  EXPECT_EQ(piece_of({"train.piece=40"}), 40);
+  EXPECT_EQ(piece_of({"train.piece=40", "train.piece=auto"}), 256);
+  EXPECT_EQ(piece_of({"train.piece=0", "train.batch_size=64"}), 0);
+  EXPECT_EQ(piece_of({"train.piece=9223372036854775807"}), 2048);
+  EXPECT_EQ(message_of(kGood, {"train.piece=-1"}),
+            "train.piece must be 0 or more examples, got -1, test.toml");
+  for (const char* wrong : {"0.5", "true", "\"all\"", "[512]"}) {
+    const std::string message = message_of(kGood, {concat("train.piece=", wrong)});
+    EXPECT_NE(message.find("wanted examples (256) or \"auto\", got "), std::string::npos)
+        << message;
+    EXPECT_NE(message.find("--set train.piece"), std::string::npos) << message;
+  }
+}
+
+// So that a run is resumed in its own pieces, or not at all.
+TEST(Config, WritesThePieceThatItUses) {
+  const RecommenderConfig config = parse(kGood, {"train.batch_size=1000"});
+  EXPECT_FALSE(config.piece.given.has_value());
+  EXPECT_NE(config.to_toml().find("\npiece = 125\n"), std::string::npos);
+  const auto smaller = config.with(std::vector<std::string>{"train.batch_size=400"});
+  EXPECT_NE(smaller->to_toml().find("\npiece = 50\n"), std::string::npos);
+  EXPECT_NE(parse(kGood, {"train.piece=0"}).to_toml().find("\npiece = 0\n"), std::string::npos);
 }
 
 TEST(Config, LaterSettingsWin) {

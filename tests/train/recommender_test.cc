@@ -1,12 +1,14 @@
 // Runs of recommenders.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 
 #include "support/error_matchers.h"
 #include "taut/core/file.h"
+#include "taut/core/text.h"
 #include "taut/data/reader.h"
 #include "taut/graph/network_json.h"
 #include "taut/infer/engine.h"
@@ -14,6 +16,7 @@
 #include "taut/train/export.h"
 #include "taut/train/model.h"
 #include "taut/train/run.h"
+#include "train/crew.h"
 #include "train/run_cases.h"
 
 namespace taut::train {
@@ -152,6 +155,23 @@ TEST_F(ClickRuns, ExportedPackagesScoreLikeTheRun) {
   }
 }
 
+TEST(Pieces, FewerThanWorkersAreRefusedOrWarnedOf) {
+  const std::string told =
+      "train.batch_size 100 in pieces of train.piece 50 gives work to 2 of 3 workers";
+  EXPECT_THAT(error_of([] { require_pieces(100, 50, 3); }), IsError(ErrorKind::kConfig, told));
+  require_pieces(101, 50, 3);
+  set_log_level(LogLevel::kWarning);
+  ::testing::internal::CaptureStderr();
+  warn_of_few_pieces(101, 50, 3);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+  ::testing::internal::CaptureStderr();
+  warn_of_few_pieces(100, 50, 3);
+  const std::string warning = ::testing::internal::GetCapturedStderr();
+  set_log_level(LogLevel::kSilent);
+  EXPECT_NE(warning.find(told + ": lower train.piece, or start fewer workers"), std::string::npos)
+      << warning;
+}
+
 RecommenderConfig config_of(const std::string& text, const std::string& folder) {
   return parse_recommender_config(text, folder, "test.toml", {});
 }
@@ -184,6 +204,43 @@ TEST_F(ClickRuns, CountBadRowsThatAreSkipped) {
       "bad", {"data.train=" + folder_ + "/bad.csv", "data.on_bad_row=skip", "train.epochs=1"}));
   EXPECT_EQ(summary["bad_rows"], 1);
   EXPECT_EQ(summary["examples"], 2);
+}
+
+// What was begun in other pieces, or in none as once was usual, is not mixed with the rule of now.
+TEST_F(ClickRuns, GoOnInTheirOwnPiecesOrNotAtAll) {
+  for (const char* piece : {"0", "50"}) {
+    const std::string name = concat("run-", piece);
+    const std::string own = concat("train.piece=", piece);
+    const Json whole = train_run(options("whole-" + name, {own}));
+    std::atomic<bool> stop = true;
+    RunOptions begun = options(name, {own});
+    begun.stop = &stop;
+    EXPECT_THROW(train_run(begun), Interrupted);
+    RunOptions other = options(name);
+    other.resume = true;
+    EXPECT_THAT(error_of([&] { train_run(other); }),
+                IsError(ErrorKind::kConfig,
+                        concat("\"piece = 32\" where the run has \"piece = ", piece, "\"")));
+    RunOptions same = options(name, {own});
+    same.resume = true;
+    const Json summary = train_run(same);
+    EXPECT_EQ(testing::lasting(testing::run_cases().front(), summary),
+              testing::lasting(testing::run_cases().front(), whole))
+        << piece;
+  }
+}
+
+// A config that was written before the key was there is read, and opened with the rule of now.
+TEST_F(ClickRuns, OpenRunsThatSayNothingOfPieces) {
+  const RunOptions run = options("run", {"train.epochs=1"});
+  const Json summary = train_run(run);
+  const std::string path = run.run + "/config.toml";
+  std::string text = read_file(path);
+  const std::string line = "piece = 32\n";
+  ASSERT_NE(text.find(line), std::string::npos) << text;
+  write_file(path, text.erase(text.find(line), line.size()));
+  const Evaluation again = open_run(run.run, 1).task->evaluate({folder_ + "/test.csv"});
+  EXPECT_EQ(again.measures[0].second, summary["auc"].get<double>());
 }
 
 TEST_F(ClickRuns, SayWhatTheLeastBudgetIs) {

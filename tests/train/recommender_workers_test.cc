@@ -56,6 +56,47 @@ class RecommenderWorkers : public testing::WorkerRuns {
   }
 };
 
+// Whatever is said of pieces, which is nothing: what one process trains, on any number of workers.
+TEST_F(RecommenderWorkers, TrainTheBitsOfOneProcess) {
+  const std::vector<const char*> lasting = {"auc", "log_loss", "progressive", "resident_rows"};
+  for (const char* method : {"elastic", "row", "cafe", "full", "hash"}) {
+    const std::vector<std::string> settings =
+        with({concat("embedding.method=", method), "train.epochs=1"});
+    const std::string one = concat("one-", method);
+    train(1, one, settings);
+    const int workers = one == "one-elastic" ? 4 : one == "one-row" ? 3 : 2;
+    const std::string some = concat("some-", method);
+    train(workers, some, settings);
+    const auto bits = [&](const std::string& run) {
+      std::vector<Json> lines = metrics(run);
+      for (Json& line : lines) {  // the method full takes blocks as it grows, each worker its own
+        if (!run.ends_with("full")) continue;
+        line.erase("memory_bytes");
+        line.erase("memory_parts");
+      }
+      const Json summary = read_json(run + "/summary.json");
+      for (const char* field : lasting) lines.push_back(summary[field]);
+      return lines;
+    };
+    EXPECT_EQ(bits(some), bits(one)) << workers << " workers, " << method;
+  }
+}
+
+// Batches of 40 examples are two pieces, those of 20 are one: the others only have their rows.
+TEST_F(RecommenderWorkers, MayBeMoreThanABatchHasPieces) {
+  for (const int batch : {40, 20}) {
+    const std::vector<std::string> settings =
+        with({concat("train.batch_size=", batch), "train.epochs=1", "train.log_every=30",
+              concat("data.train=", path("valid.csv"))});
+    const std::string one = concat("one-", batch);
+    const std::string three = concat("three-", batch);
+    train(1, one, settings);
+    train(3, three, settings);
+    EXPECT_EQ(metrics(three), metrics(one)) << batch;
+    EXPECT_EQ(read_json(three + "/summary.json")["auc"], read_json(one + "/summary.json")["auc"]);
+  }
+}
+
 // Sums of gradients are those of one process to 3 roundings of 2^-24 of their terms' magnitude a
 // step. Adam divides by the gradient's own magnitude and Adagrad by the row's, so a step is off by
 // as much relative to rates of 0.01 and 0.4; curvature makes what is off grow by less than a factor
@@ -63,7 +104,8 @@ class RecommenderWorkers : public testing::WorkerRuns {
 TEST_F(RecommenderWorkers, TrainWhatOneProcessTrainsToRounding) {
   for (const char* method : {"elastic", "full", "hash", "row"}) {
     const std::vector<std::string> settings =
-        with({concat("embedding.method=", method), "embedding.value_type=fp32", "train.epochs=1"});
+        with({concat("embedding.method=", method), "embedding.value_type=fp32", "train.epochs=1",
+              "train.piece=0"});
     const std::string one = concat("one-", method);
     train(1, one, settings);
     const int workers = one == "one-elastic" ? 3 : 2;
@@ -78,8 +120,8 @@ TEST_F(RecommenderWorkers, TrainWhatOneProcessTrainsToRounding) {
   }
 }
 
-// In fixed pieces, with what is random, chosen or cut anew at each step: of an epoch's 2 examples
-// in the last batch one worker has both.
+// In pieces that are asked for, with what is random, chosen or cut anew at each step: of the two
+// examples in the last batch of an epoch one worker has both.
 TEST_F(RecommenderWorkers, TrainTheBitsOfOneProcessInPieces) {
   const std::vector<std::string> settings =
       with({"train.batch_size=1999", "train.piece=500", "train.epochs=2", "model.winner_rate=0.5"});
@@ -110,7 +152,7 @@ TEST_F(RecommenderWorkers, GoOnInPiecesToTheSameBitsWithAnotherNumber) {
 // examples hardly shows.
 TEST_F(RecommenderWorkers, MayHaveNothingToDo) {
   const std::vector<std::string> settings =
-      with({"train.batch_size=1999", "train.epochs=3", "model.winner_rate=0.5"});
+      with({"train.batch_size=1999", "train.epochs=3", "model.winner_rate=0.5", "train.piece=0"});
   train(1, "one", settings);
   train(4, "four", settings);
   expect_near("four", "one", 5e-3);
@@ -128,7 +170,8 @@ TEST_F(RecommenderWorkers, LeaveARunThatOneProcessOpens) {
 }
 
 TEST_F(RecommenderWorkers, GoOnFromTheCheckpointsOfAnotherNumber) {
-  const std::vector<std::string> settings = with({"embedding.value_type=fp32", "train.epochs=1"});
+  const std::vector<std::string> settings =
+      with({"embedding.value_type=fp32", "train.epochs=1", "train.piece=0"});
   train(1, "one", settings);
   interrupt(clicks(), 3, "parts", settings);
   train(2, "parts", settings, /*resume=*/true);

@@ -2,8 +2,10 @@
 // The config of a run: a TOML file, settings over it, and the resolved form that is kept with the
 // run. What every task has is here; recommender.h and classifier.h hold the sections of theirs.
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,6 +32,23 @@ struct DataConfig {
 struct CheckpointInterval {
   std::int64_t steps = 0;
   double seconds = 300;
+};
+
+/// Examples of a batch whose gradients are one sum: key train.piece of recommenders.
+struct BatchPiece {
+  static constexpr std::int64_t kLeast = 32;
+  static constexpr std::int64_t kMost = 512;
+  static constexpr std::int64_t kWanted = 8;  ///< pieces of a batch
+
+  std::optional<std::int64_t> given;  ///< nothing: "auto"; 0: none, sums are cut where workers are
+
+  /// Examples of a piece where batches have so many, at least 1; 0: no pieces are fixed. "auto" is
+  /// an eighth of the batch within 32 and 512: of the batch alone, so that the number of workers
+  /// does not decide the bits. No piece is larger than the batch.
+  [[nodiscard]] constexpr std::int64_t of(std::int64_t batch) const noexcept {
+    const std::int64_t eighth = batch / kWanted + (batch % kWanted > 0 ? 1 : 0);
+    return std::min(batch, given.value_or(std::clamp(eighth, kLeast, kMost)));
+  }
 };
 
 /// More epochs than any run has: steps of all of them can be counted.

@@ -13,7 +13,7 @@ class Model;
 struct OpenedRun;
 
 /// A whole config. embedding.tables, embedding.budget in bytes, and the sizes in model are filled
-/// in from the data when the run starts.
+/// in from the data when the run starts, and model.piece from `piece`.
 struct RecommenderConfig final : Config {
   std::string format = "auto";  ///< key data.format
   data::Schema schema;          ///< keys data.label, dense, categorical, time
@@ -21,6 +21,7 @@ struct RecommenderConfig final : Config {
   std::int64_t shuffle_rows = 1 << 20;  ///< key data.shuffle: rows of the buffer, 0: file order
   data::TextOptions text;  ///< keys data.separator, list_separator, na_values, thousands, encoding
   nn::RecommenderOptions model;
+  BatchPiece piece;  ///< key train.piece
   embedding::Options embedding;
   Budget budget = Ratio{1.0};  ///< key embedding.budget
   /// Key embedding.initial: a file of rows (taut dump) that the tables start with; empty: none.
@@ -32,6 +33,9 @@ struct RecommenderConfig final : Config {
       std::span<const std::string> settings) const override;
   [[nodiscard]] std::unique_ptr<Task> make_task(std::shared_ptr<ThreadPool> pool) const override;
   [[nodiscard]] graph::Network network() const override;
+
+  /// Examples of a piece of this config's batches; 0: none are fixed.
+  [[nodiscard]] std::int64_t piece_size() const noexcept { return piece.of(train.batch_size); }
 };
 
 /// As parse_config, of the task's own type.
