@@ -164,7 +164,8 @@ def main():
         model, inputs = plan_models.example(case["model"])
         plan = taut.plan(model, inputs, accelerators=case["processes"], **case.get("options", {}))
         by_processes.setdefault(case["processes"], []).append((case, model, inputs, plan))
-    print(json.dumps([answer for processes, cases in by_processes.items() for answer in run(processes, cases)]))
+    found = [answer for processes, cases in by_processes.items() for answer in run(processes, cases)]
+    print(json.dumps([next(one for one in found if one["case"] == case) for case in json.loads(sys.argv[1])]))
 
 
 if __name__ == "__main__":
