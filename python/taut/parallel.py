@@ -191,11 +191,11 @@ class _Program:
         first = value[0] if isinstance(value, list) else value
         return first is not None and first.source is not None
 
-    def constant(self, node: object, types: list[str]) -> object:
+    def constant(self, node: object, types: list[str] | None) -> object:
         """What depends on no input, computed where it is wanted.
 
         types: of the operator that reads it, as whose pieces parameters count: as the samples of one process do, and
-            once where all processes do the same (R).
+            once where all processes do the same (R; None: everywhere).
         """
         if not isinstance(node, fx.Node):
             return node
@@ -203,7 +203,7 @@ class _Program:
             return self.made[node.name]
         if getattr(getattr(node.target, "_schema", None), "is_mutable", False):  # which is done once
             types = []
-        same = tuple(dim for dim in range(self.mesh.ndim) if "R" in types[dim : dim + 1])
+        same = tuple(dim for dim in range(self.mesh.ndim) if types is None or "R" in types[dim : dim + 1])
         if (node.name, same) in self.constants:
             return self.constants[node.name, same]
         if node.op == "placeholder":
@@ -213,12 +213,12 @@ class _Program:
                 sums = [Replicate() if dim in same else Partial() for dim in range(self.mesh.ndim)]
                 found = found.redistribute(placements=whole).to_local(grad_placements=sums)
         else:
-            _refuse_draws(node, types)
+            _refuse_draws(node, types or [])
             found = node.target(*self._constants(node.args, types), **self._constants(node.kwargs, types))
         self.constants[node.name, same] = found
         return found
 
-    def _constants(self, arguments: object, types: list[str]) -> object:
+    def _constants(self, arguments: object, types: list[str] | None) -> object:
         return fx.map_arg(arguments, lambda one: self.constant(one, types))
 
     def _call(self, node: fx.Node) -> object:
@@ -241,7 +241,7 @@ class _Program:
         return found.full_tensor() if isinstance(found, DTensor) else found
 
     def _whole_or_dtensor(self, node: fx.Node) -> object:
-        found = self.made[node.name] if self._is_live(node) else self.constant(node, [])
+        found = self.made[node.name] if self._is_live(node) else self.constant(node, None)
         if isinstance(found, DTensor) or not isinstance(found, torch.Tensor):
             return found
         return DTensor.from_local(found, self.mesh, (Replicate(),) * self.mesh.ndim, run_check=False)
@@ -253,7 +253,7 @@ class _Program:
         types = self.types[layer.name]
         if layer.makes.batch is None:  # a loss: DTensor knows what sums and means of shards are
             for one in node.all_input_nodes:
-                if self._is_live(one):
+                if self._is_live(one) and self.trace.value(one).batch is not None:
                     self.made[one.name] = self.moved(one, types)
             return self._apply(node, self._whole_or_dtensor)
         _refuse_draws(node, types)
@@ -369,7 +369,7 @@ class _Program:
         if not isinstance(node, fx.Node):
             return node
         if not self._is_live(node):
-            return self.constant(node, [])
+            return self.constant(node, None)
         value = self.trace.value(node)
         if value.source == INPUT or value.batch is None:
             return self.made[node.name]

@@ -56,6 +56,7 @@ CASES = [
     {"model": "resnet", "processes": 2, "options": WHOLE_RESNET},
     {"model": "collected", "processes": 4, "options": {"replicate": True}},
     {"model": "gpt", "processes": 2, "options": {"replicate": True}},  # whose positions are a constant of parameters
+    {"model": "scaled", "processes": 2},
 ]
 
 

@@ -61,6 +61,11 @@ def words(out, target):
     return functional.cross_entropy(out.flatten(0, 1), target.flatten())
 
 
+def given(out, target):
+    """The loss that a model gives."""
+    return out
+
+
 def losses(model, inputs, target, steps, whole, loss_of):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     told = []
@@ -97,7 +102,10 @@ def work(rank, processes, port, cases, pipe):
         single = copy.deepcopy(model)
         with torch.no_grad():
             target = torch.rand_like(copy.deepcopy(model)(*inputs))
-        loss_of, split = squares, distribute_tensor(target, mesh, [Shard(0)] * mesh.ndim, src_data_rank=None)
+        loss_of, place = squares, Shard(0) if target.dim() else Replicate()
+        split = distribute_tensor(target, mesh, [place] * mesh.ndim, src_data_rank=None)
+        if case["model"] == "scaled":
+            loss_of = given
         if case.get("vocabulary"):
             loss_of, target = words, inputs[0].roll(1, 1)
             split = distribute_tensor(target, mesh, [Replicate()] * mesh.ndim, src_data_rank=None)
