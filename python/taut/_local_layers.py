@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import fx
-from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
+from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Shard
 from torch.nn import functional
 
 from taut import _dealt_tables
@@ -63,7 +63,7 @@ class Pieces:
             source = source.args[0]
         name = self.program.trace.parameters.get(source.name)
         if name is None or name not in self.layer.parameters:
-            return self.program.constant(node)
+            return self.program.constant(node, self.types)
         shard = self.parameter(name)
         for turn in reversed(turns):
             shard = turn.target(shard, *turn.args[1:], **turn.kwargs)
@@ -147,7 +147,7 @@ def _batch_norm(pieces: Pieces) -> torch.Tensor:
     node, program = pieces.node, pieces.program
     x = pieces.operand(node.args[0])
     scale, shift = (pieces.read(one) if one is not None else None for one in node.args[1:3])
-    mean, variance = (program.constant(one) for one in node.args[3:5])
+    mean, variance = (program.constant(one, []) for one in node.args[3:5])
     training, momentum, epsilon = node.args[5:8]
     count, index = pieces.cut("C")
     if not training:
@@ -171,8 +171,8 @@ def _batch_norm(pieces: Pieces) -> torch.Tensor:
 
 def _summed(pieces: Pieces, here: torch.Tensor) -> torch.Tensor:
     """The sum over all processes that have other samples; so is its gradient."""
-    sums = [Partial() if split == "I" else Shard(0) for split in pieces.types]
-    whole = [Replicate() if split == "I" else Shard(0) for split in pieces.types]
+    whole = _by_channel(pieces)
+    sums = [Partial() if split == "I" else place for split, place in zip(pieces.types, whole, strict=True)]
     return (
         DTensor.from_local(here, pieces.mesh, sums, run_check=False)
         .redistribute(placements=whole)
@@ -182,8 +182,12 @@ def _summed(pieces: Pieces, here: torch.Tensor) -> torch.Tensor:
 
 def _gathered(pieces: Pieces, here: torch.Tensor) -> torch.Tensor:
     """All channels' values."""
-    place = [Replicate() if split == "I" else Shard(0) for split in pieces.types]
-    return DTensor.from_local(here.detach(), pieces.mesh, place, run_check=False).full_tensor()
+    return DTensor.from_local(here.detach(), pieces.mesh, _by_channel(pieces), run_check=False).full_tensor()
+
+
+def _by_channel(pieces: Pieces) -> list[Placement]:
+    """How a value for each channel lies."""
+    return [Shard(0) if split == "C" else Replicate() for split in pieces.types]
 
 
 # By the operator that a layer has in the plan; others are called as they are.

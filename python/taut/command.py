@@ -125,6 +125,7 @@ def plan(
         keyword arguments of its ``forward``, and ``vocabulary_loss=True`` where the loss may be split by the last
         dimension of what the module gives back (PyTorch's ``loss_parallel``); ``batch`` is the examples' own where it
         is not given, and partial sums are added before what follows them (``raw_sums``), as PyTorch computes.
+        ``replicate=True`` lets layers stay whole at a level, each group computing all of them (type R).
 
     Returns what the command prints as a dict, for a module a ``Plan``, which ``taut.parallelize`` applies. Raises
     ``taut.UnknownOperatorError`` (a ValueError) that names each operator of a module that no plan can be made of.

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from taut import _dealt_tables, _traced_rules
 from taut._local_layers import LOCAL, Pieces
-from taut._traced import INPUT, Layer, Trace, Value, call_key
+from taut._traced import INPUT, Layer, Trace, Value, argument, call_key, operator_name
 from taut.plans import Plan
 
 
@@ -24,8 +24,9 @@ def parallelize(model: torch.nn.Module, mesh: DeviceMesh, plan: Plan) -> torch.n
     have made the module with the same values. Buffers stay whole on each process. ``forward`` then runs the traced
     operators on each process' shards and moves tensors where the plan changes their layout; it is traced again when
     shapes of inputs, or ``training``, change. Inputs are whole batches, the same on each process, or DTensors of any
-    placement; outputs are DTensors as the plan's loss reads them: split by the first dimension, or by the last one
-    where the plan was made with ``vocabulary_loss`` and says so. An optimizer must be made afterwards.
+    placement; outputs are DTensors as the plan's loss reads them: split by the first dimension, by the last one where
+    the plan was made with ``vocabulary_loss`` and says so, or whole where the loss stays whole (``replicate``). An
+    optimizer must be made afterwards.
 
     Elastic tables are each with the process that the plan names (``plan.result["tables"]["accelerator"]``), which looks
     up and trains the rows of all samples; the others have only what was loaded before, so that each process saves and
@@ -34,7 +35,7 @@ def parallelize(model: torch.nn.Module, mesh: DeviceMesh, plan: Plan) -> torch.n
     mesh: its dimensions are the plan's levels, or products of neighbouring ones that split each layer alike.
 
     Raises ValueError where mesh and plan do not fit, a layer of the plan is not in the module, or one cannot run so:
-    elastic tables with ``fused=False``.
+    elastic tables with ``fused=False``; dropout, or parameters that no layer owns, where layers stay whole (``R``).
     """
     types = plan.types_on(mesh.shape)
     placements = plan.placements(mesh)
@@ -164,10 +165,11 @@ class _Program:
         for name in signature.inputs_to_lifted_custom_objs:  # tables, which their modules have
             self.sources[name] = lambda: None
         self.made: dict[str, object] = {}
+        self.constants: dict[tuple[str, tuple[int, ...]], object] = {}  # by name, and where each process has the same
 
     def run(self, leaves: list[object]) -> object:
         inputs = iter(leaves)
-        self.made = {}
+        self.made, self.constants = {}, {}
         try:
             for node in self.trace.graph.nodes:
                 if node.op == "placeholder":
@@ -179,9 +181,9 @@ class _Program:
                 elif self._is_live(node):
                     self.made[node.name] = self._call(node)
                 elif getattr(node.target, "_schema", None) is not None and node.target._schema.is_mutable:
-                    self.constant(node)
+                    self.constant(node, [])
         finally:
-            self.made = {}
+            self.made, self.constants = {}, {}
         raise AssertionError("a program without output")
 
     def _is_live(self, node: fx.Node) -> bool:
@@ -189,22 +191,35 @@ class _Program:
         first = value[0] if isinstance(value, list) else value
         return first is not None and first.source is not None
 
-    def constant(self, node: object) -> object:
-        """What depends on no input, computed where it is wanted. Parameters count as the samples of one process do."""
+    def constant(self, node: object, types: list[str] | None) -> object:
+        """What depends on no input, computed where it is wanted.
+
+        types: of the operator that reads it, as whose pieces parameters count: as the samples of one process do, and
+            once where all processes do the same (R; None: everywhere).
+        """
         if not isinstance(node, fx.Node):
             return node
         if node.name in self.made:
             return self.made[node.name]
+        if getattr(getattr(node.target, "_schema", None), "is_mutable", False):  # which is done once
+            types = []
+        same = tuple(dim for dim in range(self.mesh.ndim) if types is None or "R" in types[dim : dim + 1])
+        if (node.name, same) in self.constants:
+            return self.constants[node.name, same]
         if node.op == "placeholder":
             found = self.sources[node.name]()
             if isinstance(found, DTensor):
                 whole = (Replicate(),) * self.mesh.ndim
-                sums = (Partial(),) * self.mesh.ndim
+                sums = [Replicate() if dim in same else Partial() for dim in range(self.mesh.ndim)]
                 found = found.redistribute(placements=whole).to_local(grad_placements=sums)
         else:
-            found = node.target(*fx.map_arg(node.args, self.constant), **fx.map_arg(node.kwargs, self.constant))
-        self.made[node.name] = found
+            _refuse_draws(node, types or [])
+            found = node.target(*self._constants(node.args, types), **self._constants(node.kwargs, types))
+        self.constants[node.name, same] = found
         return found
+
+    def _constants(self, arguments: object, types: list[str] | None) -> object:
+        return fx.map_arg(arguments, lambda one: self.constant(one, types))
 
     def _call(self, node: fx.Node) -> object:
         values = self.trace.values[node.name]
@@ -222,11 +237,11 @@ class _Program:
         return self._along(node, live, values)
 
     def _plain(self, node: fx.Node) -> object:
-        found = self.made[node.name] if self._is_live(node) else self.constant(node)
+        found = self.made[node.name] if self._is_live(node) else self.constant(node, [])
         return found.full_tensor() if isinstance(found, DTensor) else found
 
     def _whole_or_dtensor(self, node: fx.Node) -> object:
-        found = self.made[node.name] if self._is_live(node) else self.constant(node)
+        found = self.made[node.name] if self._is_live(node) else self.constant(node, None)
         if isinstance(found, DTensor) or not isinstance(found, torch.Tensor):
             return found
         return DTensor.from_local(found, self.mesh, (Replicate(),) * self.mesh.ndim, run_check=False)
@@ -238,9 +253,10 @@ class _Program:
         types = self.types[layer.name]
         if layer.makes.batch is None:  # a loss: DTensor knows what sums and means of shards are
             for one in node.all_input_nodes:
-                if self._is_live(one):
+                if self._is_live(one) and self.trace.value(one).batch is not None:
                     self.made[one.name] = self.moved(one, types)
             return self._apply(node, self._whole_or_dtensor)
+        _refuse_draws(node, types)
         pieces = Pieces(self, node, layer, types)
         made = LOCAL.get(layer.op, Pieces.call)(pieces)
         values = self.trace.values[node.name]
@@ -254,7 +270,8 @@ class _Program:
         if not isinstance(found, DTensor):
             found = DTensor.from_local(found, self.mesh, (Replicate(),) * self.mesh.ndim, run_check=False)
         wanted = tuple(
-            Replicate() if split == "III" else Shard(value.batch if split == "I" else value.channel) for split in types
+            Replicate() if split in ("III", "R") else Shard(value.batch if split == "I" else value.channel)
+            for split in types
         )
         return found.redistribute(placements=wanted)
 
@@ -262,16 +279,16 @@ class _Program:
         """The tensor whose shard a layer made. Partial sums are added at once, into the layout that is read."""
         if not isinstance(piece, torch.Tensor) or value.source is None:
             return piece
-        made: list[Placement] = [
-            Shard(value.batch) if split == "I" else Partial() if split == "II" else Shard(value.channel)
-            for split in types
-        ]
+        places = {"I": Shard(value.batch), "II": Partial(), "R": Replicate()}
+        made: list[Placement] = [places.get(split) or Shard(value.channel) for split in types]
         found = DTensor.from_local(piece, self.mesh, made, run_check=False)
         if layer is None or layer.kind != "weighted" or "II" not in types:
             return found
         read = self.first_reader.get(layer.name, ["I"] * len(types))
         for dim, split in enumerate(types):
-            if split == "II":
+            if split == "II" and read[dim] == "R":  # whole at once, so that its error is not cut on the way back
+                made[dim] = Replicate()
+            elif split == "II":
                 made[dim] = Shard(value.batch if read[dim] == "I" else value.channel)
         return found.redistribute(placements=made)
 
@@ -280,6 +297,7 @@ class _Program:
         first = values[0] if isinstance(values, list) else values
         found = [self.made[one.name] for one in live]
         place = self._kept(found[0], self.trace.value(live[0]), first)
+        _refuse_draws(node, place)
         local = {}
         for one, tensor in zip(live, found, strict=True):
             value = self.trace.value(one)
@@ -288,7 +306,7 @@ class _Program:
         pieces = self._cuts(place)
 
         def read(one: fx.Node) -> object:
-            return local[one.name] if one.name in local else self._sliced(self.constant(one), first, pieces)
+            return local[one.name] if one.name in local else self._sliced(self.constant(one, place), first, pieces)
 
         arguments, keywords = fx.map_arg(node.args, read), fx.map_arg(node.kwargs, read)
         if node.target._schema.name.split("::")[1] in _SIZED:
@@ -351,11 +369,24 @@ class _Program:
         if not isinstance(node, fx.Node):
             return node
         if not self._is_live(node):
-            return self.constant(node)
+            return self.constant(node, None)
         value = self.trace.value(node)
         if value.source == INPUT or value.batch is None:
             return self.made[node.name]
         return self.moved(node, self.types[self.trace.layers[-1].name])
+
+
+def _refuse_draws(node: fx.Node, places: list[str]) -> None:
+    """Raises ValueError where copies of a tensor (R) would draw different numbers."""
+    if "R" not in places or torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
+        return
+    named = {one.name for one in node.target._schema.arguments}
+    off = [argument(node, name) for name in ("train", "training", "p", "dropout_p") if name in named]
+    if not off or all(off):
+        raise ValueError(
+            f"{operator_name(node)} draws random numbers, which is not run where layers stay whole (R), as their "
+            "copies would differ: plan without replicate, or in eval()"
+        )
 
 
 _SIZED = {"view", "reshape", "_unsafe_view", "flatten", "unflatten", "expand"}

@@ -24,7 +24,8 @@ class Plan:
 
     It prints as a table. A layer has the name of the module whose weights it has, other ones ("add", attention) that of
     the module that calls and of the operator; each has a split at every level of the array, top level first: ``I``
-    (samples), ``II`` (input channels), ``III`` (output channels), ``C`` (both together).
+    (samples), ``II`` (input channels), ``III`` (output channels), ``C`` (both together), ``R`` (nothing: with
+    ``replicate=True``, each group computes all of it).
 
     Attributes:
         result: what ``taut plan --json`` prints, with ``parameters`` beside.

@@ -340,6 +340,7 @@ Outcome run(const PlanCommandOptions& options, const Globals& globals) {
   result["cluster"] = planning.cluster.name;
   result["cost"] = to_string(planning.options.cost.table);
   result["objective_name"] = to_string(planning.options.objective);
+  result["replicate"] = plans.front().cost.replicate;
   const parallel::TrainingMemory& memory = planning.options.cost.memory;
   result["training"] = {{"optimizer", spelling_of(memory.optimizer)},
                         {"shard", spelling_of(memory.sharding)},

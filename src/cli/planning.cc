@@ -94,6 +94,9 @@ void add_planning_options(CLI::App& app, PlanningOptions& o) {
   app.add_option("--objective", o.objective, "words, seconds or overlap")->capture_default_str();
   app.add_option("--types", o.types, "2: batch and input channels; 3: output channels too")
       ->capture_default_str();
+  app.add_flag("--replicate", o.replicate,
+               "Layers may stay whole at a level (type R), each group computing all of them; "
+               "methods other than exact leave it alone");
   app.add_option("--density", o.density,
                  "Share of activations that winners-take-all leaves, where the model does not say")
       ->capture_default_str();
@@ -155,6 +158,7 @@ Planning read_planning(const PlanningOptions& o, const Globals& globals) {
   options.cost.table = parallel::parse_cost_table(o.cost);
   options.cost.batch = o.batch;
   options.cost.types = o.types;
+  options.cost.replicate = o.replicate;
   options.cost.density = o.density;
   options.cost.raw_sums = o.raw_sums;
   options.cost.even_channels = o.even_channels;

@@ -28,6 +28,7 @@ struct PlanningOptions {
   std::string cost = "volume";
   std::string objective = "seconds";
   int types = 3;
+  bool replicate = false;
   double density = 1;
   bool raw_sums = false;
   bool even_channels = false;

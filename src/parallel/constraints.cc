@@ -13,8 +13,9 @@ namespace taut::parallel {
 namespace {
 
 [[noreturn]] void throw_constraint(std::string_view text, std::string_view why) {
-  throw Error(ErrorKind::kConfig, concat("constraint \"", text, "\": ", why), {},
-              "write LAYER=TYPE, LAYER=TYPE@LEVEL or LAYER=TYPE TYPE ..., types I, II, III or C");
+  throw Error(
+      ErrorKind::kConfig, concat("constraint \"", text, "\": ", why), {},
+      "write LAYER=TYPE, LAYER=TYPE@LEVEL or LAYER=TYPE TYPE ..., types I, II, III, C or R");
 }
 
 /// A level as written, from 1 on; as counted here, from 0.

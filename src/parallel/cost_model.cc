@@ -43,6 +43,10 @@ void check_options(const CostOptions& options) {
     throw Error(ErrorKind::kUnsupported, concat("HyPar's tables do not know levels of ", groups),
                 concat("cost table ", to_string(options.table)), "use volume");
   }
+  if (options.replicate && options.table != CostTable::kVolume) {
+    throw Error(ErrorKind::kUnsupported, "HyPar's tables do not know layers that stay whole",
+                concat("cost table ", to_string(options.table)), "use volume");
+  }
   const std::int64_t parts = options.memory.accumulate;
   if (parts < 1 || options.batch % parts != 0) {
     throw_invalid_argument("accumulate", concat("a divisor of the batch of ", options.batch),
@@ -91,7 +95,8 @@ NodeCounter::NodeCounter(const CostModel& model, int node, const LayerState& sta
       weights_(model.weight_words(node)),
       inputs_(model.input_words(node)),
       outputs_(model.output_words(node)),
-      passes_(model.gradient_passes(model.sharding(state))) {
+      passes_(model.gradient_passes(model.sharding(state))),
+      copies_(model.copies(state)) {
   if (model.graph().node(node).kind != graph::NodeKind::kWeighted) {
     weights_ = inputs_ = outputs_ = 0;
   }
@@ -126,6 +131,8 @@ NodeCounter::Step NodeCounter::step(Split split, int groups) noexcept {
         weights_ /= 2;
         outputs_ /= 2;
         break;
+      case Split::kReplicate:
+        break;  // the tables do not know it
     }
     pairs_ *= 2;
   }
@@ -141,7 +148,7 @@ CostModel::CostModel(const graph::Graph& graph, CostOptions options)
   check_options(options_);
   check_batch();
   if (options_.memory.precision == Precision::kMixed) word_share_ = kMixedShare;
-  constexpr std::uint8_t kAll = 0b1111;
+  constexpr std::uint8_t kAll = 0b11111;
   allowed_.assign(static_cast<std::size_t>(graph.size()),
                   std::vector<std::uint8_t>(static_cast<std::size_t>(options_.levels), kAll));
   for (const Constraint& constraint : options_.constraints) apply(constraint);
@@ -163,7 +170,17 @@ std::int64_t CostModel::parts(const LayerState& state,
   return parts;
 }
 
+EdgeCopies CostModel::edge_copies(const LayerState& from, const LayerState& to) const noexcept {
+  EdgeCopies copies;
+  if (!options_.replicate) return copies;
+  for (int level = 0; level < levels(); ++level) {
+    copies.add(from.at(level), to.at(level), groups(level));
+  }
+  return copies;
+}
+
 void CostModel::check_batch() const {
+  if (options_.replicate) return;
   const std::int64_t accelerators =
       parts(LayerState(options_.levels, Split::kBatch), {Split::kBatch});
   const auto nodes = graph_->nodes();
@@ -190,15 +207,28 @@ std::vector<Split> CostModel::splits(int node) const {
 
 std::vector<Split> CostModel::known_splits(int node) const {
   const graph::Node& layer = graph_->node(node);
-  if (layer.kind == graph::NodeKind::kBatchOnly) return {Split::kBatch};
-  if (layer.kind == graph::NodeKind::kElementwise || layer.grouped) {
-    return {Split::kBatch, Split::kChannels};
+  std::vector<Split> known = {Split::kBatch};
+  if (layer.kind == graph::NodeKind::kElementwise ||
+      (layer.kind == graph::NodeKind::kWeighted && layer.grouped)) {
+    known.push_back(Split::kChannels);
+  } else if (layer.kind == graph::NodeKind::kWeighted) {
+    known.push_back(Split::kInput);
+    if (options_.types > 2) known.push_back(Split::kOutput);
   }
-  if (options_.types == 2) return {Split::kBatch, Split::kInput};
-  return {Split::kBatch, Split::kInput, Split::kOutput};
+  // What tables' rows enter is split by samples, as their exchange is counted.
+  const auto tables = graph_->tables();
+  const bool reads_tables =
+      std::any_of(tables.begin(), tables.end(),
+                  [&](const graph::GraphTable& table) { return table.node == node; });
+  if (options_.replicate && !reads_tables) known.push_back(Split::kReplicate);
+  return known;
 }
 
 std::optional<std::string> CostModel::infeasible_reason(int node, const LayerState& state) const {
+  if (!options_.replicate && state.count(Split::kReplicate) > 0) {
+    return concat("layer ", graph_->node(node).name,
+                  ": stays whole (R) at a level, which goes with replicate alone");
+  }
   for (int level = 0; level < state.levels(); ++level) {
     if ((allowed(node)[static_cast<std::size_t>(level)] & split_bit(state.at(level))) != 0)
       continue;
@@ -312,7 +342,7 @@ Traffic CostModel::edge_traffic(int edge, const LayerState& from, const LayerSta
   Traffic traffic;
   const EdgeWords words = edge_words(edge);
   const auto parts = static_cast<double>(options_.memory.accumulate);
-  EdgeCounter counter(options_.table);
+  EdgeCounter counter(options_.table, edge_copies(from, to));
   for (int level = 0; level < levels(); ++level) {
     const EdgeUnits units = counter.step(from.at(level), to.at(level), groups(level));
     traffic.words.push_back(units.feature_sums * words.feature_sums +
@@ -382,8 +412,9 @@ std::vector<Redistribution> CostModel::redistributions(const Plan& plan) const {
   for (int e = 0; e < static_cast<int>(graph_->edges().size()); ++e) {
     const graph::Edge& edge = graph_->edges()[e];
     const EdgeWords words = edge_words(e);
-    MoveCounter features;
-    MoveCounter errors;
+    const EdgeCopies copies = edge_copies(plan.states[edge.from], plan.states[edge.to]);
+    MoveCounter features(copies.features);
+    MoveCounter errors(copies.errors);
     const auto add = [&](What what, int level, const MoveUnits& units, double sums, double rest) {
       const auto one = [&](Collective collective, double moved) {
         if (moved > 0) list.push_back({what, collective, edge.from, edge.to, level, moved});

@@ -47,7 +47,7 @@ class GroupProblem {
  public:
   GroupProblem(const CostModel& model, const LevelWeights& weights, const NodeExtra& extra)
       : model_(model),
-        gradient_(weights.gradient),
+        weights_(weights),
         groups_(group_levels(model, weights)),
         alignment_(model, groups_) {
     for (const Group& group : groups_) gradients_.emplace_back(weights, group);
@@ -58,7 +58,8 @@ class GroupProblem {
       problem_.domains.push_back(kinds_.back()->feasible);
       Costs costs;
       for (const LayerState& state : *problem_.domains.back()) {
-        costs.push_back(gradient_cost(v, state) + (extra ? extra(v, state) : 0));
+        costs.push_back(gradient_cost(v, state) + replication_cost(model, weights, v, state) +
+                        (extra ? extra(v, state) : 0));
       }
       problem_.costs.nodes.push_back(std::make_shared<const Costs>(std::move(costs)));
     }
@@ -91,7 +92,7 @@ class GroupProblem {
     const double passes = model_.gradient_passes(model_.options().memory.sharding);
     const double words = passes * model_.weight_words(v);
     if (words == 0) return 0;
-    double copies = 1;
+    double copies = model_.copies(state);
     double cost = 0;
     for (std::size_t g = 0; g < groups_.size(); ++g) {
       int count = 0;
@@ -101,7 +102,7 @@ class GroupProblem {
       cost += copies * words * gradients_[g].words(count) + passes * gradients_[g].messages(count);
       copies *= std::pow(groups_[g].ways, count);
     }
-    return gradient_ * cost;
+    return weights_.gradient * cost;
   }
 
   /// Nodes that may take the same states.
@@ -213,7 +214,7 @@ class GroupProblem {
   }
 
   const CostModel& model_;
-  double gradient_;
+  const LevelWeights& weights_;
   std::vector<Group> groups_;
   Alignment alignment_;
   std::vector<GradientBound> gradients_;  ///< by group

@@ -106,6 +106,8 @@ std::optional<Plan> greedy_plan(const CostModel& model, const LevelWeights& weig
     for (int v = 0; v < graph.size(); ++v) {
       Costs of_node;
       for (const Split split : model.splits(v)) {
+        // Type R multiplies what the levels above move, which a choice level by level does not see.
+        if (split == Split::kReplicate) continue;
         LayerState longer(level + 1, split);
         for (int above = 0; above < level; ++above) longer.set(above, states[v].at(above));
         if (model.infeasible_reason(v, longer)) continue;

@@ -13,9 +13,13 @@ namespace {
 
 constexpr double kMostGroupStates = 450;
 constexpr double kMostConstrainedStates = 2000;
+constexpr double kMostPairings = 4e6;  // of two layers that may stay whole; fewer without type R
 
-double states_of_group(int levels) {
-  return (levels + 1.0) * (levels + 2.0) / 2;
+/// In how many ways levels can be shared out among kinds.
+double multisets(int levels, int kinds) {
+  double ways = 1;
+  for (int i = 1; i < kinds; ++i) ways *= static_cast<double>(levels + i) / i;
+  return ways;
 }
 
 using Pair = std::pair<Split, Split>;
@@ -28,9 +32,10 @@ class Pairings {
   using Visit = std::function<void(std::size_t from, std::size_t to, double cost,
                                    const std::vector<Pair>& pairs)>;
 
-  Pairings(const std::vector<Group>& groups, CostTable table, const EdgeWords& words,
-           bool charge_messages, Visit visit)
+  Pairings(const std::vector<Group>& groups, const GroupCounts& counts, CostTable table,
+           const EdgeWords& words, bool charge_messages, Visit visit)
       : groups_(groups),
+        counts_(counts),
         table_(table),
         words_(words),
         charge_messages_(charge_messages),
@@ -40,19 +45,43 @@ class Pairings {
   void all(const std::vector<Split>& from, const std::vector<Split>& to) {
     from_ = from;
     to_ = to;
-    group(0, EdgeCounter(table_), 0, 0, 0);
+    group(0, {EdgeCounter(table_), {}, 0, 0, 0}, 0, 0);
   }
 
   /// Those of two states, in any order of their levels.
   void between(const LayerState& from, const LayerState& to) {
     fixed_from_ = &from;
     fixed_to_ = &to;
-    constexpr std::array kAll = {Split::kBatch, Split::kInput, Split::kOutput, Split::kChannels};
+    constexpr std::array kAll = {Split::kBatch, Split::kInput, Split::kOutput, Split::kChannels,
+                                 Split::kReplicate};
     all({kAll.begin(), kAll.end()}, {kAll.begin(), kAll.end()});
   }
 
  private:
   using Counts = std::array<int, GroupCounts::kSplits>;
+
+  /// What the levels so far cost.
+  struct Walk {
+    EdgeCounter counter;
+    EdgeCopies copies;  ///< by which features and errors are multiplied in the end
+    double cost;        ///< without copies
+    double features;
+    double errors;
+
+    [[nodiscard]] double total() const {
+      if (copies.features == 1 && copies.errors == 1) return cost;
+      return cost + (copies.features - 1) * features + (copies.errors - 1) * errors;
+    }
+    void add(const EdgeUnits& units, const EdgeWords& words, double per_word, double messages) {
+      const double sums = units.error_sums * words.error_sums;
+      const double rest = units.errors * words.errors;
+      const double forward =
+          units.feature_sums * words.feature_sums + units.features * words.features;
+      cost = cost + (forward + sums + rest) * per_word + messages;
+      features += forward * per_word;
+      errors += (sums + rest) * per_word;
+    }
+  };
 
   /// The levels of a group that may still take each split.
   Counts allowance(const Group& group, const LayerState* fixed) const {
@@ -64,10 +93,9 @@ class Pairings {
     return counts;
   }
 
-  void group(std::size_t g, const EdgeCounter& counter, double cost, std::size_t from_code,
-             std::size_t to_code) {
+  void group(std::size_t g, const Walk& walk, std::size_t from_code, std::size_t to_code) {
     if (g == groups_.size()) {
-      visit_(from_code, to_code, cost, pairs_);
+      visit_(from_code, to_code, walk.total(), pairs_);
       return;
     }
     Place place{g,
@@ -77,7 +105,7 @@ class Pairings {
                 {},
                 allowance(groups_[g], fixed_from_),
                 allowance(groups_[g], fixed_to_)};
-    levels(place, 0, 0, counter, cost);
+    levels(place, 0, 0, walk);
   }
 
   /// Where a walk stands inside one group.
@@ -92,14 +120,14 @@ class Pairings {
   };
 
   /// Level `done` of the group takes pair number `first` or a later one.
-  void levels(Place& at, int done, std::size_t first, const EdgeCounter& counter, double cost) {
+  void levels(Place& at, int done, std::size_t first, const Walk& walk) {
     const Group& levels_group = groups_[at.group];
     if (done == levels_group.levels) {
-      group(at.group + 1, counter, cost,
-            at.from_code * GroupCounts::cell(levels_group) +
-                GroupCounts::group_code(levels_group, at.from_counts),
-            at.to_code * GroupCounts::cell(levels_group) +
-                GroupCounts::group_code(levels_group, at.to_counts));
+      group(
+          at.group + 1, walk,
+          at.from_code * counts_.cell(levels_group) +
+              counts_.group_code(levels_group, at.from_counts),
+          at.to_code * counts_.cell(levels_group) + counts_.group_code(levels_group, at.to_counts));
       return;
     }
     for (std::size_t p = first; p < from_.size() * to_.size(); ++p) {
@@ -108,15 +136,14 @@ class Pairings {
       const int f = static_cast<int>(from);
       const int t = static_cast<int>(to);
       if (at.from_left[f] == 0 || at.to_left[t] == 0) continue;
-      EdgeCounter next = counter;
-      const EdgeUnits units = next.step(from, to, levels_group.ways);
-      const double moved = units.feature_sums * words_.feature_sums +
-                           units.features * words_.features + units.error_sums * words_.error_sums +
-                           units.errors * words_.errors;
-      const double messages = charge_messages_ ? units.messages * levels_group.per_message : 0;
+      Walk next = walk;
+      const EdgeUnits units = next.counter.step(from, to, levels_group.ways);
+      next.copies.add(from, to, levels_group.ways);
+      next.add(units, words_, levels_group.per_word,
+               charge_messages_ ? units.messages * levels_group.per_message : 0);
       take(at, f, t, 1);
       pairs_.emplace_back(from, to);
-      levels(at, done + 1, p, next, cost + moved * levels_group.per_word + messages);
+      levels(at, done + 1, p, next);
       pairs_.pop_back();
       take(at, f, t, -1);
     }
@@ -130,6 +157,7 @@ class Pairings {
   }
 
   const std::vector<Group>& groups_;
+  const GroupCounts& counts_;
   CostTable table_;
   EdgeWords words_;
   bool charge_messages_;
@@ -143,7 +171,6 @@ class Pairings {
 
 }  // namespace
 
-/// enough.
 std::vector<Group> group_levels(const CostModel& model, const LevelWeights& weights) {
   std::vector<Group> groups;
   for (int level = 0; level < static_cast<int>(weights.per_word.size()); ++level) {
@@ -179,11 +206,13 @@ std::vector<Group> group_levels(const CostModel& model, const LevelWeights& weig
     }
     return least;
   };
-  const auto states = [&] {
+  const int kinds = model.options().replicate ? 4 : 3;  // of splits that one node may have
+  const auto ways = [&](int of) {
     double product = 1;
-    for (const Group& group : groups) product *= states_of_group(group.levels);
+    for (const Group& group : groups) product *= multisets(group.levels, of);
     return product;
   };
+  const auto states = [&] { return ways(kinds); };
   while (groups.size() > 1 && nearest() < kApart &&
          (nearest() == 0 || states() > kMostGroupStates)) {
     join_nearest();
@@ -196,6 +225,11 @@ std::vector<Group> group_levels(const CostModel& model, const LevelWeights& weig
                 concat(groups.size(), " runs of ", model.levels(),
                        " levels that constraints, or their numbers of groups, tell apart"),
                 "method exact", "constrain all levels alike, or fewer of them");
+  }
+  if (model.options().replicate && ways(kinds * kinds) > kMostPairings) {
+    throw Error(ErrorKind::kUnsupported,
+                concat("layers that may stay whole at ", model.levels(), " levels"), "method exact",
+                "use fewer accelerators, or plan without --replicate");
   }
   return groups;
 }
@@ -226,7 +260,7 @@ Costs Alignment::table(const EdgeWords& words, bool charge_messages, const std::
   const std::vector<int> columns = places(states(to));
   const std::size_t width = states(to).size();
   Costs least(states(from).size() * width, std::numeric_limits<double>::infinity());
-  Pairings(groups_, model_.options().table, words, charge_messages,
+  Pairings(groups_, counts_, model_.options().table, words, charge_messages,
            [&](std::size_t f, std::size_t t, double cost, const std::vector<Pair>&) {
              double& entry = least[static_cast<std::size_t>(rows[f]) * width + columns[t]];
              entry = std::min(entry, cost);
@@ -238,7 +272,8 @@ Costs Alignment::table(const EdgeWords& words, bool charge_messages, const std::
 LayerState Alignment::aligned(int edge, const LayerState& from, const LayerState& to) const {
   double best = std::numeric_limits<double>::infinity();
   std::vector<Pair> pairs;
-  Pairings(groups_, model_.options().table, model_.edge_words(edge), !model_.free_edge(edge),
+  Pairings(groups_, counts_, model_.options().table, model_.edge_words(edge),
+           !model_.free_edge(edge),
            [&](std::size_t, std::size_t, double cost, const std::vector<Pair>& tried) {
              if (cost >= best) return;
              best = cost;

@@ -23,16 +23,18 @@ struct Group {
 
 /// Groups of equal levels; neighbours of the nearest cost are joined, at the least of their costs,
 /// until a layer has at most 450 states. Levels that constraints treat differently, or that join
-/// another number of groups, stay apart;
-/// kUnsupported where that leaves more than 2,000 states.
+/// another number of groups, stay apart; kUnsupported where that leaves more than 2,000 states, or
+/// more than 4 million ways to pair those of two layers that may stay whole.
 [[nodiscard]] std::vector<Group> group_levels(const CostModel& model, const LevelWeights& weights);
 
 /// Counts of each split among the levels of each group: what a state is to the deep search.
 class GroupCounts {
  public:
-  static constexpr int kSplits = 4;
+  static constexpr int kSplits = 5;
 
-  explicit GroupCounts(const std::vector<Group>& groups) : groups_(&groups) {
+  /// replicate: whether states may have type R.
+  GroupCounts(const std::vector<Group>& groups, bool replicate)
+      : groups_(&groups), counted_(replicate ? kSplits : kSplits - 1) {
     for (const Group& group : groups) size_ *= cell(group);
   }
 
@@ -50,17 +52,23 @@ class GroupCounts {
   }
   [[nodiscard]] std::size_t size() const { return size_; }
 
-  static std::size_t cell(const Group& group) {
-    const auto side = static_cast<std::size_t>(group.levels) + 1;
-    return side * side * side;
+  /// How many codes the counts of one group have, and the code of some; the first split has what
+  /// the others leave.
+  [[nodiscard]] std::size_t cell(const Group& group) const {
+    std::size_t cell = 1;
+    for (int split = 1; split < counted_; ++split) cell *= group.levels + 1;
+    return cell;
   }
-  static std::size_t group_code(const Group& group, const std::array<int, kSplits>& counts) {
-    const auto side = static_cast<std::size_t>(group.levels) + 1;
-    return (counts[1] * side + counts[2]) * side + counts[3];
+  [[nodiscard]] std::size_t group_code(const Group& group,
+                                       const std::array<int, kSplits>& counts) const {
+    std::size_t code = 0;
+    for (int split = 1; split < counted_; ++split) code = code * (group.levels + 1) + counts[split];
+    return code;
   }
 
  private:
   const std::vector<Group>* groups_;
+  int counted_;  ///< splits
   std::size_t size_ = 1;
 };
 
@@ -68,7 +76,7 @@ class GroupCounts {
 class Alignment {
  public:
   Alignment(const CostModel& model, std::vector<Group> groups)
-      : model_(model), groups_(std::move(groups)), counts_(groups_) {}
+      : model_(model), groups_(std::move(groups)), counts_(groups_, model.options().replicate) {}
   Alignment(const Alignment&) = delete;
   Alignment& operator=(const Alignment&) = delete;
 

@@ -82,16 +82,21 @@ class ChainOverlap {
   }
 
   void compute(int v) {
-    const double seconds = compute_seconds(model_, cluster_, v);
-    std::vector<std::pair<double, double>> own;  // exposed, gradients
+    struct Own {
+      double seconds;
+      double exposed;
+      double gradients;
+    };
+    std::vector<Own> own;  // by state
     for (const LayerState& state : *problem_.domains[v]) {
       const NodeTraffic parts = split_node_traffic(model_, v, state);
-      own.emplace_back(seconds_of(parts.exposed, cluster_), seconds_of(parts.gradients, cluster_));
+      own.push_back({compute_seconds(model_, cluster_, v, state),
+                     seconds_of(parts.exposed, cluster_), seconds_of(parts.gradients, cluster_)});
     }
     for (Label& label : layers_[v]) {
-      label.time += seconds + own[label.state].first;
-      label.waiting =
-          std::max(0.0, label.waiting - kBackwardShare * seconds) + own[label.state].second;
+      const auto& [seconds, exposed, gradients] = own[label.state];
+      label.time += seconds + exposed;
+      label.waiting = std::max(0.0, label.waiting - kBackwardShare * seconds) + gradients;
     }
   }
 
@@ -113,6 +118,7 @@ Planned sweep(const CostModel& model, const Cluster& cluster, const LevelWeights
   for (int i = 0; i <= kShares; ++i) {
     LevelWeights shared = weights;
     shared.gradient = static_cast<double>(i) / kShares;
+    for (double& seconds : shared.compute) seconds *= 1 - shared.gradient * kBackwardShare;
     const std::optional<Found> found = JointSearch(model, shared).run({}, 1.0 / kShares);
     TAUT_ASSERT(found.has_value());
     best.lower_bound = std::max(best.lower_bound, found->lower_bound + compute -

@@ -33,12 +33,17 @@ std::string size_text(double bytes) {
   return format_bytes({static_cast<std::int64_t>(std::llround(bytes))});
 }
 
-LevelWeights objective_weights(const Cluster& cluster, Objective objective) {
+LevelWeights objective_weights(const CostModel& model, const Cluster& cluster,
+                               Objective objective) {
   LevelWeights weights = LevelWeights::words(cluster.depth());
   if (objective == Objective::kWords) return weights;
   for (int level = 0; level < cluster.depth(); ++level) {
     weights.per_word[level] = cluster.seconds_per_word(level);
     weights.per_message[level] = cluster.levels[level].latency_seconds;
+  }
+  if (!model.options().replicate) return weights;
+  for (int v = 0; v < model.graph().size(); ++v) {
+    weights.compute.push_back(compute_seconds(model, cluster, v));
   }
   return weights;
 }
@@ -172,13 +177,19 @@ CostOptions cost_options(const Cluster& cluster, const PlanOptions& options) {
   cost.groups.clear();
   for (const Level& level : cluster.levels) cost.groups.push_back(level.groups);
   if (options.method == Method::kHypar) cost.types = 2;
+  if (options.method != Method::kExact) cost.replicate = false;
   return cost;
 }
 
 PlanOutcome make_plan(const graph::Graph& graph, const Cluster& cluster,
                       const PlanOptions& options) {
   const CostModel model(graph, cost_options(cluster, options));
-  const LevelWeights weights = objective_weights(cluster, options.objective);
+  if (model.options().replicate && options.objective == Objective::kWords) {
+    throw_invalid_argument("objective of plans that may leave layers whole",
+                           "seconds or overlap, in which computing counts",
+                           to_string(options.objective));
+  }
+  const LevelWeights weights = objective_weights(model, cluster, options.objective);
   for (int v = 0; v < graph.size(); ++v) {
     if (!counted_states(model, v).empty()) continue;
     return NoPlan{
@@ -220,7 +231,7 @@ Planned evaluate_plan(const graph::Graph& graph, const Cluster& cluster, const P
   planned.objective =
       options.objective == Objective::kOverlap
           ? step_time(model, cluster, planned.plan).overlapped_seconds
-          : plan_cost(model, objective_weights(cluster, options.objective), planned.plan);
+          : plan_cost(model, objective_weights(model, cluster, options.objective), planned.plan);
   return planned;
 }
 
@@ -244,7 +255,7 @@ double least_memory_bytes(const CostModel& model) {
 
 std::vector<std::optional<RunnerUp>> runners_up(const CostModel& model, const Cluster& cluster,
                                                 Objective objective, const Plan& plan) {
-  const LevelWeights weights = objective_weights(cluster, objective);
+  const LevelWeights weights = objective_weights(model, cluster, objective);
   std::vector<std::optional<RunnerUp>> result(plan.states.size());
   for (int v = 0; v < model.graph().size(); ++v) {
     const double now = cost_around(model, weights, plan, v, plan.states[v]);

@@ -101,10 +101,15 @@ std::vector<SharedDomain> filtered_domains(
   return domains;
 }
 
+double replication_cost(const CostModel& model, const LevelWeights& weights, int node,
+                        const LayerState& state) {
+  return weights.compute.empty() ? 0 : weights.compute[node] * (model.copies(state) - 1);
+}
+
 double node_cost(const CostModel& model, const LevelWeights& weights, int node,
                  const LayerState& state) {
   NodeCounter counter(model, node, state);
-  double cost = 0;
+  double cost = replication_cost(model, weights, node, state);
   for (int level = 0; level < model.levels(); ++level) {
     const NodeCounter::Step step = counter.step(state.at(level), model.groups(level));
     const double one =
@@ -159,8 +164,8 @@ namespace {
 /// cut by its splits, found level by level.
 std::vector<LayerState> counted_one_by_one(const CostModel& model, int node) {
   const std::vector<Split> known = model.splits(node);
-  using Parts = std::array<std::int64_t, 4>;
-  std::map<Parts, LayerState> states = {{Parts{1, 1, 1, 1}, LayerState()}};
+  using Parts = std::array<std::int64_t, 5>;
+  std::map<Parts, LayerState> states = {{Parts{1, 1, 1, 1, 1}, LayerState()}};
   for (int level = 0; level < model.levels(); ++level) {
     std::map<Parts, LayerState> longer;
     for (const auto& [parts, state] : states) {
@@ -257,7 +262,7 @@ const ProblemBuilder::Units& ProblemBuilder::units(const DomainPair& domains) {
   std::size_t i = 0;
   for (const LayerState& from : *domains.first) {
     for (const LayerState& to : *domains.second) {
-      EdgeCounter counter(model_.options().table);
+      EdgeCounter counter(model_.options().table, model_.edge_copies(from, to));
       for (int level = 0; level < model_.levels(); ++level) {
         const EdgeUnits step = counter.step(from.at(level), to.at(level), model_.groups(level));
         const double weight = weights_.per_word[level];

@@ -17,9 +17,12 @@ struct LevelWeights {
   std::vector<double> per_word;
   std::vector<double> per_message;
   double gradient = 1;
+  /// By node: what it computes, divided over all accelerators. A plan costs as much again for each
+  /// further copy of the node; empty: nothing.
+  std::vector<double> compute = {};
 
   [[nodiscard]] static LevelWeights words(int levels) {
-    return {std::vector<double>(levels, 1), std::vector<double>(levels, 0), 1};
+    return {std::vector<double>(levels, 1), std::vector<double>(levels, 0)};
   }
 };
 
@@ -46,6 +49,9 @@ struct Problem {
 [[nodiscard]] std::vector<SharedDomain> filtered_domains(
     const CostModel& model, const std::function<bool(int node, const LayerState&)>& keep);
 
+/// What the further copies of a node compute, where the weights count it.
+[[nodiscard]] double replication_cost(const CostModel& model, const LevelWeights& weights, int node,
+                                      const LayerState& state);
 /// Cost of a node's state and of an edge's pair of states.
 [[nodiscard]] double node_cost(const CostModel& model, const LevelWeights& weights, int node,
                                const LayerState& state);

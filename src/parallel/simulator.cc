@@ -87,7 +87,7 @@ class StepSimulator {
 
   /// A share of a node's work on every accelerator, after what it reads has arrived.
   void compute(int v, Kind kind, double share) {
-    const double seconds = share * compute_seconds(model_, cluster_, v);
+    const double seconds = share * compute_seconds(model_, cluster_, v, plan_.states[v]);
     const double dram = share * dram_seconds(v);
     for (int a = 0; a < accelerators_; ++a) {
       const double speed = options_.speeds.empty() ? 1 : options_.speeds[a];
@@ -173,7 +173,8 @@ class StepSimulator {
     std::vector<TransferStep> reduce;
     std::vector<TransferStep> steps;
     std::vector<TransferStep> gather;
-    MoveCounter counter;
+    const EdgeCopies copies = model_.edge_copies(from, to);
+    MoveCounter counter(feature ? copies.features : copies.errors);
     for (int level = 0; level < model_.levels(); ++level) {
       const SplitLayouts maker = layouts_of(from.at(level));
       const SplitLayouts reader = layouts_of(to.at(level));
@@ -298,7 +299,8 @@ class StepSimulator {
       if (span.level >= 0) continue;
       const double share =
           alike * (span.kind == Kind::kForward ? 1 - kBackwardShare : kBackwardShare);
-      const double macs = share * compute_seconds(model_, cluster_, span.node) *
+      const double macs = share *
+                          compute_seconds(model_, cluster_, span.node, plan_.states[span.node]) *
                           cluster_.accelerator.macs_per_second;
       result.energy.mac_joules +=
           macs * (costs.adder_picojoules + costs.multiplier_picojoules) * kPicojoule;

@@ -74,10 +74,11 @@ double step_macs(const graph::Graph& graph, const Cluster& cluster, std::int64_t
   return 3 * static_cast<double>(batch) * macs;
 }
 
-double compute_seconds(const CostModel& model, const Cluster& cluster, int node) {
-  return model.passes(node) * static_cast<double>(model.options().batch) *
-         macs_of(model.graph().node(node), cluster) /
-         (cluster.accelerators() * cluster.accelerator.macs_per_second);
+double compute_seconds(const CostModel& model, const Cluster& cluster, int node,
+                       const LayerState& state) {
+  return model.copies(state) * (model.passes(node) * static_cast<double>(model.options().batch) *
+                                macs_of(model.graph().node(node), cluster) /
+                                (cluster.accelerators() * cluster.accelerator.macs_per_second));
 }
 
 StepTime step_time(const CostModel& model, const Cluster& cluster, const Plan& plan) {
@@ -86,7 +87,7 @@ StepTime step_time(const CostModel& model, const Cluster& cluster, const Plan& p
   StepTime time;
   double waiting = 0;  // seconds of weight gradients that still have to travel
   for (int v = model.graph().size() - 1; v >= 0; --v) {
-    const double compute = compute_seconds(model, cluster, v);
+    const double compute = compute_seconds(model, cluster, v, plan.states[v]);
     const NodeTraffic parts = split_node_traffic(model, v, plan.states[v]);
     const double gradients = seconds_of(parts.gradients, cluster);
     double exposed = seconds_of(parts.exposed, cluster);
@@ -112,7 +113,8 @@ StepEnergy step_energy(const CostModel& model, const Cluster& cluster, const Pla
   double macs = step_macs(model.graph(), cluster, model.options().batch);
   double local = 0;
   for (int v = 0; v < model.graph().size(); ++v) {
-    macs += (model.passes(v) - 3) * batch * macs_of(model.graph().node(v), cluster);
+    macs += (model.copies(plan.states[v]) * model.passes(v) - 3) * batch *
+            macs_of(model.graph().node(v), cluster);
     if (model.graph().node(v).kind != graph::NodeKind::kWeighted) continue;
     local += local_dram_words(model, v, plan.states[v]);
   }
@@ -151,7 +153,7 @@ PlanReport report(const CostModel& model, const Cluster& cluster, const Plan& pl
         layer.words_by_level[level] += boundary.words[level];
       }
     }
-    layer.compute_seconds = compute_seconds(model, cluster, v);
+    layer.compute_seconds = compute_seconds(model, cluster, v, plan.states[v]);
     layer.memory_bytes = 4 * model.memory_words(v, plan.states[v]);
     whole.layers.push_back(std::move(layer));
   }

@@ -31,6 +31,10 @@ void check(const CostModel& model, const UnequalOptions& unequal) {
   if (model.options().table != CostTable::kVolume) {
     throw_invalid_argument("cost table", "volume", to_string(model.options().table));
   }
+  if (model.options().replicate) {
+    throw Error(ErrorKind::kUnsupported, "layers that stay whole on an unequal array",
+                "model " + model.graph().name(), "plan without --replicate");
+  }
   if (!model.halves()) {
     throw_invalid_argument("levels of an unequal array", "of two groups each", "others");
   }

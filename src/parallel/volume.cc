@@ -32,11 +32,16 @@ std::vector<MoveUnits> move_units(const std::vector<Held>& made, const std::vect
   if (!groups.empty() && groups.size() != made.size()) {
     throw_invalid_argument("groups", concat("of ", made.size(), " levels"), concat(groups.size()));
   }
-  MoveCounter counter;
+  const auto joined = [&](std::size_t level) { return groups.empty() ? 2 : groups[level]; };
+  double copies = 1;
+  for (std::size_t level = 0; level < made.size(); ++level) {
+    if (stays_whole(made[level], wanted[level])) copies *= joined(level);
+  }
+  MoveCounter counter(copies);
   std::vector<MoveUnits> units;
   units.reserve(made.size());
   for (std::size_t level = 0; level < made.size(); ++level) {
-    units.push_back(counter.step(made[level], wanted[level], groups.empty() ? 2 : groups[level]));
+    units.push_back(counter.step(made[level], wanted[level], joined(level)));
   }
   return units;
 }

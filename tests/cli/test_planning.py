@@ -117,6 +117,31 @@ def test_constraints_hold_and_are_priced(taut):
     assert taut("plan", "lenet-c", "--forbid", "loss=I", check=False).code == 1
 
 
+def test_layers_stay_whole_where_that_is_asked_for_and_faster(taut, tmp_path):
+    def plan(*options, **keywords):
+        return taut("plan", "dlrm", "--accelerators", "4", *options, "--json", **keywords)
+
+    plain, whole = plan().json, plan("--replicate").json
+    assert whole["replicate"] and not plain["replicate"]
+    kept = {layer["name"] for layer in whole["layers"] if "R" in layer["splits"]}
+    assert kept and "interact" not in kept, "tables enter there"
+    assert whole["seconds_per_step"] < plain["seconds_per_step"] and whole["optimal"]
+    assert whole["compute_seconds"] > plain["compute_seconds"]
+    added = whole["compute_seconds"] - plain["compute_seconds"]
+    assert whole["objective"] == pytest.approx(whole["communication_seconds"] + added)
+    assert " R R " in taut("plan", "dlrm", "--accelerators", "4", "--replicate").out
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(whole))
+    again = plan("--replicate", "--evaluate", path).json
+    assert again["objective"] == whole["objective"] and again["method"] == "given"
+    refused = plan("--evaluate", path, check=False)
+    assert refused.code == 2 and "stays whole (R) at a level" in refused.err
+    forbidden = plan("--replicate", "--forbid", "R").json
+    assert forbidden["objective"] == pytest.approx(plain["objective"])
+    step = taut("simulate", "dlrm", "--accelerators", "4", "--replicate", "--json").json
+    assert step["seconds"] <= whole["seconds_per_step"]
+
+
 def test_no_plan_in_memory_exits_1_with_the_least_bytes(taut):
     result = taut("plan", "vgg-e", "--memory-cap", "10MiB", "--json", check=False)
     assert result.code == 1
@@ -141,6 +166,9 @@ def test_no_plan_in_memory_exits_1_with_the_least_bytes(taut):
         (["plan", "lenet-c", "--accumulate", "3"], "accumulate"),
         (["plan", "lenet-c", "--fix", "fc1=IV"], "no type IV"),
         (["plan", "lenet-c", "--fix", "fc3=I"], "no layer is called"),
+        (["plan", "lenet-c", "--fix", "fc1=R"], "I, II, III, got R"),
+        (["plan", "lenet-c", "--replicate", "--objective", "words"], "seconds or overlap"),
+        (["plan", "lenet-c", "--replicate", "--cost", "fig"], "stay whole"),
         (["plan", "lenet-c", "--set", "macs=input"], "--cluster"),
         (["simulate", "lenet-c", "--links", "wires"], "port, levels"),
     ],

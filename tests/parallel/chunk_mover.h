@@ -32,6 +32,10 @@ class ChunkMover {
   /// Moves the data; chunks sent at each level.
   const std::vector<double>& run() {
     std::vector<Held> layout = made_;
+    for (int h = 0; h < levels_; ++h) {
+      if (made_[h] == Held::kWhole) layout[h] = wanted_[h];
+    }
+    cut(layout);
     for (int h = levels_ - 1; h >= 0; --h) {
       if (made_[h] != Held::kPartial) continue;
       layout[h] = wanted_[h] == Held::kWhole ? Held::kChannel : wanted_[h];
@@ -43,7 +47,7 @@ class ChunkMover {
     }
     change(split);
     for (int h = 0; h < levels_; ++h) {
-      if (wanted_[h] == Held::kWhole) gather(h);
+      if (wanted_[h] == Held::kWhole && made_[h] != Held::kWhole) gather(h);
     }
     return moved_;
   }
@@ -125,6 +129,14 @@ class ChunkMover {
   void fill(int device) {
     for (int chunk = 0; chunk < chunks(); ++chunk) {
       if (pinned(device, chunk, made_)) held_[device][chunk] = part(device, chunk);
+    }
+  }
+
+  /// Every device keeps what a layout gives to it.
+  void cut(const std::vector<Held>& layout) {
+    for (int device = 0; device < devices(); ++device) {
+      std::erase_if(held_[device],
+                    [&](const auto& chunk) { return !pinned(device, chunk.first, layout); });
     }
   }
 

@@ -41,7 +41,7 @@ TEST(ParallelSpellings, AreThoseOfFilesAndOptions) {
   EXPECT_THAT(spelling_names<Objective>(), ElementsAre("words", "seconds", "overlap"));
   EXPECT_THAT(spelling_names<CostTable>(), ElementsAre("fig", "printed", "volume"));
   EXPECT_THAT(spelling_names<Topology>(), ElementsAre("tree", "ring", "torus"));
-  EXPECT_THAT(spelling_names<Split>(), ElementsAre("I", "II", "III", "C"));
+  EXPECT_THAT(spelling_names<Split>(), ElementsAre("I", "II", "III", "C", "R"));
   EXPECT_THAT(spelling_names<Collective>(),
               ElementsAre("reduce-scatter", "change", "all-gather", "all-reduce"));
   EXPECT_THAT(spelling_names<SimulatedSpan::Kind>(),

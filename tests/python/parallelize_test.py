@@ -13,12 +13,32 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.nn import functional
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 import taut
 
 RUNNER = Path(__file__).with_name("plan_runner.py")
 
+
+def whole(**splits):
+    """Options that evaluate a plan in which layers stay whole."""
+    return {"replicate": True, "evaluate": {name: split.split() for name, split in splits.items()}}
+
+
+WHOLE_MLP = whole(**{"0": "R I", "2": "R R", "4": "I R", "loss": "I I"})
+BLOCK = "blocks.0."
+WHOLE_NORMS = whole(
+    **dict.fromkeys(["norm", *(BLOCK + name for name in ("norm1", "norm2", "add", "add#2"))], "R"),
+    **dict.fromkeys([BLOCK + name for name in ("attention.q", "attention.k", "attention.v", "gate", "up")], "III"),
+    **dict.fromkeys([BLOCK + name for name in ("attention.matmul", "attention.matmul#2", "mul")], "C"),
+    **{BLOCK + "attention.o": "II", BLOCK + "down": "II", "loss": "I"},
+)
+WHOLE_RESNET = whole(
+    **dict.fromkeys(["norm", "blocks.0.conv1", "blocks.0.norm1", "blocks.0.norm2", "blocks.0.add"], "R"),
+    **dict.fromkeys([f"blocks.1.{name}" for name in ("conv1", "norm1", "conv2", "norm2", "short.0", "short.1")], "R"),
+    **{"conv": "III", "blocks.0.conv2": "II", "blocks.1.add": "R", "fc": "I", "loss": "I"},
+)
 
 CASES = [
     {"model": "mlp", "processes": 2, "steps": 20},
@@ -31,6 +51,12 @@ CASES = [
     {"model": "elastic", "processes": 4, "steps": 8},  # one of which has no table
     {"model": "collected", "processes": 4, "options": {"method": "dp"}},
     {"model": "thirds", "processes": 3},
+    {"model": "mlp", "processes": 4, "steps": 4, "options": WHOLE_MLP},
+    {"model": "llama", "processes": 2, "options": WHOLE_NORMS},
+    {"model": "resnet", "processes": 2, "options": WHOLE_RESNET},
+    {"model": "collected", "processes": 4, "options": {"replicate": True}},
+    {"model": "gpt", "processes": 2, "options": {"replicate": True}},  # whose positions are a constant of parameters
+    {"model": "scaled", "processes": 2},
 ]
 
 
@@ -55,7 +81,7 @@ def test_processes_learn_what_one_learns(answers, case):
     assert answer["off"] < 1e-5, answer  # weights and statistics, of the largest value of each
 
 
-@pytest.mark.parametrize("case", [0, 1, 2, 4, 8, 9])
+@pytest.mark.parametrize("case", [0, 1, 2, 4, 8, 9, 10, 11, 12, 13, 14])
 def test_processes_move_what_is_predicted(answers, case):
     assert answers[case]["moved"] == answers[case]["predicted"], answers[case]
 
@@ -141,6 +167,31 @@ def test_what_cannot_run_is_refused(mesh):
     given = (torch.randn(8, 4), torch.randint(0, 16, (8, 1, 3)))
     with pytest.raises(ValueError, match="tables with fused=False cannot be run under a plan"):
         taut.parallelize(bags, mesh, taut.plan(bags, given, accelerators=4))
+
+
+class Noisy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.out = nn.Linear(8, 8), nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.out(functional.dropout(self.fc(x), 0.1, self.training))
+
+
+def test_copies_that_would_draw_differently_are_refused(mesh):
+    model, x = Noisy(), torch.randn(8, 8)
+    plan = taut.plan(model, x, accelerators=4, replicate=True, fix={"fc": "R"})
+    assert plan.splits["fc"] == ["R", "R"] and plan.placements(mesh)["fc.weight"] == (Replicate(), Replicate())
+    taut.parallelize(model, mesh, plan)
+    with pytest.raises(ValueError, match="dropout draws random numbers"):
+        model(x)
+    assert model.eval()(x).shape == (8, 4)
+
+
+def test_what_reads_a_loss_that_stays_whole_is_whole(mesh):
+    model, inputs = plan_models.example("mlp")
+    plan = taut.plan(model, inputs, accelerators=4, replicate=True, fix={"loss": "R"})
+    assert taut.parallelize(model, mesh, plan)(*inputs).placements == (Replicate(), Replicate())
 
 
 def test_tables_are_with_the_process_that_the_plan_names(mesh):

@@ -119,6 +119,18 @@ class Llama(nn.Module):
         return self.norm(x)
 
 
+class Scaled(nn.Module):
+    """Gives a loss, which parameters scale, one as it is and one computed from it."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(32, 8)
+        self.scale, self.shift = nn.Parameter(torch.tensor(2.0)), nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x).square().mean() * self.scale + self.shift.exp()
+
+
 class ResBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
@@ -201,10 +213,12 @@ def example(name: str, batch: int = 8) -> tuple[nn.Module, tuple[torch.Tensor, .
     torch.manual_seed(0)
     models = {"mlp": mlp, "gpt": Gpt, "llama": Llama, "resnet": ResNet, "dlrm": dlrm, "elastic": elastic}
     models["collected"] = Collected
+    models["scaled"] = Scaled
     models["thirds"] = lambda: mlp(width=96)
     model = models[name]()
     inputs = {
         "mlp": lambda: (torch.randn(batch, 32),),
+        "scaled": lambda: (torch.randn(batch, 32),),
         "gpt": lambda: (torch.randint(0, 64, (batch, 8)),),
         "llama": lambda: (torch.randn(batch, 8, 32),),
         "resnet": lambda: (torch.randn(batch, 3, 16, 16),),

@@ -187,6 +187,21 @@ def test_constraints_hold_and_are_priced():
         taut.plan(model, inputs, accelerators=4, forbid=["loss=I"])
 
 
+def test_layers_stay_whole_where_that_is_asked_for():
+    model, inputs = plan_models.example("collected")
+    plain = taut.plan(model, inputs, accelerators=4)
+    plan = taut.plan(model, inputs, accelerators=4, replicate=True)
+    assert plan.seconds_per_step <= plain.seconds_per_step and plan.result["replicate"]
+    assert plan.splits["dense.0"] == ["R", "R"] and "R" not in plan.splits["bags"] + plan.splits["words"]
+    assert " R R " in str(plan) and "<td>R R</td>" in plan._repr_html_()
+    again = taut.Plan.from_json(plan.to_json())
+    assert again.types_on((4,))["dense.0"] == ["R"] and again.splits == plan.splits
+    with pytest.raises(taut.CommandError, match=r"stays whole \(R\) at a level"):
+        taut.plan(model, inputs, accelerators=4, evaluate=plan)
+    with pytest.raises(taut.CommandError, match="seconds or overlap"):
+        taut.plan(model, inputs, accelerators=4, replicate=True, objective="words")
+
+
 def test_a_given_plan_is_evaluated(tmp_path):
     model, inputs = plan_models.example("mlp")
     best = taut.plan(model, inputs, accelerators=4)

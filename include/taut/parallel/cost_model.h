@@ -116,6 +116,11 @@ struct CostOptions {
   /// number of parts.
   bool even_channels = false;
   int types = 3;  ///< 2: types I and II only (HyPar); 3: type III too (AccPar)
+  /// kVolume: a level may leave a layer whole, each of its groups computing all of it (type R). It
+  /// moves nothing there, costs compute and memory, and suits layers that are cheap to compute; not
+  /// those that tables enter. Searches use it where compute counts (docs/parallel.md,
+  /// "Replication").
+  bool replicate = false;
   /// kVolume: partial sums are added before pooling, as a non-linearity before the pool needs.
   bool raw_sums = false;
   /// kVolume: share of features that winners-take-all leaves, where the graph does not know it
@@ -159,6 +164,21 @@ struct EdgeWords {
   auto operator<=>(const EdgeWords&) const = default;
 };
 
+/// How many times an edge's features and errors lie in whole copies that stay where they are, so
+/// that what moves of them moves in each copy.
+struct EdgeCopies {
+  double features = 1;
+  double errors = 1;
+
+  /// Takes in a level that joins so many groups.
+  void add(Split from, Split to, int groups) noexcept {
+    const SplitLayouts maker = layouts_of(from);
+    const SplitLayouts reader = layouts_of(to);
+    if (stays_whole(maker.feature_made, reader.feature_wanted)) features *= groups;
+    if (stays_whole(reader.error_made, maker.error_wanted)) errors *= groups;
+  }
+};
+
 /// The communication of a model under plans. Threads: reading is free. Keeps a reference to the
 /// graph.
 class CostModel {
@@ -180,6 +200,13 @@ class CostModel {
   /// Into how many parts the levels of a state that have one of some splits cut.
   [[nodiscard]] std::int64_t parts(const LayerState& state,
                                    std::initializer_list<Split> splits) const noexcept;
+
+  /// How many accelerators compute the same: the product of the groups of levels of type R.
+  [[nodiscard]] double copies(const LayerState& state) const noexcept {
+    return options_.replicate ? static_cast<double>(parts(state, {Split::kReplicate})) : 1;
+  }
+  /// The copies of what an edge moves, over all levels of two states.
+  [[nodiscard]] EdgeCopies edge_copies(const LayerState& from, const LayerState& to) const noexcept;
 
   /// The splits that a node may have at one level or another, lowest type first.
   [[nodiscard]] std::vector<Split> splits(int node) const;
@@ -267,7 +294,8 @@ struct EdgeUnits {
 
 class EdgeCounter {
  public:
-  explicit EdgeCounter(CostTable table) : table_(table) {}
+  explicit EdgeCounter(CostTable table, const EdgeCopies& copies = {})
+      : table_(table), features_(copies.features), errors_(copies.errors) {}
   /// groups: how many the next level joins. HyPar's tables know two.
   EdgeUnits step(Split from, Split to, int groups = 2) noexcept;
 
@@ -282,7 +310,8 @@ class EdgeCounter {
 /// Walks one node's levels from the top; words of the level.
 class NodeCounter {
  public:
-  /// state: decides how weights are sharded where that is chosen by layer; its levels do not count.
+  /// state: decides how weights are sharded where that is chosen by layer, and how many copies of
+  /// the layer exchange their gradients; its other levels do not count.
   NodeCounter(const CostModel& model, int node, const LayerState& state = {});
   /// Words and messages of the next level.
   struct Step {
@@ -300,7 +329,7 @@ class NodeCounter {
   double outputs_;
   double passes_;
   double pairs_ = 1;
-  double copies_ = 1;
+  double copies_;
 };
 
 }  // namespace taut::parallel

@@ -19,7 +19,7 @@ namespace taut::parallel {
 /// How a plan is found (docs/parallel.md, "Searches").
 enum class Method {
   kHypar,   ///< HyPar's Algorithm 2: level by level from the top, types I and II
-  kGreedy,  ///< the same with all types
+  kGreedy,  ///< the same with all types that divide work
   kExact,   ///< all levels at once
   kData,    ///< every layer by the batch (dp)
   kModel,   ///< every layer by the model, type II (mp)
@@ -45,7 +45,8 @@ constexpr auto spellings(std::type_identity<Method>) {
 /// What "cheapest" means.
 enum class Objective {
   kWords,    ///< words of all levels together
-  kSeconds,  ///< seconds of a step without overlap: words by each level's bandwidth, and latencies
+  kSeconds,  ///< seconds of a step without overlap: words by each level's bandwidth, latencies, and
+             ///< what copies of layers compute beside the first (CostOptions::replicate)
   kOverlap,  ///< seconds of a step whose weight gradients travel behind the backward pass
 };
 constexpr auto spellings(std::type_identity<Objective>) {
@@ -97,9 +98,10 @@ struct NoPlan {
 using PlanOutcome = std::variant<Planned, NoPlan>;
 
 /// Makes a plan; there is one unless a method's fixed splits, constraints or a memory cap rule it
-/// out. Errors: kInvalidArgument (see CostModel), kUnsupported (an exact search that is too large
-/// with HyPar's tables, or with constraints that differ from level to level). Deterministic.
-/// Threads: may run beside itself.
+/// out. Only kExact leaves layers whole. Errors: kInvalidArgument (see CostModel; replicate with
+/// the objective words, in which computing counts nothing), kUnsupported (an exact search that is
+/// too large with HyPar's tables, with constraints that differ from level to level, or with
+/// replicate). Deterministic. Threads: may run beside itself.
 [[nodiscard]] PlanOutcome make_plan(const graph::Graph& graph, const Cluster& cluster,
                                     const PlanOptions& options);
 
@@ -109,7 +111,7 @@ using PlanOutcome = std::variant<Planned, NoPlan>;
 [[nodiscard]] Planned evaluate_plan(const graph::Graph& graph, const Cluster& cluster,
                                     const PlanOptions& options, Plan plan);
 
-/// The options that a method really uses: its types and levels.
+/// The options that a method really uses: its types (only kExact has type R) and levels.
 [[nodiscard]] CostOptions cost_options(const Cluster& cluster, const PlanOptions& options);
 
 /// Bytes of one accelerator under a plan, without embedding tables.

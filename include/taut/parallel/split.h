@@ -19,14 +19,16 @@ enum class Split : std::uint8_t {
   kBatch = 0,  ///< type I, data parallel: half of the samples each, weights copied
   kInput =
       1,  ///< type II, model parallel: half of the input channels each, outputs are partial sums
-  kOutput = 2,    ///< type III: half of the output channels each, input errors are partial sums
-  kChannels = 3,  ///< input and output channels together: element-wise nodes, grouped convolutions
+  kOutput = 2,     ///< type III: half of the output channels each, input errors are partial sums
+  kChannels = 3,   ///< input and output channels together: element-wise nodes, grouped convolutions
+  kReplicate = 4,  ///< nothing: each group computes all of it (CostOptions::replicate)
 };
 constexpr auto spellings(std::type_identity<Split>) {
   return std::to_array<Spelling<Split>>({{"I", Split::kBatch},
                                          {"II", Split::kInput},
                                          {"III", Split::kOutput},
-                                         {"C", Split::kChannels}});
+                                         {"C", Split::kChannels},
+                                         {"R", Split::kReplicate}});
 }
 
 [[nodiscard]] constexpr std::string_view to_string(Split split) noexcept {
@@ -57,14 +59,16 @@ struct SplitLayouts {
       return {Held::kChannel, Held::kPartial, Held::kWhole, Held::kChannel};
     case Split::kOutput:
       return {Held::kWhole, Held::kChannel, Held::kChannel, Held::kPartial};
+    case Split::kReplicate:
+      return {Held::kWhole, Held::kWhole, Held::kWhole, Held::kWhole};
     case Split::kChannels:
       break;
   }
   return {Held::kChannel, Held::kChannel, Held::kChannel, Held::kChannel};
 }
 
-/// A layer's split at every level, top level first. Two bits a level; ordered by the types from the
-/// top level down (the lower type first).
+/// A layer's split at every level, top level first. Three bits a level; ordered by the types from
+/// the top level down (the lower type first).
 class LayerState {
  public:
   LayerState() = default;
@@ -76,10 +80,11 @@ class LayerState {
   [[nodiscard]] int levels() const noexcept { return levels_; }
   /// The split at a level, 0 being the top one. Requires 0 <= level < levels().
   [[nodiscard]] Split at(int level) const noexcept {
-    return static_cast<Split>((bits_ >> shift(level)) & 3u);
+    return static_cast<Split>((bits_ >> shift(level)) & kMask);
   }
   void set(int level, Split split) noexcept {
-    bits_ = (bits_ & ~(3u << shift(level))) | (static_cast<std::uint32_t>(split) << shift(level));
+    bits_ = (bits_ & ~(kMask << shift(level))) |
+            (std::uint64_t{static_cast<std::uint8_t>(split)} << shift(level));
   }
   /// How many levels have this split.
   [[nodiscard]] int count(Split split) const noexcept {
@@ -94,9 +99,11 @@ class LayerState {
   auto operator<=>(const LayerState&) const = default;
 
  private:
-  static int shift(int level) noexcept { return 2 * (kMaxLevels - 1 - level); }
+  static constexpr int kBits = 3;
+  static constexpr std::uint64_t kMask = (std::uint64_t{1} << kBits) - 1;
+  static int shift(int level) noexcept { return kBits * (kMaxLevels - 1 - level); }
 
-  std::uint32_t bits_ = 0;
+  std::uint64_t bits_ = 0;
   std::uint8_t levels_ = 0;
   bool gathers_ = false;
 };
@@ -108,8 +115,8 @@ struct Plan {
   bool operator==(const Plan&) const = default;
 };
 
-/// The splits of one level for the chosen nodes, a digit each: 0, 1, 2 for types I, II, III and 3
-/// for kChannels, as in parallel_expected.json.
+/// The splits of one level for the chosen nodes, a digit each: 0, 1, 2 for types I, II, III, 3 for
+/// kChannels, as in parallel_expected.json, and 4 for kReplicate.
 [[nodiscard]] std::string level_digits(const Plan& plan, int level, const std::vector<int>& nodes);
 
 }  // namespace taut::parallel

@@ -61,8 +61,9 @@ struct PlanReport {
                                std::int64_t batch);
 
 /// Seconds that one node computes in a step (forward, both backward products, what is recomputed),
-/// the work divided over all accelerators.
-[[nodiscard]] double compute_seconds(const CostModel& model, const Cluster& cluster, int node);
+/// the work divided over all accelerators but for the levels at which the state leaves it whole.
+[[nodiscard]] double compute_seconds(const CostModel& model, const Cluster& cluster, int node,
+                                     const LayerState& state = {});
 
 /// Errors: kInvalidArgument when plan, model and cluster do not fit together.
 [[nodiscard]] StepTime step_time(const CostModel& model, const Cluster& cluster, const Plan& plan);

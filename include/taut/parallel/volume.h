@@ -45,6 +45,11 @@ struct MoveUnits {
   if (made != Held::kPartial) return made;
   return wanted == Held::kWhole ? Held::kChannel : wanted;
 }
+/// Whether a level leaves a tensor whole in each of its groups. What other levels move, they then
+/// move in each of them; where parts of a whole tensor are wanted, they are cut from it first.
+[[nodiscard]] constexpr bool stays_whole(Held made, Held wanted) noexcept {
+  return made == Held::kWhole && wanted == Held::kWhole;
+}
 /// The same at all levels. Requires lists of one length.
 [[nodiscard]] std::vector<Held> summed(const std::vector<Held>& made,
                                        const std::vector<Held>& wanted);
@@ -55,14 +60,17 @@ struct MoveUnits {
 /// Walks the levels of one tensor from the top, remembering what the levels above did.
 class MoveCounter {
  public:
-  /// The units of the next level, which joins so many groups. Requires made != kWhole and wanted !=
-  /// kPartial.
+  /// copies: the product of the groups of all levels at which the tensor stays_whole().
+  explicit MoveCounter(double copies = 1) : partial_(copies), changed_(copies), whole_(copies) {}
+
+  /// The units of the next level, which joins so many groups. Requires wanted != kPartial.
   MoveUnits step(Held made, Held wanted, int groups = 2) noexcept {
     MoveUnits units;
     if (made == Held::kPartial) {
       units.reduce_scatter = (groups - 1) * partial_;
       partial_ *= groups;
     }
+    if (made == Held::kWhole) return units;
     if (wanted == Held::kWhole) {
       units.all_gather = (groups - 1) * whole_;
       whole_ *= groups;
@@ -74,9 +82,9 @@ class MoveCounter {
   }
 
  private:
-  double partial_ = 1;
-  double changed_ = 1;
-  double whole_ = 1;
+  double partial_;
+  double changed_;
+  double whole_;
 };
 
 /// All levels at once; groups: how many each joins, two where it is empty. Requires lists of one
