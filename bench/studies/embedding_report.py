@@ -191,12 +191,8 @@ def page(plan: Plan, outcomes: Outcomes, facts: Record) -> str:
     figures += [drift_figure(plan, outcomes), ablation_figure(plan, outcomes)]
     cards = "".join(report.figure_html(figure, wide=True) for figure in figures if figure is not None)
     head = f"{facts['command']}, {facts['machine']['time']}, {facts['machine']['cpu']}"
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>taut: study of embeddings</title><style>{style.STYLE}</style>"
-        f"<script>{get_plotlyjs()}</script></head><body><main><h1>Study of embeddings</h1>"
-        f'<p>{html.escape(head)}</p><div class="plots">{cards}</div></main></body></html>\n'
-    )
+    body = f'<p>{html.escape(head)}</p><div class="plots">{cards}</div>'
+    return style.page("Study of embeddings", body, f"<script>{get_plotlyjs()}</script>")
 
 
 def write_all(plan: Plan, outcomes: Outcomes, facts: Record, folder: Path, doc: Path) -> None:

@@ -10,6 +10,7 @@ from plotly.offline import get_plotlyjs
 
 import sparsity_plan as plans
 from engine import Record, write_text
+from taut import style
 
 Records = dict[tuple[str, str], list[Record]]
 
@@ -154,11 +155,8 @@ def page(networks: Sequence[plans.Network], records: Records, text: str) -> str:
     """One self-contained page."""
     figures = [draw(network, records) for network in networks for draw in (curve, winner_plot)]
     parts = [figure.to_html(full_html=False, include_plotlyjs=False) for figure in figures]
-    return (
-        f"<!doctype html><meta charset=utf-8><title>Winners</title><script>{get_plotlyjs()}</script>"
-        + "".join(parts)
-        + f"<pre>{html.escape(text)}</pre>"
-    )
+    body = "".join(parts) + f"<pre>{html.escape(text)}</pre>"
+    return style.page("Study of winners", body, f"<script>{get_plotlyjs()}</script>")
 
 
 def write_all(networks: Sequence[plans.Network], records: Records, facts: Record, folder: Path, doc: Path) -> None:

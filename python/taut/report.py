@@ -18,7 +18,7 @@ from plotly.offline import get_plotlyjs
 
 from taut import __version__, image_plots, plots
 from taut.runs import Record, ReportError, Run, Sweep, finite, group_runs, label_runs, read_folder, sweep_row
-from taut.style import STYLE
+from taut.style import page
 
 # A column: its title, the text of a number, and what is best (max, min, or neither).
 Column = tuple[str, str, Callable[[float], str], Callable[..., float] | None]
@@ -180,6 +180,10 @@ def images_section(title: str, runs: Sequence[Run]) -> str:
     return section_html(title, runs, table, cards)
 
 
+# The part of a page about runs of one task on the same data.
+SECTIONS = {"ctr": runs_section, "image": images_section}
+
+
 def sweep_section(sweep: Sweep) -> str:
     """A sweep: means over its seeds, and AUC against bytes."""
     labels, records = [], []
@@ -210,28 +214,21 @@ def make_page(folders: Sequence[Path]) -> str:
     runs = [item for item in found if isinstance(item, Run)]
     label_runs(runs)
     sections = [sweep_section(item) for item in found if isinstance(item, Sweep)]
-    sections += [
-        (images_section if members[0].is_image else runs_section)(title, members)
-        for title, members in group_runs(runs).items()
-    ]
+    sections += [SECTIONS[members[0].task](title, members) for title, members in group_runs(runs).items()]
     heading = "Training report" if len(found) > 1 else f"Report of {found[0].folder.resolve().name}"
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>taut: {html.escape(heading)}</title><style>{STYLE}</style>"
-        f"<script>{get_plotlyjs()}</script></head><body><main>"
-        f"<h1>{html.escape(heading)}</h1><p>taut {__version__}. Tables count every byte: values, index, importance and"
-        " optimizer state. Lower is better for losses and multiply-adds, higher for AUC and top-1.</p>"
-        f"{''.join(sections)}</main></body></html>\n"
+    about = (
+        f"<p>taut {__version__}. Tables count every byte: values, index, importance and optimizer state."
+        " Lower is better for losses and multiply-adds, higher for AUC and top-1.</p>"
     )
+    return page(heading, "".join([about, *sections]), f"<script>{get_plotlyjs()}</script>")
 
 
-def write_page(page: str, path: Path) -> None:
+def write_page(text: str, path: Path) -> None:
     """Writes the page beside its path and renames it into place."""
     beside = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(page, "utf-8")
+        beside.write_text(text, "utf-8")
         beside.replace(path)
     except OSError as problem:
         with contextlib.suppress(OSError):

@@ -10,6 +10,9 @@ from typing import Any
 
 Record = dict[str, Any]
 
+# What a run may train: the task's name in summaries and configs, and what its runs are called.
+TASKS = {"ctr": "recommenders", "image": "images"}
+
 # Fields of metrics.jsonl that are one number each; bytes, seconds and counts as their names say. Networks for images
 # have top1 and pruned_share, and a list winner_rates, one for each place where winners are chosen.
 NUMBERS = (
@@ -60,9 +63,12 @@ class Run:
         return next((line[name] for line in reversed(self.metrics) if line.get(name) is not None), None)
 
     @property
-    def is_image(self) -> bool:
-        """Whether the run is of a network for images; the others are recommenders."""
-        return "image" in (self.summary.get("task"), self.config.get("task"))
+    def task(self) -> str:
+        """What is trained, one of TASKS, as the summary or else the config names it; without a name, recommenders."""
+        task = self.summary.get("task") or self.config.get("task") or "ctr"
+        if not isinstance(task, str) or task not in TASKS:
+            raise ReportError(f'unknown task "{task}"', self.folder, f"known: {', '.join(TASKS)}")
+        return task
 
     @property
     def model(self) -> str:
@@ -279,7 +285,7 @@ def sweep_row(run: Run) -> Record:
 def read_folder(folder: Path) -> list[Run | Sweep]:
     """What a folder holds: a run, a sweep, or several runs.
 
-    Recommenders beside each other are a sweep; networks for images stay runs of their own.
+    Recommenders beside each other are a sweep; runs of other tasks stay runs of their own.
     """
     if not folder.exists():
         raise ReportError("there is no such folder", folder, "name the folder of a run or of a sweep")
@@ -294,9 +300,9 @@ def read_folder(folder: Path) -> list[Run | Sweep]:
         raise ReportError(
             "holds no run and no sweep (no metrics.jsonl, summary.json or results.csv)", folder, "name another folder"
         )
-    rows = [sweep_row(run) for run in inside if not run.is_image]
-    images: list[Run | Sweep] = [run for run in inside if run.is_image]
-    return [*images, Sweep(folder, rows)] if rows else images
+    rows = [sweep_row(run) for run in inside if run.task == "ctr"]
+    others: list[Run | Sweep] = [run for run in inside if run.task != "ctr"]
+    return [*others, Sweep(folder, rows)] if rows else others
 
 
 def label_runs(runs: list[Run]) -> None:
@@ -311,17 +317,17 @@ def label_runs(runs: list[Run]) -> None:
 
 def group_runs(runs: list[Run]) -> dict[str, list[Run]]:
     """Runs of one task by the data that they were trained on, under a short title for each."""
-    by_data: dict[tuple[bool, str], list[Run]] = {}
+    by_data: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        by_data.setdefault((run.is_image, run.training_data), []).append(run)
+        by_data.setdefault((run.task, run.training_data), []).append(run)
     groups: dict[str, list[Run]] = {}
-    for (is_image, data), members in by_data.items():
+    for (task, data), members in by_data.items():
         parents = {run.folder.resolve().parent.name for run in members}
         files = Path(data.split(" ")[0])
         title = parents.pop() if len(parents) == 1 else "/".join(files.parts[-2:])
         if not title or title in groups:
             title = data or "runs"
         if title in groups:
-            title += " (images)" if is_image else " (recommenders)"
+            title += f" ({TASKS[task]})"
         groups[title] = members
     return groups

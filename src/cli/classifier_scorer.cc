@@ -44,11 +44,11 @@ class ClassifierPass final : public ScoringPass {
   }
   [[nodiscard]] Json quality() const override {
     unscored_.warn();
-    Json json = {{"top1", json_number(quality_.top1())},
+    Json told = {{"top1", json_number(quality_.top1())},
                  {"log_loss", json_number(quality_.log_loss())},
                  {"examples", quality_.examples()}};
-    if (quality_.unscored() > 0) json["unscored_rows"] = quality_.unscored();
-    return json;
+    if (quality_.unscored() > 0) told["unscored_rows"] = quality_.unscored();
+    return told;
   }
 
  private:

@@ -110,11 +110,21 @@ std::vector<Command> add_commands(CLI::App& root, const Globals& globals) {
               suggest(name, known));
 }
 
+std::vector<std::string> commands_of(const CLI::App& root) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : root.get_subcommands({})) names.push_back(command->get_name());
+  return names;
+}
+
 // CLI11's complaint about an unknown option, with the nearest known one.
 [[noreturn]] void throw_bad_option(const CLI::ParseError& failed, const CLI::App& root) {
   std::vector<std::string> known;
   const std::vector<CLI::App*> chosen = root.get_subcommands();
-  if (chosen.empty()) throw Error(ErrorKind::kConfig, failed.what());
+  if (chosen.empty()) {
+    throw Error(ErrorKind::kConfig, failed.what(), "taut",
+                concat("say what to do: taut ", join(commands_of(root), "|"),
+                       "; taut --help tells what each does"));
+  }
   for (const CLI::Option* option : chosen.front()->get_options()) {
     known.push_back(option->get_name());
   }

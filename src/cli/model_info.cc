@@ -26,6 +26,7 @@ constexpr std::size_t kMostSources = 32;
 struct Described {
   graph::Graph graph;
   std::optional<std::int64_t> parameters;
+  std::optional<graph::Network> network = {};  // nothing of a cost graph, and of what is none
   json engine = nullptr;  // of an ONNX file: whether the engine computes it, and why not
 };
 
@@ -49,13 +50,15 @@ Described describe(const std::string& name, const Globals& globals,
                    const graph::DimensionSizes& sizes) {
   if (source_of(name) == Source::kOnnx) {
     graph::OnnxSummary summary = graph::summarize_onnx(name, sizes);
-    return {std::move(summary.graph), summary.parameters, engine_json(name, sizes)};
+    return {std::move(summary.graph), summary.parameters, std::move(summary.network),
+            engine_json(name, sizes)};
   }
   if (!sizes.empty() || source_of(name) == Source::kGraph) {  // sizes: an error
     return {source_graph(name, globals.sets, sizes), std::nullopt};
   }
-  const graph::Network network = source_network(name, globals.sets);
-  return {graph::cost_graph(network), graph::parameter_count(network)};
+  graph::Network network = source_network(name, globals.sets);
+  graph::Graph graph = graph::cost_graph(network);
+  return {std::move(graph), graph::parameter_count(network), std::move(network)};
 }
 
 json layer_json(const graph::Node& node) {
@@ -73,7 +76,8 @@ json layer_json(const graph::Node& node) {
           {"input_macs", node.input_macs}};
 }
 
-void print(const graph::Graph& graph, const std::optional<std::int64_t>& parameters) {
+// What a planner sees, of a model that is no network.
+void print_graph(const graph::Graph& graph, const std::optional<std::int64_t>& parameters) {
   std::vector<std::vector<std::string>> rows = {
       {"layer", "op", "channels", "weights", "input", "output", "before pool", "MACs", "reads"}};
   for (int v = 0; v < graph.size(); ++v) {
@@ -94,8 +98,8 @@ void print(const graph::Graph& graph, const std::optional<std::int64_t>& paramet
   std::cout << graph.name() << ": words of one sample, weights and multiply-adds\n\n"
             << aligned_table(rows) << "\n"
             << graph.weights() << " weights, "
-            << (parameters ? concat(*parameters, " parameters with biases and scales, ") : "")
-            << graph.macs() << " multiply-adds a sample";
+            << (parameters ? concat(*parameters, kParameterWords, ", ") : "") << graph.macs()
+            << " multiply-adds a sample";
   if (graph.table_words() > 0) {
     std::cout << ", " << graph.tables().size() << " tables of " << graph.table_words() << " words";
   }
@@ -129,9 +133,14 @@ Outcome model_info(const std::string& name, const Globals& globals,
     result["tables"].push_back(
         {{"name", table.name}, {"rows", table.rows}, {"dim", table.dim}, {"bytes", table.bytes}});
   }
+  if (described.network) result["network"] = network_info(*described.network);
   if (!described.engine.is_null()) result["engine"] = described.engine;
   if (!globals.json) {
-    print(graph, described.parameters);
+    if (described.network) {
+      std::cout << network_text(*described.network);
+    } else {
+      print_graph(graph, described.parameters);
+    }
     if (!described.engine.is_null()) {
       const bool runs = described.engine["runs"];
       std::cout << "runs in the engine: "

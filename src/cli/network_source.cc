@@ -4,11 +4,12 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "cli/planning.h"
+#include "cli/toml_kind.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/text.h"
@@ -16,6 +17,7 @@
 #include "taut/graph/cost_graph.h"
 #include "taut/graph/graph_json.h"
 #include "taut/graph/network_json.h"
+#include "taut/graph/onnx_network.h"
 #include "taut/graph/zoo.h"
 #include "taut/infer/package.h"
 
@@ -28,16 +30,6 @@ namespace fs = std::filesystem;
 ConfigReader& config_reader() {
   static ConfigReader reader;
   return reader;
-}
-
-// A training config has a table [data]; a model never does.
-bool is_config(const std::string& path) {
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) {
-    const std::size_t start = line.find_first_not_of(" \t");
-    if (start != std::string::npos && line.compare(start, 6, "[data]") == 0) return true;
-  }
-  return false;
 }
 
 graph::Network run_network(const std::string& run) {
@@ -62,6 +54,17 @@ graph::Network file_network(const std::string& path) {
               "give a package (taut export), a run, a config or a model");
 }
 
+graph::Network toml_network(const std::string& path) {
+  expect_toml(path, TomlKind::kModel);
+  return graph::parse_model_toml(read_file(path), path);
+}
+
+graph::Network onnx_network(const std::string& path) {
+  graph::Network network = graph::read_onnx_network(path).network;
+  network.values.clear();  // they go with what was read
+  return network;
+}
+
 double share_behind(const graph::Network& network, const graph::Layer& layer) {
   if (layer.winner_site < 0) return 1;
   const auto site = static_cast<std::size_t>(layer.winner_site);
@@ -81,7 +84,9 @@ Source source_of(const std::string& model) {
   const fs::path path(model);
   if (path.extension() == ".onnx") return Source::kOnnx;
   if (path.extension() == ".json") return Source::kGraph;
-  if (path.extension() == ".toml") return is_config(model) ? Source::kConfig : Source::kToml;
+  const std::optional<TomlKind> kind = toml_kind(model);
+  if (kind == TomlKind::kConfig) return Source::kConfig;
+  if (kind || path.extension() == ".toml") return Source::kToml;
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
     const bool run = fs::exists(path / "config.toml") || fs::exists(path / graph::kNetworkFile);
@@ -100,12 +105,13 @@ graph::Network source_network(const std::string& model, std::span<const std::str
       TAUT_ASSERT(config_reader());
       return config_reader()(model, settings);
     case Source::kOnnx:
-      throw Error(ErrorKind::kUnsupported, "an ONNX file gives a cost graph alone", model);
+      return onnx_network(model);
+    case Source::kToml:
+      return toml_network(model);
     case Source::kGraph:
       throw Error(ErrorKind::kUnsupported, "a cost graph tells of no network", model,
                   "taut plan, simulate and info take it");
     case Source::kName:
-    case Source::kToml:
     case Source::kUnknown:
       break;
   }
@@ -147,7 +153,7 @@ void refuse_dimensions(const graph::DimensionSizes& sizes, const std::string& mo
 
 graph::Graph source_graph(const std::string& model, std::span<const std::string> settings,
                           const graph::DimensionSizes& sizes) {
-  if (source_of(model) == Source::kOnnx) return graph::read_onnx(model, sizes);
+  if (source_of(model) == Source::kOnnx) return graph::summarize_onnx(model, sizes).graph;
   refuse_dimensions(sizes, model);
   if (source_of(model) == Source::kGraph) return graph::parse_graph_json(read_file(model), model);
   return graph::cost_graph(source_network(model, settings));
@@ -200,13 +206,15 @@ std::string network_text(const graph::Network& network) {
       {"layer", "op", "output", "parameters", "multiply-adds", "not zero"}};
   for (const json& layer : info["layers"]) {
     const json& out = layer["output"];
-    rows.push_back({layer["name"], layer["op"], concat(out[0], " x ", out[1], " x ", out[2]),
-                    layer["parameters"].dump(), concat(layer["multiply_adds"].get<double>()),
-                    layer.contains("density") ? concat(layer["density"].get<double>()) : ""});
+    rows.push_back(
+        {layer["name"], layer["op"], concat(out[0], " x ", out[1], " x ", out[2]),
+         layer["parameters"].dump(), fixed_text(layer["multiply_adds"].get<double>(), 0),
+         layer.contains("density") ? fixed_text(layer["density"].get<double>(), 4) : ""});
   }
-  std::string text = aligned_table(rows) +
-                     concat("\n", network.name, ": ", info["parameters"], " parameters, ",
-                            info["multiply_adds"].get<double>(), " multiply-adds an example\n");
+  std::string text =
+      aligned_table(rows) + concat("\n", network.name, ": ", info["parameters"], kParameterWords,
+                                   ", ", fixed_text(info["multiply_adds"].get<double>(), 0),
+                                   " multiply-adds an example\n");
   if (network.tables.empty()) return text;
   rows = {{"table", "rows", "dim", "bytes"}};
   for (const json& table : info["tables"]) {

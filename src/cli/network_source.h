@@ -4,6 +4,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/command.h"
@@ -15,8 +16,8 @@ namespace taut::cli {
 
 enum class Source {
   kName,     ///< of the zoo
-  kToml,     ///< a model: .toml with layers
-  kConfig,   ///< a training config: .toml with a table [data]
+  kToml,     ///< a model: TOML with layers, or another .toml file
+  kConfig,   ///< a training config: TOML with a table of data, whatever the file is called
   kOnnx,     ///< .onnx
   kGraph,    ///< a cost graph: .json
   kRun,      ///< a folder with config.toml or network.json
@@ -27,10 +28,12 @@ enum class Source {
 /// Looks at names, extensions and what is on disk; names of the zoo come first.
 [[nodiscard]] Source source_of(const std::string& model);
 
-/// The network of a name, model, config, run or package; of a run and a package with the measured
-/// densities and the real bytes of their tables. Settings lie over a config.
-/// Errors: kNotFound (naming what is missing and the nearest name), kUnsupported (an ONNX file, a
-/// cost graph, a file of ours that holds no network), those of the readers.
+/// The network of a name, model, config, ONNX file, run or package, without values; of a run, a
+/// package and an ONNX file of ours with the measured densities, of the first two with the real
+/// bytes of their tables. Settings lie over a config.
+/// Errors: kNotFound (naming what is missing and the nearest name), kUnsupported (an ONNX file that
+/// is no network, a cost graph, a file of ours that holds no network), kConfig (a cluster), those
+/// of the readers.
 [[nodiscard]] graph::Network source_network(const std::string& model,
                                             std::span<const std::string> settings);
 
@@ -55,6 +58,9 @@ using ConfigReader =
 
 /// Who reads training configs in this program: it takes LibTorch. Called once, before commands run.
 void set_config_reader(ConfigReader reader);
+
+/// What counts of parameters are of.
+inline constexpr std::string_view kParameterWords = " parameters with biases and scales";
 
 /// The network as an object: layers with outputs, parameters, multiply-adds and densities, tables.
 [[nodiscard]] nlohmann::json network_info(const graph::Network& network);

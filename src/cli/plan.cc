@@ -193,11 +193,15 @@ json tables_json(const Planning& planning) {
   return tables;
 }
 
+/// More of what is minimized, "+2.15 ms", or less of it, "-2.15 ms".
+std::string extra_text(const Planning& planning, double extra) {
+  const std::string text = counts_words(planning) ? bytes_text(4 * extra) : seconds_text(extra);
+  return text.starts_with('-') ? text : "+" + text;
+}
+
 /// The other state and what it would add.
 std::string runner_text(const Planning& planning, const parallel::RunnerUp& runner) {
-  const std::string extra =
-      counts_words(planning) ? bytes_text(4 * runner.extra) : seconds_text(runner.extra);
-  return concat(split_text(runner.state), " +", extra);
+  return concat(split_text(runner.state), " ", extra_text(planning, runner.extra));
 }
 
 void print_layers(const Planning& planning, const Planned& one) {
@@ -254,8 +258,7 @@ json constraints_json(const Planning& planning, const std::vector<ConstraintCost
 void print_constraints(const Planning& planning, const std::vector<ConstraintCost>& costs) {
   std::vector<std::vector<std::string>> rows = {{"constraint", "adds"}};
   for (const ConstraintCost& one : costs) {
-    rows.push_back(
-        {one.text, counts_words(planning) ? bytes_text(4 * one.extra) : seconds_text(one.extra)});
+    rows.push_back({one.text, extra_text(planning, one.extra)});
   }
   std::cout << "\n" << aligned_table(rows);
 }

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <iostream>
 
 #include "cli/network_source.h"
 #include "cli/settings.h"
+#include "cli/toml_kind.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/text.h"
@@ -28,6 +28,7 @@ parallel::Cluster read_cluster(const PlanningOptions& options,
         options.accelerators > 0 ? options.accelerators : 16,
         parse_spelling<parallel::Topology>(options.topology, ErrorKind::kConfig, "topology"));
   } else {
+    expect_toml(options.cluster_file, TomlKind::kCluster);
     cluster =
         parallel::parse_cluster_toml(read_file(options.cluster_file), options.cluster_file, sets);
     if (options.accelerators > 0 && options.accelerators != cluster.accelerators()) {
@@ -61,10 +62,9 @@ std::string scaled(double value, double step, std::span<const char* const> units
     value /= step;
     ++unit;
   }
+  if (std::abs(value) < 0.005) value = 0;  // nothing of it would show
   const int digits = std::abs(value) >= 99.95 ? 0 : std::abs(value) >= 9.995 ? 1 : 2;
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%.*f %s", value == 0 ? 0 : digits, value, units[unit]);
-  return text.data();
+  return concat(fixed_text(value, value == 0 ? 0 : digits), " ", units[unit]);
 }
 
 }  // namespace

@@ -1,23 +1,16 @@
 #include "cli/quality.h"
 
-#include <array>
-#include <utility>
-
 #include "taut/core/text.h"
+#include "taut/infer/measures.h"
 
 namespace taut::cli {
 
 std::string quality_text(const nlohmann::json& quality) {
-  constexpr std::array<std::pair<const char*, const char*>, 4> kMeasures = {
-      {{"auc", "AUC"},
-       {"top1", "top-1"},
-       {"log_loss", "log loss"},
-       {"normalized_entropy", "normalized entropy"}}};
   std::vector<std::string> told;
-  for (const auto& [name, words] : kMeasures) {
-    if (quality.contains(name) && !quality[name].is_null()) {
-      told.push_back(concat(words, " ", quality[name]));
-    }
+  for (const infer::MeasureWords& measure : infer::kMeasures) {
+    const auto found = quality.find(measure.name);
+    if (found == quality.end() || found->is_null()) continue;
+    told.push_back(infer::measure_text(measure.name, found->get<double>()));
   }
   if (quality.contains("note")) told.push_back(quality["note"].get<std::string>());
   if (told.empty()) told.emplace_back("nothing can be measured");

@@ -6,7 +6,8 @@
 
 namespace taut::cli {
 
-/// "AUC 0.7, log loss 0.4, normalized entropy 0.9 (1000 examples)" from an object with measures.
+/// "AUC 0.7000, log loss 0.4000, normalized entropy 0.9000 (1000 examples)" from an object with
+/// measures.
 [[nodiscard]] std::string quality_text(const nlohmann::json& quality);
 
 }  // namespace taut::cli

@@ -7,6 +7,7 @@
 #include "parallel/plan_file.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
+#include "taut/core/spelling.h"
 #include "taut/core/text.h"
 #include "taut/parallel/simulator.h"
 
@@ -111,12 +112,6 @@ void print(const Planning& planning, const parallel::Planned& planned, const jso
             << step.energy.link_joules << ")" << std::endl;
 }
 
-parallel::LinkUse link_use(const std::string& name) {
-  if (name == "port") return parallel::LinkUse::kPort;
-  if (name == "levels") return parallel::LinkUse::kLevels;
-  throw Error(ErrorKind::kConfig, "unknown --links " + name, {}, "known: port, levels");
-}
-
 Outcome run(const SimulateCommandOptions& options, const Globals& globals) {
   const Planning planning = read_planning(options.planning, globals);
   if (planning.methods.size() > 1) {
@@ -129,7 +124,7 @@ Outcome run(const SimulateCommandOptions& options, const Globals& globals) {
                                   parallel::cost_options(planning.cluster, planning.options));
   parallel::SimulateOptions how;
   how.overlap = options.overlap;
-  how.links = link_use(options.links);
+  how.links = parse_spelling<parallel::LinkUse>(options.links, ErrorKind::kConfig, "--links");
   how.speeds = options.speeds;
   how.every_accelerator =
       !options.speeds.empty() || planning.cluster.accelerators() <= kMostShownAccelerators;

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "taut/core/spelling.h"
 #include "taut/core/text.h"
 
 namespace taut {
@@ -20,28 +21,21 @@ std::string join_message(std::string_view what, std::string_view where, std::str
 
 }  // namespace
 
+// Here and not beside the enum: tables of spellings throw what error.h declares.
+constexpr auto spellings(std::type_identity<ErrorKind>) {
+  return std::to_array<Spelling<ErrorKind>>({{"invalid argument", ErrorKind::kInvalidArgument},
+                                             {"config", ErrorKind::kConfig},
+                                             {"data", ErrorKind::kData},
+                                             {"not found", ErrorKind::kNotFound},
+                                             {"format", ErrorKind::kFormat},
+                                             {"budget", ErrorKind::kBudget},
+                                             {"unsupported", ErrorKind::kUnsupported},
+                                             {"io", ErrorKind::kIo},
+                                             {"internal", ErrorKind::kInternal}});
+}
+
 std::string_view to_string(ErrorKind kind) noexcept {
-  switch (kind) {
-    case ErrorKind::kInvalidArgument:
-      return "invalid argument";
-    case ErrorKind::kConfig:
-      return "config";
-    case ErrorKind::kData:
-      return "data";
-    case ErrorKind::kNotFound:
-      return "not found";
-    case ErrorKind::kFormat:
-      return "format";
-    case ErrorKind::kBudget:
-      return "budget";
-    case ErrorKind::kUnsupported:
-      return "unsupported";
-    case ErrorKind::kIo:
-      return "io";
-    case ErrorKind::kInternal:
-      return "internal";
-  }
-  return "unknown";
+  return spelling_of(kind);
 }
 
 Error::Error(ErrorKind kind, std::string_view what, std::string_view where, std::string_view mend)

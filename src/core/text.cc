@@ -1,6 +1,8 @@
 #include "taut/core/text.h"
 
 #include <algorithm>
+#include <iomanip>
+#include <locale>
 #include <numeric>
 
 namespace taut {
@@ -92,6 +94,18 @@ std::size_t first_not_utf8(std::string_view text) noexcept {
 
 bool is_utf8(std::string_view text) noexcept {
   return first_not_utf8(text) == std::string_view::npos;
+}
+
+std::string fixed_text(double value, int digits) {
+  // Numbers are printed as ostreams do it, but whatever locale the process has.
+  std::ostringstream stream;
+  stream.exceptions(std::ios::badbit);
+  stream.imbue(std::locale::classic());
+  stream << std::fixed << std::setprecision(digits) << value;
+  std::string text = std::move(stream).str();
+  const bool zero = text.find_first_not_of("-0.") == std::string::npos;
+  if (zero && text.starts_with('-')) text.erase(0, 1);
+  return text;
 }
 
 std::string one_line(std::string_view text) {

@@ -81,72 +81,78 @@ std::vector<std::int64_t> checked_indices(const arrow::DictionaryArray& encoded,
   return places;
 }
 
-void to_labels(const std::shared_ptr<arrow::Array>& given, const CellRules& rules,
-               std::vector<float>& labels, BadCells& bad) {
+namespace {
+
+// One value a row of the column `name`: of the dictionary's values, of cells that `read` makes
+// values of (row, text, what is wrong), or of numbers, which `take` does (array, what a missing one
+// is, values, what is wrong).
+template <typename Value, typename ReadCell, typename TakeNumbers>
+void to_values(const std::shared_ptr<arrow::Array>& given, const char* name, const ReadCell& read,
+               const TakeNumbers& take, std::vector<Value>& values, BadCells& bad) {
   const std::shared_ptr<arrow::Array> array = plain_array(given);
   const auto missing = [&](std::int64_t row) {
-    add_missing(row, "label", bad);
-    return 0.0F;
+    add_missing(row, name, bad);
+    return Value{0};
   };
   if (array->type_id() == Type::DICTIONARY) {
-    const auto convert = [&](const auto& values, auto& out, BadCells& wrong) {
-      to_labels(values, rules, out, wrong);
+    const auto convert = [&](const auto& of, std::vector<Value>& out, BadCells& wrong) {
+      to_values(of, name, read, take, out, wrong);
     };
-    return spread(*array, convert, missing, labels, bad);
+    return spread(*array, convert, missing, values, bad);
   }
   if (holds_texts(*array)) {
-    const auto read = [&](std::int64_t row, std::string_view cell) {
-      return rules.label(row, cell, bad);
-    };
-    return read_texts(*array, read, missing, labels);
+    const auto cell = [&](std::int64_t row, std::string_view text) { return read(row, text, bad); };
+    return read_texts(*array, cell, missing, values);
   }
-  labels.resize(static_cast<std::size_t>(array->length()));
-  with_values(*array, [&](const auto* values) {
-    bool all_good = array->null_count() == 0;
-    for (std::int64_t i = 0; i < array->length(); ++i) {
-      labels[i] = static_cast<float>(values[i]);
-      all_good &= is_zero_or_one(values[i]);
-    }
-    if (all_good) return;
-    for (std::int64_t i = 0; i < array->length(); ++i) {
-      if (array->IsNull(i)) {
-        (void)missing(i);
-      } else if (!is_zero_or_one(values[i])) {
-        bad.add(i, [&] { return concat("the label is ", +values[i], ", must be 0 or 1"); });
+  values.resize(static_cast<std::size_t>(array->length()));
+  take(*array, missing, values, bad);
+}
+
+}  // namespace
+
+void to_labels(const std::shared_ptr<arrow::Array>& given, const CellRules& rules,
+               std::vector<float>& labels, BadCells& bad) {
+  const auto read = [&](std::int64_t row, std::string_view cell, BadCells& wrong) {
+    return rules.label(row, cell, wrong);
+  };
+  const auto take = [](const arrow::Array& array, const auto& missing, std::vector<float>& out,
+                       BadCells& wrong) {
+    with_values(array, [&](const auto* numbers) {
+      bool all_good = array.null_count() == 0;
+      for (std::int64_t i = 0; i < array.length(); ++i) {
+        out[i] = static_cast<float>(numbers[i]);
+        all_good &= is_zero_or_one(numbers[i]);
       }
-    }
-  });
+      if (all_good) return;
+      for (std::int64_t i = 0; i < array.length(); ++i) {
+        if (array.IsNull(i)) {
+          (void)missing(i);
+        } else if (!is_zero_or_one(numbers[i])) {
+          wrong.add(i, [&] { return concat("the label is ", +numbers[i], ", must be 0 or 1"); });
+        }
+      }
+    });
+  };
+  to_values(given, "label", read, take, labels, bad);
 }
 
 void to_time(const std::shared_ptr<arrow::Array>& given, const CellRules& rules,
              std::vector<std::int64_t>& time, BadCells& bad) {
-  const std::shared_ptr<arrow::Array> array = plain_array(given);
-  const auto missing = [&](std::int64_t row) {
-    add_missing(row, "time", bad);
-    return std::int64_t{0};
+  const auto read = [&](std::int64_t row, std::string_view cell, BadCells& wrong) {
+    return rules.time(row, cell, wrong);
   };
-  if (array->type_id() == Type::DICTIONARY) {
-    const auto convert = [&](const auto& values, auto& out, BadCells& wrong) {
-      to_time(values, rules, out, wrong);
-    };
-    return spread(*array, convert, missing, time, bad);
-  }
-  if (holds_texts(*array)) {
-    const auto read = [&](std::int64_t row, std::string_view cell) {
-      return rules.time(row, cell, bad);
-    };
-    return read_texts(*array, read, missing, time);
-  }
-  time.resize(static_cast<std::size_t>(array->length()));
-  with_values(*array, [&](const auto* values) {
-    for (std::int64_t i = 0; i < array->length(); ++i) {
-      time[i] = static_cast<std::int64_t>(values[i]);
+  const auto take = [](const arrow::Array& array, const auto& missing,
+                       std::vector<std::int64_t>& out, BadCells& /*wrong*/) {
+    with_values(array, [&](const auto* numbers) {
+      for (std::int64_t i = 0; i < array.length(); ++i) {
+        out[i] = static_cast<std::int64_t>(numbers[i]);
+      }
+    });
+    for (std::int64_t i = 0; array.null_count() > 0 && i < array.length(); ++i) {
+      if (array.IsNull(i)) (void)missing(i);
     }
-  });
-  if (array->null_count() == 0) return;
-  for (std::int64_t i = 0; i < array->length(); ++i) {
-    if (array->IsNull(i)) (void)missing(i);
-  }
+  };
+  to_values(given, "time", read, take, time, bad);
 }
 
 bool to_dense(const std::shared_ptr<arrow::Array>& given, const CellRules& rules,

@@ -21,7 +21,7 @@ class ArrowSource : public RowSource {
         bad_(roles_.size()),
         decoder_(options),
         policy_(options),
-        pool_(decode_threads(options.reader)) {
+        pool_(decode_pool(options.reader)) {
     for (const InputFile& input : options.files) {
       const ArrowFile file(input.path);
       (void)file.find(roles_);
@@ -62,7 +62,7 @@ class ArrowSource : public RowSource {
     if (at_ == batch_rows_) return false;
     rows.reuse(options_.reader.schema);
     rows.size = std::min(batch_rows_ - at_, kBlockRows);
-    pool_.run(static_cast<std::int64_t>(roles_.size()), [&](std::int64_t c) {
+    pool_->run(static_cast<std::int64_t>(roles_.size()), [&](std::int64_t c) {
       const auto column = static_cast<std::size_t>(c);
       bad_[column].clear();
       guarded(arrow_place(file_->path(), names_[column]), [&] {
@@ -92,7 +92,7 @@ class ArrowSource : public RowSource {
   std::vector<BadCells> bad_;
   ColumnDecoder decoder_;
   BadRowPolicy policy_;
-  ThreadPool pool_;
+  std::shared_ptr<ThreadPool> pool_;
 };
 
 }  // namespace

@@ -49,10 +49,9 @@ class BadRowPolicy {
   explicit BadRowPolicy(const SourceOptions& options);
 
   /// Removes the rows that are not in the file's part, and those that have bad cells or marks these
-  /// (keep_bad_rows). columns[c] are the cells of the column that
-  /// messages call names[c]; of several bad cells in a row the first column's is named.
-  /// first_row: number of the block's row 0 in the file, from 1. Sets rows.bad.
-  /// Throws kData for the first bad row with kFail.
+  /// (keep_bad_rows). columns[c] are the cells of the column that messages call names[c]; of
+  /// several bad cells in a row the first column's is named. first_row: number of the block's row 0
+  /// in the file, from 1. Sets rows.bad. Throws kData for the first bad row with kFail.
   void apply(std::string_view file, std::int64_t first_row, std::span<const BadCells> columns,
              std::span<const std::string> names, Rows& rows);
 

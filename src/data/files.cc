@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -18,27 +17,20 @@
 namespace taut::data {
 namespace {
 
-struct NamedFormat {
-  std::string_view name;
-  Format format;
-};
+// How paths end.
+constexpr auto kEndings = std::to_array<Spelling<Format>>({{".parquet", Format::kParquet},
+                                                           {".arrow", Format::kArrow},
+                                                           {".feather", Format::kArrow},
+                                                           {".csv", Format::kCsv},
+                                                           {".tsv", Format::kTsv},
+                                                           {".txt", Format::kText},
+                                                           {".inter", Format::kText}});
 
-// What a config may name, and how paths end.
-constexpr NamedFormat kNames[] = {{"parquet", Format::kParquet},
-                                  {"arrow", Format::kArrow},
-                                  {"csv", Format::kCsv},
-                                  {"tsv", Format::kTsv},
-                                  {"criteo", Format::kCriteo}};
-constexpr NamedFormat kEndings[] = {{".parquet", Format::kParquet}, {".arrow", Format::kArrow},
-                                    {".feather", Format::kArrow},   {".csv", Format::kCsv},
-                                    {".tsv", Format::kTsv},         {".txt", Format::kText},
-                                    {".inter", Format::kText}};
-
-const NamedFormat* ending_of(std::string_view path) noexcept {
-  const auto found =
-      std::find_if(std::begin(kEndings), std::end(kEndings),
-                   [&](const NamedFormat& ending) { return path.ends_with(ending.name); });
-  return found == std::end(kEndings) ? nullptr : found;
+std::optional<Format> format_of_ending(std::string_view path) noexcept {
+  for (const Spelling<Format>& ending : kEndings) {
+    if (path.ends_with(ending.name)) return ending.value;
+  }
+  return std::nullopt;
 }
 
 bool exists(const std::string& path) {
@@ -47,17 +39,9 @@ bool exists(const std::string& path) {
 }
 
 Format format_of(const std::string& path, const std::string& format) {
-  std::vector<std::string> names;
-  for (const NamedFormat& known : kNames) {
-    if (format == known.name) return known.format;
-    names.emplace_back(known.name);
-  }
-  if (format != "auto") {
-    names.emplace_back("auto");
-    throw Error(ErrorKind::kConfig, concat("unknown format \"", format, "\""), {},
-                suggest(format, names));
-  }
-  if (const NamedFormat* ending = ending_of(path)) return ending->format;
+  const auto told = parse_spelling<Format>(format, ErrorKind::kConfig, "format");
+  if (told != Format::kText) return told;
+  if (const std::optional<Format> ending = format_of_ending(path)) return *ending;
   const std::optional<FileKind> kind = kind_of_file(path);
   throw Error(ErrorKind::kConfig, "the format does not follow from the file's ending", path,
               concat(kind ? concat("it is ", kind->what, ": ", kind->mend, "; or ") : "",
@@ -109,15 +93,8 @@ std::vector<std::string> expand_glob(const std::string& pattern) {
   return paths;
 }
 
-std::string_view format_name(Format format) noexcept {
-  for (const NamedFormat& known : kNames) {
-    if (known.format == format) return known.name;
-  }
-  return "auto";
-}
-
 bool ends_like_table(const std::string& path) noexcept {
-  return ending_of(path) != nullptr;
+  return format_of_ending(path).has_value();
 }
 
 std::vector<InputFile> resolve_files(const ReaderOptions& options) {

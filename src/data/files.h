@@ -7,12 +7,25 @@
 #include <vector>
 
 #include "row_part.h"
+#include "taut/core/spelling.h"
 #include "taut/data/reader.h"
 
 namespace taut::data {
 
 /// kText: .txt and .inter, whose separator is told by looking.
 enum class Format { kParquet, kArrow, kCsv, kTsv, kText, kCriteo };
+/// As configs name them; kText has no other name than that of a look at the file.
+constexpr auto spellings(std::type_identity<Format>) {
+  return std::to_array<Spelling<Format>>({{"parquet", Format::kParquet},
+                                          {"arrow", Format::kArrow},
+                                          {"csv", Format::kCsv},
+                                          {"tsv", Format::kTsv},
+                                          {"criteo", Format::kCriteo},
+                                          {"auto", Format::kText}});
+}
+[[nodiscard]] constexpr std::string_view to_string(Format format) noexcept {
+  return spelling_of(format);
+}
 
 struct InputFile {
   std::string path;
@@ -21,9 +34,6 @@ struct InputFile {
   Encoding encoding = Encoding::kAuto;  ///< of text
   RowPart part = {};
 };
-
-/// The format's name in configs; "auto" for kText.
-[[nodiscard]] std::string_view format_name(Format format) noexcept;
 
 /// The paths that a glob stands for, in name order; a path without glob characters, or of a file
 /// that is there, stands for itself. kNotFound for a glob without match.

@@ -44,6 +44,10 @@ ImageSet slice(const ImageSet& images, std::int64_t begin, std::int64_t end) {
 
 Normalization measure_normalization(const ImageSet& images, int threads) {
   ThreadPool pool(threads);
+  return measure_normalization(images, pool);
+}
+
+Normalization measure_normalization(const ImageSet& images, ThreadPool& pool) {
   const std::int64_t pixels = images.count * images.height * images.width;
   Histogram total{};
   std::mutex mutex;

@@ -297,12 +297,13 @@ ImageSet read_images(const ImageSourceOptions& options) {
     set.classes().add(piece.source->classes(), piece.source->where(piece.begin));
   }
   if (options.limit > 0) expected = std::min(expected, options.limit);
-  ThreadPool pool(options.threads);
+  const std::shared_ptr<ThreadPool> pool =
+      options.pool != nullptr ? options.pool : std::make_shared<ThreadPool>(options.threads);
   ProgressBar bar("reading images", expected, "images");
   for (const Piece& piece : pieces) {
     for (std::int64_t at = piece.begin; at < piece.end && !set.is_full(); at += kBlockRecords) {
       const std::int64_t end = std::min(piece.end, at + kBlockRecords);
-      std::vector<ImageRecord> records = piece.source->read(at, end, pool);
+      std::vector<ImageRecord> records = piece.source->read(at, end, *pool);
       for (std::int64_t i = at; i < end && !set.is_full(); ++i) {
         set.add(records[static_cast<std::size_t>(i - at)], *piece.source, i, expected);
       }

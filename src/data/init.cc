@@ -435,7 +435,7 @@ SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
   for (const ColumnSample& column : sample.columns) columns.push_back(look_at(column));
   SchemaGuess guess;
   guess.path = file.path;
-  guess.format = format_name(file.format);
+  guess.format = to_string(file.format);
   guess.sampled_rows = sample.rows;
   guess.text = hints.text;
   if (sample.list_separator != 0) guess.text.list_separator = sample.list_separator;

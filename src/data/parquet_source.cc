@@ -24,7 +24,7 @@ class ParquetSource : public RowSource {
         bad_(roles_.size()),
         decoder_(options),
         policy_(options),
-        pool_(decode_threads(options.reader)) {
+        pool_(decode_pool(options.reader)) {
     for (const InputFile& input : options.files) {
       files_.push_back(inspect_parquet(input.path, roles_));
       std::int64_t first_row = 1;
@@ -78,7 +78,7 @@ class ParquetSource : public RowSource {
     if (rows_left_ == 0) return false;
     rows.reuse(options_.reader.schema);
     const std::int64_t wanted = std::min(rows_left_, kBlockRows);
-    pool_.run(static_cast<std::int64_t>(roles_.size()), [&](std::int64_t c) {
+    pool_->run(static_cast<std::int64_t>(roles_.size()), [&](std::int64_t c) {
       const std::int64_t got =
           guarded(where(names_[c]), [&] { return decode(static_cast<std::size_t>(c), rows); });
       if (got != wanted) {
@@ -126,7 +126,7 @@ class ParquetSource : public RowSource {
   std::vector<BadCells> bad_;                                       // one per column
   ColumnDecoder decoder_;
   BadRowPolicy policy_;
-  ThreadPool pool_;
+  std::shared_ptr<ThreadPool> pool_;
 };
 
 }  // namespace

@@ -14,8 +14,8 @@
 namespace taut::data {
 namespace {
 
-// Mean and squared deviations of a stream, block by block
-// (Chan, Golub, LeVeque 1983, pairwise update).
+// Mean and squared deviations of a stream, block by block (Chan, Golub, LeVeque 1983, pairwise
+// update).
 class Moments {
  public:
   explicit Moments(ScalingKind kind) : kind_(kind) {}
@@ -73,7 +73,7 @@ DataProfile learn_profile(const ReaderOptions& options, ScalingKind kind) {
       open_source(source_options(reading, /*raw_dense=*/true));
   std::vector<DistinctCounter> distinct(options.schema.categorical.size());
   std::vector<Moments> moments(options.schema.dense.size(), Moments(kind));
-  ThreadPool pool(decode_threads(options));
+  const std::shared_ptr<ThreadPool> pool = decode_pool(options);
   DataProfile profile;
   Prefetcher<Rows> blocks(source->blocks_ahead(), [&](Rows& rows) { return source->read(rows); });
   std::shared_ptr<const BadRows> bad;
@@ -82,7 +82,7 @@ DataProfile learn_profile(const ReaderOptions& options, ScalingKind kind) {
     profile.rows += rows.size;
     for (const float label : rows.labels) profile.positive_rows += label == 1.0F ? 1 : 0;
     const auto columns = static_cast<std::int64_t>(distinct.size());
-    pool.run(columns + static_cast<std::int64_t>(moments.size()), [&](std::int64_t c) {
+    pool->run(columns + static_cast<std::int64_t>(moments.size()), [&](std::int64_t c) {
       if (c < columns) {
         distinct[c].add(rows.categorical[c].values());
       } else {

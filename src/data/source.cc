@@ -146,9 +146,11 @@ std::unique_ptr<RowSource> open_source(const SourceOptions& source) {
   return first == 0 ? open_parquet(source) : first == 1 ? open_arrow(source) : open_text(source);
 }
 
-int decode_threads(const ReaderOptions& options) {
-  if (options.threads > 0) return options.threads;
-  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
+std::shared_ptr<ThreadPool> decode_pool(const ReaderOptions& options) {
+  if (options.pool != nullptr) return options.pool;
+  const int processors = static_cast<int>(std::thread::hardware_concurrency());
+  return std::make_shared<ThreadPool>(
+      options.threads > 0 ? options.threads : std::clamp(processors, 1, kMostThreads));
 }
 
 void finish_dense(const SourceOptions& options, std::size_t column, bool has_missing,

@@ -68,8 +68,8 @@ struct SourceOptions {
 [[nodiscard]] std::unique_ptr<RowSource> open_arrow(const SourceOptions& options);
 [[nodiscard]] std::unique_ptr<RowSource> open_text(const SourceOptions& options);
 
-/// The threads that a reader's options ask for.
-[[nodiscard]] int decode_threads(const ReaderOptions& options);
+/// The pool of a reader's options, or one of the threads that they ask for.
+[[nodiscard]] std::shared_ptr<ThreadPool> decode_pool(const ReaderOptions& options);
 
 /// Scales one dense column of a block, unless raw. has_missing: there may be NaN.
 void finish_dense(const SourceOptions& options, std::size_t column, bool has_missing,

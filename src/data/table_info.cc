@@ -47,7 +47,7 @@ TableInfo describe_table(const std::string& path) {
   const bool arrow = kind && kind->what == kArrowKind;
   const std::string format = ends_like_table(path) ? "auto" : arrow ? "arrow" : "parquet";
   const InputFile file = resolve_files({&path, 1}, format).front();
-  TableInfo info{.path = path, .format = std::string(format_name(file.format))};
+  TableInfo info{.path = path, .format = std::string(to_string(file.format))};
   if (file.format == Format::kParquet) {
     info.rows = count_rows(inspect_parquet(path, {}));
   } else if (file.format == Format::kArrow) {

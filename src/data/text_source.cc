@@ -36,7 +36,7 @@ class TextSource : public RowSource {
         order_(unit_order(options.reader, options.files.size())),
         rules_(options.reader),
         policy_(options),
-        pool_(decode_threads(options.reader)) {
+        pool_(decode_pool(options.reader)) {
     names_.insert(names_.begin(), std::string());
     for (const InputFile& file : options.files) (void)fields_of(TextFile(file));
   }
@@ -87,8 +87,8 @@ class TextSource : public RowSource {
     used_pieces_ = texts.size();
     while (pieces_.size() < used_pieces_) pieces_.push_back(std::make_unique<Piece>());
     for (std::size_t i = 0; i < used_pieces_; ++i) pieces_[i]->text = texts[i];
-    pool_.run(static_cast<std::int64_t>(used_pieces_),
-              [&](std::int64_t i) { parse(*pieces_[static_cast<std::size_t>(i)]); });
+    pool_->run(static_cast<std::int64_t>(used_pieces_),
+               [&](std::int64_t i) { parse(*pieces_[static_cast<std::size_t>(i)]); });
     return true;
   }
 
@@ -153,7 +153,7 @@ class TextSource : public RowSource {
   std::int64_t row_ = 1;  // number of the next row
   CellRules rules_;
   BadRowPolicy policy_;
-  ThreadPool pool_;
+  std::shared_ptr<ThreadPool> pool_;
 };
 
 }  // namespace

@@ -38,18 +38,6 @@ std::int64_t total(std::span<const Node> nodes, Value value) {
 
 }  // namespace
 
-std::string_view to_string(NodeKind kind) noexcept {
-  switch (kind) {
-    case NodeKind::kWeighted:
-      return "weighted";
-    case NodeKind::kElementwise:
-      return "elementwise";
-    case NodeKind::kBatchOnly:
-      return "batch only";
-  }
-  return "?";
-}
-
 Graph::Graph(std::string name, std::vector<Node> nodes, std::vector<Edge> edges,
              std::vector<GraphTable> tables)
     : name_(std::move(name)),

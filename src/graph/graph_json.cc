@@ -15,9 +15,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::array kNodeKinds = {NodeKind::kWeighted, NodeKind::kElementwise,
-                                   NodeKind::kBatchOnly};
-
 // Visits the members that nodes, edges and tables keep as they are: one list for both directions.
 template <typename AnyNode, typename Visit>
 void visit_node(AnyNode& node, Visit&& visit) {
@@ -135,13 +132,7 @@ class GraphReader {
 
   NodeKind kind(MemberReader& members) const {
     const auto name = members.needed<std::string>("kind");
-    std::vector<std::string> known;
-    for (const NodeKind one : kNodeKinds) {
-      if (to_string(one) == name) return one;
-      known.emplace_back(to_string(one));
-    }
-    throw Error(ErrorKind::kFormat, concat("unknown kind \"", one_line(name), "\""),
-                members.where(), suggest(name, known));
+    return parse_spelling<NodeKind>(one_line(name), ErrorKind::kFormat, "kind", members.where());
   }
 
   int end(MemberReader& members, const char* key) const {

@@ -8,6 +8,7 @@
 #include "graph/onnx_network_maker.h"
 #include "graph/onnx_reader.h"
 #include "taut/core/text.h"
+#include "taut/graph/cost_graph.h"
 
 namespace taut::graph {
 namespace {
@@ -277,7 +278,8 @@ OnnxNetwork OnnxNetworkMaker::make(const std::string& name,
           .input = std::move(input_),
           .output = {.name = {},
                      .dimensions = trace_.value(trace_.outputs[0]).shape,
-                     .channel_axis = last->channel_axis}};
+                     .channel_axis = last->channel_axis},
+          .widened = widened_};
 }
 
 namespace {
@@ -289,19 +291,23 @@ struct Held {
   OnnxValues values;
 };
 
-OnnxNetwork read_held(const std::shared_ptr<Held>& held, std::string_view bytes,
-                      const std::string& source, const DimensionSizes& sizes,
-                      const std::string& folder) {
-  OnnxModel model = open_onnx(bytes, source, sizes);
+std::map<std::string, std::string> metadata_of(const OnnxModel& model) {
   std::map<std::string, std::string> metadata;
   for (const auto& [key, value] : model.file.metadata) {
     if (value.size() <= kLongestMetadata) metadata[std::string(key)] = value;
   }
+  return metadata;
+}
+
+OnnxNetwork read_held(const std::shared_ptr<Held>& held, std::string_view bytes,
+                      const std::string& source, const DimensionSizes& sizes,
+                      const std::string& folder) {
+  OnnxModel model = open_onnx(bytes, source, sizes);
   const std::int64_t batch = model.inputs.batch;
   OnnxTrace trace;
   OnnxEvaluator(model.file, std::move(model.inputs), source, folder, &trace).walk();
   OnnxNetwork made =
-      OnnxNetworkMaker(trace, batch, folder, held->values).make(model.name, std::move(metadata));
+      OnnxNetworkMaker(trace, batch, folder, held->values).make(model.name, metadata_of(model));
   made.output.name = model.file.graph.outputs[0].name;
   made.held = held;
   return made;
@@ -319,6 +325,29 @@ OnnxNetwork read_onnx_network(const std::string& path, const DimensionSizes& siz
 OnnxNetwork parse_onnx_network(std::string_view bytes, const std::string& source,
                                const DimensionSizes& sizes) {
   return read_held(std::make_shared<Held>(source, ""), bytes, source, sizes, {});
+}
+
+OnnxSummary summarize_onnx(const std::string& path, const DimensionSizes& sizes) {
+  const MappedFile file(path);
+  OnnxModel model = open_onnx(text_of(file), path, sizes);
+  const std::string folder = onnx_folder(path);
+  const std::int64_t batch = model.inputs.batch;
+  OnnxTrace trace;
+  OnnxSummary summary{
+      OnnxEvaluator(model.file, std::move(model.inputs), path, folder, &trace).run(model.name)};
+  if (trace.is_full) return summary;
+  summary.parameters = parameter_total(trace);
+  try {
+    OnnxValues values(path, folder, OnnxContent::kSizes);
+    OnnxNetwork made =
+        OnnxNetworkMaker(trace, batch, folder, values).make(model.name, metadata_of(model));
+    made.network.values.clear();
+    if (!made.widened) summary.graph = cost_graph(made.network);
+    summary.network = std::move(made.network);
+  } catch (const Error&) {
+    // What is no network is planned as the nodes that the file has.
+  }
+  return summary;
 }
 
 }  // namespace taut::graph

@@ -111,7 +111,7 @@ std::span<const float> OnnxNetworkMaker::computed_constant(int value) {
     if (filled && one.size() != 1) refuse("its constant is filled with no single number");
     const std::span<float> made =
         values_.make(element_count(of.shape).value_or(0), concat("node ", step->label));
-    if (filled) std::fill(made.begin(), made.end(), one[0]);
+    if (filled && values_.reads(std::ssize(made))) std::fill(made.begin(), made.end(), one[0]);
     return made;
   }
   if (own && op == "Transpose") return transposed(*step, constant(step->inputs[0]));
@@ -135,6 +135,7 @@ std::span<const float> OnnxNetworkMaker::transposed(const OnnxStep& step,
   for (std::size_t d = shape.size(); d-- > 1;) strides[d - 1] = strides[d] * shape[d];
   const std::span<float> to =
       values_.make(static_cast<std::int64_t>(from.size()), concat("node ", step.label));
+  if (!values_.reads(std::ssize(to))) return to;
   Dimensions at(turned.size(), 0);
   std::int64_t source = 0;
   for (float& value : to) {
@@ -175,6 +176,7 @@ std::span<const float> OnnxNetworkMaker::decoded(const OnnxStep& step) {
   if (shifted && zeros.size() != scales.size()) refuse("other zero points than scales");
   const std::span<float> to =
       values_.make(static_cast<std::int64_t>(codes.size()), concat("node ", step.label));
+  if (!values_.reads(std::ssize(to))) return to;
   for (std::size_t i = 0; i < to.size(); ++i) {
     const std::size_t channel = i / inner % scales.size();
     to[i] = (codes[i] - (shifted ? zeros[channel] : 0.0f)) * scales[channel];

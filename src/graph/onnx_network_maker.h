@@ -231,6 +231,7 @@ class OnnxNetworkMaker {
   UniqueNames names_;
   OnnxBorder input_;
   OnnxEnding ending_ = OnnxEnding::kNone;
+  bool widened_ = false;  ///< a layer counts more than what the model has in its place
 };
 
 }  // namespace taut::graph

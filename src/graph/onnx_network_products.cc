@@ -118,8 +118,9 @@ void OnnxNetworkMaker::product(Node& node, std::size_t channel_axis, bool turned
     const std::span<float> made =
         values_.make(static_cast<std::int64_t>(stored.size()), node.step.label);
     const auto outputs = static_cast<std::size_t>(layer.out.channels);
-    const std::size_t inputs = outputs == 0 ? 0 : stored.size() / outputs;
-    for (std::size_t o = 0; o < outputs; ++o) {
+    const bool moves = outputs > 0 && values_.reads(std::ssize(stored));
+    const std::size_t inputs = moves ? stored.size() / outputs : 0;
+    for (std::size_t o = 0; o < (moves ? outputs : 0); ++o) {
       for (std::size_t i = 0; i < inputs; ++i) {
         made[o * inputs + i] = stored[turned ? i * outputs + o : o * inputs + i] * scale;
       }

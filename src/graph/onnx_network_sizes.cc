@@ -103,8 +103,9 @@ void OnnxNetworkMaker::transposed_convolution(Node& node) {
   LayerValues values;
   const std::span<float> weight =
       values_.make(static_cast<std::int64_t>(stored.size()), node.step.label);
+  widened_ = true;
   const std::int64_t taps = factor * factor;
-  for (std::int64_t i = 0; i < shape[0]; ++i) {
+  for (std::int64_t i = 0; values_.reads(std::ssize(stored)) && i < shape[0]; ++i) {
     for (std::int64_t o = 0; o < outputs; ++o) {
       for (std::int64_t tap = 0; tap < taps; ++tap) {
         weight[static_cast<std::size_t>((tap * outputs + o) * shape[0] + i)] =

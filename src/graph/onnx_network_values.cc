@@ -133,7 +133,8 @@ int OnnxNetworkMaker::constant_layer(const Node& node, int value, std::size_t ra
   };
   const std::size_t channels = product(axis, axis + 1);
   const std::size_t behind = product(axis + 1, rank);
-  for (std::size_t i = 0; i < from.size(); ++i) {
+  const std::size_t moved = values_.reads(std::ssize(from)) ? from.size() : 0;
+  for (std::size_t i = 0; i < moved; ++i) {
     const std::size_t before = i / (channels * behind);
     const std::size_t channel = i / behind % channels;
     to[(before * behind + i % behind) * channels + channel] = from[i];

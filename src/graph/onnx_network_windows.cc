@@ -121,13 +121,14 @@ void OnnxNetworkMaker::spread_weights(const Node& node, const Reach& reach, cons
   if (reach.kernel[0] == side && reach.kernel[1] == side) return;
   const std::optional<std::int64_t> count = element_count(weight_shape(layer));
   if (!count) refuse("its weights with zeros beside them are more than 2^50");
+  widened_ = true;
   if (values.codes.empty()) {
     const std::span<float> to = values_.make(*count, node.step.label);
-    spread(values.weight, reach, square, to);
+    if (values_.reads(*count)) spread(values.weight, reach, square, to);
     values.weight = to;
   } else {
     const std::span<std::int8_t> to = values_.make_codes(*count, node.step.label);
-    spread(values.codes, reach, square, to);
+    if (values_.reads(*count)) spread(values.codes, reach, square, to);
     values.codes = to;
   }
 }
@@ -253,7 +254,10 @@ void OnnxNetworkMaker::average_pool(Node& node) {
       element_count(std::vector{layer.groups, kernel[0], kernel[1]});
   if (!taps) refuse("its windows are of more than 2^50 values");
   const std::span<float> each = values_.make(*taps, node.step.label);
-  std::fill(each.begin(), each.end(), 1.0f / static_cast<float>(kernel[0] * kernel[1]));
+  if (values_.reads(*taps)) {
+    std::fill(each.begin(), each.end(), 1.0f / static_cast<float>(kernel[0] * kernel[1]));
+  }
+  widened_ = true;
   LayerValues values;
   values.weight = each;
   spread_weights(node, reach, square, layer, values);

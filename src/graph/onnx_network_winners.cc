@@ -239,12 +239,16 @@ void OnnxNetworkMaker::dequantize(Node& node) {
 // The winners as our writer describes them beside the model, if that is what the model does.
 bool OnnxNetworkMaker::take_described(const std::string& text) {
   Winners described;
+  std::vector<double> densities;
   try {
     const nlohmann::json json = parse_json(text);
     described.unit = sparsity::parse_unit(json_member<std::string>(json, "unit", ""));
     described.score = sparsity::parse_score(json_member<std::string>(json, "score", ""));
     described.block = json_member<std::int64_t>(json, "block", "");
     described.rates = json_member<std::vector<double>>(json, "rates", "");
+    if (json.contains("densities")) {
+      densities = json_member<std::vector<double>>(json, "densities", "");
+    }
   } catch (const Error&) {
     return false;
   }
@@ -266,6 +270,10 @@ bool OnnxNetworkMaker::take_described(const std::string& text) {
            (won.block == 0 || options.block == won.block) &&
            sparsity::winner_count(units_at(network_, layer), options.rate) == won.count;
   }
+  const bool sound =
+      densities.size() == network_.sites() &&
+      std::all_of(densities.begin(), densities.end(), [](double d) { return d >= 0 && d <= 1; });
+  if (same && sound) network_.densities = std::move(densities);
   if (!same) network_.winners = before;
   return same;
 }

@@ -7,12 +7,10 @@
 #include "graph/onnx_reader.h"
 
 #include "graph/onnx_evaluator.h"
-#include "graph/onnx_trace.h"
 #include "taut/core/error.h"
 #include "taut/core/file.h"
 #include "taut/core/text.h"
 #include "taut/graph/model_file.h"
-#include "taut/graph/onnx_network.h"
 
 namespace taut::graph {
 namespace {
@@ -73,16 +71,6 @@ Graph read_onnx(const std::string& path, const DimensionSizes& sizes) {
   OnnxModel model = open_onnx(text_of(file), path, sizes);
   const std::string folder = onnx_folder(path);
   return OnnxEvaluator(model.file, std::move(model.inputs), path, folder).run(model.name);
-}
-
-OnnxSummary summarize_onnx(const std::string& path, const DimensionSizes& sizes) {
-  const MappedFile file(path);
-  OnnxModel model = open_onnx(text_of(file), path, sizes);
-  const std::string folder = onnx_folder(path);
-  OnnxTrace trace;
-  Graph graph =
-      OnnxEvaluator(model.file, std::move(model.inputs), path, folder, &trace).run(model.name);
-  return {std::move(graph), trace.is_full ? std::nullopt : std::optional(parameter_total(trace))};
 }
 
 }  // namespace taut::graph

@@ -1,7 +1,10 @@
 #include "graph/onnx_values.h"
 
+#include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <optional>
+#include <utility>
 
 #include "graph/onnx_constants.h"
 #include "graph/onnx_value.h"
@@ -22,11 +25,30 @@ bool is_aligned(std::string_view bytes) {
 
 }  // namespace
 
-void OnnxValues::charge(std::int64_t count, std::int64_t width, const std::string& owner) {
-  if (count <= (kMostCopied - copied_) / width) {
-    copied_ += count * width;
-    return;
+void OnnxValues::Freed::operator()(void* memory) const noexcept {
+  std::free(memory);
+}
+
+// What lies beside the model need not be there where sizes are all that is asked for.
+bool OnnxValues::leaves_out(const OnnxTensor& tensor, std::int64_t count) const noexcept {
+  return content_ == OnnxContent::kSizes && (tensor.external || !reads(count));
+}
+
+template <typename T>
+std::span<T> OnnxValues::stand_in(std::int64_t count, const std::string& owner) {
+  constexpr auto kWidth = static_cast<std::int64_t>(sizeof(T));
+  if (count > kMostCopied / kWidth) refuse_large(owner);
+  if (stand_ins_.empty() || count * kWidth > stand_in_bytes_) {
+    const std::int64_t bytes = std::max<std::int64_t>(1, count * kWidth);
+    std::unique_ptr<void, Freed> made(std::calloc(static_cast<std::size_t>(bytes), 1));
+    if (made == nullptr) refuse_large(owner);
+    stand_ins_.push_back(std::move(made));
+    stand_in_bytes_ = bytes;
   }
+  return {static_cast<T*>(stand_ins_.back().get()), static_cast<std::size_t>(count)};
+}
+
+void OnnxValues::refuse_large(const std::string& owner) const {
   throw Error(
       ErrorKind::kUnsupported,
       concat(owner, ": values that cannot be used as they lie in the file come to more than ",
@@ -34,12 +56,22 @@ void OnnxValues::charge(std::int64_t count, std::int64_t width, const std::strin
       source_);
 }
 
+void OnnxValues::charge(std::int64_t count, std::int64_t width, const std::string& owner) {
+  if (count <= (kMostCopied - copied_) / width) {
+    copied_ += count * width;
+    return;
+  }
+  refuse_large(owner);
+}
+
 std::span<float> OnnxValues::make(std::int64_t count, const std::string& owner) {
+  if (!reads(count)) return stand_in<float>(count, owner);
   charge(count, sizeof(float), owner);
   return floats_.emplace_back(static_cast<std::size_t>(count), 0.0f);
 }
 
 std::span<std::int8_t> OnnxValues::make_codes(std::int64_t count, const std::string& owner) {
+  if (!reads(count)) return stand_in<std::int8_t>(count, owner);
   charge(count, 1, owner);
   return codes_.emplace_back(static_cast<std::size_t>(count), std::int8_t{0});
 }
@@ -72,6 +104,7 @@ std::span<const float> OnnxValues::read(const OnnxTensor& tensor, const std::str
     throw Error(ErrorKind::kUnsupported, owner + " has sparse values", source_);
   }
   const std::int64_t count = *element_count(tensor.dims);
+  if (leaves_out(tensor, count)) return stand_in<float>(count, owner);
   const bool wants_copy = tensor.type != kOnnxFloat || std::endian::native != std::endian::little;
   std::optional<std::string_view> raw = raw_bytes(tensor);
   if (tensor.external) raw = stored(tensor, count, owner);
@@ -85,6 +118,7 @@ std::span<const float> OnnxValues::read(const OnnxTensor& tensor, const std::str
   if (!too_many && (raw ? decode_raw(*raw, tensor.type, values) : decode_listed(tensor, values))) {
     return values;
   }
+  if (content_ == OnnxContent::kSizes) return stand_in<float>(count, owner);
   if (!raw && (tensor.type == kOnnxFloat || tensor.type == kOnnxDouble)) {
     throw Error(ErrorKind::kData, owner + " has no values in the file", source_,
                 "a model without its weights is one to plan alone");
@@ -100,6 +134,7 @@ std::span<const std::int8_t> OnnxValues::codes(const OnnxTensor& tensor) {
   check_constant(tensor, owner, source_);
   const std::int64_t count = *element_count(tensor.dims);
   if (tensor.values_of < 0 && tensor.type == kOnnxInt8) {
+    if (leaves_out(tensor, count)) return stand_in<std::int8_t>(count, owner);
     std::optional<std::string_view> raw = raw_bytes(tensor);
     if (tensor.external) raw = stored(tensor, count, owner);
     if (raw && static_cast<std::int64_t>(raw->size()) == count) {

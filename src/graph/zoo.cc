@@ -11,6 +11,7 @@
 #include "taut/core/file.h"
 #include "taut/core/text.h"
 #include "taut/graph/cost_graph.h"
+#include "taut/graph/onnx_network.h"
 
 namespace taut::graph {
 namespace {
@@ -170,7 +171,7 @@ Network load_network(const std::string& name_or_path) {
 
 Graph load_model(const std::string& name_or_path, const DimensionSizes& sizes) {
   if (std::filesystem::path(name_or_path).extension() == ".onnx") {
-    return read_onnx(name_or_path, sizes);
+    return summarize_onnx(name_or_path, sizes).graph;
   }
   return cost_graph(load_network(name_or_path));
 }

@@ -43,18 +43,15 @@ class OnnxNodes {
     return outputs.front();
   }
   void set_last_float(const std::string& name, float value) {
-    onnx::AttributeProto& attribute =
-        *model_.mutable_graph()->mutable_node()->rbegin()->add_attribute();
+    onnx::AttributeProto& attribute = *last().add_attribute();
     attribute.set_name(name);
     attribute.set_type(onnx::AttributeProto::FLOAT);
     attribute.set_f(value);
   }
-  /// Gives what the last node makes another name.
-  void rename_last(const std::string& name) {
-    onnx::NodeProto& node = *model_.mutable_graph()->mutable_node()->rbegin();
-    node.set_name(name);
-    node.set_output(0, name);
-  }
+  /// Gives what the last node makes another name; the node keeps its own.
+  void rename_last_output(const std::string& name) { last().set_output(0, name); }
+  /// Gives the last node a name that is not that of its output.
+  void rename_last(const std::string& name) { last().set_name(name); }
 
   /// Adds a constant and returns its name. Numbers are written little-endian, as ONNX wants them.
   template <typename T>
@@ -92,6 +89,8 @@ class OnnxNodes {
   }
 
  private:
+  onnx::NodeProto& last() { return *model_.mutable_graph()->mutable_node()->rbegin(); }
+
   static void set(onnx::AttributeProto& proto, const OnnxAttribute& attribute) {
     proto.set_name(attribute.name);
     if (!attribute.list) {

@@ -59,7 +59,7 @@ class Writer {
       if (layer.winner_site >= 0) made = choose(layer, model_.network.values[i], made);
       made_.push_back(made);
     }
-    nodes_.rename_last(kOutput);
+    nodes_.rename_last_output(kOutput);
     const graph::Shape& out = model_.network.layers.back().out;
     OnnxNodes::describe(*graph.add_output(), kOutput,
                         made_.back().planes
@@ -104,8 +104,7 @@ class Writer {
       case Op::kMaxPool:
         return {nodes_.add("MaxPool", {x.name}, {layer.name}, window(layer)), true};
       case Op::kGlobalMean:
-        return flattened(nodes_.add("GlobalAveragePool", {x.name}, {layer.name + ".map"}),
-                         layer.name);
+        return global_mean(layer, x);
       case Op::kFlatten:
         return flattened(x.name, layer.name);
       case Op::kAdd:
@@ -121,6 +120,15 @@ class Writer {
         throw Error(ErrorKind::kUnsupported, concat("layer ", layer.name, ": ", to_string(layer.op),
                                                     " cannot be written as ONNX"));
     }
+  }
+
+  // The node of the mean has the layer's name, so that whoever reads the file finds it again.
+  Tensor global_mean(const Layer& layer, const Tensor& x) {
+    const std::string map = nodes_.add("GlobalAveragePool", {x.name}, {layer.name + ".map"});
+    nodes_.rename_last(layer.name);
+    const Tensor features = flattened(map, layer.name);
+    nodes_.rename_last(layer.name + ".features");
+    return features;
   }
 
   Tensor flattened(const std::string& x, const std::string& name) {
@@ -383,11 +391,12 @@ class Writer {
     }
     keep("taut.input", model_.input);
     const graph::Winners& winners = model_.network.winners;
-    keep("taut.winners", Json{{"unit", to_string(winners.unit)},
-                              {"score", to_string(winners.score)},
-                              {"block", winners.block},
-                              {"rates", winners.rates}}
-                             .dump());
+    Json chosen = {{"unit", to_string(winners.unit)},
+                   {"score", to_string(winners.score)},
+                   {"block", winners.block},
+                   {"rates", winners.rates}};
+    if (!model_.network.densities.empty()) chosen["densities"] = model_.network.densities;
+    keep("taut.winners", chosen.dump());
     keep("taut.facts", model_.facts);
   }
 

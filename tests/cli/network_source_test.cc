@@ -6,14 +6,18 @@
 #include <filesystem>
 
 #include "cli/planning.h"
+#include "cli/toml_kind.h"
+#include "infer/small_network.h"
 #include "support/error_matchers.h"
 #include "support/temporary_directory.h"
 #include "taut/core/file.h"
 #include "taut/embedding/options.h"
 #include "taut/graph/cost_graph.h"
+#include "taut/graph/graph_json.h"
 #include "taut/graph/network_json.h"
 #include "taut/graph/recommender.h"
 #include "taut/graph/zoo.h"
+#include "taut/infer/onnx_writer.h"
 
 namespace taut::cli {
 namespace {
@@ -78,6 +82,71 @@ TEST_F(Sources, AreToldApartByNameExtensionAndContent) {
   EXPECT_EQ(source_of("nothing"), Source::kUnknown);
 }
 
+TEST_F(Sources, ConfigsAreToldByWhatTheyHoldHoweverItIsSpelled) {
+  const auto source = [&](const std::string& name, const std::string& text) {
+    write_file(directory_.file(name), text);
+    return source_of(directory_.file(name));
+  };
+  for (const char* text : {"[data]\ntrain = \"x\"\n", "[ data ]\n", "data.train = \"x\"\n",
+                           "data = {train = \"x\"}\n", "\"data\" = {}\n", "[data.more]\nx = 1\n"}) {
+    EXPECT_EQ(source("c.toml", text), Source::kConfig) << text;
+    EXPECT_EQ(source("c.conf", text), Source::kConfig) << text;
+    EXPECT_EQ(source("config", text), Source::kConfig) << text;
+  }
+  for (const char* text : {"# [data]\n[[layer]]\nop = \"relu\"\n", "layer = [{op = \"relu\"}]\n",
+                           "[[layer]]\nname = \"\"\"\n[data]\"\"\"\n"}) {
+    EXPECT_EQ(source("m.toml", text), Source::kToml) << text;
+    EXPECT_EQ(source("m.conf", text), Source::kToml) << text;
+  }
+  EXPECT_EQ(source("broken.toml", "[data\n"), Source::kToml) << "its reader says what is wrong";
+  EXPECT_EQ(source("broken.conf", "[data\n"), Source::kFile);
+  EXPECT_EQ(source("other.toml", "x = 1\n"), Source::kToml);
+  EXPECT_EQ(source("rows.csv", "data,label\n1,2\n"), Source::kFile);
+}
+
+TEST_F(Sources, TomlOfAnotherKindIsNamed) {
+  const auto file = [&](const std::string& text) {
+    write_file(directory_.file("some.toml"), text);
+    return directory_.file("some.toml");
+  };
+  const std::string cluster = "accelerators = 4\n[[level]]\nbytes_per_second = 1e9\n";
+  EXPECT_THAT(error_of([&] { (void)source_network(file(cluster), {}); }),
+              IsError(ErrorKind::kConfig, "this is a cluster"));
+  EXPECT_THAT(error_of([&] { expect_toml(file(cluster), TomlKind::kConfig); }),
+              IsError(ErrorKind::kConfig, "give it as --cluster"));
+  EXPECT_THAT(error_of([&] { expect_toml(file("[[layer]]\n"), TomlKind::kConfig); }),
+              IsError(ErrorKind::kConfig, "this is a model"));
+  EXPECT_THAT(error_of([&] { expect_toml(file("data = {}"), TomlKind::kCluster); }),
+              IsError(ErrorKind::kConfig, "some.toml"));
+  expect_toml(file("data = {}"), TomlKind::kConfig);
+  expect_toml(file("x = 1"), TomlKind::kConfig);  // its reader knows better
+  expect_toml(directory_.file("missing.toml"), TomlKind::kConfig);
+  EXPECT_EQ(toml_kind(directory_.file("")), std::nullopt);
+  EXPECT_EQ(toml_kind(file(std::string(1 << 16, '['))), std::nullopt);
+  EXPECT_EQ(toml_kind(file("data = \"\xff\"")), std::nullopt);
+}
+
+TEST_F(Sources, OnnxFilesAreNetworks) {
+  infer::test_support::SmallNetwork small({.channels = 2, .height = 5, .width = 4});
+  small.conv(4, {.kernel = 3, .padding = 1});
+  small.same(graph::Op::kRelu);
+  small.choose_winners(0.5);
+  small.flatten();
+  small.linear(3);
+  small.network.densities = {0.25};
+  infer::Model model;
+  model.network = small.network;
+  model.task = infer::kImageTask;
+  model.input = infer::image_input_json({.mean = {0, 0}, .deviation = {1, 1}, .class_names = {}});
+  const std::string path = directory_.file("small.onnx");
+  infer::write_onnx(path, model);
+  graph::Network described = small.network;
+  described.values.clear();
+  EXPECT_EQ(graph::network_json(source_network(path, {})), graph::network_json(described));
+  EXPECT_EQ(graph::graph_json(source_graph(path, {}, {})),
+            graph::graph_json(graph::cost_graph(described)));
+}
+
 TEST_F(Sources, RunsAndPackagesGiveTheirMeasuredNetwork) {
   for (const std::string& source : {folder_with_network("run"), package("package", "network")}) {
     EXPECT_EQ(graph::network_json(source_network(source, {})), graph::network_json(measured()));
@@ -133,7 +202,7 @@ TEST_F(Sources, WhatHoldsNoNetworkIsNamed) {
   EXPECT_THAT(error_of([&] { (void)source_network(text, {}); }),
               IsError(ErrorKind::kFormat, "notes.txt"));
   EXPECT_THAT(error_of([&] { (void)source_network("x.onnx", {}); }),
-              IsError(ErrorKind::kUnsupported, "x.onnx"));
+              IsError(ErrorKind::kNotFound, "x.onnx"));
   EXPECT_THAT(error_of([&] { (void)source_network("vgg-aa", {}); }),
               IsError(ErrorKind::kNotFound, "vgg-a"));
   const std::string damaged = folder_with_network("damaged");

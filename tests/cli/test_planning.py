@@ -1,6 +1,7 @@
 """taut plan, simulate, figures, and the layers of a model."""
 
 import json
+import re
 
 import pytest
 
@@ -178,6 +179,14 @@ def test_mistakes_exit_2_with_one_line(taut, arguments, named):
     assert result.code == 2
     assert named in result.err
     assert result.err.count("\n") == 1
+
+
+def test_what_another_split_would_add_has_one_sign(taut):
+    """Beside a plan that nobody searched, others cost less."""
+    told = taut("plan", "vgg-a", "--method", "dp", "--accelerators", 4).out
+    assert re.search(r" -\d+(\.\d+)? [mun]?s$", told, re.MULTILINE)
+    assert "+-" not in told
+    assert "-0.00" not in told
 
 
 def test_simulation_agrees_with_the_closed_form_and_writes_a_trace(taut, tmp_path):

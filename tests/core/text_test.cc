@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,18 @@ TEST(Text, OnOneLineHoldsNoControlsAndOnlyUtf8) {
   EXPECT_EQ(one_line("\xc3\xa9 \xff\x1b[0m\x7f"), "\xc3\xa9 \\xff\\x1b[0m\\x7f");
   EXPECT_EQ(one_line(""), "");
   EXPECT_EQ(one_line(std::string("\0", 1)), "\\x00");
+}
+
+TEST(Text, NumbersOfFixedDigitsAreRoundedAndNeverMinusZero) {
+  EXPECT_EQ(fixed_text(0.6971417142229841, 4), "0.6971");
+  EXPECT_EQ(fixed_text(0.7, 3), "0.700");
+  EXPECT_EQ(fixed_text(166807.96318589145, 0), "166808");
+  EXPECT_EQ(fixed_text(1e15, 0), "1000000000000000");
+  EXPECT_EQ(fixed_text(-2.345, 1), "-2.3");
+  EXPECT_EQ(fixed_text(-0.0004, 3), "0.000");
+  EXPECT_EQ(fixed_text(-0.0, 0), "0");
+  EXPECT_EQ(fixed_text(-0.0006, 3), "-0.001");
+  EXPECT_EQ(fixed_text(std::numeric_limits<double>::infinity(), 2), "inf");
 }
 
 }  // namespace

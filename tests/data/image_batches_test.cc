@@ -263,6 +263,8 @@ TEST(ImageBatchesTest, NormalizationIsTheMeanAndDeviationOfEachChannel) {
     const Normalization other = measure_normalization(set, threads);
     EXPECT_EQ(other.mean, one.mean);
     EXPECT_EQ(other.deviation, one.deviation);
+    ThreadPool pool(threads);
+    EXPECT_EQ(measure_normalization(set, pool).mean, one.mean);
   }
 }
 

@@ -398,6 +398,14 @@ TEST_F(ExternalValuesTest, AreRefusedWhereTheyLie) {
   EXPECT_THAT(read_from("w.bin", "-1"), IsError(ErrorKind::kFormat, "offset"));
 }
 
+TEST_F(ExternalValuesTest, NeedNotBeThereToBePlanned) {
+  EXPECT_THAT(read_from("none.bin"), IsError(ErrorKind::kNotFound, "none.bin"));
+  const OnnxSummary summary = summarize_onnx(folder_.file("inner/m.onnx"));
+  EXPECT_EQ(summary.graph.weights(), 6);
+  ASSERT_TRUE(summary.network.has_value());
+  EXPECT_EQ(ops_of(*summary.network), std::vector<Op>{Op::kLinear});
+}
+
 TEST(OnnxNetwork, CopiesOfValuesAreBounded) {
   // A window of 3 x 3, dilated until its square is larger than memory may be.
   OnnxBuilder made;
@@ -428,20 +436,6 @@ TEST(OnnxNetwork, ModelsOfTooManyOperatorsAreRefused) {
   const OnnxSummary summary = summarize_onnx(folder.file("m.onnx"));
   EXPECT_EQ(summary.graph.weights(), 16);
   EXPECT_EQ(summary.parameters, std::nullopt);
-}
-
-TEST(OnnxSummary, CountsWeightsBiasesAndScales) {
-  const test::TemporaryDirectory folder;
-  const std::string path = folder.file("m.onnx");
-  write_file(path, onnx_lenet_c().bytes());  // without values
-  const OnnxSummary lenet = summarize_onnx(path);
-  EXPECT_EQ(lenet.parameters, lenet.graph.weights() + 20 + 50 + 500);
-  write_file(path, onnx_residual().bytes());
-  const OnnxSummary residual = summarize_onnx(path);
-  EXPECT_EQ(residual.parameters, residual.graph.weights() + 16 + 16);
-  write_file(path, onnx_expressed().bytes());
-  EXPECT_EQ(summarize_onnx(path).parameters, 48 + 36 + 8 + 4 + 24 + 3)
-      << "codes count, their scales do not";
 }
 
 }  // namespace

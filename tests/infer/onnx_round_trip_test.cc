@@ -3,14 +3,17 @@
 
 #include <cstring>
 #include <deque>
+#include <nlohmann/json.hpp>
 
 #include "infer/onnx_cases.h"
 #include "infer/small_network.h"
 #include "infer/small_packages.h"
 #include "support/error_matchers.h"
 #include "support/temporary_directory.h"
+#include "taut/core/file.h"
 #include "taut/core/text.h"
 #include "taut/graph/cost_graph.h"
+#include "taut/graph/graph_json.h"
 #include "taut/graph/onnx_network.h"
 #include "taut/graph/zoo.h"
 #include "taut/infer/onnx_writer.h"
@@ -42,9 +45,10 @@ Model image_model_of(const Network& network) {
   return model;
 }
 
-// Everything but names and what was measured.
 void expect_same(const Network& got, const Network& wanted) {
+  EXPECT_EQ(got.name, wanted.name);
   EXPECT_EQ(got.input, wanted.input);
+  EXPECT_EQ(got.densities, wanted.densities);
   EXPECT_EQ(got.winners.unit, wanted.winners.unit);
   EXPECT_EQ(got.winners.score, wanted.winners.score);
   EXPECT_EQ(got.winners.block, wanted.winners.block);
@@ -54,6 +58,7 @@ void expect_same(const Network& got, const Network& wanted) {
     const Layer& a = got.layers[i];
     const Layer& b = wanted.layers[i];
     SCOPED_TRACE(b.name);
+    EXPECT_EQ(a.name, b.name);
     EXPECT_EQ(a.op, b.op);
     EXPECT_EQ(a.inputs, b.inputs);
     EXPECT_EQ(a.window, b.window);
@@ -276,11 +281,11 @@ TEST(OnnxRoundTrip, TheCostGraphIsTheOneThatTheFileGives) {
     const test::TemporaryDirectory folder;
     const std::string path = folder.file("model.onnx");
     write_onnx(path, image_model_of(made.network));
-    const graph::OnnxSummary summary = graph::summarize_onnx(path);
+    const graph::Graph direct = graph::read_onnx(path);
     const graph::Graph wanted = cost_graph(graph::read_onnx_network(path).network);
-    ASSERT_EQ(summary.graph.size(), wanted.size());
+    ASSERT_EQ(direct.size(), wanted.size());
     for (int v = 0; v < wanted.size(); ++v) {
-      const graph::Node& a = summary.graph.node(v);
+      const graph::Node& a = direct.node(v);
       const graph::Node& b = wanted.node(v);
       SCOPED_TRACE(b.name);
       EXPECT_EQ(a.weights, b.weights);
@@ -296,14 +301,67 @@ TEST(OnnxRoundTrip, TheCostGraphIsTheOneThatTheFileGives) {
       EXPECT_EQ(a.channel_levels, b.channel_levels);
       EXPECT_EQ(a.kind, b.kind);
     }
-    ASSERT_EQ(summary.graph.edges().size(), wanted.edges().size());
+    ASSERT_EQ(direct.edges().size(), wanted.edges().size());
     for (std::size_t e = 0; e < wanted.edges().size(); ++e) {
-      EXPECT_EQ(summary.graph.edges()[e].from, wanted.edges()[e].from);
-      EXPECT_EQ(summary.graph.edges()[e].to, wanted.edges()[e].to);
-      EXPECT_EQ(summary.graph.edges()[e].words, wanted.edges()[e].words);
-      EXPECT_EQ(summary.graph.edges()[e].raw_words, wanted.edges()[e].raw_words);
+      EXPECT_EQ(direct.edges()[e].from, wanted.edges()[e].from);
+      EXPECT_EQ(direct.edges()[e].to, wanted.edges()[e].to);
+      EXPECT_EQ(direct.edges()[e].words, wanted.edges()[e].words);
+      EXPECT_EQ(direct.edges()[e].raw_words, wanted.edges()[e].raw_words);
     }
-    EXPECT_EQ(summary.parameters, graph::parameter_count(made.network));
+    EXPECT_EQ(graph::summarize_onnx(path).parameters, graph::parameter_count(made.network));
+  }
+}
+
+// Names, words, winners and what was measured of them.
+TEST(OnnxRoundTrip, AnExportIsPlannedAsItsNetworkIs) {
+  for (const char* name : {"lenet-c", "resnet-20", "mobilenet-v2"}) {
+    for (const bool measured : {false, true}) {
+      SCOPED_TRACE(concat(name, measured ? ", measured" : ", with rates alone"));
+      ValuedNetwork made(
+          name,
+          {.input = {.channels = 3, .height = 32, .width = 32}, .classes = 10, .width = 0.125});
+      made.network.winners.rates.assign(made.network.sites(), 0.25);
+      for (std::size_t s = 0; measured && s < made.network.sites(); ++s) {
+        made.network.densities.push_back(1.0 / static_cast<double>(s + 3));
+      }
+      const test::TemporaryDirectory folder;
+      write_onnx(folder.file("m.onnx"), image_model_of(made.network));
+      const graph::OnnxSummary summary = graph::summarize_onnx(folder.file("m.onnx"));
+      EXPECT_EQ(graph::graph_json(summary.graph), graph::graph_json(cost_graph(made.network)));
+      ASSERT_TRUE(summary.network.has_value());
+      EXPECT_TRUE(summary.network->values.empty());
+      EXPECT_EQ(summary.network->densities, made.network.densities);
+      EXPECT_NE(graph::graph_json(graph::read_onnx(folder.file("m.onnx"))),
+                graph::graph_json(summary.graph))
+          << "the file's nodes alone tell nothing of winners";
+    }
+  }
+}
+
+TEST(OnnxRoundTrip, DensitiesThatNoNetworkHasAreLeftOut) {
+  SmallNetwork small({.channels = 2, .height = 5, .width = 4});
+  small.conv(4, {.kernel = 3, .padding = 1});
+  small.same(Op::kRelu);
+  small.choose_winners(0.5);
+  const test::TemporaryDirectory folder;
+  for (const std::vector<double>& densities :
+       {std::vector<double>{1.5}, std::vector<double>{-0.5}, std::vector<double>{0.5, 0.5}}) {
+    small.network.densities = {0.5};
+    write_onnx(folder.file("m.onnx"), image_model_of(small.network));
+    std::string bytes = read_file(folder.file("m.onnx"));
+    onnx::ModelProto model;
+    ASSERT_TRUE(model.ParseFromString(bytes));
+    for (onnx::StringStringEntryProto& entry : *model.mutable_metadata_props()) {
+      if (entry.key() != "taut.winners") continue;
+      nlohmann::json winners = nlohmann::json::parse(entry.value());
+      ASSERT_EQ(winners["densities"], nlohmann::json({0.5}));
+      winners["densities"] = densities;
+      entry.set_value(winners.dump());
+    }
+    bytes = model.SerializeAsString();
+    const OnnxNetwork read = graph::parse_onnx_network(bytes, "m.onnx");
+    EXPECT_TRUE(read.network.densities.empty());
+    EXPECT_EQ(read.network.winners.rates, std::vector<double>{0.5});
   }
 }
 

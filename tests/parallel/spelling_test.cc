@@ -44,6 +44,7 @@ TEST(ParallelSpellings, AreThoseOfFilesAndOptions) {
   EXPECT_THAT(spelling_names<Split>(), ElementsAre("I", "II", "III", "C", "R"));
   EXPECT_THAT(spelling_names<Collective>(),
               ElementsAre("reduce-scatter", "change", "all-gather", "all-reduce"));
+  EXPECT_THAT(spelling_names<LinkUse>(), ElementsAre("port", "levels"));
   EXPECT_THAT(spelling_names<SimulatedSpan::Kind>(),
               ElementsAre("forward", "backward", "dram", "feature", "error", "gradient"));
 }

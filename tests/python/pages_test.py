@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from report_support import Page
 
+from taut import style
+
 ROOT = Path(__file__).resolve().parents[2]
 TAUT = Path(os.environ.get("TAUT_BUILD", ROOT / "build/release")) / "bin/taut"
 
@@ -29,6 +31,19 @@ def test_the_page_of_figures_is_whole_and_loads_nothing(figures):
 
 def test_the_page_of_figures_has_the_style_of_reports(figures):
     assert (ROOT / "python/taut/page.css").read_text("utf-8") in figures
+
+
+def test_the_page_of_figures_has_the_frame_of_reports(figures):
+    title = "HyPar's figures, computed again"
+    body = figures.split("</h1>\n", 1)[1].removesuffix("</main></body></html>\n")
+    assert figures == style.page(title, body).replace("&#x27;", "'")
+
+
+def test_what_is_put_into_a_page_is_not_looked_through_again():
+    page = style.page("50 %TITLE% <b>", "%HEAD% & %BODY%", "%STYLE%")
+    assert "<h1>50 %TITLE% &lt;b&gt;</h1>\n%HEAD% & %BODY%</main>" in page
+    assert "</style>%STYLE%</head>" in page
+    assert Page(page).open == []
 
 
 def test_legends_stay_inside_their_chart(figures):

@@ -88,6 +88,17 @@ def test_a_metrics_file_that_is_not_text_is_named(make_run):
         runs.read_folder(folder)
 
 
+@pytest.mark.parametrize("task", ["speech", 7, ["image"]])
+def test_a_task_that_is_not_known_is_named(make_run, task):
+    folder = make_run("run", summary={"task": task, "auc": 0.7})
+    with pytest.raises(runs.ReportError, match=r"unknown task .*, .*run, known: ctr, image"):
+        report.make_page([folder])
+
+
+def test_a_run_without_a_task_is_a_recommenders(make_run):
+    assert runs.read_run(make_run("run")).task == "ctr"
+
+
 @pytest.mark.parametrize(
     ("header", "body", "complaint"),
     [

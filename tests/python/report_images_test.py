@@ -58,7 +58,7 @@ def test_a_folder_of_both_tasks_is_a_sweep_and_runs(make_run, make_image_run, tm
     make_run("both/ctr")
     make_image_run("both/net")
     image, sweep = runs.read_folder(tmp_path / "both")
-    assert image.is_image
+    assert image.task == "image"
     assert [row["method"] for row in sweep.rows] == ["elastic"]
     _, page = page_of(tmp_path / "both")
     assert "0.7000" in page.cells

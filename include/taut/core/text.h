@@ -23,6 +23,9 @@ template <typename... Values>
 /// The parts with a separator between them.
 [[nodiscard]] std::string join(std::span<const std::string> parts, std::string_view separator);
 
+/// "0.700" for 0.7 and three digits behind the point, never "-0.000". digits: 0 to 17.
+[[nodiscard]] std::string fixed_text(double value, int digits);
+
 /// The parts of a text between separators; empty parts are kept. "" gives one empty part.
 [[nodiscard]] std::vector<std::string> split(std::string_view text, char separator);
 

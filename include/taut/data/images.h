@@ -63,6 +63,7 @@ struct ImageSourceOptions {
   /// What to do with a record that is no image, has no label, or has a label outside the classes.
   OnBadRow on_bad = OnBadRow::kFail;
   int threads = 0;  ///< that decode; 0: one per processor. No effect on what comes out.
+  std::shared_ptr<ThreadPool> pool = {};  ///< decodes instead of such threads; null: these
 };
 
 /// Reads everything into memory. Grey image files in a set that has colour become colour; alpha is
@@ -98,6 +99,7 @@ struct Normalization {
 /// Mean and standard deviation of each channel over all pixels; a deviation of 0 becomes 1. Exact
 /// sums, so the same bits for any number of threads (0: one per processor).
 [[nodiscard]] Normalization measure_normalization(const ImageSet& images, int threads = 0);
+[[nodiscard]] Normalization measure_normalization(const ImageSet& images, ThreadPool& pool);
 
 /// Images as a network reads them. Reused between reads: next() refills it in place.
 struct ImageBatch {

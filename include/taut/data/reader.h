@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "taut/core/spelling.h"
+#include "taut/core/thread_pool.h"
 #include "taut/data/batch.h"
 
 namespace taut::data {
@@ -121,6 +122,10 @@ struct ReaderOptions {
   /// Threads that decode columns side by side; 0: one per processor, at most 8. No effect on what
   /// comes out.
   int threads = 0;
+  /// Decodes instead of threads of the reader's own; null: these. Only for a reader whose batches
+  /// are not waited for inside a loop of the pool. What reads ahead of training is the faster with
+  /// threads of its own: a pool runs one loop at a time, and a step would wait for a block.
+  std::shared_ptr<ThreadPool> pool = {};
   /// Between the fields of CSV and TSV; 0: told from the first rows of each file (comma, tab,
   /// semicolon, bar; in .txt and .inter also space).
   char separator = 0;

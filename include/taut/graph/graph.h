@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "taut/core/spelling.h"
+
 namespace taut::graph {
 
 /// What a node lets a planner do with it.
@@ -18,8 +20,14 @@ enum class NodeKind {
   kBatchOnly,    ///< needs whole samples: loss, embedding, feature interaction
 };
 
-/// "weighted", "elementwise", "batch only".
-[[nodiscard]] std::string_view to_string(NodeKind kind) noexcept;
+constexpr auto spellings(std::type_identity<NodeKind>) {
+  return std::to_array<Spelling<NodeKind>>({{"weighted", NodeKind::kWeighted},
+                                            {"elementwise", NodeKind::kElementwise},
+                                            {"batch only", NodeKind::kBatchOnly}});
+}
+[[nodiscard]] constexpr std::string_view to_string(NodeKind kind) noexcept {
+  return spelling_of(kind);
+}
 
 /// One layer. Counts are per sample unless said; words are 32 bit.
 struct Node {

@@ -61,6 +61,9 @@ struct OnnxNetwork {
   OnnxEnding ending = OnnxEnding::kNone;
   OnnxBorder input;
   OnnxBorder output;
+  /// A layer counts more weights or work than the model has there: a window with zeros beside its
+  /// weights, a pool that became a convolution, a transposed convolution.
+  bool widened = false;
 };
 
 /// Reads an ONNX model of one input [batch, channels, height, width] (or [batch, height, width,
@@ -70,7 +73,8 @@ struct OnnxNetwork {
 /// (a normalization of mean 0), a Pad of zeros in front of a convolution, a mean over whole maps by
 /// any name, a last Softmax. A convolution that is not square, is dilated or padded unevenly
 /// becomes a square one with zeros beside its weights, an average pool a depthwise convolution. The
-/// subgraphs of winners, 8 bits and pruned maps that infer::write_onnx makes are read back as such.
+/// subgraphs of winners, 8 bits and pruned maps that infer::write_onnx makes are read back as such,
+/// with the densities that it writes beside them.
 /// A value times its sigmoid that nobody else reads is one function; constants that differ by
 /// position become layers of their own; a transposed convolution becomes a product and depth to
 /// space.
@@ -88,13 +92,18 @@ struct OnnxNetwork {
 
 /// What an ONNX model is to a planner, and how large.
 struct OnnxSummary {
+  /// That of the network, winners and all, where there is one and it is not widened; else what
+  /// read_onnx() gives.
   Graph graph;
+  /// As read_onnx_network() makes it, without values; nothing where it makes none.
+  std::optional<Network> network = {};
   /// Numbers in its weights, biases, scales and shifts of normalizations and tables, each constant
   /// once; nothing for more than 2^18 operators.
   std::optional<std::int64_t> parameters = {};
 };
 
-/// Errors: those of read_onnx().
+/// Takes as long as read_onnx(), whatever the weights are: those beside the file need not be there,
+/// large ones are not read. Errors: those of read_onnx().
 [[nodiscard]] OnnxSummary summarize_onnx(const std::string& path, const DimensionSizes& sizes = {});
 
 }  // namespace taut::graph

@@ -16,6 +16,9 @@ enum class LinkUse {
   kPort,    ///< an accelerator takes part in one transfer at a time, at whichever level
   kLevels,  ///< the levels' links work side by side
 };
+constexpr auto spellings(std::type_identity<LinkUse>) {
+  return std::to_array<Spelling<LinkUse>>({{"port", LinkUse::kPort}, {"levels", LinkUse::kLevels}});
+}
 
 /// What to simulate.
 struct SimulateOptions {
