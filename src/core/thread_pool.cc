@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <limits>
@@ -30,6 +31,14 @@ std::uint64_t forks_so_far() {
       ::pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1, std::memory_order_relaxed); });
   static_cast<void>(counted);
   return forks.load(std::memory_order_relaxed);
+}
+
+void pause_processor() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
 }
 
 int usable_processors() {
@@ -106,10 +115,26 @@ struct ThreadPool::Impl {
     inside_loop = false;
   }
 
+  // Waits for `ready` without sleeping, while the pool is to stay awake: not for long.
+  template <typename Ready>
+  void look_for(const Ready& ready) const {
+    constexpr std::chrono::microseconds kLongest(100);
+    constexpr int kPauses = 16;  // between looks at the clock
+    if (awake.load(std::memory_order_relaxed) == 0 || ready()) return;
+    const auto end = std::chrono::steady_clock::now() + kLongest;
+    do {
+      for (int i = 0; i < kPauses; ++i) {
+        if (ready()) return;
+        pause_processor();
+      }
+    } while (awake.load(std::memory_order_relaxed) != 0 && std::chrono::steady_clock::now() < end);
+  }
+
   void serve() {
     std::uint64_t seen = 0;
-    std::unique_lock lock(mutex);
     while (true) {
+      look_for([&] { return generation.load(std::memory_order_relaxed) != seen; });
+      std::unique_lock lock(mutex);
       wake.wait(lock, [&] { return stopping || generation != seen; });
       if (stopping) return;
       seen = generation;
@@ -122,13 +147,14 @@ struct ThreadPool::Impl {
   }
 
   std::mutex loop_mutex;  // held by the caller of run() for a whole loop
-  std::mutex mutex;       // guards what follows
+  std::mutex mutex;       // guards what follows; atomics are looked at without it
   std::condition_variable wake;
   std::condition_variable done;
   Loop* loop = nullptr;
-  std::uint64_t generation = 0;
-  std::size_t active = 0;
+  std::atomic<std::uint64_t> generation{0};
+  std::atomic<std::size_t> active{0};
   bool stopping = false;
+  std::atomic<int> awake{0};  // how many want it
   const std::uint64_t made_after_forks = forks_so_far();
   std::vector<std::thread> workers;
 };
@@ -144,6 +170,14 @@ ThreadPool::~ThreadPool() {
   // There is nobody to wake or to join: what is left of an orphan stays until the process ends.
   if (impl_ == nullptr || !impl_->orphaned()) return;
   [[maybe_unused]] const Impl* left = impl_.release();
+}
+
+ThreadPool::Awake::Awake(ThreadPool& pool) noexcept : pool_(pool) {
+  pool_.impl_->awake.fetch_add(1, std::memory_order_relaxed);
+}
+
+ThreadPool::Awake::~Awake() {
+  pool_.impl_->awake.fetch_sub(1, std::memory_order_relaxed);
 }
 
 int ThreadPool::threads() const noexcept {
@@ -166,6 +200,7 @@ void ThreadPool::run(std::int64_t tasks, const std::function<void(std::int64_t)>
   }
   impl_->wake.notify_all();
   Impl::work_on(loop);
+  impl_->look_for([&] { return impl_->active.load(std::memory_order_relaxed) == 0; });
   {
     std::unique_lock lock(impl_->mutex);
     impl_->done.wait(lock, [&] { return impl_->active == 0; });

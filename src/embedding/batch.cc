@@ -1,5 +1,6 @@
 #include "batch.h"
 
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <numeric>
@@ -20,6 +21,19 @@ namespace {
 }
 
 }  // namespace
+
+bool all_finite(std::span<const float> values) noexcept {
+  // Finite values times 0 add up to 0; anything else spoils the sum. Sums side by side: one alone
+  // would wait for each addition, and compilers may not split it.
+  constexpr std::size_t kSums = 16;
+  std::array<float, kSums> sums{};
+  std::size_t i = 0;
+  for (; i + kSums <= values.size(); i += kSums) {
+    for (std::size_t k = 0; k < kSums; ++k) sums[k] += values[i + k] * 0.0f;
+  }
+  for (; i < values.size(); ++i) sums[0] += values[i] * 0.0f;
+  return std::all_of(sums.begin(), sums.end(), [](float sum) { return sum == 0.0f; });
+}
 
 void with_checked_tables(std::span<const JaggedIds> tables, std::size_t wanted_tables,
                          std::int64_t batch, int dim, std::size_t values, const char* argument,
@@ -57,11 +71,14 @@ void with_checked_tables(std::span<const JaggedIds> tables, std::size_t wanted_t
 void for_bag_ranges(std::size_t tables, std::int64_t batch, ThreadPool* pool,
                     const std::function<void(const BagRange&)>& body) {
   constexpr std::int64_t kBags = 256;
+  static std::atomic<std::uint64_t> calls{0};
+  const std::uint64_t call = calls.fetch_add(1, std::memory_order_relaxed) + 1;
   const std::int64_t ranges = (batch + kBags - 1) / kBags;
   const std::int64_t tasks = static_cast<std::int64_t>(tables) * ranges;
   const auto run = [&](std::int64_t task) {
     const std::int64_t first = task % ranges * kBags;
-    body({.table = static_cast<std::size_t>(task / ranges),
+    body({.call = call,
+          .table = static_cast<std::size_t>(task / ranges),
           .first = first,
           .end = std::min(batch, first + kBags)});
   };

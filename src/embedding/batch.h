@@ -66,8 +66,12 @@ class RowAdder {
   std::size_t used_ = 0;
 };
 
+/// Whether none is infinite or NaN.
+[[nodiscard]] bool all_finite(std::span<const float> values) noexcept;
+
 /// Some bags of one table: a task.
 struct BagRange {
+  std::uint64_t call;  ///< of for_bag_ranges(): no two have the same
   std::size_t table;
   std::int64_t first;
   std::int64_t end;

@@ -177,6 +177,7 @@ class RowReader {
 template <Storage kLow, bool kPlain>
 class ElasticRows {
  public:
+  static constexpr bool kReadOnce = true;
   static constexpr RowsAhead kAhead = AskedRows::kAhead;
 
   ElasticRows(const ElasticReader& reader, std::size_t table)

@@ -1,7 +1,6 @@
 #include "taut/embedding/embedding.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <optional>
 #include <utility>
@@ -14,19 +13,6 @@
 
 namespace taut::embedding {
 namespace {
-
-// Finite values times 0 add up to 0; anything else spoils the sum. Sums side by side: one alone
-// would wait for each addition, and compilers may not split it.
-bool all_finite(std::span<const float> values) noexcept {
-  constexpr std::size_t kSums = 16;
-  std::array<float, kSums> sums{};
-  std::size_t i = 0;
-  for (; i + kSums <= values.size(); i += kSums) {
-    for (std::size_t k = 0; k < kSums; ++k) sums[k] += values[i + k] * 0.0f;
-  }
-  for (; i < values.size(); ++i) sums[0] += values[i] * 0.0f;
-  return std::all_of(sums.begin(), sums.end(), [](float sum) { return sum == 0.0f; });
-}
 
 // The first value that is not finite, named, or nothing.
 std::optional<std::string> not_finite(std::span<const float> values, const std::string& argument) {

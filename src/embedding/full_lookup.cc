@@ -39,6 +39,7 @@ HWY_INLINE std::uint32_t number_of(const FullSlots& index, std::uint64_t key) {
 template <Storage kStorage, typename Index>
 class FullRows {
  public:
+  static constexpr bool kReadOnce = false;
   static constexpr RowsAhead kAhead{.placed = 96, .asked = 80, .found = 40};
 
   FullRows(const FullReader<Index>& reader, std::size_t table)

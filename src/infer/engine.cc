@@ -127,6 +127,7 @@ void Engine::predict(const Inputs& inputs, std::span<float> logits, ThreadPool& 
   const Impl& engine = *impl_;
   const std::vector<float> embedded = engine.embedded_of(inputs);
   require_size("logits", inputs.batch * outputs(), logits.size());
+  const ThreadPool::Awake awake(pool);  // layers are short
   const std::int64_t most = engine.runner.piece();
   const auto run = [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t first = begin; first < end; first += most) {
@@ -146,6 +147,7 @@ void Engine::predict(const Inputs& inputs, std::span<float> logits, ThreadPool& 
 NetworkTimes Engine::measure(const Inputs& inputs, int repetitions, ThreadPool& pool) const {
   if (repetitions < 1) throw_invalid_argument("repetitions", "1 or more", concat(repetitions));
   const Impl& engine = *impl_;
+  const ThreadPool::Awake awake(pool);
   const std::vector<float> embedded = engine.embedded_of(inputs);
   std::vector<float> logits(static_cast<std::size_t>(inputs.batch * outputs()));
   predict(inputs, logits, pool);

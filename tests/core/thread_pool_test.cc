@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -53,6 +54,44 @@ TEST_P(ThreadPoolOf, MakesWritesOfBodiesVisibleToTheCaller) {
   for (int round = 1; round <= 20; ++round) {
     pool.run(10'000, [&](std::int64_t i) { values[static_cast<std::size_t>(i)] += i; });
     EXPECT_EQ(std::accumulate(values.begin(), values.end(), std::int64_t{0}), round * 49'995'000LL);
+  }
+}
+
+TEST_P(ThreadPoolOf, DoesTheSameAwake) {
+  ThreadPool pool(GetParam());
+  std::vector<std::int64_t> values(64);
+  const auto run_loops = [&](int loops) {
+    for (int i = 0; i < loops; ++i) {
+      pool.run(64, [&](std::int64_t k) { values[static_cast<std::size_t>(k)] += k; });
+    }
+  };
+  std::int64_t loops = 0;
+  for (int round = 0; round < 20; ++round) {
+    const ThreadPool::Awake awake(pool);
+    run_loops(50);
+    {
+      const ThreadPool::Awake within(pool);
+      run_loops(3);
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(round * 20));  // some go to sleep
+    run_loops(7);
+    loops += 60;
+    EXPECT_THROW(pool.run(8, [](std::int64_t) { throw std::runtime_error("one"); }),
+                 std::runtime_error);
+  }
+  run_loops(5);  // not awake any more
+  EXPECT_EQ(std::accumulate(values.begin(), values.end(), std::int64_t{0}),
+            (loops + 5) * 64 * 63 / 2);
+}
+
+TEST(ThreadPool, EndsWhileItIsAwake) {
+  for (int round = 0; round < 50; ++round) {
+    ThreadPool pool(3);
+    {
+      const ThreadPool::Awake awake(pool);
+    }
+    const ThreadPool::Awake awake(pool);
+    pool.run(4, [](std::int64_t) {});
   }
 }
 

@@ -13,6 +13,21 @@ namespace taut {
 /// In a forked child a pool of the parent has no threads: loops run on the caller's.
 class ThreadPool {
  public:
+  /// While one lives, a thread of the pool that has nothing to do looks for the next loop for some
+  /// 100 microseconds before it sleeps, as a caller does for the end of its loop: for many short
+  /// loops one behind the other, as to wake a thread takes up to 50 microseconds. Must not outlive
+  /// the pool.
+  class Awake {
+   public:
+    explicit Awake(ThreadPool& pool) noexcept;
+    ~Awake();
+    Awake(const Awake&) = delete;
+    Awake& operator=(const Awake&) = delete;
+
+   private:
+    ThreadPool& pool_;
+  };
+
   /// threads: 1 to 1024; 0 means one for each processor that the process may use.
   /// Errors: kInvalidArgument outside that range, kIo when the system refuses so many threads.
   explicit ThreadPool(int threads = 0);
