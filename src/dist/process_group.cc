@@ -185,15 +185,27 @@ void ProcessGroup::run(std::string_view name, Cause cause, std::span<const std::
   const Exchange one{.operation = name,
                      .cause = cause,
                      .bytes = sum_of(send_bytes) - send_bytes[rank],
+                     .beside = beside_,
                      .start = start,
                      .end = Clock::now()};
-  const Traffic done{.operations = 1,
-                     .bytes = one.bytes,
-                     .seconds = std::chrono::duration<double>(one.end - start).count()};
+  const double seconds = std::chrono::duration<double>(one.end - start).count();
+  count(one, {.operations = 1,
+              .bytes = one.bytes,
+              .seconds = seconds,
+              .exposed_seconds = beside_ ? 0 : seconds});
+}
+
+void ProcessGroup::count(const Exchange& one, const Traffic& done) {
   for (const std::shared_ptr<Counted>& counted : counts_) {
-    counted->count[cause] += done;
+    counted->count[one.cause] += done;
     if (counted->records) counted->record.push_back(one);
   }
+}
+
+void ProcessGroup::end_beside(Cause cause, Clock::time_point since) {
+  beside_ = false;
+  const Exchange wait{.operation = "wait", .cause = cause, .start = since, .end = Clock::now()};
+  count(wait, {.exposed_seconds = std::chrono::duration<double>(wait.end - since).count()});
 }
 
 void ProcessGroup::record() {

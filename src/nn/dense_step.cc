@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <optional>
 
 #include "nn/dense_kernels.h"
 #include "nn/slice_pass.h"
@@ -28,6 +29,12 @@ DenseStep::DenseStep(Program& program, const RecommenderOptions& options, Optimi
       weight_decay_(options.weight_decay),
       sums_(program.parameters) {}
 
+void DenseStep::follow_workers() {
+  overlap_ = sends_pieces()
+                 ? std::make_unique<dist::Overlap>(program_.workers, dist::Cause::kGradients)
+                 : nullptr;
+}
+
 // Calls body(task) on the pool, each on one thread that runs LibTorch alone.
 template <typename Body>
 void DenseStep::for_tasks(std::int64_t tasks, const Body& body) const {
@@ -50,6 +57,8 @@ double DenseStep::run(const RecommenderInput& input, std::span<const float> labe
   const bool ends = alone || !has_fixed_pieces();
   std::vector<double> losses;
   std::vector<FusedStep> steps;
+  std::optional<dist::OverlapScope> sending;
+  if (slices == 0 && sends_pieces()) sending.emplace(start_sending(input));
   for (std::int64_t begin = 0; begin < slices; begin += kGroup) {
     const std::int64_t count = std::min(kGroup, slices - begin);
     for_tasks(count, [&](std::int64_t k) {
@@ -73,6 +82,7 @@ double DenseStep::run(const RecommenderInput& input, std::span<const float> labe
             : view_of(input.dense, first_row * plan_.options.dense, {rows, plan_.options.dense});
     const std::vector<Piece> pieces =
         take_pieces(first_piece(input), {.index = begin, .begin = first_row, .size = rows});
+    if (last && sends_pieces()) sending.emplace(start_sending(input));
     for_tasks(std::ssize(plan_.tiles), [&](std::int64_t task) {
       const WeightTile& tile = plan_.tiles[static_cast<std::size_t>(task)];
       for (const Piece& piece : pieces) {
@@ -85,6 +95,7 @@ double DenseStep::run(const RecommenderInput& input, std::span<const float> labe
       }
       if (last && ends) merge(tile, sums_.end());
       if (last && alone) step_parameters(tile, steps);
+      if (last && sends_pieces()) send(tile);
     });
   }
   return alone ? loss_of_all(losses, input.batch) : step_together(losses, input);
@@ -137,15 +148,36 @@ double DenseStep::loss_of_all(std::span<const double> own, std::int64_t whole) c
   return sum(all);
 }
 
+// The sums of all workers follow as tiles are sent, where this one has slices.
+dist::Overlap& DenseStep::start_sending(const RecommenderInput& input) {
+  const std::int64_t buckets = sums_.buckets();
+  sums_.start_buckets(*program_.workers, program_.slices(input.whole));
+  missing_ = std::deque<std::atomic<std::int64_t>>(static_cast<std::size_t>(buckets));
+  for (const WeightTile& tile : plan_.tiles) {
+    for_buckets(tile, [&](std::size_t bucket) { ++missing_[bucket]; });
+  }
+  overlap_->start(buckets,
+                  [this](std::int64_t bucket) { sums_.add_bucket(*program_.workers, bucket); });
+  if (input.batch == 0) {
+    for (std::int64_t bucket = 0; bucket < buckets; ++bucket) overlap_->ready(bucket);
+  }
+  return *overlap_;
+}
+
+// A tile's sums over this worker's pieces are there.
+void DenseStep::send(const WeightTile& tile) {
+  for_buckets(tile, [&](std::size_t bucket) {
+    if (missing_[bucket].fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+    overlap_->ready(static_cast<std::int64_t>(bucket));
+  });
+}
+
 // With the gradients of all workers. Returns the loss of all.
 double DenseStep::step_together(std::span<const double> own_losses, const RecommenderInput& input) {
+  if (sends_pieces()) overlap_->finish();
   const double loss = loss_of_all(own_losses, input.whole);
   const std::vector<FusedStep> steps = begin_steps(loss, input.whole);
-  if (has_fixed_pieces()) {
-    sums_.add_over(*program_.workers, program_.slices(input.whole));
-  } else {
-    program_.add_over_workers(sums_.total());
-  }
+  if (!sends_pieces()) program_.add_over_workers(sums_.total());
   for_tasks(std::ssize(plan_.tiles), [&](std::int64_t task) {
     step_parameters(plan_.tiles[static_cast<std::size_t>(task)], steps);
   });
@@ -226,6 +258,15 @@ void DenseStep::for_values(const WeightTile& tile, const Body& body) const {
   }
   if (linear.has_bias) body(linear.weight + 1, std::int64_t{0}, linear.outputs);
   if (linear.is_head) body(linear.weight, std::int64_t{0}, linear.inputs);
+}
+
+// Calls body(bucket) for all in which values of a tile are exchanged, for each as often.
+template <typename Body>
+void DenseStep::for_buckets(const WeightTile& tile, const Body& body) const {
+  for_values(tile, [&](std::size_t parameter, std::int64_t begin, std::int64_t count) {
+    const Range buckets = sums_.buckets_of(parameter, begin, count);
+    for (std::int64_t k = buckets.begin; k < buckets.end(); ++k) body(static_cast<std::size_t>(k));
+  });
 }
 
 void DenseStep::merge(const WeightTile& tile, const PieceSums::Place& place) const {

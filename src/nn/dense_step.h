@@ -2,11 +2,15 @@
 // A training step of a recommender's dense half without autograd: the layers are known, so their
 // passes are a fixed list of products and fused passes over memory that is kept between steps.
 
+#include <atomic>
+#include <deque>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "nn/dense_plan.h"
 #include "nn/piece_sums.h"
+#include "taut/dist/overlap.h"
 
 namespace taut::nn {
 
@@ -19,6 +23,9 @@ class DenseStep {
   /// program and options outlive it. With options.bf16 activations and products are bf16, and
   /// parameters, sums of their gradients, the interaction and the logit fp32.
   DenseStep(Program& program, const RecommenderOptions& options, OptimizerChoice choice);
+
+  /// After the program has other workers, or none.
+  void follow_workers();
 
   /// Recommender::train_step, of arguments that were checked.
   double run(const RecommenderInput& input, std::span<const float> labels, std::span<float> logits,
@@ -41,12 +48,19 @@ class DenseStep {
   [[nodiscard]] double loss_of_all(std::span<const double> own, std::int64_t whole) const;
   [[nodiscard]] double step_together(std::span<const double> own_losses,
                                      const RecommenderInput& input);
+  [[nodiscard]] bool sends_pieces() const {
+    return program_.workers != nullptr && has_fixed_pieces();
+  }
+  [[nodiscard]] dist::Overlap& start_sending(const RecommenderInput& input);
+  void send(const WeightTile& tile);
   [[nodiscard]] std::vector<FusedStep> begin_steps(double loss, std::int64_t batch);
   void refresh_weights();
   void sum_weight(const WeightTile& tile, const at::Tensor& input, const Piece& piece) const;
   void sum_vectors(const WeightTile& tile, const Piece& piece) const;
   template <typename Body>
   void for_values(const WeightTile& tile, const Body& body) const;
+  template <typename Body>
+  void for_buckets(const WeightTile& tile, const Body& body) const;
   void merge(const WeightTile& tile, const PieceSums::Place& place) const;
   void step_parameters(const WeightTile& tile, const std::vector<FusedStep>& steps) const;
 
@@ -56,6 +70,8 @@ class DenseStep {
   double weight_decay_;
   PieceSums sums_;  ///< of gradients
   GroupMemory memory_;
+  std::deque<std::atomic<std::int64_t>> missing_;  ///< tiles of a bucket of sums that are not there
+  std::unique_ptr<dist::Overlap> overlap_;         ///< of those with workers, in fixed pieces
 };
 
 }  // namespace taut::nn

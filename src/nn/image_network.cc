@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "nn/image_network_impl.h"
 #include "taut/core/error.h"
@@ -248,6 +249,8 @@ void ImageNetwork::set_teacher(std::shared_ptr<const ImageNetwork> teacher, doub
 }
 
 void ImageNetwork::set_workers(std::shared_ptr<dist::ProcessGroup> workers) {
+  impl_->exchange =
+      workers != nullptr ? std::make_unique<GradientExchange>(workers, impl_->parameters) : nullptr;
   impl_->workers = std::move(workers);
 }
 
@@ -259,18 +262,25 @@ ImageLoss ImageNetwork::train_step(const ImageInput& input, double learning_rate
   std::vector<std::vector<Tensor>> gradients(count);
   std::vector<NormStatistics> statistics(count, impl_->empty_statistics());
   std::vector<ImageLoss> losses(count);
+  GradientExchange* const exchange = impl_->exchange.get();
+  std::optional<dist::OverlapScope> beside;
+  if (exchange != nullptr) beside.emplace(exchange->start(count));
   impl_->for_slices(input.size, [&](const Slice& slice) {
     const auto at = static_cast<std::size_t>(slice.index);
+    std::vector<Tensor> leaves;
+    const NetworkValues values = impl_->leaves_of(at, leaves);
     ForwardOptions options = impl_->forward_options(/*training=*/true);
     options.statistics = &statistics[at];
     const NetworkInputs images = impl_->images_of(input, slice);
     const Tensor labels = impl_->labels_of(input, slice);
-    const Tensor logits = forward(impl_->network, impl_->values, images, options);
+    const Tensor logits = forward(impl_->network, values, images, options);
     const Tensor loss = impl_->loss_of(logits, images, labels);
-    gradients[at] = torch::autograd::grad({loss}, impl_->parameters);
+    gradients[at] = torch::autograd::grad({loss}, leaves);
     losses[at] = {.loss = loss.item<double>(),
                   .correct = logits.detach().argmax(1).eq(labels).sum().item<std::int64_t>()};
   });
+  std::vector<Tensor> sums =
+      exchange != nullptr ? exchange->finish(gradients) : Program::sums_of(gradients);
   if (impl_->workers != nullptr) impl_->share_slices(losses, statistics, batch);
   ImageLoss total;
   for (const ImageLoss& slice : losses) {
@@ -280,7 +290,7 @@ ImageLoss ImageNetwork::train_step(const ImageInput& input, double learning_rate
   require_finite(total.loss, "lower train.learning_rate");
   const torch::NoGradGuard no_grad;
   for (auto& group : impl_->optimizer->param_groups()) group.options().set_lr(learning_rate);
-  impl_->step(gradients, batch);
+  impl_->step(std::move(sums), batch);
   impl_->apply_masks();
   impl_->follow_statistics(statistics, batch, kNormMomentum);
   impl_->follow_average();

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/gradient_exchange.h"
 #include "nn/planned_network.h"
 #include "nn/program.h"
 #include "taut/nn/image_network.h"
@@ -30,6 +31,11 @@ struct ImageNetwork::Impl : Program {
   [[nodiscard]] torch::Tensor loss_of(const torch::Tensor& logits, const NetworkInputs& images,
                                       const torch::Tensor& labels) const;
   [[nodiscard]] NormStatistics empty_statistics() const;
+  /// The values as a slice's pass reads them, and as `leaves`, of which it wants the gradients, the
+  /// parameters in order: themselves where this process is alone, else views whose gradients go to
+  /// the exchange as the pass back comes to them.
+  [[nodiscard]] NetworkValues leaves_of(std::size_t slice,
+                                        std::vector<torch::Tensor>& leaves) const;
   void set_policy(const WinnerPolicy& policy);
   void apply_masks();
   /// What slices of this worker gave becomes what all slices of the batch gave, in their order.
@@ -58,7 +64,8 @@ struct ImageNetwork::Impl : Program {
   std::shared_ptr<const ImageNetwork> teacher;
   std::shared_ptr<dist::WorkerArray> array;  ///< null: no plan
   std::vector<parallel::LayerState> splits;
-  std::unique_ptr<PlannedNetwork> planned;  ///< once it has stepped; newer than the values
+  std::unique_ptr<PlannedNetwork> planned;     ///< once it has stepped; newer than the values
+  std::unique_ptr<GradientExchange> exchange;  ///< null: alone
   double teacher_weight = 0;
   double temperature = 1;
 };

@@ -117,6 +117,27 @@ void ImageNetwork::settle() {
   if (impl_->planned != nullptr) impl_->planned->give_to(*impl_);
 }
 
+NetworkValues ImageNetwork::Impl::leaves_of(std::size_t slice, std::vector<Tensor>& leaves) const {
+  NetworkValues own = values;
+  if (exchange == nullptr) {
+    leaves = parameters;
+    return own;
+  }
+  const auto watch = [&](Tensor& value) {
+    if (!value.defined()) return;
+    value = value.detach().requires_grad_();
+    value.register_hook([this, slice, parameter = leaves.size()](const Tensor& gradient) {
+      exchange->put(slice, parameter, gradient);
+    });
+    leaves.push_back(value);
+  };
+  for (std::size_t i = 0; i < network.layers.size(); ++i) {
+    watch(own.weights[i]);
+    watch(own.biases[i]);
+  }
+  return own;
+}
+
 void ImageNetwork::Impl::share_slices(std::vector<ImageLoss>& losses,
                                       std::vector<NormStatistics>& statistics,
                                       std::int64_t batch) const {

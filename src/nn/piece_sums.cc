@@ -13,6 +13,7 @@ using at::Tensor;
 PieceSums::PieceSums(const std::vector<Tensor>& parameters) {
   for (const Tensor& parameter : parameters) {
     like_.push_back(parameter.detach());
+    at_.push_back(count_);
     count_ += parameter.numel();
   }
 }
@@ -57,20 +58,28 @@ const std::vector<Tensor>& PieceSums::total() {
   return slots_[0].values;
 }
 
-void PieceSums::add_over(dist::ProcessGroup& workers, std::int64_t pieces) {
-  std::vector<std::vector<PieceNode>> nodes;
+void PieceSums::start_buckets(const dist::ProcessGroup& workers, std::int64_t pieces) {
+  nodes_.clear();
   for (int rank = 0; rank < workers.size(); ++rank) {
-    nodes.push_back(nodes_of(workers.part_of(rank, pieces)));
+    nodes_.push_back(nodes_of(workers.part_of(rank, pieces)));
   }
-  TAUT_ASSERT(nodes[static_cast<std::size_t>(workers.rank())] == order_.nodes());
+  TAUT_ASSERT(nodes_[static_cast<std::size_t>(workers.rank())] == order_.nodes());
   if (slots_.empty()) make_slot();
-  for (std::int64_t begin = 0; begin < count_; begin += kGradientBucket) {
-    add_bucket(workers, nodes, {.begin = begin, .size = std::min(kGradientBucket, count_ - begin)});
-  }
 }
 
-void PieceSums::add_bucket(dist::ProcessGroup& workers,
-                           const std::vector<std::vector<PieceNode>>& nodes, const Range& bucket) {
+std::int64_t PieceSums::buckets() const noexcept {
+  return (count_ + kGradientBucket - 1) / kGradientBucket;
+}
+
+Range PieceSums::buckets_of(std::size_t parameter, std::int64_t begin, std::int64_t count) const {
+  const std::int64_t first = (at_[parameter] + begin) / kGradientBucket;
+  const std::int64_t last = (at_[parameter] + begin + count - 1) / kGradientBucket;
+  return {.begin = first, .size = last - first + 1};
+}
+
+void PieceSums::add_bucket(dist::ProcessGroup& workers, std::int64_t number) {
+  const std::int64_t first = number * kGradientBucket;
+  const Range bucket{.begin = first, .size = std::min(kGradientBucket, count_ - first)};
   constexpr auto kValue = static_cast<std::int64_t>(sizeof(float));
   const std::size_t own = order_.nodes().size();
   const Range mine = workers.part(bucket.size);
@@ -80,7 +89,7 @@ void PieceSums::add_bucket(dist::ProcessGroup& workers,
   std::size_t sums = 0;
   sent_.clear();
   for (int rank = 0; rank < workers.size(); ++rank) {
-    const std::size_t theirs = nodes[static_cast<std::size_t>(rank)].size();
+    const std::size_t theirs = nodes_[static_cast<std::size_t>(rank)].size();
     const Range part = workers.part_of(rank, bucket.size);
     for (std::size_t slot = 0; slot < own; ++slot) {
       const float* from = flat(slot) + bucket.begin + part.begin;
@@ -104,7 +113,7 @@ void PieceSums::add_bucket(dist::ProcessGroup& workers,
       accumulate(mine.size, right, /*add=*/true, stack.back());
     }
   };
-  for (const std::vector<PieceNode>& of_rank : nodes) {
+  for (const std::vector<PieceNode>& of_rank : nodes_) {
     for (const PieceNode& node : of_rank) {
       stack.push_back(next);
       next += size;

@@ -44,14 +44,17 @@ void Program::set_optimizer(const OptimizerChoice& choice,
   optimizer_name = choice.name;
 }
 
-void Program::step(std::vector<std::vector<Tensor>>& gradients, std::int64_t batch) {
+std::vector<Tensor> Program::sums_of(const std::vector<std::vector<Tensor>>& gradients) {
   const torch::NoGradGuard no_grad;
-  std::vector<Tensor> sums;
-  for (std::size_t p = 0; p < parameters.size(); ++p) {
-    sums.push_back(gradients.empty() ? torch::zeros_like(parameters[p]) : gradients[0][p]);
-    for (std::size_t s = 1; s < gradients.size(); ++s) sums[p].add_(gradients[s][p]);
+  std::vector<Tensor> sums = gradients[0];
+  for (std::size_t s = 1; s < gradients.size(); ++s) {
+    for (std::size_t p = 0; p < sums.size(); ++p) sums[p].add_(gradients[s][p]);
   }
-  if (workers != nullptr) add_over_workers(sums);
+  return sums;
+}
+
+void Program::step(std::vector<Tensor> sums, std::int64_t batch) {
+  const torch::NoGradGuard no_grad;
   for (std::size_t p = 0; p < parameters.size(); ++p) {
     parameters[p].mutable_grad() = sums[p].div_(static_cast<double>(batch));
   }
@@ -64,8 +67,8 @@ void Program::add_over_workers(const std::vector<Tensor>& sums) const {
   const Tensor flat = torch::cat(all);
   const std::int64_t count = flat.numel();
   float* sent = flat.mutable_data_ptr<float>();
-  for (std::int64_t begin = 0; begin < count; begin += kGradientBucket) {
-    const auto size = static_cast<std::size_t>(std::min(kGradientBucket, count - begin));
+  for (std::int64_t begin = 0; begin < count; begin += kGradientMessage) {
+    const auto size = static_cast<std::size_t>(std::min(kGradientMessage, count - begin));
     workers->all_reduce({sent + begin, size}, dist::Cause::kGradients);
   }
   std::int64_t at = 0;

@@ -29,9 +29,12 @@ struct Slice {
   std::int64_t size = 0;
 };
 
-/// Values of gradients that travel at once: enough that the time of a message does not matter, and
-/// little beside the gradients. Sums do not depend on it (dist::ProcessGroup).
-constexpr std::int64_t kGradientBucket = std::int64_t{1} << 20;
+/// Values of gradients that travel at once, at most: little beside the gradients. Sums do not
+/// depend on it (dist::ProcessGroup).
+constexpr std::int64_t kGradientMessage = std::int64_t{1} << 20;
+/// Values of gradients that are sent while the rest is computed: enough that the time of a message
+/// does not matter.
+constexpr std::int64_t kGradientBucket = std::int64_t{1} << 18;
 
 /// A network that learns. Threads: one call at a time.
 class Program {
@@ -65,9 +68,12 @@ class Program {
 
   /// Errors: kConfig for a name that is not offered.
   void set_optimizer(const OptimizerChoice& choice, const std::vector<ParameterGroup>& groups);
-  /// One step on the mean over the batch of the slices' summed gradients (slice, then parameter),
-  /// which are used up. With workers: of the slices of all of them.
-  void step(std::vector<std::vector<torch::Tensor>>& gradients, std::int64_t batch);
+  /// Sums by parameter of the gradients of slices (slice, then parameter), at least one;
+  /// the first slice's become the sums.
+  [[nodiscard]] static std::vector<torch::Tensor> sums_of(
+      const std::vector<std::vector<torch::Tensor>>& gradients);
+  /// One step on the mean over the batch of summed gradients, by parameter, which are used up.
+  void step(std::vector<torch::Tensor> sums, std::int64_t batch);
 
   /// Replaces each tensor by its sum over the workers, who give tensors of the same sizes.
   void add_over_workers(const std::vector<torch::Tensor>& sums) const;

@@ -130,6 +130,7 @@ const graph::Network& Recommender::network() const noexcept {
 
 void Recommender::set_workers(std::shared_ptr<dist::ProcessGroup> workers) {
   impl_->workers = std::move(workers);
+  impl_->training.follow_workers();
 }
 
 void Recommender::set_winner_rate(double rate) {

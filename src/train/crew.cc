@@ -53,6 +53,7 @@ nlohmann::json Crew::report(double train_seconds, const nlohmann::json& plan) co
   struct Times {
     double training = 0;
     double exchanging = 0;
+    double exposed = 0;
     std::array<double, kSpellings<dist::Cause>.size()> by_cause{};
   };
   const dist::TrafficCount sent = group_->traffic();
@@ -65,13 +66,16 @@ nlohmann::json Crew::report(double train_seconds, const nlohmann::json& plan) co
     for (const std::int64_t one : group_->each(sent[cause.value].bytes)) bytes += one;
     report["sent_bytes"][std::string(cause.name)] = bytes;
   }
-  Times own{.training = train_seconds, .exchanging = sent.total().seconds};
+  const dist::Traffic total = sent.total();
+  Times own{
+      .training = train_seconds, .exchanging = total.seconds, .exposed = total.exposed_seconds};
   for (std::size_t i = 0; i < own.by_cause.size(); ++i) {
     own.by_cause[i] = sent[kSpellings<dist::Cause>[i].value].seconds;
   }
   for (const Times& times : group_->each(own)) {
     nlohmann::json rank = {{"train_seconds", times.training},
-                           {"exchange_seconds", times.exchanging}};
+                           {"exchange_seconds", times.exchanging},
+                           {"exposed_seconds", times.exposed}};
     for (std::size_t i = 0; i < times.by_cause.size(); ++i) {
       rank["seconds_by_cause"][std::string(kSpellings<dist::Cause>[i].name)] = times.by_cause[i];
     }

@@ -43,7 +43,8 @@ class Crew {
   void meet() const;
 
   /// For the summary: how many there are, the bytes that all sent by cause, and for each rank its
-  /// seconds of training and those in exchanges, waiting included.
+  /// seconds of training, those in exchanges, waiting included, and of these those in which it
+  /// computed nothing beside.
   /// plan: as Task::plan() tells it.
   [[nodiscard]] nlohmann::json report(double train_seconds, const nlohmann::json& plan) const;
 

@@ -17,6 +17,7 @@ namespace {
 // A rank's tracks.
 constexpr int kBetween = 1;
 constexpr int kExchanges = 2;
+constexpr int kWaits = 3;
 
 nlohmann::json label(const char* what, int process, int thread, const std::string& name) {
   return {
@@ -56,10 +57,13 @@ void StepTrace::end(const std::string& folder) {
   double free = 0;
   for (const dist::Exchange& one : crew_.group()->take_record()) {
     const double start = microseconds(one.start);
-    own.push_back(span_of("between exchanges", kBetween, free, start));
-    free = microseconds(one.end);
-    own.push_back(
-        span_of(concat(one.operation, " of ", to_string(one.cause)), kExchanges, start, free));
+    const double stop = microseconds(one.end);
+    if (!one.beside) {
+      own.push_back(span_of("between exchanges", kBetween, free, start));
+      free = stop;
+    }
+    own.push_back(span_of(concat(one.operation, " of ", to_string(one.cause)),
+                          one.operation == "wait" ? kWaits : kExchanges, start, stop));
     own.back()["cat"] = to_string(one.cause);
     own.back()["args"] = {{"bytes", one.bytes}};
   }
@@ -73,6 +77,7 @@ void StepTrace::end(const std::string& folder) {
     events.push_back(label("process_name", process, 0, concat("rank ", rank)));
     events.push_back(label("thread_name", process, kBetween, "between exchanges"));
     events.push_back(label("thread_name", process, kExchanges, "exchanges"));
+    events.push_back(label("thread_name", process, kWaits, "waits for exchanges beside"));
     std::string theirs(all[rank].size(), '\0');
     std::memcpy(theirs.data(), all[rank].data(), theirs.size());
     for (nlohmann::json& event : nlohmann::json::parse(theirs)) {

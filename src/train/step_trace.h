@@ -20,8 +20,9 @@ class StepTrace {
 
   /// Before a step is taken. Nothing happens unless it is the one.
   void begin(std::int64_t step);
-  /// After it: the leader writes folder/trace.json. For each rank a process with two tracks, its
-  /// exchanges by cause with their bytes, and the time between them.
+  /// After it: the leader writes folder/trace.json. For each rank a process with three tracks:
+  /// its exchanges by cause with their bytes, the time between those that went on alone, and the
+  /// waits for those that went on beside its computing.
   void end(const std::string& folder);
 
  private:

@@ -76,7 +76,7 @@ struct Alone {
     }
     const torch::NoGradGuard no_grad;
     for (auto& group : program.optimizer->param_groups()) group.options().set_lr(rate);
-    program.step(gradients, size);
+    program.step(Program::sums_of(gradients), size);
     for (std::size_t i = 0; i < layers; ++i) {
       if (!program.values.means[i].defined()) continue;
       const auto mean_of = [&](std::vector<Tensor> NormStatistics::* member) {

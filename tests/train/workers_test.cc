@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <fstream>
+#include <map>
 
 #include "parallel/plan_file.h"
 #include "support/error_matchers.h"
@@ -96,6 +98,45 @@ TEST_F(Workers, CountWhatTheySent) {
   const std::int64_t steps = summary["steps"];
   EXPECT_EQ(workers["sent_bytes"]["gradients"], 2 * (3 - 1) * 4 * parameters * steps);
   EXPECT_EQ(workers["sent_bytes"]["tables"], 0);
+}
+
+// Layers of 900 and 300 neurons: two buckets of gradients.
+TEST_F(Workers, TraceWhatTheySendWhileTheyCompute) {
+  expect_workers(2, [&](const WorkerEnvironment& environment) {
+    RunOptions options = folder_.options(
+        images(), "traced",
+        {"model.kind=mlp", "model.width=3", "train.epochs=1", "data.crop_padding=0"});
+    options.workers = dist::ProcessGroup::connect(environment, kPatient);
+    options.trace_step = 2;
+    static_cast<void>(train_run(options));
+  });
+  const Json events = read_json("traced/trace.json")["traceEvents"];
+  const Json summary = read_json("traced/summary.json");
+  std::int64_t bytes = 0;
+  for (const int rank : {0, 1}) {
+    std::map<std::string, int> spans;
+    double wait_ends = -1;
+    bool computes_behind = false;
+    for (const Json& event : events) {
+      if (event["pid"] != rank || event["ph"] != "X") continue;
+      ++spans[event["name"]];
+      if (event.contains("args")) bytes += event["args"]["bytes"].get<std::int64_t>();
+      const double start = event["ts"];
+      if (event["name"] == "wait of gradients") {
+        EXPECT_EQ(event["tid"], 3);
+        wait_ends = start + event["dur"].get<double>();
+      } else if (event["name"] == "between exchanges" && std::abs(start - wait_ends) < 1e-3) {
+        computes_behind = true;
+      }
+    }
+    EXPECT_EQ(spans["reduce-scatter of gradients"], 2);
+    EXPECT_EQ(spans["all-gather of gradients"], spans["reduce-scatter of gradients"]);
+    EXPECT_EQ(spans["wait of gradients"], 1);
+    EXPECT_TRUE(computes_behind);
+    EXPECT_GT(summary["workers"]["ranks"][static_cast<std::size_t>(rank)]["exposed_seconds"], 0.0);
+  }
+  const std::int64_t parameters = summary["parameters"];
+  EXPECT_GE(bytes, 2 * 4 * parameters);
 }
 
 const char* const kTwoWorkers = R"(

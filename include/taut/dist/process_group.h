@@ -114,6 +114,13 @@ class ProcessGroup {
   void record();
   [[nodiscard]] std::vector<Exchange> take_record();
 
+  /// From now on, until end_beside(), operations are made by another thread, while the one that
+  /// calls this computes: their seconds are not exposed.
+  void begin_beside() noexcept { beside_ = true; }
+  /// They are made, and the worker has waited for them since a moment: that is exposed, and a
+  /// record has it as a "wait" of no bytes.
+  void end_beside(Cause cause, std::chrono::steady_clock::time_point since);
+
   /// Whether this worker is the first that tells of a failure: the one that should print it.
   /// Does not throw: true where nobody can be asked.
   [[nodiscard]] bool reports_failure() noexcept;
@@ -134,12 +141,14 @@ class ProcessGroup {
   void run(std::string_view name, Cause cause, std::span<const std::byte> send,
            std::span<const std::int64_t> send_bytes, std::span<std::byte> receive,
            std::span<const std::int64_t> receive_bytes);
+  void count(const Exchange& one, const Traffic& done);
 
   std::shared_ptr<Transport> transport_;
   std::vector<int> ranks_;
   int rank_ = 0;
   GroupOptions options_;
   Counts counts_;  ///< the group's own, then those of the groups that it was made from
+  bool beside_ = false;
   std::vector<float> received_;
   std::vector<float> copies_;
 };

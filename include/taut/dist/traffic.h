@@ -37,20 +37,24 @@ struct Traffic {
   std::int64_t operations = 0;
   std::int64_t bytes = 0;
   double seconds = 0;  ///< in these operations, waiting for others included
+  /// Of these, what a worker that computes beside them had to wait; otherwise all.
+  double exposed_seconds = 0;
 
   Traffic& operator+=(const Traffic& other) noexcept {
     operations += other.operations;
     bytes += other.bytes;
     seconds += other.seconds;
+    exposed_seconds += other.exposed_seconds;
     return *this;
   }
 };
 
 /// One operation, on the steady clock of the worker.
 struct Exchange {
-  std::string_view operation;  ///< "reduce-scatter", "all-to-all", ...
+  std::string_view operation;  ///< "reduce-scatter", "all-to-all", ...; "wait" for those beside
   Cause cause = Cause::kControl;
   std::int64_t bytes = 0;  ///< as Traffic has them
+  bool beside = false;     ///< while the worker computed
   std::chrono::steady_clock::time_point start;
   std::chrono::steady_clock::time_point end;
 };
