@@ -56,6 +56,8 @@ class TablesModule(torch.nn.Module):
     dtype: of the outputs, kept by ``anchor``, so that ``half()`` and the like change it; None: torch's default.
     """
 
+    _shared = False  # whether the rows lie on several processes (taut.parallelize)
+
     def __init__(
         self,
         tables: dict[str, int],
@@ -88,6 +90,7 @@ class TablesModule(torch.nn.Module):
         self._key = torch.ops.taut.tables_key(self._tables)
         self.anchor = torch.nn.Parameter(torch.zeros((), dtype=dtype, device="cpu"))
         self.fused = fused
+        self._threads = threads
         self._learning_rate = None
         self._norm = 0.0  # what anchor.grad was when the last backward pass ended
         if not fused:
@@ -155,10 +158,15 @@ class TablesModule(torch.nn.Module):
         """Copies and pickles: the tables as plain bytes.
 
         torch.save (protocol 2) stores tensors better than bytes, and gets the tables as such. What is sent to another
-        process gets bytes, since the memory of a tensor that is sent ends with the tensor.
+        process gets bytes, since the memory of a tensor that is sent ends with the tensor. Rows that processes share
+        are brought together first, by an operator, as those leave other threads the interpreter while they wait.
         """
         function, arguments, state, *rest = super().__reduce_ex__(protocol)
-        if protocol > 2:
+        if self._shared:
+            rows = torch.ops.taut.tables_state(self._tables)
+            tables = (json.dumps(self.options), self._threads, bytearray(rows.numpy()))
+            state = {**state, "_tables": tables, "_shared": False}
+        elif protocol > 2:
             (options, threads, rows), _ = self._tables.__getstate__()
             state = {**state, "_tables": (options, threads, bytearray(rows.numpy()))}
         return function, arguments, state, *rest
