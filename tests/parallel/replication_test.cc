@@ -385,10 +385,10 @@ TEST(Replication, WhatDoesNotKnowItSaysSo) {
 TEST(Replication, ArraysThatAreTooDeepAreRefusedByName) {
   const graph::Graph graph = graph::load_model("lenet-c");
   PlanOptions options;
-  options.cost.batch = 4096;
+  options.cost.batch = 8192;
   options.cost.replicate = true;
-  EXPECT_THAT(error_of([&] { (void)make_plan(graph, hypar_cluster(2048), options); }),
-              IsError(ErrorKind::kUnsupported, "layers that may stay whole at 11 levels"));
+  EXPECT_THAT(error_of([&] { (void)make_plan(graph, hypar_cluster(8192), options); }),
+              IsError(ErrorKind::kUnsupported, "layers that may stay whole at 13 levels"));
 }
 
 }  // namespace
