@@ -106,6 +106,11 @@ class TablesModule(torch.nn.Module):
     ) -> torch.Tensor:
         """Rows [bags, tables, embedding_dim], float32, of one entry a table; mode "none": [ids, 1, embedding_dim]."""
         self._refuse_replicas()
+        if self._shared:
+            raise RuntimeError(
+                f"rows of this {type(self).__name__} lie on several processes: call the model that taut.parallelize "
+                "split, or a copy of the module"
+            )
         # Compiled graphs take no objects where they train, so that there the tables go by their key.
         keyed = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
         out = (torch.ops.taut.keyed_lookup if keyed else torch.ops.taut.tables_lookup)(

@@ -75,6 +75,7 @@ class _Shapes:
             if _dealt_tables.is_tables(module):  # whose rows are not copied
                 shallow = made[id(module)] = copy.copy(module)
                 shallow.__dict__["_parameters"] = {"anchor": made[id(module.anchor)]}
+                shallow.__dict__["_shared"] = False
         with self.mode:
             self.model = copy.deepcopy(model, made)
 

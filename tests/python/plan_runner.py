@@ -96,9 +96,9 @@ def held(model):
     return rows
 
 
-def tables_of(single, model):
+def tables_of(single, model, inputs):
     """How tables that processes share differ from those of one: rows, how many are not there or as wide, values; bytes
-    of both."""
+    of both; what is given in evaluation."""
     mine, theirs = held(single), held(model)
     same = [one for one in mine.keys() & theirs.keys() if mine[one][0] == theirs[one][0]]
     off = max(abs(x - y) for one in same for x, y in zip(mine[one][1], theirs[one][1], strict=True))
@@ -108,8 +108,12 @@ def tables_of(single, model):
     ]
     everywhere = torch.tensor(float(sizes[1]))
     dist.all_reduce(everywhere)
+    with torch.no_grad():  # which is traced anew
+        apart = (model.eval()(*inputs).full_tensor() - single.eval()(*inputs)).abs().max().item()
     differ = len(mine.keys() | theirs.keys()) - len(same)
-    return {"rows": len(mine), "differ": differ, "off": off, "bytes": sizes[0], "parts": everywhere.item()}
+    return {
+        "rows": len(mine), "differ": differ, "off": off, "bytes": sizes[0], "parts": everywhere.item(), "apart": apart
+    }  # fmt: skip
 
 
 def measured(model, inputs, mesh):
@@ -160,9 +164,10 @@ def work(rank, processes, port, cases, pipe):
             for name, one in single.state_dict().items()
             if one.is_floating_point()
         )
+        tables = tables_of(single, model, inputs) if case.get("share") else None
         answers.append(
             {"case": case, "whole": whole, "parts": parts, "moved": moved, "kinds": kinds, "off": off,
-             "predicted": plan.bytes_per_step, "tables": tables_of(single, model) if case.get("share") else None}
+             "predicted": plan.bytes_per_step, "tables": tables}
         )  # fmt: skip
     if rank == 0:
         os.write(pipe, json.dumps(answers).encode())

@@ -4,6 +4,7 @@ CASES: a list in JSON, each with a number of processes, options of the tables an
 """
 
 import copy
+import io
 import json
 import os
 import sys
@@ -87,10 +88,19 @@ def compared(options: dict, mode: str, rank: int, processes: int) -> dict:
         "evicted": single.statistics()["evicted_rows"],
         "skipped": [module.statistics()["skipped_updates"] for module in (single, shared)],
         "copied": differing(copy.deepcopy(shared).get_extra_state(), shared.get_extra_state()),
+        "saved": differing(saved(shared).get_extra_state(), shared.get_extra_state()),
+        "called": message_of(lambda: shared({name: torch.arange(4).view(2, 2) for name in shared.features})),
         "twice": message_of(lambda: torch.ops.taut.tables_share(shared._tables, group, rank, processes)),
         "read": message_of(lambda: shared.read_rows("a", torch.arange(3))),
         "load": message_of(lambda: shared.load_rows("a", torch.arange(3), torch.zeros(3, DIM))),
     }
+
+
+def saved(module: taut.ElasticEmbeddingBagCollection) -> taut.ElasticEmbeddingBagCollection:
+    file = io.BytesIO()
+    torch.save(module, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
 
 
 def differing(one: torch.Tensor, other: torch.Tensor) -> int:

@@ -40,7 +40,7 @@ def test_processes_hold_together_what_one_holds(found, case, processes):
     answers = [answers[case] for answers in found[processes - 2]["answers"]]
     assert len(answers) == processes
     for answer in answers:
-        assert answer["differ"] <= SECONDS_AND_CHECKSUM and answer["copied"] == 0, answer
+        assert answer["differ"] <= SECONDS_AND_CHECKSUM and answer["copied"] == answer["saved"] == 0, answer
         assert answer["off"] <= 1e-6 and max(answer["further"]) <= 1e-6, answer  # sums in another order
         assert 0 < answer["parts"] <= answer["bytes"], answer
         assert answer["skipped"] == ([1, 1] if "on_nan" in CASES[case]["options"] else [0, 0])
@@ -52,6 +52,7 @@ def test_some_of_them_have_no_room_for_all_rows(found):
 
 def test_what_one_process_must_do_is_said(found):
     answer = found[0]["answers"][1][0]
+    assert "call the model that taut.parallelize split" in answer["called"]
     assert "shared already" in answer["twice"]
     assert "several processes share cannot be read row by row" in answer["read"]
     assert "cannot take rows in" in answer["load"]
