@@ -1,4 +1,8 @@
-"""Elastic tables under a plan: each is with one process, which looks up all samples and sends every process its own."""
+"""Elastic tables under a plan.
+
+Each is with one process, which looks up all samples and sends every process its own; or the rows of all lie on all
+processes by their hashes, under one budget: every process then looks its rows up for all samples, and sums are made.
+"""
 
 import sys
 from typing import TYPE_CHECKING
@@ -19,14 +23,14 @@ def is_tables(module: torch.nn.Module) -> bool:
     return loaded is not None and isinstance(module, loaded.TablesModule)
 
 
-def check(model: torch.nn.Module, mesh: DeviceMesh) -> None:
+def check(model: torch.nn.Module, mesh: DeviceMesh, share_tables: bool) -> None:
     """Raises ValueError for tables that processes cannot share out."""
     found = [(path, module) for path, module in model.named_modules() if is_tables(module)]
     for path, module in found:
-        if not module.fused:
+        if not module.fused and not share_tables:
             raise ValueError(
                 f"{path or type(module).__name__}: tables with fused=False cannot be run under a plan, as each process "
-                "would see the gradients of its own tables alone: make them with fused=True"
+                "would see the gradients of its own tables alone: make them with fused=True, or use share_tables=True"
             )
     ranks = mesh.mesh.flatten().tolist()
     if found and ranks != sorted(ranks):
@@ -35,14 +39,24 @@ def check(model: torch.nn.Module, mesh: DeviceMesh) -> None:
         raise ValueError("a mesh with tables must have mesh_dim_names where it is not of all processes")
 
 
+def share(model: torch.nn.Module, mesh: DeviceMesh) -> None:
+    """Leaves each process its part of the rows, and of the budget, of each module of tables. Called by all."""
+    for module in model.modules():
+        if is_tables(module):
+            torch.ops.taut.tables_share(module._tables, _group(mesh).group_name, _place(mesh), mesh.size())
+            module._shared = True
+
+
 def look_up(pieces: "Pieces") -> torch.Tensor:
     """Rows of this process' samples [samples, tables, width], of all tables."""
     node, program, mesh = pieces.node, pieces.program, pieces.mesh
     module = program.model.get_submodule(module_path(node))
+    here, processes = _place(mesh), mesh.size()
+    if program.owners is None:
+        arguments = torch.fx.map_arg(node.args[2:], program._plain)
+        rows = torch.ops.taut.tables_lookup(module.anchor, module._tables, *arguments)
+        return rows if processes == 1 else _Sum.apply(rows, processes, _group(mesh).group_name)
     owners = [program.owners[table["name"]] for table in pieces.layer.tables]
-    here, processes = 0, mesh.size()
-    for dim, place in enumerate(mesh.get_coordinate()):
-        here = here * mesh.size(dim) + place
     own = [table for table, owner in enumerate(owners) if owner == here]
     _, _, width, scale, ids, ends, weights, mode, padding = torch.fx.map_arg(
         [None, None, *node.args[2:], *[None] * (9 - len(node.args))], program._plain
@@ -65,6 +79,14 @@ def look_up(pieces: "Pieces") -> torch.Tensor:
     counts = [owners.count(process) for process in range(processes)]
     rows = _Exchange.apply(rows, counts, here, group.group_name)
     return rows[:, torch.tensor(order).argsort()]
+
+
+def _place(mesh: DeviceMesh) -> int:
+    """Of this process among all of a mesh."""
+    here = 0
+    for dim, place in enumerate(mesh.get_coordinate()):
+        here = here * mesh.size(dim) + place
+    return here
 
 
 def _group(mesh: DeviceMesh) -> dist.ProcessGroup:
@@ -96,6 +118,26 @@ class _Exchange(torch.autograd.Function):
         sent = torch.cat([part.reshape(-1) for part in gradient.split(ctx.counts, 1)])
         got = _all_to_all(sent, ctx.others, ctx.own, ctx.here, ctx.group)
         return got.view(ctx.shape), None, None, None
+
+
+class _Sum(torch.autograd.Function):
+    """From each process' sums of all samples [samples, tables, width] to the whole sums of the own samples.
+
+    Gradients are gathered, so that every process sees those of all samples.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, rows: torch.Tensor, processes: int, group: str
+    ) -> torch.Tensor:
+        ctx.processes, ctx.group = processes, group
+        made = torch.ops._c10d_functional.reduce_scatter_tensor(rows.contiguous(), "sum", processes, group)
+        return torch.ops._c10d_functional.wait_tensor(made)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor) -> tuple:
+        made = torch.ops._c10d_functional.all_gather_into_tensor(gradient.contiguous(), ctx.processes, ctx.group)
+        return torch.ops._c10d_functional.wait_tensor(made), None, None
 
 
 def _all_to_all(sent: torch.Tensor, given: list[int], got: list[int], here: int, group: str) -> torch.Tensor:

@@ -56,6 +56,8 @@ class TablesModule(torch.nn.Module):
     dtype: of the outputs, kept by ``anchor``, so that ``half()`` and the like change it; None: torch's default.
     """
 
+    _shared = False  # whether the rows lie on several processes (taut.parallelize)
+
     def __init__(
         self,
         tables: dict[str, int],
@@ -88,6 +90,7 @@ class TablesModule(torch.nn.Module):
         self._key = torch.ops.taut.tables_key(self._tables)
         self.anchor = torch.nn.Parameter(torch.zeros((), dtype=dtype, device="cpu"))
         self.fused = fused
+        self._threads = threads
         self._learning_rate = None
         self._norm = 0.0  # what anchor.grad was when the last backward pass ended
         if not fused:
@@ -103,6 +106,11 @@ class TablesModule(torch.nn.Module):
     ) -> torch.Tensor:
         """Rows [bags, tables, embedding_dim], float32, of one entry a table; mode "none": [ids, 1, embedding_dim]."""
         self._refuse_replicas()
+        if self._shared:
+            raise RuntimeError(
+                f"rows of this {type(self).__name__} lie on several processes: call the model that taut.parallelize "
+                "split, or a copy of the module"
+            )
         # Compiled graphs take no objects where they train, so that there the tables go by their key.
         keyed = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
         out = (torch.ops.taut.keyed_lookup if keyed else torch.ops.taut.tables_lookup)(
@@ -155,10 +163,15 @@ class TablesModule(torch.nn.Module):
         """Copies and pickles: the tables as plain bytes.
 
         torch.save (protocol 2) stores tensors better than bytes, and gets the tables as such. What is sent to another
-        process gets bytes, since the memory of a tensor that is sent ends with the tensor.
+        process gets bytes, since the memory of a tensor that is sent ends with the tensor. Rows that processes share
+        are brought together first, by an operator, as those leave other threads the interpreter while they wait.
         """
         function, arguments, state, *rest = super().__reduce_ex__(protocol)
-        if protocol > 2:
+        if self._shared:
+            rows = torch.ops.taut.tables_state(self._tables)
+            tables = (json.dumps(self.options), self._threads, bytearray(rows.numpy()))
+            state = {**state, "_tables": tables, "_shared": False}
+        elif protocol > 2:
             (options, threads, rows), _ = self._tables.__getstate__()
             state = {**state, "_tables": (options, threads, bytearray(rows.numpy()))}
         return function, arguments, state, *rest

@@ -17,7 +17,7 @@ from taut._traced import INPUT, Layer, Trace, Value, argument, call_key, operato
 from taut.plans import Plan
 
 
-def parallelize(model: torch.nn.Module, mesh: DeviceMesh, plan: Plan) -> torch.nn.Module:
+def parallelize(model: torch.nn.Module, mesh: DeviceMesh, plan: Plan, *, share_tables: bool = False) -> torch.nn.Module:
     """Splits a module's layers over a mesh as a plan says. In place; returns the module.
 
     Parameters become DTensors with the placements of ``plan.placements(mesh)``, without being sent: every process must
@@ -30,7 +30,9 @@ def parallelize(model: torch.nn.Module, mesh: DeviceMesh, plan: Plan) -> torch.n
 
     Elastic tables are each with the process that the plan names (``plan.result["tables"]["accelerator"]``), which looks
     up and trains the rows of all samples; the others have only what was loaded before, so that each process saves and
-    loads a ``state_dict()`` of its own. A budget is that of each process.
+    loads a ``state_dict()`` of its own. A budget is that of each process. With ``share_tables`` the rows of every table
+    lie on all processes by their hashes instead, under one budget: after the same gradients they are the rows of one
+    process. ``state_dict()`` and copies then hold all rows, and all processes make them together.
 
     mesh: its dimensions are the plan's levels, or products of neighbouring ones that split each layer alike.
 
@@ -42,7 +44,7 @@ def parallelize(model: torch.nn.Module, mesh: DeviceMesh, plan: Plan) -> torch.n
     names = dict(model.named_parameters(remove_duplicate=False))
     if unknown := placements.keys() - names.keys():
         raise ValueError(f"the plan has parameters that the module has not: {', '.join(sorted(unknown))}")
-    _dealt_tables.check(model, mesh)
+    _dealt_tables.check(model, mesh, share_tables)
     made: dict[torch.nn.Parameter, torch.nn.Parameter] = {}
     for name, parameter in names.items():
         owner = model.get_submodule(name.rpartition(".")[0])
@@ -53,7 +55,9 @@ def parallelize(model: torch.nn.Module, mesh: DeviceMesh, plan: Plan) -> torch.n
             split = distribute_tensor(parameter.detach(), mesh, placements.get(name, whole), src_data_rank=None)
             made[parameter] = torch.nn.Parameter(split, requires_grad=parameter.requires_grad)
         setattr(owner, name.rpartition(".")[2], made[parameter])
-    owners = plan.result.get("tables", {}).get("accelerator", {})
+    owners = None if share_tables else plan.result.get("tables", {}).get("accelerator", {})
+    if share_tables:
+        _dealt_tables.share(model, mesh)
     model.forward = _Forward(model, mesh, types, owners)
     if plan.traced is not None:
         model.forward.add(*plan.traced)
@@ -71,6 +75,7 @@ class _Shapes:
             if _dealt_tables.is_tables(module):  # whose rows are not copied
                 shallow = made[id(module)] = copy.copy(module)
                 shallow.__dict__["_parameters"] = {"anchor": made[id(module.anchor)]}
+                shallow.__dict__["_shared"] = False
         with self.mode:
             self.model = copy.deepcopy(model, made)
 
@@ -95,7 +100,9 @@ class _Shapes:
 class _Forward:
     """What a module's ``forward`` becomes."""
 
-    def __init__(self, model: torch.nn.Module, mesh: DeviceMesh, types: dict[str, list[str]], owners: dict[str, int]):
+    def __init__(
+        self, model: torch.nn.Module, mesh: DeviceMesh, types: dict[str, list[str]], owners: dict[str, int] | None
+    ):
         self.model, self.mesh, self.types, self.owners = model, mesh, types, owners
         self.shapes: _Shapes | None = None  # made with the first call that has to be traced
         self.programs: dict[object, _Program] = {}
@@ -121,7 +128,8 @@ class _Forward:
         """Makes the program of a trace. Raises ValueError where the plan lacks one of its layers."""
         if missing := {layer.name for layer in trace.layers} - self.types.keys():
             raise ValueError(f"the plan has no layers {', '.join(sorted(missing))}")
-        if missing := {table["name"] for layer in trace.layers for table in layer.tables} - self.owners.keys():
+        named = {table["name"] for layer in trace.layers for table in layer.tables}
+        if self.owners is not None and (missing := named - self.owners.keys()):
             raise ValueError(f"the plan has no tables {', '.join(sorted(missing))}")
         self.programs[key] = _Program(self.model, trace, self.mesh, self.types, self.owners)
 
@@ -129,7 +137,8 @@ class _Forward:
 class _Program:
     """A traced program on shards.
 
-    owners: of each elastic table, by its name in the plan, the process that has it, as its place in the mesh.
+    owners: of each elastic table, by its name in the plan, the process that has it, as its place in the mesh; None
+        where all processes share the rows.
     """
 
     def __init__(
@@ -138,7 +147,7 @@ class _Program:
         trace: Trace,
         mesh: DeviceMesh,
         types: dict[str, list[str]],
-        owners: dict[str, int],
+        owners: dict[str, int] | None,
     ):
         self.model, self.trace, self.mesh, self.types, self.owners = model, trace, mesh, types, owners
         self.by_name = {layer.name: layer for layer in trace.layers}

@@ -277,6 +277,13 @@ TORCH_LIBRARY(taut, library) {
         translated([&] { tables->step_waiting(scale, factor); });
       });
   library.def(
+      "tables_share(__torch__.torch.classes.taut.Tables tables, str group, int index, int of) -> "
+      "()",
+      [](const TablesPointer& tables, const std::string& group, std::int64_t index,
+         std::int64_t of) {
+        translated([&] { tables->share({.group = group, .share = {.index = index, .of = of}}); });
+      });
+  library.def(
       "tables_set_learning_rate(__torch__.torch.classes.taut.Tables tables, float rate) -> ()",
       [](const TablesPointer& tables, double rate) {
         translated([&] { tables->set_learning_rate(rate); });

@@ -119,6 +119,21 @@ void Tables::drop() {
   if (waiting_) waiting_.emplace(options().tables.size());
 }
 
+void Tables::share(const ProcessNames& processes) {
+  const at::Tensor held = state();
+  const std::lock_guard lock(mutex_);
+  if (processes_ || gathered_) {
+    throw Error(ErrorKind::kInvalidArgument,
+                processes_ ? "the tables are shared already" : "a step is being gathered", {},
+                "share tables of one process, between steps");
+  }
+  auto shared = make_shared_rows(options(), shared_pool(threads_), processes);
+  shared->load(SectionBytesReader(held), kPrefix);
+  shared->set_learning_rate(tables_->learning_rate());
+  tables_ = std::move(shared);
+  processes_ = processes;
+}
+
 std::string Tables::statistics() const {
   const std::lock_guard lock(mutex_);
   const embedding::Statistics statistics = tables_->statistics();
@@ -136,11 +151,9 @@ std::string Tables::statistics() const {
 
 at::Tensor Tables::state() const {
   SectionBytesWriter bytes;
-  {
-    const std::lock_guard lock(mutex_);
-    tables_->save(bytes, kPrefix);
-  }
-  return bytes.finish();
+  const std::lock_guard lock(mutex_);
+  tables_->save(bytes, kPrefix);
+  return processes_ ? from_first(bytes.finish(), *processes_) : bytes.finish();
 }
 
 void Tables::load(const at::Tensor& state) {

@@ -12,6 +12,7 @@
 #include "nn/bags.h"
 #include "nn/fork_safe_mutex.h"
 #include "nn/gathered.h"
+#include "nn/shared_rows.h"
 #include "taut/embedding/embedding.h"
 
 namespace taut::nn {
@@ -68,6 +69,13 @@ class Tables final : public torch::CustomClassHolder {
   /// Forgets what was gathered or waits. Fine where nothing was.
   void drop();
 
+  /// From here on, and for good, the rows lie on several processes, this one's part of them here
+  /// (make_shared_rows()): those that are here now, which must be the same on all of them. lookup()
+  /// then gives the sums over the rows that lie here, and update() wants the gradient of the whole
+  /// batch. Called by all processes, as state() is then. Errors: kInvalidArgument where they are
+  /// shared already, or within gather().
+  void share(const ProcessNames& processes);
+
   /// JSON of embedding::Statistics.
   [[nodiscard]] std::string statistics() const;
   /// All rows and optimizer state, uint8 [n]; load() restores the same bits into tables of the same
@@ -93,7 +101,8 @@ class Tables final : public torch::CustomClassHolder {
   std::optional<std::int64_t> key_;
   std::optional<Gathered> gathered_;
   std::optional<GatheredGradients> waiting_;
-  std::int64_t skipped_ = 0;  // scaled gradients that were not finite
+  std::optional<ProcessNames> processes_;  // that share the rows
+  std::int64_t skipped_ = 0;               // scaled gradients that were not finite
 };
 
 }  // namespace taut::nn

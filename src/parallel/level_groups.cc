@@ -13,7 +13,7 @@ namespace {
 
 constexpr double kMostGroupStates = 450;
 constexpr double kMostConstrainedStates = 2000;
-constexpr double kMostPairings = 4e6;  // of two layers that may stay whole; fewer without type R
+constexpr double kMostPairings = 2e7;  // of two layers that may stay whole; fewer without type R
 
 /// In how many ways levels can be shared out among kinds.
 double multisets(int levels, int kinds) {

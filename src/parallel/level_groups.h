@@ -24,7 +24,7 @@ struct Group {
 /// Groups of equal levels; neighbours of the nearest cost are joined, at the least of their costs,
 /// until a layer has at most 450 states. Levels that constraints treat differently, or that join
 /// another number of groups, stay apart; kUnsupported where that leaves more than 2,000 states, or
-/// more than 4 million ways to pair those of two layers that may stay whole.
+/// more than 20 million ways to pair those of two layers that may stay whole.
 [[nodiscard]] std::vector<Group> group_levels(const CostModel& model, const LevelWeights& weights);
 
 /// Counts of each split among the levels of each group: what a state is to the deep search.

@@ -181,8 +181,10 @@ CostOptions cost_options(const Cluster& cluster, const PlanOptions& options) {
   return cost;
 }
 
-PlanOutcome make_plan(const graph::Graph& graph, const Cluster& cluster,
-                      const PlanOptions& options) {
+namespace {
+
+PlanOutcome plan_as_asked(const graph::Graph& graph, const Cluster& cluster,
+                          const PlanOptions& options) {
   const CostModel model(graph, cost_options(cluster, options));
   if (model.options().replicate && options.objective == Objective::kWords) {
     throw_invalid_argument("objective of plans that may leave layers whole",
@@ -220,6 +222,26 @@ PlanOutcome make_plan(const graph::Graph& graph, const Cluster& cluster,
                          " are allowed; exact finds plans that fit"),
                   least_memory_bytes(model) + options.table_bytes};
   }
+  return outcome;
+}
+
+}  // namespace
+
+PlanOutcome make_plan(const graph::Graph& graph, const Cluster& cluster,
+                      const PlanOptions& options) {
+  PlanOutcome outcome = plan_as_asked(graph, cluster, options);
+  auto* planned = std::get_if<Planned>(&outcome);
+  const bool replicate = options.cost.replicate && options.method == Method::kExact;
+  if (!replicate || planned == nullptr || planned->optimal) return outcome;
+  // More choices can lead a search astray that is not exact.
+  PlanOptions divided = options;
+  divided.cost.constraints.push_back({.split = Split::kReplicate, .forbid = true});
+  const PlanOutcome other = plan_as_asked(graph, cluster, divided);
+  const auto* without = std::get_if<Planned>(&other);
+  if (without == nullptr || without->objective >= planned->objective) return outcome;
+  planned->plan = without->plan;
+  planned->objective = without->objective;
+  planned->guarantee = guarantee_text(*planned);
   return outcome;
 }
 

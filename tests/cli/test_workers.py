@@ -206,6 +206,17 @@ def test_a_planned_file_is_run(together, taut, image_workspace):
     assert again["bytes_per_step"] == made["bytes_per_step"]
 
 
+def test_a_plan_whose_layers_stay_whole_is_refused(together, taut, image_workspace):
+    config = image_workspace / "images.toml"
+    path = image_workspace / "whole.json"
+    made = taut("plan", config, "--accelerators", 2, "--replicate", "--fix", "fc1=R", "--json").json
+    path.write_text(json.dumps(made))
+    settings = ("--set", "model.winner_rate=1.0", "--plan", path)
+    ended = together(2, "train", config, "--out", image_workspace / "run", *settings)
+    assert [code for code, _, _ in ended] == [2, 2]
+    assert "layer fc1: stays whole (R) at a level" in errors_of(err for _, _, err in ended)[0]
+
+
 def test_plans_are_for_workers(taut, workspace, tmp_path):
     arguments = ("train", workspace / "ctr.toml", "--out", tmp_path / "run", "--plan", "dp")
     alone = taut(*arguments, check=False)

@@ -178,7 +178,7 @@ TEST(Replication, SearchesFindTheBestOfAllPlans) {
     const Cluster cluster = random_cluster(dice);
     PlanOptions options = random_plan_options(dice);
     const CostModel model(graph, cost_options(cluster, options));
-    if (plan_count(model) > 2000) continue;
+    if (plan_count(model) > 6000) continue;
     ++compared;
     if (plan_count(model) == 0) {  // too few samples for a layer that must not stay whole
       ASSERT_TRUE(std::holds_alternative<NoPlan>(make_plan(graph, cluster, options)))
@@ -245,7 +245,8 @@ TEST(Replication, CountedStatesBoundAllPlans) {
 }
 
 TEST(Replication, PlansNeverGetWorseAndKeepTheirCost) {
-  for (const char* name : {"lenet-c", "resnet-18", "bert-base"}) {
+  int not_proven = 0;
+  for (const char* name : {"lenet-c", "resnet-50", "bert-base"}) {
     const graph::Graph graph = graph::load_model(name);
     for (const int accelerators : {4, 16, 64}) {
       const Cluster cluster = hypar_cluster(accelerators);
@@ -257,10 +258,12 @@ TEST(Replication, PlansNeverGetWorseAndKeepTheirCost) {
       const auto with = std::get<Planned>(make_plan(graph, cluster, options));
       EXPECT_LE(with.objective, without.objective * (1 + kRounding)) << name << accelerators;
       EXPECT_LE(with.lower_bound, with.objective * (1 + kRounding)) << name << accelerators;
+      not_proven += with.optimal ? 0 : 1;
       options.method = Method::kGreedy;
       EXPECT_FALSE(has_copies(std::get<Planned>(make_plan(graph, cluster, options)).plan));
     }
   }
+  EXPECT_GT(not_proven, 0) << "which the search without copies stands by";
 }
 
 /// Two layers, of which the second stays whole at the top level.
@@ -385,10 +388,10 @@ TEST(Replication, WhatDoesNotKnowItSaysSo) {
 TEST(Replication, ArraysThatAreTooDeepAreRefusedByName) {
   const graph::Graph graph = graph::load_model("lenet-c");
   PlanOptions options;
-  options.cost.batch = 4096;
+  options.cost.batch = 8192;
   options.cost.replicate = true;
-  EXPECT_THAT(error_of([&] { (void)make_plan(graph, hypar_cluster(2048), options); }),
-              IsError(ErrorKind::kUnsupported, "layers that may stay whole at 11 levels"));
+  EXPECT_THAT(error_of([&] { (void)make_plan(graph, hypar_cluster(8192), options); }),
+              IsError(ErrorKind::kUnsupported, "layers that may stay whole at 13 levels"));
 }
 
 }  // namespace

@@ -57,6 +57,8 @@ CASES = [
     {"model": "collected", "processes": 4, "options": {"replicate": True}},
     {"model": "gpt", "processes": 2, "options": {"replicate": True}},  # whose positions are a constant of parameters
     {"model": "scaled", "processes": 2},
+    {"model": "crowded", "processes": 4, "steps": 2, "share": True},
+    {"model": "waiting", "processes": 2, "share": True},
 ]
 
 
@@ -90,6 +92,17 @@ def test_processes_move_what_is_predicted(answers, case):
 def test_what_pytorch_moves_beyond_the_prediction_is_bounded(answers, case):
     """Changes of split that gloo makes of gathers, statistics of batch normalizations (docs/python.md)."""
     assert answers[case]["predicted"] <= answers[case]["moved"] <= 1.6 * answers[case]["predicted"], answers[case]
+
+
+@pytest.mark.parametrize("case", [16, 17])
+def test_shared_tables_are_those_of_one_process(answers, case):
+    answer = answers[case]
+    tables = answer["tables"]
+    assert tables["bytes"] == tables["parts"] <= 2 * 256 * 1024, tables  # of two modules, over all processes
+    assert tables["differ"] <= tables["rows"] // 1000, tables  # where a sum's rounding decides what is worth more
+    assert tables["off"] <= 1e-5 and tables["apart"] <= 1e-5, tables
+    # Sums of all samples travel, where a table on one process would send each process its samples alone.
+    assert answer["moved"] <= answer["case"]["processes"] * answer["predicted"]
 
 
 @pytest.fixture

@@ -185,12 +185,14 @@ def dlrm(**options) -> Dlrm:
 class Collected(nn.Module):
     """A DLRM whose tables are one collection, with a sequence beside."""
 
-    def __init__(self, dim: int = 8):
+    def __init__(self, dim: int = 8, budget: str = "1MiB", many: int = 1, **others):
         super().__init__()
         from taut import ElasticEmbedding, ElasticEmbeddingBagCollection
 
-        options = {"memory_budget": "1MiB", "optimizer": "sgd", "loss_reduction": "sum", "learning_rate": 0.05}
-        self.bags = ElasticEmbeddingBagCollection({"a": 40, "b": 30, "c": 20}, dim, mode="mean", **options)
+        options = {"memory_budget": budget, "optimizer": "sgd", "loss_reduction": "sum", "learning_rate": 0.05}
+        options |= others
+        tables = {"a": 40 * many, "b": 30 * many, "c": 20 * many}
+        self.bags = ElasticEmbeddingBagCollection(tables, dim, mode="mean", **options)
         self.words = ElasticEmbedding(50, dim - 2, **options)
         self.dense = nn.Sequential(nn.Linear(4 * dim + 4, 16), nn.ReLU(), nn.Linear(16, 1))
 
@@ -208,17 +210,27 @@ def elastic() -> Dlrm:
     return Dlrm([ElasticEmbeddingBag(300, 8, memory_budget=budget, **options) for budget in ("1/3", "1MiB", "1MiB")])
 
 
+def crowd(batch: int) -> tuple[torch.Tensor, ...]:
+    """Inputs that read many rows."""
+    ids = torch.stack([torch.randint(0, 200 * 10 * rows, (batch, 3)) for rows in (4, 3, 2)], 1)
+    return torch.randn(batch, 4), ids, torch.randint(0, 50, (batch, 5))
+
+
 def example(name: str, batch: int = 8) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """A model with the same weights at each call, and inputs."""
     torch.manual_seed(0)
     models = {"mlp": mlp, "gpt": Gpt, "llama": Llama, "resnet": ResNet, "dlrm": dlrm, "elastic": elastic}
     models["collected"] = Collected
     models["scaled"] = Scaled
+    models["crowded"] = lambda: Collected(budget="256KiB", many=200)  # which has room for half of the rows
+    models["waiting"] = lambda: Collected(budget="256KiB", many=200, fused=False)
     models["thirds"] = lambda: mlp(width=96)
     model = models[name]()
     inputs = {
         "mlp": lambda: (torch.randn(batch, 32),),
         "scaled": lambda: (torch.randn(batch, 32),),
+        "crowded": lambda: crowd(256 * batch),
+        "waiting": lambda: crowd(64 * batch),
         "gpt": lambda: (torch.randint(0, 64, (batch, 8)),),
         "llama": lambda: (torch.randn(batch, 8, 32),),
         "resnet": lambda: (torch.randn(batch, 3, 16, 16),),

@@ -22,6 +22,7 @@ from torch.distributed.tensor.parallel import loss_parallel
 from torch.nn import functional
 
 import taut
+from taut._tables import TablesModule
 
 
 class CommBytes(CommDebugMode):
@@ -75,8 +76,44 @@ def losses(model, inputs, target, steps, whole, loss_of):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        for module in model.modules():
+            if isinstance(module, TablesModule) and not module.fused:
+                module.step()
         told.append(whole(loss.detach()))
     return told
+
+
+def held(model):
+    """Rows of all tables, of copies that one process has: by table and id its chunks and values."""
+    rows = {}
+    for place, module in enumerate(model.modules()):
+        if isinstance(module, TablesModule):
+            alone = copy.deepcopy(module)
+            for table, options in enumerate(module.options["tables"]):
+                found = alone._get_rows(table, torch.arange(options["distinct_ids"]))
+                columns = (found[name].tolist() for name in ("id", "mask", "vector"))
+                rows |= {(place, table, one): (mask, vector) for one, mask, vector in zip(*columns, strict=True)}
+    return rows
+
+
+def tables_of(single, model, inputs):
+    """How tables that processes share differ from those of one: rows, how many are not there or as wide, values; bytes
+    of both; what is given in evaluation."""
+    mine, theirs = held(single), held(model)
+    same = [one for one in mine.keys() & theirs.keys() if mine[one][0] == theirs[one][0]]
+    off = max(abs(x - y) for one in same for x, y in zip(mine[one][1], theirs[one][1], strict=True))
+    sizes = [
+        sum(one.statistics()["memory_bytes"] for one in each.modules() if isinstance(one, TablesModule))
+        for each in (single, model)
+    ]
+    everywhere = torch.tensor(float(sizes[1]))
+    dist.all_reduce(everywhere)
+    with torch.no_grad():  # which is traced anew
+        apart = (model.eval()(*inputs).full_tensor() - single.eval()(*inputs)).abs().max().item()
+    differ = len(mine.keys() | theirs.keys()) - len(same)
+    return {
+        "rows": len(mine), "differ": differ, "off": off, "bytes": sizes[0], "parts": everywhere.item(), "apart": apart
+    }  # fmt: skip
 
 
 def measured(model, inputs, mesh):
@@ -109,7 +146,7 @@ def work(rank, processes, port, cases, pipe):
         if case.get("vocabulary"):
             loss_of, target = words, inputs[0].roll(1, 1)
             split = distribute_tensor(target, mesh, [Replicate()] * mesh.ndim, src_data_rank=None)
-        taut.parallelize(model, mesh, plan)
+        taut.parallelize(model, mesh, plan, share_tables=case.get("share", False))
         moved, kinds = measured(model, inputs, mesh)
         steps = case.get("steps", 2)
         out = single(*inputs)  # batch normalizations and elastic tables have seen as many batches
@@ -127,9 +164,10 @@ def work(rank, processes, port, cases, pipe):
             for name, one in single.state_dict().items()
             if one.is_floating_point()
         )
+        tables = tables_of(single, model, inputs) if case.get("share") else None
         answers.append(
             {"case": case, "whole": whole, "parts": parts, "moved": moved, "kinds": kinds, "off": off,
-             "predicted": plan.bytes_per_step}
+             "predicted": plan.bytes_per_step, "tables": tables}
         )  # fmt: skip
     if rank == 0:
         os.write(pipe, json.dumps(answers).encode())
@@ -137,8 +175,8 @@ def work(rank, processes, port, cases, pipe):
     dist.destroy_process_group()
 
 
-def run(processes, cases):
-    """Answers of so many processes."""
+def run(processes, cases, work=work):
+    """Answers of so many processes, each of which calls work."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
