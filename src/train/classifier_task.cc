@@ -1,11 +1,14 @@
 // Training networks that classify images.
 #include <algorithm>
+#include <filesystem>
 
+#include "core/json_text.h"
 #include "taut/core/snapshot.h"
 #include "taut/core/text.h"
 #include "taut/dist/redistribution.h"
 #include "taut/graph/zoo.h"
 #include "taut/infer/measures.h"
+#include "taut/train/export.h"
 #include "taut/train/run.h"
 #include "taut/train/task.h"
 #include "train/checkpoint.h"
@@ -220,11 +223,42 @@ class ImageTask final : public Task {
     return facts;
   }
 
+  [[nodiscard]] FrozenRun freeze(const std::string& checkpoint,
+                                 const std::string& summary) const override {
+    const Json facts = {{"source", checkpoint},
+                        {"test", config_.data.test},
+                        {"seed", config_.train.seed},
+                        {"trained_in_bf16", config_.model.bf16},
+                        {"quantized", network_->quantized()},
+                        {"pruned_share", network_->pruned_share()},
+                        {"quality", quality_in(summary)}};
+    return {FrozenModel(*network_,
+                        {.mean = format_.normalization.mean,
+                         .deviation = format_.normalization.deviation,
+                         .class_names = format_.class_names,
+                         .size = config_.size,
+                         .labels = config_.labels,
+                         .skip_bad = config_.data.on_bad_row == data::OnBadRow::kSkip},
+                        facts.dump())};
+  }
+
   [[nodiscard]] std::optional<ImageRun> images(const std::string& checkpoint) override {
     return ImageRun{config_, format_, network_, checkpoint};
   }
 
  private:
+  // The measures that a summary names; null before the end of a run.
+  [[nodiscard]] Json quality_in(const std::string& summary) const {
+    if (!std::filesystem::exists(summary)) return nullptr;
+    const Json known = read_json_object(summary);
+    Json quality;
+    for (const std::string& name : measures()) {
+      const Json& value = json_at(known, name, summary);
+      quality[name] = value.is_null() ? value : Json(json_value<double>(value, name, summary));
+    }
+    return quality;
+  }
+
   static void visit_format(ImageFormat& format, StateFields& fields) {
     fields("channels", format.shape.channels);
     fields("height", format.shape.height);

@@ -6,7 +6,9 @@
 #include "taut/core/log.h"
 #include "taut/core/text.h"
 #include "taut/data/format_choice.h"
+#include "taut/data/input_spec.h"
 #include "taut/graph/recommender.h"
+#include "taut/train/export.h"
 #include "taut/train/metrics.h"
 #include "taut/train/model.h"
 #include "taut/train/task.h"
@@ -215,6 +217,19 @@ class RecommenderTask final : public Task {
     facts["compression"] =
         static_cast<double>(model_->full_bytes()) / static_cast<double>(model_->memory_bytes());
     return facts;
+  }
+
+  [[nodiscard]] FrozenRun freeze(const std::string& checkpoint,
+                                 const std::string& /*summary*/) const override {
+    const Json facts = {{"source", checkpoint},
+                        {"test", config_.data.test},
+                        {"seed", config_.train.seed},
+                        {"method", config_.embedding.method},
+                        {"full_bytes", model_->full_bytes()}};
+    return {
+        FrozenModel(model_->dense(), network(),
+                    data::input_spec(reader_options(config_, {}, profile_)).dump(), facts.dump()),
+        model_->tables()};
   }
 
   [[nodiscard]] std::optional<RecommenderRun> recommender(const std::string& checkpoint) override {
