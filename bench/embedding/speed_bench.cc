@@ -8,9 +8,9 @@
 // The table is at a tenth of the full one's bytes (full takes what it needs) and is filled by
 // training first. METHOD `reads` is no table but the machine's own limit: rows of DIM floats at
 // known places among IDS, read and summed as the ids name them. Prints one JSON object: medians
-// over rounds of some batches each, by the clock and
-// (..._cpu) by the processor time of all threads, which other programs disturb less; and a checksum
-// of all outputs, by which two builds can be compared: it depends on nothing but the arguments.
+// over rounds of some batches each, by the clock and (..._cpu) by the processor time of all
+// threads, which other programs disturb less; and a checksum of all outputs, by which two builds
+// can be compared: it depends on nothing but the arguments.
 
 #include <algorithm>
 #include <bit>

@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/settings.h"
+#include "cli/toml_kind.h"
 #include "taut/core/error.h"
 #include "taut/train/sweep.h"
 
@@ -27,6 +28,7 @@ Command add_sweep(CLI::App& root, const Globals& globals) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   return {app, [o, &globals] {
+            expect_toml(o->config, TomlKind::kConfig);
             const train::ConfigFile file = train::read_config_file(o->config);
             if (!train::task_of_config(file).has_tables) {
               throw Error(ErrorKind::kUnsupported,

@@ -51,7 +51,7 @@ std::optional<TomlKind> toml_kind(const std::string& path) {
       if (file.contains(facts.key)) return facts.kind;
     }
   } catch (const Error&) {
-    // Whoever reads it says what is wrong.
+    return std::nullopt;  // whoever reads it says what is wrong
   }
   return std::nullopt;
 }

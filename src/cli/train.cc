@@ -5,6 +5,7 @@
 #include "cli/interrupt.h"
 #include "cli/quality.h"
 #include "cli/settings.h"
+#include "cli/toml_kind.h"
 #include "cli/workers.h"
 #include "taut/core/error.h"
 #include "taut/core/text.h"
@@ -29,15 +30,18 @@ void print_summary(const Json& s) {
     const double dense = s["multiply_adds"]["dense"];
     const double needed = s["multiply_adds"]["needed"];
     std::cout << "network: " << s["model"].get<std::string>() << ", " << s["parameters"]
-              << " parameters, " << dense / 1e6 << " M multiply-adds an example, of which "
-              << 100 * needed / dense << " % are not by zero\n";
+              << " parameters, " << fixed_text(dense / 1e6, 3)
+              << " M multiply-adds an example, of which " << fixed_text(100 * needed / dense, 1)
+              << " % are not by zero\n";
   }
   if (s.contains("workers")) {
     std::cout << "workers: " << s["workers"]["count"] << ", plan "
               << s["workers"]["plan"].get<std::string>() << "\n";
   }
-  std::cout << "speed: " << s["examples_per_second"] << " examples/s, " << s["examples"]
-            << " examples in " << s["train_seconds"] << " s\n"
+  const Json& rate = s["examples_per_second"];  // null where no time went by
+  std::cout << "speed: " << (rate.is_null() ? "?" : fixed_text(rate.get<double>(), 0))
+            << " examples/s, " << s["examples"] << " examples in "
+            << fixed_text(s["train_seconds"].get<double>(), 2) << " s\n"
             << "run: " << s["run"].get<std::string>() << "\n";
 }
 
@@ -57,6 +61,7 @@ train::PlanChoice plan_of(const TrainOptions& options) {
   train::PlanChoice choice;
   if (!options.plan.empty()) choice.plan = options.plan;
   choice.cluster = options.cluster;
+  if (!options.cluster.empty()) expect_toml(options.cluster, TomlKind::kCluster);
   const bool asked = !options.plan.empty() || !options.cluster.empty();
   if (!asked || dist::environment_of_torchrun()) return choice;
   throw Error(ErrorKind::kConfig, "a plan is for several workers, and this process is alone",
@@ -64,6 +69,7 @@ train::PlanChoice plan_of(const TrainOptions& options) {
 }
 
 Outcome train_together(const TrainOptions& options, const Globals& globals) {
+  expect_toml(options.config, TomlKind::kConfig);
   const train::ConfigFile file = train::read_config_file(options.config);
   if (!options.budget.empty() && !train::task_of_config(file).has_tables) {
     throw Error(ErrorKind::kConfig, "--memory-budget is for tables, and this config has none",

@@ -2,10 +2,8 @@
 #include "taut/train/tune.h"
 
 #include <algorithm>
-#include <iomanip>
 #include <iostream>
 #include <memory>
-#include <sstream>
 
 #include "cli/command.h"
 #include "cli/planning.h"
@@ -19,9 +17,7 @@ namespace {
 using Json = nlohmann::json;
 
 std::string per_cent(const Json& share) {
-  std::ostringstream text;
-  text << std::fixed << std::setprecision(2) << 100 * share.get<double>();
-  return text.str();
+  return fixed_text(100 * share.get<double>(), 2);
 }
 
 void print(const Json& found) {

@@ -80,8 +80,8 @@ void read_values_reference(Storage storage, const std::uint8_t* source, float sc
 void write_values_reference(Storage storage, const float* values, float scale, int size,
                             RowRandom& random, std::uint8_t* target) noexcept;
 
-/// A row's scale in 8 bits: the largest magnitude m that its integers can hold,
-/// m = 2^(code / 8 - 20), so 2^-20 to 3800 in steps of 9 %.
+/// A row's scale in 8 bits: its integers hold magnitudes up to m = 2^(code / 8 - 20), which goes
+/// from 2^-20 to 3800 in steps of 9 %.
 class ScaleCode {
  public:
   /// The value of one integer step.

@@ -59,6 +59,26 @@ LoadedRows count_loaded(const Reader& reader, const Rows& rows) {
   return loaded;
 }
 
+/// A live collection whose ids are grouped and looked up by what Own::reader() gives. Base: a
+/// RowwiseEmbedding.
+template <typename Own, typename Base>
+class LiveForm : public Base {
+ protected:
+  using Base::Base;
+
+  void sort_ids(std::span<const JaggedIds> tables, std::int64_t batch,
+                GradientGrouper& grouper) override {
+    grouper.sort(own().reader(), tables, batch, *this->pool_);
+  }
+  void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
+                 std::span<float> out) const override {
+    pooled_lookup(own().reader(), tables, batch, this->options_.dim, out, this->pool_.get());
+  }
+
+ private:
+  [[nodiscard]] const Own& own() const noexcept { return static_cast<const Own&>(*this); }
+};
+
 /// The rows of `size` values of a frozen file. Throws kFormat for a header that cannot be.
 [[nodiscard]] inline DenseRowFormat frozen_format(const SectionSource& file,
                                                   const std::string& prefix, std::int64_t tables,
@@ -66,6 +86,13 @@ LoadedRows count_loaded(const Reader& reader, const Rows& rows) {
                                                   std::int64_t size) {
   check_frozen_shape(file, prefix, tables, dim, value_type);
   return {static_cast<ValueType>(value_type), static_cast<int>(size)};
+}
+
+/// Whole rows, as a header with tables, dim and value_type says.
+template <typename Header>
+[[nodiscard]] DenseRowFormat frozen_format(const SectionSource& file, const std::string& prefix,
+                                           const Header& header) {
+  return frozen_format(file, prefix, header.tables, header.dim, header.value_type, header.dim);
 }
 
 /// Throws kUnsupported: ids share the rows of this method.
@@ -99,6 +126,13 @@ class FrozenForm : public FrozenEmbedding {
  protected:
   FrozenForm(const SectionSource& file, const std::string& prefix, Reader reader)
       : reader_(std::move(reader)), method_(file.text(prefix + "method")) {}
+  /// The same, of the shape that a header says, which frozen_format() has checked.
+  template <typename Header>
+  FrozenForm(const SectionSource& file, const std::string& prefix, const Header& header,
+             Reader reader)
+      : FrozenForm(file, prefix, std::move(reader)) {
+    set_shape(header.tables, static_cast<int>(header.dim));
+  }
   void set_shape(std::int64_t tables, int dim) noexcept {
     tables_ = tables;
     dim_ = dim;

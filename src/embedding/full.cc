@@ -79,12 +79,12 @@ std::string shard_name(const std::string& prefix, std::size_t shard, const char*
   return concat(prefix, "shard/", shard, "/", part);
 }
 
-class FullEmbedding final : public RowwiseEmbedding {
+class FullEmbedding final : public LiveForm<FullEmbedding, RowwiseEmbedding> {
  public:
   /// peers: null, or those of whose collection this is a part; shards of others hold no row.
   FullEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool,
                 std::shared_ptr<Peers> peers)
-      : RowwiseEmbedding(options, std::move(pool), kFullShards),
+      : LiveForm(options, std::move(pool), kFullShards),
         dealt_(kFullShards, std::move(peers)),
         format_(options, options.dim),
         shards_(empty_shards()) {}
@@ -169,14 +169,6 @@ class FullEmbedding final : public RowwiseEmbedding {
   }
 
  protected:
-  void sort_ids(std::span<const JaggedIds> tables, std::int64_t batch,
-                GradientGrouper& grouper) override {
-    grouper.sort(reader(), tables, batch, *pool_);
-  }
-  void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
-                 std::span<float> out) const override {
-    pooled_lookup(reader(), tables, batch, options_.dim, out, pool_.get());
-  }
   void do_read_rows(std::size_t table, std::span<const std::uint64_t> ids,
                     Rows& rows) const override {
     append_rows(reader(), table, ids, options_.dim, rows);
@@ -217,6 +209,8 @@ class FullEmbedding final : public RowwiseEmbedding {
   }
 
  private:
+  friend LiveForm;
+
   [[nodiscard]] FullReader<FullBuckets> reader() const {
     FullReader<FullBuckets> reader{.format = format_,
                                    .seed = options_.seed,
@@ -264,12 +258,9 @@ class FrozenFull final : public FrozenForm<FullReader<FullSlots>> {
 
  private:
   FrozenFull(const SectionSource& file, const std::string& prefix, const FullHeader& header)
-      : FrozenForm(file, prefix,
-                   {.format = frozen_format(file, prefix, header.tables, header.dim,
-                                            header.value_type, header.dim),
-                    .seed = header.seed,
-                    .shards = {}}) {
-    set_shape(header.tables, header.dim);
+      : FrozenForm(
+            file, prefix, header,
+            {.format = frozen_format(file, prefix, header), .seed = header.seed, .shards = {}}) {
     if (header.chunk > 0) reader_.mask = prefix_mask(header.dim / header.chunk);
     const auto row_bytes = static_cast<std::size_t>(reader_.format.row_bytes());
     for (std::size_t s = 0; s < kFullShards; ++s) {

@@ -53,15 +53,15 @@ std::uint64_t rows_within(const Options& options, const DenseRowFormat& format) 
   return static_cast<std::uint64_t>(rows);
 }
 
-class HashEmbedding final : public RowArrayEmbedding {
+class HashEmbedding final : public LiveForm<HashEmbedding, RowArrayEmbedding> {
  public:
   /// peers: null, or those of whose collection this is a part.
   HashEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool,
                 std::shared_ptr<Peers> peers)
-      : RowArrayEmbedding(options, std::move(pool), kHashShards,
-                          Dealt(static_cast<std::int64_t>(
-                                    rows_within(options, DenseRowFormat(options, options.dim))),
-                                std::move(peers), kRowsTogether)) {
+      : LiveForm(options, std::move(pool), kHashShards,
+                 Dealt(static_cast<std::int64_t>(
+                           rows_within(options, DenseRowFormat(options, options.dim))),
+                       std::move(peers), kRowsTogether)) {
     for (std::int64_t mine = dealt().mine().begin; mine < dealt().mine().end(); ++mine) {
       const auto i = static_cast<std::uint64_t>(mine);
       format().initialize(row(i), options.seed, mix64(i), initial_bound(options.dim));
@@ -80,17 +80,11 @@ class HashEmbedding final : public RowArrayEmbedding {
   }
 
  protected:
-  void sort_ids(std::span<const JaggedIds> tables, std::int64_t batch,
-                GradientGrouper& grouper) override {
-    grouper.sort(reader(), tables, batch, *pool_);
-  }
-  void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
-                 std::span<float> out) const override {
-    pooled_lookup(reader(), tables, batch, options_.dim, out, pool_.get());
-  }
   void update_shard(int, const TouchedRows& rows) override { update_rows(rows); }
 
  private:
+  friend LiveForm;
+
   [[nodiscard]] HashReader reader() const noexcept {
     return {.format = format(), .rows = row_count(), .bytes = bytes(), .first = first_row()};
   }
@@ -103,16 +97,14 @@ class FrozenHash final : public FrozenForm<HashReader> {
 
  private:
   FrozenHash(const SectionSource& file, const std::string& prefix, const HashHeader& header)
-      : FrozenForm(file, prefix,
-                   {.format = frozen_format(file, prefix, header.tables, header.dim,
-                                            header.value_type, header.dim),
+      : FrozenForm(file, prefix, header,
+                   {.format = frozen_format(file, prefix, header),
                     .rows = header.rows,
                     .bytes = nullptr}) {
     const auto rows = file.array<std::uint8_t>(prefix + "rows");
     check_row_count(file, prefix, static_cast<std::int64_t>(header.rows),
                     reader_.format.row_bytes(), rows.size());
     reader_.bytes = rows.data();
-    set_shape(header.tables, static_cast<int>(header.dim));
   }
 };
 

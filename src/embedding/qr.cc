@@ -117,7 +117,7 @@ std::vector<Parts> deal(const Options& options, std::int64_t rows) {
   return parts;
 }
 
-class QrEmbedding final : public RowArrayEmbedding {
+class QrEmbedding final : public LiveForm<QrEmbedding, RowArrayEmbedding> {
  public:
   QrEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool)
       : QrEmbedding(options, std::move(pool),
@@ -135,14 +135,6 @@ class QrEmbedding final : public RowArrayEmbedding {
   }
 
  protected:
-  void sort_ids(std::span<const JaggedIds> tables, std::int64_t batch,
-                GradientGrouper& grouper) override {
-    grouper.sort(reader(), tables, batch, *pool_);
-  }
-  void do_lookup(std::span<const JaggedIds> tables, std::int64_t batch,
-                 std::span<float> out) const override {
-    pooled_lookup(reader(), tables, batch, options_.dim, out, pool_.get());
-  }
   void begin_step() override {
     for (Touched& touched : touched_) touched.keys.clear();
   }
@@ -155,6 +147,8 @@ class QrEmbedding final : public RowArrayEmbedding {
   }
 
  private:
+  friend LiveForm;
+
   // What a batch adds to one row of a part.
   struct Touched {
     std::vector<std::uint64_t> keys;
@@ -169,7 +163,7 @@ class QrEmbedding final : public RowArrayEmbedding {
   };
 
   QrEmbedding(const Options& options, std::shared_ptr<ThreadPool> pool, std::vector<Parts> parts)
-      : RowArrayEmbedding(
+      : LiveForm(
             options, std::move(pool), kQrShards,
             Dealt(static_cast<std::int64_t>(parts.back().first_quotient + parts.back().quotients),
                   nullptr)),
@@ -248,9 +242,7 @@ class FrozenQr final : public FrozenForm<QrReader> {
 
  private:
   FrozenQr(const SectionSource& file, const std::string& prefix, const QrHeader& header)
-      : FrozenForm(file, prefix,
-                   {.format = frozen_format(file, prefix, header.tables, header.dim,
-                                            header.value_type, header.dim)}) {
+      : FrozenForm(file, prefix, header, {.format = frozen_format(file, prefix, header)}) {
     const auto parts = file.array<Parts>(prefix + "parts");
     const auto rows = file.array<std::uint8_t>(prefix + "rows");
     const auto count = static_cast<std::uint64_t>(header.rows);
@@ -266,7 +258,6 @@ class FrozenQr final : public FrozenForm<QrReader> {
     parts_.assign(parts.begin(), parts.end());
     reader_.parts = &parts_;
     reader_.bytes = rows.data();
-    set_shape(header.tables, static_cast<int>(header.dim));
   }
 
   std::vector<Parts> parts_;

@@ -345,7 +345,7 @@ OnnxSummary summarize_onnx(const std::string& path, const DimensionSizes& sizes)
     if (!made.widened) summary.graph = cost_graph(made.network);
     summary.network = std::move(made.network);
   } catch (const Error&) {
-    // What is no network is planned as the nodes that the file has.
+    return summary;  // what is no network is planned as the nodes that the file has
   }
   return summary;
 }

@@ -21,10 +21,10 @@ std::span<const std::uint64_t> ids_of(const at::Tensor& ids) {
 }
 
 Pooling::Mode pooling_mode(std::string_view name) {
-  if (name == "sum") return Pooling::Mode::kSum;
-  if (name == "mean") return Pooling::Mode::kMean;
-  TORCH_CHECK_VALUE(name == "none", "mode must be sum, mean or none, got ", name);
-  return Pooling::Mode::kNone;
+  const std::optional<Pooling::Mode> mode = find_spelling<Pooling::Mode>(name);
+  TORCH_CHECK_VALUE(mode.has_value(), "mode must be one of ",
+                    join(spelling_names<Pooling::Mode>(), ", "), ", got ", name);
+  return *mode;
 }
 
 Bags::Bags(at::TensorList ids, at::TensorList offsets, at::TensorList weights, std::size_t tables,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "taut/core/jagged.h"
+#include "taut/core/spelling.h"
 
 namespace taut::nn {
 
@@ -23,6 +24,11 @@ struct Pooling {
   Mode mode = Mode::kSum;
   std::optional<std::int64_t> padding = {};  ///< an id that is left out of its bags
 };
+constexpr auto spellings(std::type_identity<Pooling::Mode>) {
+  return std::to_array<Spelling<Pooling::Mode>>({{"sum", Pooling::Mode::kSum},
+                                                 {"mean", Pooling::Mode::kMean},
+                                                 {"none", Pooling::Mode::kNone}});
+}
 
 /// "sum", "mean" or "none". Throws c10::ValueError naming another one.
 [[nodiscard]] Pooling::Mode pooling_mode(std::string_view name);

@@ -46,6 +46,25 @@ OptimizerState from_moments(const State& state) {
   return {.steps = state.step(), .tensors = {state.exp_avg(), state.exp_avg_sq()}};
 }
 
+DenseOptimizer dense_optimizer(std::string_view name) {
+  return parse_spelling<DenseOptimizer>(name, ErrorKind::kConfig, "optimizer");
+}
+
+std::unique_ptr<optim::OptimizerParamState> libtorch_state(DenseOptimizer kind,
+                                                           OptimizerState state) {
+  if (kind == DenseOptimizer::kAdam) return moments<optim::AdamParamState>(std::move(state));
+  if (kind == DenseOptimizer::kAdamW) return moments<optim::AdamWParamState>(std::move(state));
+  if (kind == DenseOptimizer::kAdagrad) {
+    auto adagrad = std::make_unique<optim::AdagradParamState>();
+    adagrad->step(state.steps);
+    adagrad->sum(state.tensors[0]);
+    return adagrad;
+  }
+  auto sgd = std::make_unique<optim::SGDParamState>();
+  sgd->momentum_buffer(state.tensors[0]);
+  return sgd;
+}
+
 }  // namespace
 
 std::unique_ptr<optim::Optimizer> make_optimizer(const OptimizerChoice& choice,
@@ -56,21 +75,36 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const OptimizerChoice& choice,
                 "train.optimizer", suggest(choice.name, choice.offered));
   }
   const double rate = choice.learning_rate;
-  if (choice.name == "adam") return made<optim::Adam>(optim::AdamOptions(rate), groups);
-  if (choice.name == "adamw") return made<optim::AdamW>(optim::AdamWOptions(rate), groups);
-  if (choice.name == "adagrad") return made<optim::Adagrad>(optim::AdagradOptions(rate), groups);
-  return made<optim::SGD>(
-      optim::SGDOptions(rate).momentum(choice.momentum).nesterov(choice.nesterov), groups);
+  switch (dense_optimizer(choice.name)) {
+    case DenseOptimizer::kSgd:
+      return made<optim::SGD>(
+          optim::SGDOptions(rate).momentum(choice.momentum).nesterov(choice.nesterov), groups);
+    case DenseOptimizer::kAdam:
+      return made<optim::Adam>(optim::AdamOptions(rate), groups);
+    case DenseOptimizer::kAdamW:
+      return made<optim::AdamW>(optim::AdamWOptions(rate), groups);
+    case DenseOptimizer::kAdagrad:
+      return made<optim::Adagrad>(optim::AdagradOptions(rate), groups);
+  }
+  TAUT_ASSERT(false);
+  return nullptr;
 }
 
 std::span<const std::string_view> optimizer_tensors(std::string_view name) {
   static constexpr std::array<std::string_view, 1> kSgd = {"momentum_buffer"};
   static constexpr std::array<std::string_view, 2> kAdam = {"exp_avg", "exp_avg_sq"};
   static constexpr std::array<std::string_view, 1> kAdagrad = {"sum"};
-  if (name == "sgd") return kSgd;
-  if (name == "adam" || name == "adamw") return kAdam;
-  if (name == "adagrad") return kAdagrad;
-  throw Error(ErrorKind::kConfig, concat("unknown optimizer \"", name, "\""));
+  switch (dense_optimizer(name)) {
+    case DenseOptimizer::kSgd:
+      return kSgd;
+    case DenseOptimizer::kAdam:
+    case DenseOptimizer::kAdamW:
+      return kAdam;
+    case DenseOptimizer::kAdagrad:
+      return kAdagrad;
+  }
+  TAUT_ASSERT(false);
+  return {};
 }
 
 OptimizerState state_of(const optim::Optimizer& optimizer, const Tensor& parameter) {
@@ -98,22 +132,7 @@ void set_state(optim::Optimizer& optimizer, std::string_view name, const Tensor&
     return;
   }
   TAUT_ASSERT(state.tensors.size() == optimizer_tensors(name).size());
-  std::unique_ptr<optim::OptimizerParamState> made;
-  if (name == "sgd") {
-    auto sgd = std::make_unique<optim::SGDParamState>();
-    sgd->momentum_buffer(state.tensors[0]);
-    made = std::move(sgd);
-  } else if (name == "adagrad") {
-    auto adagrad = std::make_unique<optim::AdagradParamState>();
-    adagrad->step(state.steps);
-    adagrad->sum(state.tensors[0]);
-    made = std::move(adagrad);
-  } else if (name == "adam") {
-    made = moments<optim::AdamParamState>(std::move(state));
-  } else {
-    made = moments<optim::AdamWParamState>(std::move(state));
-  }
-  optimizer.state()[key] = std::move(made);
+  optimizer.state()[key] = libtorch_state(dense_optimizer(name), std::move(state));
 }
 
 FusedStep::FusedStep(optim::Optimizer& optimizer, const OptimizerChoice& choice,
@@ -133,17 +152,18 @@ FusedStep::FusedStep(optim::Optimizer& optimizer, const OptimizerChoice& choice,
   const auto decay = static_cast<float>(weight_decay);
   const auto rate = static_cast<float>(choice.learning_rate);
   const auto factor = static_cast<float>(scale);
-  if (choice.name == "sgd") {
+  const DenseOptimizer kind = dense_optimizer(choice.name);
+  if (kind == DenseOptimizer::kSgd) {
     step_ = SgdStep{.scale = factor,
                     .weight_decay = decay,
                     .learning_rate = rate,
                     .momentum = static_cast<float>(choice.momentum),
                     .nesterov = choice.nesterov};
-  } else if (choice.name == "adagrad") {
+  } else if (kind == DenseOptimizer::kAdagrad) {
     ++state.steps;
     step_ = AdagradStep{.scale = factor, .weight_decay = decay, .learning_rate = rate};
   } else {
-    TAUT_ASSERT(choice.name == "adam");
+    TAUT_ASSERT(kind == DenseOptimizer::kAdam);
     AdamStep adam{.scale = factor, .weight_decay = decay};
     const auto steps = static_cast<double>(++state.steps);
     adam.step_size = static_cast<float>(choice.learning_rate / (1 - std::pow(0.9, steps)));

@@ -14,8 +14,18 @@
 #include <vector>
 
 #include "nn/dense_kernels.h"
+#include "taut/core/spelling.h"
 
 namespace taut::nn {
+
+/// Optimizers of the dense half.
+enum class DenseOptimizer { kSgd, kAdam, kAdamW, kAdagrad };
+constexpr auto spellings(std::type_identity<DenseOptimizer>) {
+  return std::to_array<Spelling<DenseOptimizer>>({{"sgd", DenseOptimizer::kSgd},
+                                                  {"adam", DenseOptimizer::kAdam},
+                                                  {"adamw", DenseOptimizer::kAdamW},
+                                                  {"adagrad", DenseOptimizer::kAdagrad}});
+}
 
 /// Which optimizer, and how it steps.
 struct OptimizerChoice {

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "taut/core/error.h"
+#include "taut/core/spelling.h"
 #include "taut/core/text.h"
 #include "taut/nn/recommender.h"
 
@@ -38,22 +39,25 @@ bool is_kept_back() {
 #endif
 }
 
+// As an option has it.
+enum class WantedProducts { kAuto, kBlas, kOneDnn };
+constexpr auto spellings(std::type_identity<WantedProducts>) {
+  return std::to_array<Spelling<WantedProducts>>({{"auto", WantedProducts::kAuto},
+                                                  {"blas", WantedProducts::kBlas},
+                                                  {"onednn", WantedProducts::kOneDnn}});
+}
+
 }  // namespace
 
 Products products_of(std::string_view name) {
+  constexpr std::string_view kKey = "train.products";
   const bool has_onednn = at::globalContext().hasMKLDNN();
-  if (name == "blas") return Products::kBlas;
-  if (name == "onednn") {
-    if (!has_onednn) {
-      throw Error(ErrorKind::kUnsupported, "this build of LibTorch has no oneDNN", "train.products",
-                  "write auto or blas");
-    }
-    return Products::kOneDnn;
-  }
-  if (name != "auto") {
-    const std::vector<std::string> known = {"auto", "blas", "onednn"};
-    throw Error(ErrorKind::kConfig, concat("unknown products \"", name, "\""), "train.products",
-                suggest(std::string(name), known));
+  const auto wanted = parse_spelling<WantedProducts>(name, ErrorKind::kConfig, "products", kKey);
+  if (wanted == WantedProducts::kBlas) return Products::kBlas;
+  if (wanted == WantedProducts::kOneDnn) {
+    if (has_onednn) return Products::kOneDnn;
+    throw Error(ErrorKind::kUnsupported, "this build of LibTorch has no oneDNN", kKey,
+                "write auto or blas");
   }
   const bool better = has_onednn && at::globalContext().hasMKL() && is_kept_back();
   return better ? Products::kOneDnn : Products::kBlas;

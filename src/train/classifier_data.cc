@@ -44,13 +44,14 @@ void check_format(const ImageFormat& format, const std::string& where) {
 }
 
 data::ImageSet read_set(const ImageConfig& config, const std::vector<std::string>& files,
-                        const ImageFormat* format, int threads, std::int64_t limit) {
+                        const ImageFormat* format, std::shared_ptr<ThreadPool> pool,
+                        std::int64_t limit) {
   data::ImageSourceOptions source{.files = files};
   source.labels = config.labels;
   source.size = config.size;
   source.limit = limit;
   source.on_bad = config.data.on_bad_row;
-  source.threads = threads;
+  source.pool = std::move(pool);
   if (format != nullptr) {
     source.classes = format->classes;
     source.class_names = format->class_names;
@@ -138,8 +139,8 @@ ImageQuality evaluate(const nn::ImageNetwork& network, const data::ImageSet& ima
 }
 
 data::ImageSet read_run_images(const ImageRun& run, const std::vector<std::string>& files,
-                               int threads, std::int64_t limit) {
-  return read_set(run.config, files, &run.format, threads, limit);
+                               std::shared_ptr<ThreadPool> pool, std::int64_t limit) {
+  return read_set(run.config, files, &run.format, std::move(pool), limit);
 }
 
 }  // namespace taut::train

@@ -10,10 +10,12 @@
 namespace taut::train {
 
 /// Images of files, in the format that a network reads; null: they say what it is. limit: the first
-/// so many, 0: all. Errors: kData for images of another size; those of data::read_images.
+/// so many, 0: all. pool: decodes them; null: threads of their own. Errors: kData for images of
+/// another size; those of data::read_images.
 [[nodiscard]] data::ImageSet read_set(const ImageConfig& config,
                                       const std::vector<std::string>& files,
-                                      const ImageFormat* format, int threads, std::int64_t limit);
+                                      const ImageFormat* format, std::shared_ptr<ThreadPool> pool,
+                                      std::int64_t limit);
 
 /// Throws kFormat, naming where and the field, for a format that no set of images has.
 void check_format(const ImageFormat& format, const std::string& where);

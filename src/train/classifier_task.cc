@@ -1,10 +1,14 @@
 // Training networks that classify images.
 #include <algorithm>
+#include <filesystem>
 
+#include "core/json_text.h"
 #include "taut/core/snapshot.h"
 #include "taut/core/text.h"
 #include "taut/dist/redistribution.h"
 #include "taut/graph/zoo.h"
+#include "taut/infer/measures.h"
+#include "taut/train/export.h"
 #include "taut/train/run.h"
 #include "taut/train/task.h"
 #include "train/checkpoint.h"
@@ -110,12 +114,12 @@ class ImageTask final : public Task {
 
   // The first of them: what is decoded later costs as much as the evaluation itself.
   void check_files(std::string_view /*key*/, const std::vector<std::string>& files) override {
-    static_cast<void>(read_set(config_, files, nullptr, pool_->threads(), kChecked));
+    static_cast<void>(read_set(config_, files, nullptr, pool_, kChecked));
   }
 
   void prepare(bool fresh, const std::string& /*cache*/) override {
-    train_ = read_set(config_, config_.data.train, fresh ? nullptr : &format_, pool_->threads(),
-                      config_.limit);
+    train_ =
+        read_set(config_, config_.data.train, fresh ? nullptr : &format_, pool_, config_.limit);
     if (fresh) {
       format_ = format_of(train_);
       make_network();
@@ -125,7 +129,7 @@ class ImageTask final : public Task {
     if (!config_.teacher.run.empty()) follow_teacher();
     data::Normalization& normalization = format_.normalization;
     if (normalization.mean.empty()) {
-      normalization = data::measure_normalization(train_, pool_->threads());
+      normalization = data::measure_normalization(train_, *pool_);
     }
     batches_per_epoch_ = std::max<std::int64_t>(1, train_.count / config_.train.batch_size);
   }
@@ -179,7 +183,7 @@ class ImageTask final : public Task {
     line["winner_rates"] = network_->winner_rates();
     line["pruned_share"] = pruned_share_;
     window_correct_ = 0;
-    return concat(", top-1 ", top1);
+    return ", " + infer::measure_text("top1", top1);
   }
 
   void end_epoch(std::int64_t /*epoch*/, bool last) override {
@@ -219,11 +223,42 @@ class ImageTask final : public Task {
     return facts;
   }
 
+  [[nodiscard]] FrozenRun freeze(const std::string& checkpoint,
+                                 const std::string& summary) const override {
+    const Json facts = {{"source", checkpoint},
+                        {"test", config_.data.test},
+                        {"seed", config_.train.seed},
+                        {"trained_in_bf16", config_.model.bf16},
+                        {"quantized", network_->quantized()},
+                        {"pruned_share", network_->pruned_share()},
+                        {"quality", quality_in(summary)}};
+    return {FrozenModel(*network_,
+                        {.mean = format_.normalization.mean,
+                         .deviation = format_.normalization.deviation,
+                         .class_names = format_.class_names,
+                         .size = config_.size,
+                         .labels = config_.labels,
+                         .skip_bad = config_.data.on_bad_row == data::OnBadRow::kSkip},
+                        facts.dump())};
+  }
+
   [[nodiscard]] std::optional<ImageRun> images(const std::string& checkpoint) override {
     return ImageRun{config_, format_, network_, checkpoint};
   }
 
  private:
+  // The measures that a summary names; null before the end of a run.
+  [[nodiscard]] Json quality_in(const std::string& summary) const {
+    if (!std::filesystem::exists(summary)) return nullptr;
+    const Json known = read_json_object(summary);
+    Json quality;
+    for (const std::string& name : measures()) {
+      const Json& value = json_at(known, name, summary);
+      quality[name] = value.is_null() ? value : Json(json_value<double>(value, name, summary));
+    }
+    return quality;
+  }
+
   static void visit_format(ImageFormat& format, StateFields& fields) {
     fields("channels", format.shape.channels);
     fields("height", format.shape.height);
@@ -235,7 +270,7 @@ class ImageTask final : public Task {
   }
 
   [[nodiscard]] data::ImageSet read(const std::vector<std::string>& files) const {
-    return read_set(config_, files, &format_, pool_->threads(), 0);
+    return read_set(config_, files, &format_, pool_, 0);
   }
 
   [[nodiscard]] ImageQuality quality(const data::ImageSet& images) const {
@@ -345,7 +380,7 @@ std::unique_ptr<Task> ImageConfig::make_task(std::shared_ptr<ThreadPool> pool) c
 }
 
 graph::Network ImageConfig::network() const {
-  const ImageFormat format = format_of(read_set(*this, data.train, nullptr, 0, limit));
+  const ImageFormat format = format_of(read_set(*this, data.train, nullptr, nullptr, limit));
   return with_winners(
       graph::make_network(model.kind,
                           {.input = format.shape, .classes = format.classes, .width = model.width}),

@@ -4,13 +4,10 @@
 #include <map>
 #include <utility>
 
-#include "core/json_text.h"
 #include "taut/core/file.h"
-#include "taut/data/input_spec.h"
 #include "taut/graph/network_json.h"
 #include "taut/infer/onnx_writer.h"
 #include "taut/infer/package.h"
-#include "taut/train/model.h"
 #include "taut/train/run.h"
 
 namespace taut::train {
@@ -42,33 +39,32 @@ void turn_rows(nn::NamedTensor& weight, std::int64_t dense, std::int64_t tables,
   }
 }
 
-// What is kept beside an exported run: quality is from its summary, null before the end.
-Json image_facts(const std::string& run, const ImageRun& opened) {
-  Json facts = {{"source", opened.checkpoint},
-                {"test", opened.config.data.test},
-                {"seed", opened.config.train.seed},
-                {"trained_in_bf16", opened.config.model.bf16},
-                {"quantized", opened.network->quantized()},
-                {"pruned_share", opened.network->pruned_share()},
-                {"quality", nullptr}};
-  const std::string summary = run + "/summary.json";
-  if (std::filesystem::exists(summary)) {
-    const Json known = read_json_object(summary);
-    for (const char* name : {"top1", "log_loss"}) {
-      const Json& value = json_at(known, name, summary);
-      facts["quality"][name] =
-          value.is_null() ? value : Json(json_value<double>(value, name, summary));
+std::vector<nn::NamedTensor> turned_parameters(const nn::Recommender& network) {
+  std::vector<nn::NamedTensor> parameters = network.parameters();
+  const nn::RecommenderOptions& options = network.options();
+  for (nn::NamedTensor& parameter : parameters) {
+    if (options.kind == "wide_deep" && parameter.name == "top.0.weight") {
+      turn_rows(parameter, options.dense, options.tables, options.dim);
     }
   }
-  return facts;
+  return parameters;
 }
 
-Json click_facts(const RecommenderRun& opened) {
-  return {{"source", opened.checkpoint},
-          {"test", opened.config.data.test},
-          {"seed", opened.config.train.seed},
-          {"method", opened.config.embedding.method},
-          {"full_bytes", opened.model->full_bytes()}};
+graph::Network description_of(const nn::ImageNetwork& network) {
+  const nn::WinnerPolicy& policy = network.options().winners;
+  graph::Network spec = network.spec();
+  spec.winners = {.unit = policy.unit,
+                  .score = policy.score,
+                  .block = policy.block,
+                  .rates = rates_by_site(network)};
+  return spec;
+}
+
+std::string completed_input(infer::ImageInput input, std::int64_t channels) {
+  const auto count = static_cast<std::size_t>(channels);
+  if (input.mean.empty()) input.mean.assign(count, 0.0f);
+  if (input.deviation.empty()) input.deviation.assign(count, 1.0f);
+  return infer::image_input_json(input);
 }
 
 Json write_frozen(const infer::Model& model, const embedding::Embedding* tables,
@@ -91,50 +87,36 @@ Json write_frozen(const infer::Model& model, const embedding::Embedding* tables,
   return {{"package", file}, {"bytes", size.count}, {"parts", parts}, {"source", source}};
 }
 
-Json export_images(const std::string& run, const ImageRun& opened, const std::string& file) {
-  const ImageConfig& config = opened.config;
-  const FrozenModel frozen(*opened.network,
-                           {.mean = opened.format.normalization.mean,
-                            .deviation = opened.format.normalization.deviation,
-                            .class_names = opened.format.class_names,
-                            .size = config.size,
-                            .labels = config.labels,
-                            .skip_bad = config.data.on_bad_row == data::OnBadRow::kSkip},
-                           image_facts(run, opened).dump(), measured_densities(run));
-  return write_frozen(frozen.model(), nullptr, file, opened.checkpoint);
-}
-
-Json export_clicks(const std::string& run, const OpenedRun& opened, const RecommenderRun& clicks,
-                   const std::string& file) {
-  graph::Network network = opened.task->network();
-  network.densities = measured_densities(run);
-  const FrozenModel frozen(
-      clicks.model->dense(), std::move(network),
-      data::input_spec(reader_options(clicks.config, {}, clicks.profile)).dump(),
-      click_facts(clicks).dump());
-  return write_frozen(frozen.model(), clicks.model->tables(), file, clicks.checkpoint);
-}
-
 }  // namespace
 
-FrozenModel::FrozenModel(const nn::ImageNetwork& network, infer::ImageInput input,
-                         std::string facts, std::vector<double> densities)
-    : kept_maps_(network.kept_maps()) {
-  const nn::WinnerPolicy& policy = network.options().winners;
-  model_.task = infer::kImageTask;
-  model_.network = network.spec();
-  model_.network.winners = {.unit = policy.unit,
-                            .score = policy.score,
-                            .block = policy.block,
-                            .rates = rates_by_site(network)};
-  model_.network.densities = std::move(densities);
-  const auto channels = static_cast<std::size_t>(network.spec().input.channels);
-  if (input.mean.empty()) input.mean.assign(channels, 0.0f);
-  if (input.deviation.empty()) input.deviation.assign(channels, 1.0f);
-  model_.input = infer::image_input_json(input);
+// Keeps the parameters and points every layer to those of its name.
+FrozenModel::FrozenModel(std::string_view task, graph::Network network,
+                         std::vector<nn::NamedTensor> parameters, std::string input,
+                         std::string facts)
+    : parameters_(std::move(parameters)) {
+  model_.task = task;
+  model_.network = std::move(network);
+  model_.input = std::move(input);
   model_.facts = std::move(facts);
-  take(network.parameters());
+  std::map<std::string, std::span<const float>> named;
+  for (const nn::NamedTensor& tensor : parameters_) named[tensor.name] = tensor.values;
+  model_.network.values.clear();
+  for (const Layer& layer : model_.network.layers) {
+    const auto part = [&](const char* what) { return named[layer.name + "." + what]; };
+    infer::LayerValues& values = model_.network.values.emplace_back();
+    values.weight = part("weight");
+    values.bias = part("bias");
+    values.mean = part("mean");
+    values.variance = part("variance");
+  }
+}
 
+FrozenModel::FrozenModel(const nn::ImageNetwork& network, infer::ImageInput input,
+                         std::string facts)
+    : FrozenModel(infer::kImageTask, description_of(network), network.parameters(),
+                  completed_input(std::move(input), network.spec().input.channels),
+                  std::move(facts)) {
+  kept_maps_ = network.kept_maps();
   const std::vector<Layer>& layers = model_.network.layers;
   weights_.resize(layers.size());
   for (std::size_t i = 0; i < layers.size(); ++i) {
@@ -151,44 +133,21 @@ FrozenModel::FrozenModel(const nn::ImageNetwork& network, infer::ImageInput inpu
 }
 
 FrozenModel::FrozenModel(const nn::Recommender& network, graph::Network described,
-                         std::string input, std::string facts) {
-  std::vector<nn::NamedTensor> parameters = network.parameters();
-  const nn::RecommenderOptions& options = network.options();
-  model_.task = infer::kClickTask;
-  model_.network = std::move(described);
-  if (options.winner_rate == 1) model_.network.winners.rates.clear();
-  model_.input = std::move(input);
-  model_.facts = std::move(facts);
-  for (nn::NamedTensor& parameter : parameters) {
-    if (options.kind == "wide_deep" && parameter.name == "top.0.weight") {
-      turn_rows(parameter, options.dense, options.tables, options.dim);
-    }
-  }
-  take(std::move(parameters));
+                         std::string input, std::string facts)
+    : FrozenModel(infer::kClickTask, std::move(described), turned_parameters(network),
+                  std::move(input), std::move(facts)) {
+  if (network.options().winner_rate == 1) model_.network.winners.rates.clear();
 }
 
-// Keeps the parameters and points every layer to those of its name.
-void FrozenModel::take(std::vector<nn::NamedTensor> parameters) {
-  parameters_ = std::move(parameters);
-  std::map<std::string, std::span<const float>> named;
-  for (const nn::NamedTensor& tensor : parameters_) named[tensor.name] = tensor.values;
-  model_.network.values.clear();
-  for (const Layer& layer : model_.network.layers) {
-    const auto part = [&](const char* what) { return named[layer.name + "." + what]; };
-    infer::LayerValues& values = model_.network.values.emplace_back();
-    values.weight = part("weight");
-    values.bias = part("bias");
-    values.mean = part("mean");
-    values.variance = part("variance");
-  }
+void FrozenModel::set_densities(std::vector<double> densities) {
+  model_.network.densities = std::move(densities);
 }
 
 Json export_run(const std::string& run, const std::string& file, int threads) {
   const OpenedRun opened = open_run(run, threads);
-  if (const auto clicks = opened.task->recommender(opened.checkpoint)) {
-    return export_clicks(run, opened, *clicks, file);
-  }
-  return export_images(run, images_of(opened, "export"), file);
+  FrozenRun made = opened.task->freeze(opened.checkpoint, run + "/summary.json");
+  made.frozen.set_densities(measured_densities(run));
+  return write_frozen(made.frozen.model(), made.tables, file, opened.checkpoint);
 }
 
 }  // namespace taut::train

@@ -37,16 +37,19 @@ parallel::Cluster cluster_of(const PlanChoice& choice, int workers) {
               choice.cluster, "measure these by taut calibrate");
 }
 
-parallel::Method method_of(const std::string& plan) {
-  return plan == "mp"    ? parallel::Method::kModel
-         : plan == "owt" ? parallel::Method::kTrick
-                         : parallel::Method::kExact;
+// The method of a plan that is made here; nothing for the path of one.
+std::optional<parallel::Method> method_of(const std::string& plan) {
+  using parallel::Method;
+  if (plan == "auto") return Method::kExact;
+  const std::optional<Method> named = find_spelling<Method>(plan);
+  return named == Method::kModel || named == Method::kTrick ? named : std::nullopt;
 }
 
 parallel::Plan made_plan(const graph::Graph& graph, const PlanChoice& choice,
-                         const parallel::PlanOptions& options, const parallel::Cluster& cluster) {
+                         parallel::Method method, const parallel::PlanOptions& options,
+                         const parallel::Cluster& cluster) {
   parallel::PlanOptions wanted = options;
-  wanted.method = method_of(choice.plan);
+  wanted.method = method;
   const parallel::PlanOutcome outcome = parallel::make_plan(graph, cluster, wanted);
   if (const auto* planned = std::get_if<parallel::Planned>(&outcome)) return planned->plan;
   throw Error(ErrorKind::kConfig,
@@ -114,9 +117,9 @@ ChosenPlan choose_plan(const graph::Network& network, const PlanChoice& choice, 
   const graph::Graph graph = graph::cost_graph(network);
   const parallel::PlanOptions options = plan_options(batch, levels);
   const parallel::Cluster cluster = cluster_of(choice, workers);
-  const bool named = choice.plan == "mp" || choice.plan == "owt" || choice.plan == "auto";
-  const parallel::Plan plan = named ? made_plan(graph, choice, options, cluster)
-                                    : parallel::read_plan(choice.plan, graph, levels);
+  const std::optional<parallel::Method> method = method_of(choice.plan);
+  const parallel::Plan plan = method ? made_plan(graph, choice, *method, options, cluster)
+                                     : parallel::read_plan(choice.plan, graph, levels);
   ChosenPlan chosen{.name = choice.plan,
                     .levels = levels,
                     .splits = {},

@@ -6,7 +6,9 @@
 #include "taut/core/log.h"
 #include "taut/core/text.h"
 #include "taut/data/format_choice.h"
+#include "taut/data/input_spec.h"
 #include "taut/graph/recommender.h"
+#include "taut/train/export.h"
 #include "taut/train/metrics.h"
 #include "taut/train/model.h"
 #include "taut/train/task.h"
@@ -107,7 +109,7 @@ class RecommenderTask final : public Task {
   }
 
   [[nodiscard]] Evaluation evaluate(const std::vector<std::string>& files) override {
-    data::ReaderOptions options = reader_options(config_, files, profile_);
+    data::ReaderOptions options = reading(files, profile_);
     if (!as_told_ && !is_own(files)) options.format = data::choose_format(files, options);
     data::BadRows bad;
     Evaluation evaluation = evaluation_of(model_->evaluate(options, &bad));
@@ -129,7 +131,7 @@ class RecommenderTask final : public Task {
 
   // Reads every row once, as evaluate() will.
   void check_files(std::string_view key, const std::vector<std::string>& files) override {
-    data::BatchReader reader(reader_options(config_, files, data::DataProfile{}));
+    data::BatchReader reader(reading(files, data::DataProfile{}));
     std::int64_t rows = 0;
     std::int64_t positives = 0;
     while (reader.next(batch_)) {
@@ -151,7 +153,7 @@ class RecommenderTask final : public Task {
     profile_ = load_profile(config_, cache);
     if (workers_ != nullptr && !follows) workers_->barrier();
     make_model();
-    model_->count_ids(reader_options(config_, config_.data.train, profile_));
+    model_->count_ids(reading(config_.data.train, profile_));
     model_->load_initial_rows(config_);
   }
 
@@ -161,6 +163,7 @@ class RecommenderTask final : public Task {
     data::ReaderOptions options = reader_options(config_, config_.data.train, profile_);
     options.shuffle_rows = config_.shuffle_rows;
     options.epoch = epoch;
+    // In threads of its own: a step does not wait until a block is decoded.
     reader_ = std::make_unique<data::BatchReader>(options);
     reader_->skip(skip);
   }
@@ -199,8 +202,10 @@ class RecommenderTask final : public Task {
   }
 
   Json facts() override {
-    data::BatchReader reader(reader_options(
-        config_, config_.data.valid.empty() ? config_.data.train : config_.data.valid, profile_));
+    data::ReaderOptions options =
+        reading(config_.data.valid.empty() ? config_.data.train : config_.data.valid, profile_);
+    options.prefetch = false;  // of one batch
+    data::BatchReader reader(options);
     if (reader.next(batch_)) densities_ = model_->densities(batch_);
     Json facts = {{"method", config_.embedding.method},
                   {"model", config_.model.kind},
@@ -219,11 +224,32 @@ class RecommenderTask final : public Task {
     return facts;
   }
 
+  [[nodiscard]] FrozenRun freeze(const std::string& checkpoint,
+                                 const std::string& /*summary*/) const override {
+    const Json facts = {{"source", checkpoint},
+                        {"test", config_.data.test},
+                        {"seed", config_.train.seed},
+                        {"method", config_.embedding.method},
+                        {"full_bytes", model_->full_bytes()}};
+    return {
+        FrozenModel(model_->dense(), network(),
+                    data::input_spec(reader_options(config_, {}, profile_)).dump(), facts.dump()),
+        model_->tables()};
+  }
+
   [[nodiscard]] std::optional<RecommenderRun> recommender(const std::string& checkpoint) override {
     return RecommenderRun{config_, profile_, model_.get(), checkpoint};
   }
 
  private:
+  // Files beside training, decoded on the pool of the task: nothing is trained meanwhile.
+  [[nodiscard]] data::ReaderOptions reading(const std::vector<std::string>& files,
+                                            const data::DataProfile& profile) const {
+    data::ReaderOptions options = reader_options(config_, files, profile);
+    options.pool = pool_;
+    return options;
+  }
+
   void make_model() {
     check_network_memory(describe(config_, profile_, 0), "model.top and model.bottom");
     if (config_.model.bf16 && !nn::has_bf16_products()) {

@@ -6,6 +6,7 @@
 
 #include "core/json_text.h"
 #include "taut/core/text.h"
+#include "taut/infer/model.h"
 #include "train/checkpoint.h"
 #include "train/run_folder.h"
 #include "train/trainer.h"
@@ -56,19 +57,22 @@ namespace {
 // The parts that a task may have, or why there are none.
 template <typename Parts>
 Parts require_parts(const OpenedRun& run, std::optional<Parts> parts, std::string_view what,
-                    std::string_view of) {
+                    std::string_view of, std::string_view wanted) {
   if (parts) return *parts;
-  throw Error(ErrorKind::kConfig, concat(what, " is for runs of ", of), run.folder);
+  throw Error(
+      ErrorKind::kConfig, concat(what, " is for runs of ", of), run.folder,
+      concat("its task is \"", run.task->config().task(), "\": give one of task \"", wanted, "\""));
 }
 
 }  // namespace
 
 RecommenderRun recommender_of(const OpenedRun& run, std::string_view what) {
-  return require_parts(run, run.task->recommender(run.checkpoint), what, "recommenders");
+  return require_parts(run, run.task->recommender(run.checkpoint), what, "recommenders",
+                       infer::kClickTask);
 }
 
 ImageRun images_of(const OpenedRun& run, std::string_view what) {
-  return require_parts(run, run.task->images(run.checkpoint), what, "images");
+  return require_parts(run, run.task->images(run.checkpoint), what, "images", infer::kImageTask);
 }
 
 void Task::join(std::shared_ptr<dist::ProcessGroup> workers, const PlanChoice& /*choice*/) {

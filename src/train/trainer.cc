@@ -11,6 +11,7 @@
 #include "taut/core/text.h"
 #include "taut/data/file_marks.h"
 #include "taut/graph/network_json.h"
+#include "taut/infer/measures.h"
 #include "train/preflight.h"
 
 namespace taut::train {
@@ -170,7 +171,7 @@ void Trainer::evaluate_valid(std::int64_t epoch) {
   state_.valid = task_->evaluate(data_.valid);
   std::vector<std::string> told;
   for (const auto& [name, value] : state_.valid.measures) {
-    told.push_back(std::isfinite(value) ? concat(name, " ", value) : name + " not defined");
+    told.push_back(infer::measure_text(name, value));
   }
   log_info(concat("epoch ", epoch + 1, ": valid ", join(told, ", ")));
   if (state_.valid.one_class() && loop_.early_stop > 0) {

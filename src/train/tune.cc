@@ -11,6 +11,7 @@
 #include "taut/core/error.h"
 #include "taut/core/progress.h"
 #include "taut/core/text.h"
+#include "taut/infer/measures.h"
 #include "taut/train/run.h"
 #include "train/classifier_data.h"
 #include "train/tune_search.h"
@@ -127,7 +128,7 @@ class Tuner {
   }
 
   [[nodiscard]] data::ImageSet read(const std::vector<std::string>& files) const {
-    return read_run_images(run_, files, options_.threads);
+    return read_run_images(run_, files, pool_);
   }
 
   // A dense run of features alone may still say position.
@@ -259,7 +260,7 @@ class Tuner {
     std::int64_t done = 0;
     problem.accuracy = [&](const Levels& levels) {
       const double top1 = accuracy(unit, rates_at(levels));
-      bar.update(++done, concat("top-1 ", top1));
+      bar.update(++done, infer::measure_text("top1", top1));
       return top1;
     };
     problem.cost = [this](const Levels& levels) { return cost(levels); };

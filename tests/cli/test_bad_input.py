@@ -4,6 +4,7 @@ import resource
 import subprocess
 
 import pytest
+from conftest import ROOT
 
 
 def fails(taut, *args, env=None):
@@ -101,6 +102,25 @@ def test_unknown_names_suggest_the_nearest(taut, workspace):
     assert "--memory-budget" in fails(taut, "train", config, "--out", "x", "--memory-budgt", "1/10")
     assert "did you mean train.epochs?" in train_with(taut, workspace, "train.epoch=3")
     assert "did you mean elastic?" in train_with(taut, workspace, "embedding.method=elastc")
+
+
+def test_no_command_says_which_there_are(taut):
+    for arguments in ((), ("--threads",)):
+        message = fails(taut, *arguments)
+        assert "taut info|" in message
+        assert "|train" in message
+
+
+def test_toml_of_another_kind_is_named(taut, workspace):
+    cluster, model = ROOT / "examples/cluster.toml", ROOT / "examples/model.toml"
+    for command in ("plan", "simulate", "info", "bench"):
+        assert "this is a cluster" in fails(taut, command, cluster)
+    for command in ("train", "sweep"):
+        assert "this is a model" in fails(taut, command, model, "--out", workspace / "x")
+        assert "this is a cluster" in fails(taut, command, cluster, "--out", workspace / "x")
+    assert "this is a model" in fails(taut, "plan", "lenet-c", "--cluster", model)
+    assert "this is a training config" in fails(taut, "plan", "lenet-c", "--cluster", workspace / "ctr.toml")
+    assert not (workspace / "x").exists()
 
 
 def test_missing_config_and_run(taut, workspace):

@@ -1,6 +1,7 @@
 """One network for each task: what one command writes, all others read."""
 
 import json
+import re
 
 import pytest
 
@@ -57,6 +58,50 @@ def test_config_run_and_package_are_one_network(taut, trained):
         for source in (trained.run, trained.package)
     ]
     assert steps[0]["seconds"] == steps[1]["seconds"] > 0
+
+
+def test_an_onnx_file_of_ours_is_planned_as_its_run_and_its_package(taut, images):
+    """Winners as measured, and the names of all layers, the last one's too."""
+    model = images.run.parent / "images.onnx"
+    taut("export", images.run, model)
+    sources = (images.run, images.package, model)
+    first, *others = [taut("plan", source, *BATCH).json for source in sources]
+    assert others == [first, first]
+    first, *others = [taut("plan", source, *BATCH[:-1]).out for source in sources]
+    assert others == [first, first]
+    first, *others = [taut("info", source, "--json").json["network"] for source in sources]
+    assert others == [first, first]
+    assert first["measured"]
+
+
+def test_info_shows_a_network_in_one_table_whatever_it_comes_from(taut, trained):
+    model = trained.run.parent / "model.onnx"
+    taut("export", trained.run, model)
+    heads = set()
+    for source in (trained.config, trained.run, trained.package, model, "lenet-c"):
+        if source == model and trained.summary["task"] == "ctr":
+            continue  # two inputs: nodes, no network
+        head = next(line for line in taut("info", source).out.splitlines() if line.startswith("layer "))
+        heads.add(" ".join(head.split()))
+    assert heads == {"layer op output parameters multiply-adds not zero"}
+
+
+def test_a_config_is_one_by_what_it_holds(taut, clicks):
+    text = clicks.config.read_text("utf-8")
+    wanted = taut("plan", clicks.config, *BATCH).json
+    for name, spelled in (("ctr.conf", text), ("spelled.toml", text.replace("[data]", "[ data ]"))):
+        path = clicks.config.with_name(name)
+        path.write_text(spelled, "utf-8")
+        assert taut("plan", path, *BATCH).json == wanted
+
+
+def test_numbers_for_people_have_fixed_digits(taut, images):
+    again = taut("train", images.config, "--out", images.run.with_name("again"))
+    assert re.search(r"^speed: \d+ examples/s, \d+ examples in \d+\.\d\d s$", again.out, re.MULTILINE)
+    assert re.search(r"^test: top-1 \d\.\d{4}, log loss \d+\.\d{4} \(\d+ examples\)$", again.out, re.MULTILINE)
+    assert re.search(r"epoch 1: valid top-1 \d\.\d{4}, log loss \d+\.\d{4}$", again.err, re.MULTILINE)
+    told = taut("eval", images.run).out
+    assert f"top-1 {images.summary['test']['top1']:.4f}, " in told
 
 
 def test_a_run_keeps_what_its_winners_were_measured_to_be(trained):
@@ -156,3 +201,5 @@ def test_what_a_task_cannot_do_is_one_line(taut, clicks, images, tmp_path):
         assert refused.code == 2, arguments
         assert refused.err.count("\n") == 1
         assert named in refused.err
+    assert 'give one of task "image"' in taut("tune", clicks.run, check=False).err
+    assert 'give one of task "ctr"' in taut("dump", images.run, tmp_path / "rows.parquet", check=False).err

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <new>
+#include <optional>
 #include <string>
 
 #include "taut/core/error.h"
@@ -80,6 +81,26 @@ std::int64_t fail_each_allocation(MakeCase&& make_case) {
   }
   ADD_FAILURE() << "more than " << kMost << " allocations";
   return kMost;
+}
+
+/// The same for what make() makes, each time alike: it is whole or not there, as told() tells of
+/// it.
+template <typename Make, typename Told>
+std::int64_t fail_making(const Make& make, const Told& told) {
+  const std::string wanted = told(make());
+  std::optional<decltype(make())> made;
+  const auto making = [&] {
+    made.reset();
+    return FailingCase{[&] { made.emplace(make()); },
+                       [&](bool ended) {
+                         ASSERT_EQ(made.has_value(), ended);
+                         if (ended) {
+                           EXPECT_EQ(told(*made), wanted);
+                         }
+                         made.reset();
+                       }};
+  };
+  return fail_each_allocation(making);
 }
 
 }  // namespace taut::test

@@ -53,7 +53,7 @@ TEST_F(ImageRuns, OpenedRunsPredictWhatTheSummarySays) {
   const Json summary = train_run(options("a", testing::run_cases()[1].everything));
   const OpenedRun opened = open_run(path("a"), 2);
   const ImageRun run = images_of(opened, "test");
-  const data::ImageSet images = read_run_images(run, run.config.data.test, 1);
+  const data::ImageSet images = read_run_images(run, run.config.data.test, nullptr);
   const ImageQuality quality =
       evaluate(*run.network, images, run.format.normalization, std::make_shared<ThreadPool>(3));
   EXPECT_EQ(quality.top1, summary["test"]["top1"]);

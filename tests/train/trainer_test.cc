@@ -18,6 +18,8 @@
 #include "taut/core/snapshot.h"
 #include "taut/core/text.h"
 #include "taut/graph/network_builder.h"
+#include "taut/train/export.h"
+#include "train/checkpoint.h"
 #include "train/preflight.h"
 #include "train/state.h"
 
@@ -116,6 +118,16 @@ class Toy final : public Task {
   Json facts() override {
     measured_ = true;
     return {{"weight", weight_}, {"odd", std::isnan(odd_)}};
+  }
+  [[nodiscard]] FrozenRun freeze(const std::string& checkpoint,
+                                 const std::string& summary) const override {
+    const Json facts = {{"source", checkpoint}, {"ended", fs::exists(summary)}};
+    std::vector<nn::NamedTensor> parameters;
+    const auto all = static_cast<float>(weight_);
+    parameters.push_back({.name = "only.bias", .shape = {2}, .values = {all, all}});
+    parameters.push_back({.name = "only.weight", .shape = {2, 3}, .values = {1, 2, 3, 4, 5, all}});
+    parameters.push_back({.name = "other.weight", .shape = {1}, .values = {7}});
+    return {FrozenModel("toy", config_.network(), std::move(parameters), "{}", facts.dump())};
   }
 
  private:
@@ -372,6 +384,28 @@ TEST_F(Trainers, RefuseTheCheckpointOfAnotherTask) {
       }));
   const Error refused = error_of([&] { train("run"); });
   EXPECT_THAT(refused, IsError(ErrorKind::kFormat, newest.string().c_str()));
+}
+
+TEST_F(Trainers, ATaskOfAnyKindIsFrozenByItself) {
+  train("run");
+  const Json summary = Json::parse(read_file(folder_.file("run") + "/summary.json"));
+  const auto task = config_.make_task(nullptr);
+  const std::string newest = folder_.file("run") + "/checkpoint/" + checkpoints("run").back();
+  static_cast<void>(read_checkpoint(newest, *task));
+  FrozenRun frozen = task->freeze(newest, folder_.file("run") + "/summary.json");
+  frozen.frozen.set_densities({0.5});
+  const FrozenModel moved = std::move(frozen.frozen);
+  const infer::Model& model = moved.model();
+  EXPECT_EQ(frozen.tables, nullptr);
+  EXPECT_EQ(model.task, "toy");
+  EXPECT_EQ(Json::parse(model.facts), (Json{{"source", newest}, {"ended", true}}));
+  EXPECT_THAT(model.network.densities, ElementsAre(0.5));
+  ASSERT_EQ(model.network.values.size(), 1u);
+  const graph::LayerValues& values = model.network.values[0];
+  const auto weight = summary["weight"].get<float>();
+  EXPECT_THAT(values.bias, ElementsAre(weight, weight));
+  EXPECT_THAT(values.weight, ElementsAre(1, 2, 3, 4, 5, weight));
+  EXPECT_TRUE(values.mean.empty());
 }
 
 }  // namespace

@@ -80,7 +80,7 @@ TEST_F(Tuning, FindsTheBestOfAllRatesOfANetworkOfTwoSites) {
   const OpenedRun opened = open_run(path("mlp"), 1);
   const ImageRun run = images_of(opened, "test");
   const auto pool = std::make_shared<ThreadPool>(1);
-  const data::ImageSet images = read_run_images(run, run.config.data.valid, 1);
+  const data::ImageSet images = read_run_images(run, run.config.data.valid, nullptr);
   const auto top1 = [&](const Json& a, const Json& b) {
     run.network->set_winner_policy({.unit = Unit::kNeuron, .rates = {a["rate"], b["rate"]}});
     return evaluate(*run.network, images, run.format.normalization, pool).top1;

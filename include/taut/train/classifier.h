@@ -135,10 +135,11 @@ struct ImageRun {
 /// Errors: kFormat.
 void load_weights(nn::ImageNetwork& network, const std::string& checkpoint);
 
-/// Images of files as the run's network reads them. limit: the first so many, 0: all. Errors: kData
-/// for images of another size.
+/// Images of files as the run's network reads them. pool: decodes them; null: threads of their own.
+/// limit: the first so many, 0: all. Errors: kData for images of another size.
 [[nodiscard]] data::ImageSet read_run_images(const ImageRun& run,
-                                             const std::vector<std::string>& files, int threads,
+                                             const std::vector<std::string>& files,
+                                             std::shared_ptr<ThreadPool> pool,
                                              std::int64_t limit = 0);
 
 }  // namespace taut::train

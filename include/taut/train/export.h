@@ -3,8 +3,10 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "taut/embedding/embedding.h"
 #include "taut/graph/network.h"
 #include "taut/infer/model.h"
 #include "taut/nn/image_network.h"
@@ -17,11 +19,14 @@ namespace taut::train {
 /// the network computes in 8 bits, weights are codes.
 class FrozenModel {
  public:
+  /// Of any task. network: a description, whose layers find their values among the parameters, by
+  /// the layer's name and ".weight", ".bias", ".mean" or ".variance". input and facts: as
+  /// infer::Model has them.
+  FrozenModel(std::string_view task, graph::Network network,
+              std::vector<nn::NamedTensor> parameters, std::string input, std::string facts);
   /// A network for images as it predicts: averaged parameters where train.ema is on, present rates.
-  /// A mean or deviation that is empty becomes 0 and 1. facts: JSON text of an object. densities:
-  /// by site, empty where they were not measured.
-  FrozenModel(const nn::ImageNetwork& network, infer::ImageInput input, std::string facts,
-              std::vector<double> densities = {});
+  /// A mean or deviation that is empty becomes 0 and 1. facts: JSON text of an object.
+  FrozenModel(const nn::ImageNetwork& network, infer::ImageInput input, std::string facts);
   /// A recommender at the rate of its options. described: its network with its tables. input: that
   /// of data::input_spec.
   FrozenModel(const nn::Recommender& network, graph::Network described, std::string input,
@@ -31,14 +36,21 @@ class FrozenModel {
   FrozenModel& operator=(const FrozenModel&) = delete;
 
   [[nodiscard]] const infer::Model& model() const noexcept { return model_; }
+  /// By site, as they were measured; empty: they were not.
+  void set_densities(std::vector<double> densities);
 
  private:
-  void take(std::vector<nn::NamedTensor> parameters);
-
   std::vector<nn::NamedTensor> parameters_;
   std::vector<sparsity::QuantizedWeight> weights_;
   std::vector<std::vector<float>> kept_maps_;
   infer::Model model_;
+};
+
+/// What Task::freeze() gives: the network as it predicts, and its tables, which live as long as the
+/// task.
+struct FrozenRun {
+  FrozenModel frozen;
+  const embedding::Embedding* tables = nullptr;  ///< null: it has none
 };
 
 /// Writes a run's network as it predicts: a file that ends in .onnx as ONNX, any other as a

@@ -22,6 +22,7 @@
 namespace taut::train {
 
 class StateFields;
+struct FrozenRun;
 
 /// A number by name: "auc", "log_loss", ...; NaN where it is not defined.
 using Measure = std::pair<std::string, double>;
@@ -141,7 +142,13 @@ class Task {
   /// The task's part of the summary; may measure.
   virtual nlohmann::json facts() = 0;
 
-  // What some tasks have; see recommender_of() and images_of().
+  /// The network as it predicts, to be written. checkpoint: what it was loaded from; summary: where
+  /// the run's summary lies, which need not be there. Errors: kFormat for a summary that is none.
+  [[nodiscard]] virtual FrozenRun freeze(const std::string& checkpoint,
+                                         const std::string& summary) const = 0;
+
+  // What some tasks have, for commands that are for these alone; see recommender_of() and
+  // images_of().
 
   [[nodiscard]] virtual std::optional<RecommenderRun> recommender(const std::string& checkpoint);
   [[nodiscard]] virtual std::optional<ImageRun> images(const std::string& checkpoint);
