@@ -327,18 +327,19 @@ OnnxNetwork parse_onnx_network(std::string_view bytes, const std::string& source
   return read_held(std::make_shared<Held>(source, ""), bytes, source, sizes, {});
 }
 
-OnnxSummary summarize_onnx(const std::string& path, const DimensionSizes& sizes) {
-  const MappedFile file(path);
-  OnnxModel model = open_onnx(text_of(file), path, sizes);
-  const std::string folder = onnx_folder(path);
+namespace {
+
+OnnxSummary summarize(std::string_view bytes, const std::string& source,
+                      const DimensionSizes& sizes, const std::string& folder) {
+  OnnxModel model = open_onnx(bytes, source, sizes);
   const std::int64_t batch = model.inputs.batch;
   OnnxTrace trace;
   OnnxSummary summary{
-      OnnxEvaluator(model.file, std::move(model.inputs), path, folder, &trace).run(model.name)};
+      OnnxEvaluator(model.file, std::move(model.inputs), source, folder, &trace).run(model.name)};
   if (trace.is_full) return summary;
   summary.parameters = parameter_total(trace);
   try {
-    OnnxValues values(path, folder, OnnxContent::kSizes);
+    OnnxValues values(source, folder, OnnxContent::kSizes);
     OnnxNetwork made =
         OnnxNetworkMaker(trace, batch, folder, values).make(model.name, metadata_of(model));
     made.network.values.clear();
@@ -348,6 +349,18 @@ OnnxSummary summarize_onnx(const std::string& path, const DimensionSizes& sizes)
     return summary;  // what is no network is planned as the nodes that the file has
   }
   return summary;
+}
+
+}  // namespace
+
+OnnxSummary summarize_onnx(const std::string& path, const DimensionSizes& sizes) {
+  const MappedFile file(path);
+  return summarize(text_of(file), path, sizes, onnx_folder(path));
+}
+
+OnnxSummary summarize_onnx_bytes(std::string_view bytes, const std::string& source,
+                                 const DimensionSizes& sizes) {
+  return summarize(bytes, source, sizes, {});
 }
 
 }  // namespace taut::graph

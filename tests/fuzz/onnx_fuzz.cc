@@ -376,6 +376,11 @@ Target target() {
               [](std::string_view bytes) {
                 const auto begin = std::chrono::steady_clock::now();
                 bool refused = is_refused([&] { (void)graph::parse_onnx(bytes, "fuzz"); });
+                const bool unplanned =
+                    is_refused([&] { (void)graph::summarize_onnx_bytes(bytes, "fuzz"); });
+                if (unplanned != refused) {
+                  throw std::runtime_error("the network and the nodes are refused unlike");
+                }
                 refused = is_refused([&] {
                             check_network(graph::parse_onnx_network(bytes, "fuzz").network);
                           }) &&

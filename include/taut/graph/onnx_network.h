@@ -106,4 +106,8 @@ struct OnnxSummary {
 /// large ones are not read. Errors: those of read_onnx().
 [[nodiscard]] OnnxSummary summarize_onnx(const std::string& path, const DimensionSizes& sizes = {});
 
+/// The same from bytes in memory; source names them in errors.
+[[nodiscard]] OnnxSummary summarize_onnx_bytes(std::string_view bytes, const std::string& source,
+                                               const DimensionSizes& sizes = {});
+
 }  // namespace taut::graph
