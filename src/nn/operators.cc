@@ -213,18 +213,23 @@ TablesPointer make_tables(const std::string& options, std::int64_t threads) {
   });
 }
 
-// What a pickle holds: options, threads, rows with their optimizer state.
+// What a pickle holds: options, threads, rows with their optimizer state. Of shared tables no rows:
+// who copies them here holds Python's interpreter, which other threads need while processes wait
+// for each other. Modules bring rows together before; tracers, which copy what they look at, want
+// none.
 using Pickled = std::tuple<std::string, std::int64_t, Tensor>;
 
 Pickled pickled(const TablesPointer& tables) {
   return translated([&] {
-    return Pickled(table_options_text(tables->options()), tables->threads(), tables->state());
+    return Pickled(table_options_text(tables->options()), tables->threads(),
+                   tables->is_shared() ? at::empty({0}, at::kByte) : tables->state());
   });
 }
 
 TablesPointer unpickled(const Pickled& parts) {
   const TablesPointer tables = make_tables(std::get<0>(parts), std::get<1>(parts));
-  translated([&] { tables->load(std::get<2>(parts)); });
+  const Tensor& rows = std::get<2>(parts);
+  if (rows.numel() > 0) translated([&] { tables->load(rows); });
   return tables;
 }
 

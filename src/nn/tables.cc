@@ -134,6 +134,11 @@ void Tables::share(const ProcessNames& processes) {
   processes_ = processes;
 }
 
+bool Tables::is_shared() const {
+  const std::lock_guard lock(mutex_);
+  return processes_.has_value();
+}
+
 std::string Tables::statistics() const {
   const std::lock_guard lock(mutex_);
   const embedding::Statistics statistics = tables_->statistics();

@@ -75,6 +75,7 @@ class Tables final : public torch::CustomClassHolder {
   /// batch. Called by all processes, as state() is then. Errors: kInvalidArgument where they are
   /// shared already, or within gather().
   void share(const ProcessNames& processes);
+  [[nodiscard]] bool is_shared() const;
 
   /// JSON of embedding::Statistics.
   [[nodiscard]] std::string statistics() const;

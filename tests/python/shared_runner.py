@@ -70,6 +70,8 @@ def compared(options: dict, mode: str, rank: int, processes: int) -> dict:
     if options.get("on_nan") == "skip":
         for module in (single, shared):
             train(module, [8], mode, broken=True)
+    if rank == 0:  # as tracers copy what they look at: without rows, so without the other processes
+        copy.deepcopy(shared._tables)
     state = shared.get_extra_state()  # by all processes
     held = torch.tensor([float(shared.statistics()["memory_bytes"])])
     dist.all_reduce(held)
