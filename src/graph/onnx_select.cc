@@ -118,8 +118,9 @@ void split_rule(OnnxCall& call) {
   }
 }
 
-void slice_rule(OnnxCall& call) {
-  const Dimensions& in = call.shape(0);
+namespace {
+
+std::vector<Range> slice_ranges(const OnnxCall& call, const Dimensions& in) {
   const std::vector<std::int64_t> starts = slice_list(call, "starts", 1);
   const std::vector<std::int64_t> ends = slice_list(call, "ends", 2);
   std::vector<std::int64_t> axes = slice_list(call, "axes", 3);
@@ -141,6 +142,23 @@ void slice_rule(OnnxCall& call) {
     const std::size_t axis = call.axis(axes[i], in.size());
     ranges[axis] = sliced(in[axis], starts[i], ends[i], steps[i]);
   }
+  return ranges;
+}
+
+}  // namespace
+
+std::optional<Dimensions> slice_begin(const OnnxCall& call, const Dimensions& in) {
+  Dimensions begin;
+  for (const Range& range : slice_ranges(call, in)) {
+    if (range.step != 1) return std::nullopt;
+    begin.push_back(range.start);
+  }
+  return begin;
+}
+
+void slice_rule(OnnxCall& call) {
+  const Dimensions& in = call.shape(0);
+  const std::vector<Range> ranges = slice_ranges(call, in);
   Dimensions out;
   for (const Range& range : ranges) out.push_back(range.count);
   call.give_moved(0, std::move(out), [&](std::span<const std::int64_t> index) {
