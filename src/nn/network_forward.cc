@@ -286,11 +286,10 @@ bool is_untrained(Op op) {
 void check_computable(const Network& network) {
   for (const Layer& layer : network.layers) {
     if (!is_untrained(layer.op)) continue;
-    throw Error(
-        ErrorKind::kConfig,
-        concat("layer ", layer.name, " of ", network.name, " is ", to_string(layer.op),
-               ", which is not trained"),
-        {}, "train a network without it");
+    throw Error(ErrorKind::kConfig,
+                concat("layer ", layer.name, " of ", network.name, " is ", to_string(layer.op),
+                       ", which is not trained"),
+                {}, "train a network without it");
   }
 }
 

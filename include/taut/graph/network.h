@@ -151,12 +151,12 @@ struct Layer {
   std::int64_t masks = 0;
   bool mask_replaces = false;
   bool nan_is_zero = false;  ///< of attention: where a query's softmax is no number, it is 0
-  std::int64_t copied = 0;                   ///< vectors that follow the dots of an interaction
-  std::vector<int> tables;                   ///< read by an embedding: numbers of Network::tables
-  Pointwise pointwise = {};                  ///< of a layer of this op
-  std::int64_t factor = 1;                   ///< of an upsampling, or of depth to space
-  std::int64_t first = 0;                    ///< of rows: the first that is taken
-  float epsilon = 0;                         ///< added to the variances of a layer norm
+  std::int64_t copied = 0;   ///< vectors that follow the dots of an interaction
+  std::vector<int> tables;   ///< read by an embedding: numbers of Network::tables
+  Pointwise pointwise = {};  ///< of a layer of this op
+  std::int64_t factor = 1;   ///< of an upsampling, or of depth to space
+  std::int64_t first = 0;    ///< of rows: the first that is taken
+  float epsilon = 0;         ///< added to the variances of a layer norm
   Arithmetic arithmetic = Arithmetic::kAdd;  ///< the same
   Shape in;  ///< of its first input; of an embedding or a constant: that of its output
   Shape out;
