@@ -99,8 +99,10 @@ void split_rule(OnnxCall& call) {
     }
   }
   std::int64_t start = 0;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (parts[i] < 0 || parts[i] > in[axis] - start) break;
+  bool fits = true;
+  for (std::size_t i = 0; fits && i < parts.size(); ++i) {
+    fits = parts[i] >= 0 && parts[i] <= in[axis] - start;
+    if (!fits) break;
     Dimensions shape = in;
     shape[axis] = parts[i];
     const std::int64_t from = start;
@@ -112,7 +114,7 @@ void split_rule(OnnxCall& call) {
                     });
     start += parts[i];
   }
-  if (start != in[axis] || static_cast<std::int64_t>(parts.size()) != count) {
+  if (!fits || start != in[axis] || static_cast<std::int64_t>(parts.size()) != count) {
     call.fail(ErrorKind::kFormat, concat("parts of ", dimensions_text(parts), " of an axis of ",
                                          in[axis], " for ", count, " outputs"));
   }
