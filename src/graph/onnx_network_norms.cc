@@ -134,7 +134,7 @@ void OnnxNetworkMaker::power(Node& node) {
   if (!exponent || (*exponent != 2 && *exponent != 3)) refuse("its exponent is not 2 or 3");
   const OnnxOperand from = plain(node, 0);
   int number = from.layer;
-  for (Number power = 1; power < *exponent; ++power) {
+  for (int power = 1; power < static_cast<int>(*exponent); ++power) {
     Layer layer = reading(Op::kArithmetic, {number, from.layer});
     layer.arithmetic = Arithmetic::kMultiply;
     number = append(node, std::move(layer));
