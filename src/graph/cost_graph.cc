@@ -110,20 +110,29 @@ class CostGraphMaker {
     const std::vector<int>& readers = readers_[number];
     const bool to_attention =
         !readers.empty() && std::all_of(readers.begin(), readers.end(), [&](int reader) {
-          return layer(reader).op == Op::kAttention;
+          return layer(reader).op == Op::kAttention && layer(reader).inputs.size() == 1;
         });
     return model_.linear(fc.name, tensor(fc.inputs.front()), fc.out.channels,
                          to_attention ? fc.out.channels / 3 : 0);
   }
 
-  // Of two layers, or of one with a constant, which belongs to that layer.
+  // Of several layers, or of one with constants, which belong to that layer.
   Tensor arithmetic(const Layer& node) {
     const std::vector<Tensor> read = operands(node);
-    if (read.size() == 2) return model_.combine(node.name, read, node.out);
+    if (read.size() >= 2) return model_.combine(node.name, read, node.out);
     Tensor out = read.empty() ? Tensor{} : read[0];
     out.shape = node.out;
     out.density.reset();
     return out;
+  }
+
+  // Of queries, keys and values in one tensor or in three.
+  Tensor attention(const Layer& node) {
+    const std::vector<Tensor> read = operands(node);
+    if (node.inputs.size() == 1) return model_.attention(node.name, read[0], node.heads);
+    if (read.size() == 3)
+      return model_.attention(node.name, std::span<const Tensor, 3>(read), node.heads);
+    return model_.combine(node.name, read, node.out);  // some are constants
   }
 
   Tensor add(const Layer& node, std::size_t number) {
@@ -135,6 +144,7 @@ class CostGraphMaker {
         return linear(node, number);
       case Op::kBatchNorm:
       case Op::kLayerNorm:
+      case Op::kSoftmax:
       case Op::kRelu:
       case Op::kRelu6:
       case Op::kPointwise: {
@@ -143,12 +153,15 @@ class CostGraphMaker {
         return out;
       }
       case Op::kArithmetic:
+      case Op::kStack:
         return arithmetic(node);
       case Op::kMaxPool:
       case Op::kMeanPool:
         return model_.pooled(first(), node.window);
       case Op::kUpsample:
       case Op::kDepthToSpace:
+      case Op::kRows:
+      case Op::kReshape:
       case Op::kFlatten: {
         Tensor out = first();
         out.shape = node.out;
@@ -164,7 +177,7 @@ class CostGraphMaker {
       case Op::kConcat:
         return model_.concatenate(node.name, operands(node));
       case Op::kAttention:
-        return model_.attention(node.name, first(), node.heads);
+        return attention(node);
       case Op::kEmbedding:
         return batch_only(node, "embedding");
       case Op::kInteraction:

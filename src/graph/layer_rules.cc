@@ -99,8 +99,23 @@ std::optional<Shape> output_shape(const Network& network, const Layer& layer) {
       return Shape{.channels = layer.in.channels};
     case Op::kFlatten:
       return Shape{.channels = layer.in.size()};
-    case Op::kAttention:
-      return Shape{layer.in.channels / 3, layer.in.height, layer.in.width};
+    case Op::kAttention: {
+      const AttentionShapes read = attention_shapes(network, layer);
+      return Shape{read.value.channels, read.query.height, read.query.width};
+    }
+    case Op::kStack: {
+      Shape out = layer.in;
+      out.height = 0;
+      for (const int input : layer.inputs) out.height += network.shape_of(input).height;
+      return out;
+    }
+    case Op::kRows:
+      return Shape{layer.in.channels, layer.out.height, layer.in.width};
+    case Op::kReshape:
+      if (layer.in.height * layer.in.width != layer.out.height * layer.out.width) {
+        return std::nullopt;
+      }
+      return Shape{layer.in.channels, layer.out.height, layer.out.width};
     case Op::kFirstValues:
       return Shape{.channels = 1};
     case Op::kInteraction:
@@ -115,6 +130,7 @@ std::optional<Shape> output_shape(const Network& network, const Layer& layer) {
     }
     case Op::kBatchNorm:
     case Op::kLayerNorm:
+    case Op::kSoftmax:
     case Op::kRelu:
     case Op::kRelu6:
     case Op::kPointwise:

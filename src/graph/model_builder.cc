@@ -181,6 +181,30 @@ Tensor ModelBuilder::attention(const std::string& name, const Tensor& qkv, std::
   return {append(std::move(node), {&qkv, 1}), out, out.size()};
 }
 
+Tensor ModelBuilder::attention(const std::string& name, std::span<const Tensor, 3> read,
+                               std::int64_t heads) {
+  checked_size(name, "heads", heads, 1);
+  const Shape& query = read[0].shape;
+  const Shape& value = read[2].shape;
+  if (query.channels != read[1].shape.channels || query.channels % heads != 0 ||
+      value.channels % heads != 0) {
+    throw_invalid_argument("layer " + name + ": input channels",
+                           concat("alike in queries and keys, multiples of ", heads, " heads"),
+                           concat(query.channels, " and ", read[1].shape.channels));
+  }
+  const Shape out{value.channels, query.height, query.width};
+  Node node{.name = name, .op = "attention", .kind = NodeKind::kElementwise};
+  node.in_channels = node.out_channels = out.channels;
+  node.channel_levels = whole_halvings(heads);
+  for (const Tensor& one : read) node.in_words += one.shape.size();
+  node.stored_words = node.in_words;
+  node.out_words = node.raw_words = out.size();
+  node.macs = node.input_macs = checked_product(
+      name,
+      {query.height * query.width, value.height * value.width, query.channels + value.channels});
+  return {append(std::move(node), read), out, out.size()};
+}
+
 Tensor ModelBuilder::batch_only(const std::string& name, const std::string& op,
                                 std::span<const Tensor> operands, Shape out) {
   Node node{.name = name, .op = op, .kind = NodeKind::kBatchOnly};

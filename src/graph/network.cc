@@ -62,6 +62,9 @@ bool fits_inputs(Op op, std::size_t count) {
       return count == 2;
     case Op::kAdd:
       return count >= 2;
+    case Op::kAttention:
+      return count == 1 || count == 3;
+    case Op::kStack:
     case Op::kConcat:
     case Op::kInteraction:
       return count >= 1;
@@ -75,8 +78,11 @@ bool fits_first(const Layer& layer, const Shape& input) {
   switch (layer.op) {
     case Op::kConcat:
       return input.height == layer.in.height && input.width == layer.in.width;
+    case Op::kStack:
+      return input.channels == layer.in.channels && input.width == layer.in.width;
     case Op::kInteraction:
       return input.channels == layer.in.channels;
+    case Op::kAttention:  // wrong_attention() tells
     case Op::kArithmetic:
       return true;  // output_shape() tells
     default:
@@ -101,7 +107,59 @@ std::optional<std::string> wrong_tables(const Network& network, const Layer& lay
   return std::nullopt;
 }
 
+// Heads, sizes that fit one another, and what only attention has.
+std::optional<std::string> wrong_attention(const Network& network, const Layer& layer) {
+  if (layer.op != Op::kAttention) {
+    if (layer.heads != 1) return "a window, groups, heads or copies that its op does not have";
+    const bool none =
+        layer.scale == 0 && layer.masks == 0 && !layer.mask_replaces && !layer.nan_is_zero;
+    return none ? std::nullopt : std::optional("a scale or mask that its op does not have");
+  }
+  if (layer.inputs.size() == 1 && layer.in.channels % 3 != 0) return "channels that are no three";
+  const auto [query, key, value] = attention_shapes(network, layer);
+  if (query.channels != key.channels || key.height * key.width != value.height * value.width) {
+    return "queries, keys and values that do not fit";
+  }
+  if (layer.heads < 1 || layer.heads > query.channels || query.channels % layer.heads != 0 ||
+      value.channels % layer.heads != 0) {
+    return "heads that do not divide its channels";
+  }
+  if (!std::isfinite(layer.scale)) return "a scale that is no number";
+  if (layer.masks != 0 && layer.masks != 1 && layer.masks != layer.heads) {
+    return "another number of masks than of heads";
+  }
+  if (layer.masks == 0 && layer.mask_replaces) return "no mask to replace scores by";
+  const std::int64_t queries = query.height * query.width;
+  const std::int64_t keys = key.height * key.width;
+  if (queries > kLargestExample / keys || queries * keys > kLargestExample / layer.heads) {
+    return "more scores than can be counted";
+  }
+  return std::nullopt;
+}
+
+bool sane_rows(const Layer& layer) {
+  if (layer.op != Op::kRows) return layer.first == 0;
+  return layer.first >= 0 && layer.out.height >= 1 && layer.out.height <= layer.in.height &&
+         layer.first <= layer.in.height - layer.out.height;
+}
+
 }  // namespace
+
+AttentionShapes attention_shapes(const Network& network, const Layer& layer) {
+  if (layer.inputs.size() == 3) {
+    return {network.shape_of(layer.inputs[0]), network.shape_of(layer.inputs[1]),
+            network.shape_of(layer.inputs[2])};
+  }
+  Shape part = layer.in;
+  part.channels /= 3;
+  return {part, part, part};
+}
+
+std::int64_t mask_count(const Network& network, const Layer& layer) {
+  if (layer.masks == 0) return 0;
+  const AttentionShapes read = attention_shapes(network, layer);
+  return layer.masks * read.query.height * read.query.width * read.key.height * read.key.width;
+}
 
 std::optional<std::string> wrong_in_layer(const Network& network, int number, const Layer& layer) {
   if (!fits_inputs(layer.op, layer.inputs.size())) return "another number of inputs";
@@ -119,10 +177,11 @@ std::optional<std::string> wrong_in_layer(const Network& network, int number, co
   const bool window =
       layer.op == Op::kConv || layer.op == Op::kMaxPool || layer.op == Op::kMeanPool;
   if ((!window && layer.window != Window{}) || (layer.op != Op::kConv && layer.groups != 1) ||
-      (layer.op != Op::kAttention && layer.heads != 1) ||
       (layer.op != Op::kInteraction && layer.copied != 0)) {
     return "a window, groups, heads or copies that its op does not have";
   }
+  if (const auto what = wrong_attention(network, layer)) return what;
+  if (!sane_rows(layer)) return "rows that it does not read";
   if (!sane_function(layer)) return "a function or arithmetic that its op does not have";
   const bool enlarges = layer.op == Op::kUpsample || layer.op == Op::kDepthToSpace;
   if (!enlarges && layer.factor != 1) return "a factor that its op does not have";
@@ -131,10 +190,6 @@ std::optional<std::string> wrong_in_layer(const Network& network, int number, co
   if (layer.op == Op::kConv && (layer.groups < 1 || layer.in.channels % layer.groups != 0 ||
                                 layer.out.channels < 1 || layer.out.channels % layer.groups != 0)) {
     return "groups that do not divide its channels";
-  }
-  if (layer.op == Op::kAttention && (layer.heads < 1 || layer.heads > layer.in.channels ||
-                                     layer.in.channels % (3 * layer.heads) != 0)) {
-    return "heads that do not divide its channels";
   }
   const std::optional<Shape> expected = output_shape(network, layer);
   if (!sane(layer.out) || layer.out != expected) return "an output of wrong size";

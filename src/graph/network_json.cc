@@ -45,6 +45,11 @@ Json to_json(const Layer& layer) {
   if (layer.window.after != 0) json["after"] = layer.window.after;
   if (layer.window.across != 0) json["across"] = layer.window.across;
   if (layer.factor != 1) json["factor"] = layer.factor;
+  if (layer.first != 0) json["first"] = layer.first;
+  if (layer.scale != 0) json["scale"] = layer.scale;
+  if (layer.masks != 0) json["masks"] = layer.masks;
+  if (layer.mask_replaces) json["mask_replaces"] = true;
+  if (layer.nan_is_zero) json["nan_is_zero"] = true;
   if (layer.op == Op::kLayerNorm) json["epsilon"] = layer.epsilon;
   if (layer.op == Op::kArithmetic) json["arithmetic"] = spelling_of(layer.arithmetic);
   if (layer.op == Op::kPointwise) {
@@ -70,6 +75,11 @@ Layer layer_from(const Json& json) {
   if (json.contains("after")) json["after"].get_to(layer.window.after);
   if (json.contains("factor")) json["factor"].get_to(layer.factor);
   if (json.contains("across")) json["across"].get_to(layer.window.across);
+  if (json.contains("first")) json["first"].get_to(layer.first);
+  if (json.contains("scale")) json["scale"].get_to(layer.scale);
+  if (json.contains("masks")) json["masks"].get_to(layer.masks);
+  if (json.contains("mask_replaces")) json["mask_replaces"].get_to(layer.mask_replaces);
+  if (json.contains("nan_is_zero")) json["nan_is_zero"].get_to(layer.nan_is_zero);
   const auto name = json.at("op").get<std::string>();
   const auto op = parse_op(name);
   if (!op) throw Error(ErrorKind::kFormat, concat("unknown op \"", name, "\" in ", layer.name));

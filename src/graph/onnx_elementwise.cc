@@ -143,6 +143,23 @@ void where_rule(OnnxCall& call) {
   call.give_numbers(0, std::move(numbers));
 }
 
+// Zeros above or below a diagonal of matrices.
+void triangle_rule(OnnxCall& call) {
+  const OnnxValue& in = call.in(0);
+  call.give(0, call.shape(0, 2), in.type);
+  if (!call.can_know(in.shape, {0}) || (call.has(1) && call.in(1).numbers == nullptr)) return;
+  const Number diagonal = call.has(1) ? call.whole_one(1, "diagonal") : 0;
+  const bool upper = call.integer("upper", 1) != 0;
+  std::vector<Number> numbers = *in.numbers;
+  const auto columns = static_cast<std::size_t>(in.shape.back());
+  const auto rows = static_cast<std::size_t>(in.shape[in.shape.size() - 2]);
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const auto above = static_cast<Number>(i % columns) - static_cast<Number>(i / columns % rows);
+    if (upper ? above < diagonal : above > diagonal) numbers[i] = 0;
+  }
+  call.give_numbers(0, std::move(numbers));
+}
+
 void cast_rule(OnnxCall& call) {
   const OnnxValue& in = call.in(0);
   const auto type =

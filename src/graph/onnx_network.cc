@@ -89,7 +89,7 @@ std::size_t OnnxNetworkMaker::input_channel_axis(int value) const {
 
 void OnnxNetworkMaker::find_input() {
   const auto refuse_input = [&](std::string_view name, std::string why) {
-    refused_.push_back({std::string(name), kInputOp, std::move(why)});
+    refused_.push_back({-1, {std::string(name), kInputOp, std::move(why)}});
   };
   bool found = false;
   for (const auto& [name, value] : trace_.inputs) {
@@ -118,7 +118,17 @@ void OnnxNetworkMaker::find_input() {
 }
 
 void OnnxNetworkMaker::note(const OnnxStep& step, std::string why) {
-  refused_.push_back({step.label, std::string(step.node->op), std::move(why)});
+  const auto number = static_cast<int>(&step - trace_.steps.data());
+  refused_.push_back({number, {step.label, std::string(step.node->op), std::move(why)}});
+}
+
+// In the order of the file: a step may be blamed when one behind it is looked at.
+std::vector<OnnxRefusal> OnnxNetworkMaker::all_refused() {
+  std::stable_sort(refused_.begin(), refused_.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<OnnxRefusal> refused;
+  for (auto& [number, one] : refused_) refused.push_back(std::move(one));
+  return refused;
 }
 
 void OnnxNetworkMaker::note_trouble(const OnnxStep& step) {
@@ -159,13 +169,16 @@ void OnnxNetworkMaker::run_known(int number, Handler handler) {
   const OnnxStep& step = trace_.step(number);
   Node node{step, number, call_of(step)};
   try {
-    for (std::size_t i = 1; i < step.outputs.size(); ++i) {
+    for (std::size_t i = 1; i < step.outputs.size() && step.node->op != "Split"; ++i) {
       if (readers(step.outputs[i]) > 0) refuse(concat("its output ", i, " is read"));
     }
     (this->*handler)(node);
     return;
   } catch (const Refused& refused) {
-    note(step, refused.what());
+    const int blamed = refused.step < 0 ? number : refused.step;
+    if (blamed == number || blamed_.insert(blamed).second) {
+      note(trace_.step(blamed), refused.what());
+    }
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kUnsupported) throw;
     const std::string text = error.what();
@@ -186,12 +199,19 @@ void OnnxNetworkMaker::run(int number) {
     return stand_in(step);
   }
   // What hangs on a refused step that nothing stands in for is not looked at.
-  for (const int value : step.inputs) {
-    if (!winners_.contains(number) && value >= 0 && !is_constant(value) &&
-        !operands_[static_cast<std::size_t>(value)])
-      return;
-  }
-  run_known(number, found->second);
+  if (is_ready(number)) run_known(number, found->second);
+}
+
+// Whether what a step reads is known.
+bool OnnxNetworkMaker::is_ready(int number) const {
+  if (winners_.contains(number)) return true;
+  const auto known = [&](int value) {
+    return value < 0 || is_constant(value) || operands_[static_cast<std::size_t>(value)];
+  };
+  const auto norm = norms_.find(number);
+  if (norm != norms_.end()) return known(norm->second.input);
+  const std::vector<int>& inputs = trace_.step(number).inputs;
+  return std::all_of(inputs.begin(), inputs.end(), known);
 }
 
 // Sizes of one example; nothing where the value has none.
@@ -228,9 +248,9 @@ int OnnxNetworkMaker::append(const Node& node, Layer layer, const LayerValues& v
   return number;
 }
 
-// Output 0 of the step. What the model says of its shape must be what the network makes of it.
-void OnnxNetworkMaker::give(const Node& node, OnnxOperand operand) {
-  const OnnxValue& made = trace_.value(node.step.outputs[0]);
+// An output of the step. What the model says of its shape must be what the network makes of it.
+void OnnxNetworkMaker::give(const Node& node, OnnxOperand operand, std::size_t output) {
+  const OnnxValue& made = trace_.value(node.step.outputs[output]);
   const Shape& shape = network_.shape_of(operand.layer);
   const std::optional<Shape> wanted = shape_of(made.shape, operand.channel_axis);
   const bool fits = operand.padding.empty() ? wanted == shape : wanted.has_value();
@@ -256,11 +276,16 @@ OnnxNetwork OnnxNetworkMaker::make(const std::string& name,
   find_input();
   const std::vector<bool> needed = trace_.needed();
   find_winners(needed);
+  find_norms(needed);
   for (std::size_t s = 0; s < trace_.steps.size(); ++s) {
     if (needed[s]) run(static_cast<int>(s));
   }
-  if (!refused_.empty()) throw OnnxNotExpressed(std::move(refused_), values_.source());
   const std::optional<OnnxOperand>& last = operands_[static_cast<std::size_t>(trace_.outputs[0])];
+  if (last && (last->turned || last->scores)) {
+    const Refused refused = turned_refusal(*last);
+    if (blamed_.insert(refused.step).second) note(trace_.step(refused.step), refused.what());
+  }
+  if (!refused_.empty()) throw OnnxNotExpressed(all_refused(), values_.source());
   const bool whole = last && last->padding.empty() && !last->clipped && !last->codes &&
                      !last->rounding && last->layer == static_cast<int>(network_.layers.size()) - 1;
   if (!whole || network_.layers.empty()) {

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "graph/onnx_network_maker.h"
+#include "graph/onnx_rules.h"
 #include "taut/core/text.h"
 
 namespace taut::graph {
@@ -37,11 +38,28 @@ int OnnxNetworkMaker::only_reader(int value) const {
 }
 
 const OnnxOperand& OnnxNetworkMaker::operand(const Node& node, std::size_t place) const {
+  const OnnxOperand& found = raw(node, place);
+  if (found.turned || found.scores) refuse_turned(found);
+  return found;
+}
+
+const OnnxOperand& OnnxNetworkMaker::raw(const Node& node, std::size_t place) const {
   const int value = input(node, place);
   if (value < 0) refuse(concat("its input ", place, " is missing"));
   const std::optional<OnnxOperand>& found = operands_[static_cast<std::size_t>(value)];
   if (!found) refuse(concat("its input ", place, " is a constant"));
   return *found;
+}
+
+const OnnxOperand& OnnxNetworkMaker::rows(const Node& node, std::size_t place) const {
+  const OnnxOperand& found = raw(node, place);
+  if (!found.turned) return operand(node, place);
+  const Shape& shape = network_.shape_of(found.layer);
+  const bool whole = element_count(found.turned->view.dimensions()) == batch_ * shape.size();
+  if (!whole || found.turned->factor != 1 || !has_rows(found.turned->view, shape.channels)) {
+    refuse_turned(found);
+  }
+  return found;
 }
 
 const OnnxOperand& OnnxNetworkMaker::plain(const Node& node, std::size_t place) const {
@@ -115,6 +133,8 @@ std::span<const float> OnnxNetworkMaker::computed_constant(int value) {
     return made;
   }
   if (own && op == "Transpose") return transposed(*step, constant(step->inputs[0]));
+  if (own && op == "Expand") return stretched(*step, constant(step->inputs[0]));
+  if (own && op == "Slice") return cut(*step, constant(step->inputs[0]));
   if (own && op == "DequantizeLinear") return decoded(*step);
   refuse(step == nullptr ? std::string("its constant has no values")
                          : concat("its constant is computed by node ", step->label, " (", op, ")"));
@@ -147,6 +167,42 @@ std::span<const float> OnnxNetworkMaker::transposed(const OnnxStep& step,
       at[d] = 0;
     }
   }
+  return to;
+}
+
+// Of a smaller shape, by ONNX's rule for shapes that differ.
+std::span<const float> OnnxNetworkMaker::stretched(const OnnxStep& step,
+                                                   std::span<const float> from) {
+  const Dimensions& shape = trace_.value(step.inputs[0]).shape;
+  const Dimensions& wide = trace_.value(step.outputs[0]).shape;
+  constexpr std::int64_t kMostStretched = std::int64_t{1} << 22;
+  if (element_count(wide).value_or(kMostStretched + 1) > kMostStretched) {
+    refuse("a constant that is stretched to more than 2^22 numbers");
+  }
+  const std::span<float> to =
+      values_.make(element_count(wide).value_or(0), concat("node ", step.label));
+  auto at = to.begin();
+  for_each_index(wide, [&](std::span<const std::int64_t> index) {
+    *at++ = from[static_cast<std::size_t>(element_at(shape, index))];
+  });
+  return to;
+}
+
+// Parts that lie side by side.
+std::span<const float> OnnxNetworkMaker::cut(const OnnxStep& step, std::span<const float> from) {
+  const Dimensions& shape = trace_.value(step.inputs[0]).shape;
+  const Dimensions& part = trace_.value(step.outputs[0]).shape;
+  const OnnxCall call = call_of(step);
+  const std::optional<Dimensions> first = slice_begin(call, shape);
+  if (!first) refuse("a constant whose entries are taken with steps");
+  const std::span<float> to =
+      values_.make(element_count(part).value_or(0), concat("node ", step.label));
+  auto at = to.begin();
+  for_each_index(part, [&](std::span<const std::int64_t> index) {
+    Dimensions place(index.begin(), index.end());
+    for (std::size_t d = 0; d < place.size(); ++d) place[d] += (*first)[d];
+    *at++ = from[static_cast<std::size_t>(element_at(shape, place))];
+  });
   return to;
 }
 

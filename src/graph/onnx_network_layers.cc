@@ -47,12 +47,14 @@ const std::map<std::string_view, OnnxNetworkMaker::Handler>& OnnxNetworkMaker::h
       {"Dropout", &Maker::same},
       {"Erf", &Maker::function},
       {"Flatten", &Maker::reshape},
+      {"Gather", &Maker::gather},
       {"Gelu", &Maker::function},
       {"Gemm", &Maker::gemm},
       {"GlobalAveragePool", &Maker::global_mean},
       {"HardSigmoid", &Maker::function},
       {"HardSwish", &Maker::function},
       {"Identity", &Maker::same},
+      {"IsNaN", &Maker::is_nan},
       {"LayerNormalization", &Maker::layer_norm},
       {"LeakyRelu", &Maker::function},
       {"LogSoftmax", &Maker::probabilities},
@@ -60,13 +62,16 @@ const std::map<std::string_view, OnnxNetworkMaker::Handler>& OnnxNetworkMaker::h
       {"MaxPool", &Maker::max_pool},
       {"Mul", &Maker::affine},
       {"Pad", &Maker::pad},
+      {"Pow", &Maker::power},
       {"QuantizeLinear", &Maker::quantize},
       {"ReduceMean", &Maker::reduce_mean},
       {"Relu", &Maker::relu},
       {"Reshape", &Maker::reshape},
       {"Resize", &Maker::resize},
       {"Sigmoid", &Maker::sigmoid},
+      {"Slice", &Maker::slice},
       {"Softmax", &Maker::probabilities},
+      {"Split", &Maker::split},
       {"Squeeze", &Maker::reshape},
       {"Sub", &Maker::affine},
       {"Sum", &Maker::sum},
@@ -85,14 +90,15 @@ void OnnxNetworkMaker::same(Node& node) {
     const std::optional<Number> on = one_number(training);
     if (training >= 0 && (!on || *on != 0)) refuse("it drops values, as in training");
   }
-  OnnxOperand from = operand(node, 0);
-  give(node, std::move(from));
+  pass(node);
 }
 
 void OnnxNetworkMaker::cast(Node& node) {
   const std::int32_t type = trace_.value(node.step.outputs[0]).type;
   if (is_whole_type(type) || type == kOnnxString) refuse("it casts to another type than a float");
-  give(node, plain(node, 0));
+  const OnnxOperand& from = raw(node, 0);
+  if (!from.turned && !from.scores) static_cast<void>(plain(node, 0));
+  pass(node);
 }
 
 void OnnxNetworkMaker::relu(Node& node) {
@@ -165,6 +171,7 @@ void OnnxNetworkMaker::batch_norm(Node& node) {
 }
 
 void OnnxNetworkMaker::sum(Node& node) {
+  if (adds_mask(node)) return;
   std::vector<int> layers;
   std::size_t axis = 0;
   for (std::size_t place = 0; place < node.step.inputs.size(); ++place) {
@@ -187,6 +194,9 @@ void OnnxNetworkMaker::sum(Node& node) {
 // One value and constants for each channel: y = x * scale + shift. What else two values give is
 // arithmetic of two layers.
 void OnnxNetworkMaker::affine(Node& node) {
+  const auto norm = norms_.find(node.number);
+  if (norm != norms_.end()) return written_norm(node, norm->second);
+  if (scales(node)) return;
   const std::string_view op = node.step.node->op;
   const std::optional<std::size_t> place = moving_place(node);
   if (!place) return joins_gate(node) ? void() : combine(node);
@@ -214,6 +224,7 @@ void OnnxNetworkMaker::affine(Node& node) {
 
 void OnnxNetworkMaker::scaled(const Node& node, std::size_t moving, std::span<const float> scale,
                               std::span<const float> shift) {
+  if (scales_norm(node, moving, scale, shift)) return;
   const OnnxOperand from = plain(node, moving);
   const std::int64_t channels = network_.shape_of(from.layer).channels;
   const std::span<float> variance = values_.make(channels, node.step.label);
@@ -249,37 +260,51 @@ bool OnnxNetworkMaker::keeps_maps(const Node& node, std::size_t moving,
   return true;
 }
 
+// Channels, or tokens, which may be constants.
 void OnnxNetworkMaker::join(Node& node) {
+  std::size_t moving = 0;
+  while (moving + 1 < node.step.inputs.size() && is_constant(input(node, moving))) ++moving;
+  const std::size_t channel_axis = plain(node, moving).channel_axis;
+  const std::size_t rank = trace_.value(input(node, moving)).shape.size();
+  const std::size_t axis = node.call.axis(node.call.integer("axis", 1), rank);
+  const bool tokens =
+      axis == row_axis(channel_axis) && network_.shape_of(plain(node, moving).layer).width == 1;
   std::vector<int> layers;
-  std::size_t channel_axis = 0;
   for (std::size_t place = 0; place < node.step.inputs.size(); ++place) {
-    if (is_constant(input(node, place))) refuse("it joins constants");
-    const OnnxOperand& from = plain(node, place);
-    const std::size_t rank = trace_.value(input(node, place)).shape.size();
-    channel_axis = from.channel_axis;
-    if (node.call.axis(node.call.integer("axis", 1), rank) != channel_axis) {
+    const bool constant = is_constant(input(node, place));
+    if (constant && !tokens) refuse("it joins constants");
+    if (!tokens && axis != plain(node, place).channel_axis) {
       refuse("it joins along another axis than the channels'");
     }
-    layers.push_back(from.layer);
+    layers.push_back(operand_layer(node, place, rank, channel_axis));
   }
-  const int layer = append(node, reading(Op::kConcat, std::move(layers)));
+  const int layer = append(node, reading(tokens ? Op::kStack : Op::kConcat, std::move(layers)));
   give(node, {.layer = layer, .channel_axis = channel_axis});
 }
 
-// The same values in another shape: the same features, or maps as features.
+// The same values in another shape: the same features, maps as features, or axes that attention
+// may take.
 void OnnxNetworkMaker::reshape(Node& node) {
-  const OnnxOperand from = plain(node, 0);
+  const OnnxOperand from = raw(node, 0);
   const Dimensions& before = trace_.value(input(node, 0)).shape;
   const OnnxValue& made = trace_.value(node.step.outputs[0]);
+  const auto split_up = [&](const std::string& why) {
+    turn(node, reshaped(view_at(node, 0), made.shape), why);
+  };
+  const std::string moves =
+      concat("it makes ", dimensions_text(made.shape), " of ", dimensions_text(before));
+  if (from.scores) return turn_scores(node, reshaped(from.scores->view, made.shape));
+  if (from.turned) return split_up(moves);
+  static_cast<void>(plain(node, 0));
   const Shape shape = network_.shape_of(from.layer);
   const auto flattened = [&] {
     const int layer = append(node, reading(Op::kFlatten, {from.layer}));
     give(node, {.layer = layer, .channel_axis = 1});
   };
-  if (made.shape.size() < 2 || made.shape[0] != batch_) refuse("it mixes examples");
+  if (made.shape.size() < 2 || made.shape[0] != batch_) return split_up("it mixes examples");
   if (is_single(shape)) {
     const std::size_t axis = channels_alone(made.shape, shape.channels);
-    if (axis == 0) refuse("it splits channels");
+    if (axis == 0) return split_up("it splits channels");
     // As the last one it says that the model gives features, which only a mean does by itself.
     if (node.step.node->op == "Flatten" && is_output(made.id) && !from.averaged) {
       return flattened();
@@ -288,16 +313,22 @@ void OnnxNetworkMaker::reshape(Node& node) {
   }
   if (made.shape == before) return give(node, from);
   if (made.shape.size() == 2 && from.channel_axis == 1) return flattened();
-  refuse(concat("it makes ", dimensions_text(made.shape), " of ", dimensions_text(before)));
+  split_up(moves);
 }
 
 void OnnxNetworkMaker::transpose(Node& node) {
-  const OnnxOperand from = plain(node, 0);
+  const OnnxOperand from = raw(node, 0);
   const Dimensions& shape = trace_.value(input(node, 0)).shape;
   std::vector<std::int64_t> order;
   for (std::size_t d = shape.size(); d-- > 0;) order.push_back(static_cast<std::int64_t>(d));
   if (const auto given = node.call.integers("perm")) order = *given;
-  if (order[0] != 0) refuse("it moves the examples");
+  const auto turned_by = [&](const std::string& why) {
+    turn(node, graph::transposed(view_at(node, 0), order), why);
+  };
+  if (from.scores) return turn_scores(node, graph::transposed(from.scores->view, order));
+  if (from.turned) return turned_by("it turns values that nothing takes so");
+  static_cast<void>(plain(node, 0));
+  if (order[0] != 0) return turned_by("it moves the examples");
   const auto at =
       std::find(order.begin(), order.end(), static_cast<std::int64_t>(from.channel_axis));
   const auto axis = static_cast<std::size_t>(at - order.begin());
@@ -307,27 +338,38 @@ void OnnxNetworkMaker::transpose(Node& node) {
   }
   if (!is_single(network_.shape_of(from.layer)) &&
       !std::is_sorted(positions.begin(), positions.end())) {
-    refuse("it turns images");
+    return turned_by("it turns images");
   }
   give(node, {.layer = from.layer, .channel_axis = axis});
 }
 
-// What makes probabilities of the network's outputs is left out: they are logits.
+// What makes probabilities of the network's outputs is left out: they are logits. Elsewhere a
+// Softmax is a layer.
 void OnnxNetworkMaker::probabilities(Node& node) {
+  const std::string_view op = node.step.node->op;
+  if (op == "Softmax" && raw(node, 0).scores) return soften(node);
   const OnnxOperand from = plain(node, 0);
   const Shape& shape = network_.shape_of(from.layer);
-  if (!is_last(node.step.outputs[0])) refuse("it is not the last operator");
-  if (!is_single(shape)) refuse("it is taken of maps");
   const Dimensions& dims = trace_.value(input(node, 0)).shape;
-  if (node.step.node->op != "Sigmoid") {
+  const bool is_ending = is_last(node.step.outputs[0]) && is_single(shape);
+  if (op == "LogSoftmax" && !is_ending) {
+    refuse(is_single(shape) ? "it is not the last operator" : "it is taken of maps");
+  }
+  if (op != "Sigmoid") {
     const bool old = node.step.operator_set < 13;  // then over all axes from this one on
     const std::size_t axis = node.call.axis(node.call.integer("axis", old ? 1 : -1), dims.size());
-    if (shape.channels < 2) refuse("of one output it is always 1");
-    if (old ? axis != 1 : axis != from.channel_axis) refuse("it is not over the classes");
+    if (is_ending && shape.channels < 2) refuse("of one output it is always 1");
+    const bool features = old && is_single(shape) && axis == 1;
+    const bool channels = axis == from.channel_axis && (!old || axis + 1 == dims.size());
+    if (!features && !channels) refuse("it is not over the channels");
   }
-  ending_ = node.step.node->op == "Softmax"      ? OnnxEnding::kSoftmax
-            : node.step.node->op == "LogSoftmax" ? OnnxEnding::kLogSoftmax
-                                                 : OnnxEnding::kSigmoid;
+  if (op == "Softmax" && !is_ending) {
+    const int layer = append(node, reading(Op::kSoftmax, {from.layer}));
+    return give(node, {.layer = layer, .channel_axis = from.channel_axis});
+  }
+  ending_ = op == "Softmax"      ? OnnxEnding::kSoftmax
+            : op == "LogSoftmax" ? OnnxEnding::kLogSoftmax
+                                 : OnnxEnding::kSigmoid;
   give(node, from);
 }
 

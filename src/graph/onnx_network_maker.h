@@ -4,18 +4,22 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "graph/onnx_call.h"
 #include "graph/onnx_trace.h"
 #include "graph/onnx_values.h"
+#include "graph/onnx_view.h"
 #include "graph/unique_names.h"
 #include "taut/graph/network.h"
 #include "taut/graph/onnx_network.h"
@@ -29,11 +33,37 @@ struct OnnxRounding {
   bool operator==(const OnnxRounding&) const = default;
 };
 
+/// A value whose axes were split, joined or turned, and that no layer gives as it is.
+struct OnnxTurned {
+  OnnxView view;         ///< of what the layer gives
+  double factor = 1;     ///< that it is multiplied by
+  int step = -1;         ///< that made it so, which is refused where nothing takes the value
+  std::string why = {};  ///< the reason then
+};
+
+/// Scores of queries and keys, on their way to attention.
+struct OnnxScores {
+  int query = kNetworkInput;  ///< the layer
+  int key = kNetworkInput;
+  OnnxHeads query_heads;
+  OnnxHeads key_heads;
+  OnnxView view;                     ///< examples and heads, queries, keys
+  double factor = 1;                 ///< that they are multiplied by before the mask
+  std::span<const float> mask = {};  ///< [masks, queries, keys]
+  std::int64_t masks = 0;
+  bool replaces = false;     ///< the mask, see Layer::mask_replaces
+  bool nan_is_zero = false;  ///< see Layer::nan_is_zero
+  bool weighed = false;      ///< behind their softmax
+  int step = -1;             ///< that made them
+};
+
 /// What a value of the model is in the network.
 struct OnnxOperand {
-  int layer = kNetworkInput;     ///< whose output it is
-  std::size_t channel_axis = 1;  ///< of the value in the model
-  bool averaged = false;         ///< comes straight out of a mean over maps
+  int layer = kNetworkInput;                      ///< whose output it is
+  std::size_t channel_axis = 1;                   ///< of the value in the model
+  bool averaged = false;                          ///< comes straight out of a mean over maps
+  std::shared_ptr<const OnnxTurned> turned = {};  ///< channel_axis says nothing then
+  std::shared_ptr<const OnnxScores> scores = {};  ///< the same, and no layer gives them
   // What is still to be said of it, by an operator that reads it:
   std::vector<std::int64_t> padding = {};     ///< zeros above, left, below, right
   std::optional<float> clipped = {};          ///< to -clipped .. clipped
@@ -53,6 +83,12 @@ struct OnnxWinners {
   std::int64_t count = 0;  ///< that win
 };
 
+/// A norm of channels that is written out, from ReduceMean to Div.
+struct OnnxNorm {
+  int input = -1;  ///< value that is normalized
+  float epsilon = 0;
+};
+
 class OnnxNetworkMaker {
  public:
   /// batch: samples in the tensors. The trace must live as long as the maker, values as long as the
@@ -66,7 +102,9 @@ class OnnxNetworkMaker {
 
  private:
   struct Refused : std::runtime_error {
-    using std::runtime_error::runtime_error;
+    explicit Refused(const std::string& why, int blamed = -1)
+        : std::runtime_error(why), step(blamed) {}
+    int step;  ///< an earlier one that is to blame; -1: the one at hand
   };
   /// A step with its attributes at hand.
   struct Node {
@@ -84,6 +122,7 @@ class OnnxNetworkMaker {
   std::size_t input_channel_axis(int value) const;
   void run(int number);
   void run_known(int number, Handler handler);
+  [[nodiscard]] bool is_ready(int number) const;
   void note(const OnnxStep& step, std::string why);
   void note_trouble(const OnnxStep& step);
   void stand_in(const OnnxStep& step);
@@ -91,7 +130,8 @@ class OnnxNetworkMaker {
   static std::optional<Shape> shape_of(const Dimensions& dims, std::size_t channel_axis);
   int append(const Node& node, Layer layer, const LayerValues& values = {});
   [[nodiscard]] Layer reading(Op op, std::vector<int> inputs) const;
-  void give(const Node& node, OnnxOperand operand);
+  void give(const Node& node, OnnxOperand operand, std::size_t output = 0);
+  [[nodiscard]] std::vector<OnnxRefusal> all_refused();
 
   // onnx_network_constants.cc: what a step reads.
   [[nodiscard]] int input(const Node& node, std::size_t place) const;
@@ -103,6 +143,10 @@ class OnnxNetworkMaker {
   /// Whether the value is the model's output, or becomes it under other names alone.
   [[nodiscard]] bool is_last(int value) const;
   [[nodiscard]] const OnnxOperand& operand(const Node& node, std::size_t place) const;
+  /// The same, whatever its axes are.
+  [[nodiscard]] const OnnxOperand& raw(const Node& node, std::size_t place) const;
+  /// The same with whole channels on its last axis, and positions and examples before them.
+  [[nodiscard]] const OnnxOperand& rows(const Node& node, std::size_t place) const;
   /// The same of which nothing remains to be said.
   [[nodiscard]] const OnnxOperand& plain(const Node& node, std::size_t place) const;
   /// The place of the one operand that is no constant; nothing where there are several.
@@ -110,6 +154,8 @@ class OnnxNetworkMaker {
   [[nodiscard]] std::span<const float> constant(int value);
   std::span<const float> computed_constant(int value);
   std::span<const float> transposed(const OnnxStep& step, std::span<const float> from);
+  std::span<const float> stretched(const OnnxStep& step, std::span<const float> from);
+  std::span<const float> cut(const OnnxStep& step, std::span<const float> from);
   std::span<const float> decoded(const OnnxStep& step);
   [[nodiscard]] std::optional<Number> one_number(int value) const;
   /// A constant as a number for each channel of a value; nothing where it differs by more.
@@ -140,6 +186,47 @@ class OnnxNetworkMaker {
   void reshape(Node& node);
   void transpose(Node& node);
   void probabilities(Node& node);
+
+  // onnx_network_norms.cc: norms of channels, and powers.
+  void find_norms(const std::vector<bool>& needed);
+  std::optional<OnnxNorm> match_norm(const OnnxStep& divides, std::vector<int>& within) const;
+  bool is_mean_of_channels(const OnnxStep* step) const;
+  void written_norm(const Node& node, const OnnxNorm& norm);
+  bool scales_norm(const Node& node, std::size_t moving, std::span<const float> scale,
+                   std::span<const float> shift);
+  void power(Node& node);
+
+  // onnx_network_attention.cc: axes that are split and turned, and what attention makes of them.
+  /// Why nothing but attention may read a value that is turned, or scores.
+  static Refused turned_refusal(const OnnxOperand& operand);
+  [[noreturn]] static void refuse_turned(const OnnxOperand& operand) {
+    throw turned_refusal(operand);
+  }
+  [[nodiscard]] OnnxView view_at(const Node& node, std::size_t place) const;
+  void give_view(const Node& node, int layer, OnnxTurned turned, std::size_t output = 0);
+  void turn(const Node& node, std::optional<OnnxView> view, const std::string& why);
+  void turn_scores(const Node& node, const std::optional<OnnxView>& view);
+  void pass(const Node& node);
+  void attention_product(const Node& node);
+  void score(const Node& node);
+  void weigh(const Node& node);
+  bool scales(const Node& node);
+  bool adds_mask(const Node& node);
+  bool replaces_scores(const Node& node);
+  void give_scores(const Node& node, OnnxScores scores);
+  void mask_scores(const Node& node, OnnxScores scores, int mask, bool replaces,
+                   const std::function<float(float)>& value_of);
+  void soften(const Node& node);
+  void is_nan(Node& node);
+  bool zeroes_nan(const Node& node);
+
+  // onnx_network_parts.cc: parts of values, and rows of several.
+  void split(Node& node);
+  void slice(Node& node);
+  void gather(Node& node);
+  void take(const Node& node, std::size_t axis, std::int64_t first, std::int64_t count, bool drops,
+            std::size_t output = 0);
+  [[nodiscard]] static std::size_t row_axis(std::size_t channel_axis);
 
   // onnx_network_products.cc: products with weights.
   /// An Add of constants behind a product that has no bias itself.
@@ -219,13 +306,15 @@ class OnnxNetworkMaker {
   OnnxValues& values_;
   NumberBudget budget_;
   Network network_;
-  std::vector<OnnxRefusal> refused_;
-  std::vector<int> readers_;                          ///< by value: how often it is read
-  std::vector<int> last_reader_;                      ///< by value
+  std::vector<std::pair<int, OnnxRefusal>> refused_;  ///< with the number of the step; inputs: -1
+  std::set<int> blamed_;          ///< steps that are among them for others' sake
+  std::vector<int> readers_;      ///< by value: how often it is read
+  std::vector<int> last_reader_;  ///< by value
   std::vector<std::optional<OnnxOperand>> operands_;  ///< by value
   std::map<int, std::span<const float>> constants_;   ///< by value
   std::set<int> absorbed_;                            ///< steps that became part of another
   std::map<int, OnnxWinners> winners_;                ///< by the step that ends the subgraph
+  std::map<int, OnnxNorm> norms_;                     ///< the same of norms
   std::map<int, OnnxWinners> sites_;                  ///< by layer
   std::vector<int> latest_;  ///< by layer: the value that is its output, as far as it was read
   UniqueNames names_;

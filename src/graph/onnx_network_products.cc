@@ -52,8 +52,15 @@ void OnnxNetworkMaker::give_product(const Node& node, Layer layer, LayerValues v
                                     std::size_t channel_axis, const LaterBias& later) {
   if (later.step >= 0) values.bias = later.values;
   layer.bias = !values.bias.empty();
+  const std::int64_t outputs = layer.out.channels;
   const int number = append(node, std::move(layer), values);
-  give(node, {.layer = number, .channel_axis = channel_axis});
+  if (const OnnxOperand& from = raw(node, 0); from.turned) {
+    OnnxTurned made = *from.turned;
+    made.view = with_last(made.view, outputs);
+    give_view(node, number, std::move(made));
+  } else {
+    give(node, {.layer = number, .channel_axis = channel_axis});
+  }
   if (later.step < 0) return;
   const int result = trace_.step(later.step).outputs[0];
   operands_[static_cast<std::size_t>(result)] =
@@ -65,7 +72,7 @@ void OnnxNetworkMaker::give_product(const Node& node, Layer layer, LayerValues v
 // Takes weights that are kept as codes, where the input passes through 8 bits; false where it does
 // not. Weights stand as a network has them, outputs first.
 bool OnnxNetworkMaker::takes_codes(const Node& node, std::int64_t outputs, LayerValues& values) {
-  const OnnxOperand& from = operand(node, 0);
+  const OnnxOperand& from = raw(node, 0);
   if (from.clipped || from.codes) refuse("it reads values on their way through 8 bits");
   if (!from.rounding) return false;
   const int weights = input(node, 1);
@@ -104,7 +111,7 @@ bool OnnxNetworkMaker::takes_codes(const Node& node, std::int64_t outputs, Layer
 // A product over the last axis. turned: the weights stand [inputs, outputs].
 void OnnxNetworkMaker::product(Node& node, std::size_t channel_axis, bool turned, float scale,
                                std::span<const float> bias_values) {
-  const OnnxOperand from = operand(node, 0);
+  const OnnxOperand from = rows(node, 0);
   if (!from.padding.empty()) refuse("it reads a Pad, which only convolutions and averages may");
   const int weights = input(node, 1);
   const Dimensions shape = trace_.value(weights).shape;
@@ -135,9 +142,9 @@ void OnnxNetworkMaker::product(Node& node, std::size_t channel_axis, bool turned
 }
 
 void OnnxNetworkMaker::gemm(Node& node) {
-  const OnnxOperand& from = operand(node, 0);
+  const OnnxOperand& from = rows(node, 0);
   if (!is_constant(input(node, 1))) refuse("its weights are no constant");
-  if (node.call.integer("transA", 0) != 0 || from.channel_axis != 1) {
+  if (node.call.integer("transA", 0) != 0 || (!from.turned && from.channel_axis != 1)) {
     refuse("its first operand is turned");
   }
   const auto factor = [&](const char* name) {
@@ -152,14 +159,16 @@ void OnnxNetworkMaker::gemm(Node& node) {
 
 void OnnxNetworkMaker::matmul(Node& node) {
   if (!is_constant(input(node, 1))) {
-    refuse(is_constant(input(node, 0)) ? "its weights are the first operand"
-                                       : "a product of values that both depend on the input");
+    if (is_constant(input(node, 0))) refuse("its weights are the first operand");
+    return attention_product(node);
   }
-  const OnnxOperand& from = operand(node, 0);
+  const OnnxOperand& from = rows(node, 0);
   const Dimensions& shape = trace_.value(input(node, 0)).shape;
   if (trace_.value(input(node, 1)).shape.size() != 2) refuse("its weights are no matrix");
-  if (from.channel_axis + 1 != shape.size()) refuse("its last axis is not that of the channels");
-  product(node, from.channel_axis, true, 1, {});
+  if (!from.turned && from.channel_axis + 1 != shape.size()) {
+    refuse("its last axis is not that of the channels");
+  }
+  product(node, shape.size() - 1, true, 1, {});
 }
 
 }  // namespace taut::graph

@@ -119,10 +119,19 @@ int OnnxNetworkMaker::constant_layer(const Node& node, int value, std::size_t ra
   if (given.size() > rank) refuse("its constant has more axes than its value");
   Dimensions dims(rank - given.size(), 1);
   dims.insert(dims.end(), given.begin(), given.end());
+  std::span<const float> from = constant(value);
+  if (dims[0] == batch_ && batch_ > 1) {
+    const std::size_t one = from.size() / static_cast<std::size_t>(batch_);
+    const auto differs = [&](std::size_t i) { return from[i] != from[i % one]; };
+    for (std::size_t i = one; i < from.size(); ++i) {
+      if (differs(i)) refuse("its constant differs by the example");
+    }
+    from = from.first(one);
+    dims[0] = 1;
+  }
   if (dims[0] != 1) refuse("its constant differs by the example");
   const std::optional<Shape> shape = shape_of(dims, axis);
   if (!shape) refuse("its constant is of no layer's shape");
-  const std::span<const float> from = constant(value);
   const std::span<float> to = values_.make(static_cast<std::int64_t>(from.size()), node.step.label);
   // [before, channels, behind] to [before, behind, channels]; what lies before are positions too.
   const auto product = [&](std::size_t begin, std::size_t end) {

@@ -13,11 +13,6 @@ namespace {
 using sparsity::Score;
 using sparsity::Unit;
 
-bool is_op(const OnnxStep* step, std::string_view op) {
-  return step != nullptr && step->trouble == nullptr && step->node->domain.empty() &&
-         step->node->op == op;
-}
-
 std::vector<std::int64_t> integers_of(const OnnxStep& step, std::string_view name) {
   const auto found = step.attributes.find(name);
   return found == step.attributes.end() ? std::vector<std::int64_t>() : found->second->numbers;
@@ -176,6 +171,7 @@ void OnnxNetworkMaker::find_winners(const std::vector<bool>& needed) {
 }
 
 void OnnxNetworkMaker::winners(Node& node) {
+  if (replaces_scores(node) || zeroes_nan(node)) return;
   const auto found = winners_.find(node.number);
   if (found == winners_.end()) refuse("no choice of winners as taut writes it");
   const OnnxWinners& won = found->second;

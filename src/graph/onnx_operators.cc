@@ -77,8 +77,8 @@ Operators make_operators() {
                     "Tan",
                     "Tanh",
                     "TensorScatter",
-                    "ThresholdedRelu",
-                    "Trilu"});
+                    "ThresholdedRelu"});
+  fold(triangle_rule, {"Trilu"});
   fold(broadcast_rule, {"Add",        "And",         "BitShift", "BitwiseAnd", "BitwiseOr",
                         "BitwiseXor", "Div",         "Equal",    "Greater",    "GreaterOrEqual",
                         "Less",       "LessOrEqual", "Max",      "Mean",       "Min",

@@ -9,6 +9,7 @@ namespace taut::graph {
 void unary_rule(OnnxCall& call);      ///< the shape of the first input
 void broadcast_rule(OnnxCall& call);  ///< all inputs stretched to one shape
 void where_rule(OnnxCall& call);
+void triangle_rule(OnnxCall& call);
 void cast_rule(OnnxCall& call);
 void normalization_rule(OnnxCall& call);  ///< with statistics as further outputs
 void quantize_rule(OnnxCall& call);
@@ -50,6 +51,8 @@ void space_to_depth_rule(OnnxCall& call);
 void concat_rule(OnnxCall& call);
 void split_rule(OnnxCall& call);
 void slice_rule(OnnxCall& call);
+/// Where a Slice of this shape begins on each axis; nothing where it takes steps other than 1.
+[[nodiscard]] std::optional<Dimensions> slice_begin(const OnnxCall& call, const Dimensions& in);
 void gather_rule(OnnxCall& call);
 void gather_elements_rule(OnnxCall& call);
 void gather_nd_rule(OnnxCall& call);

@@ -99,8 +99,10 @@ void split_rule(OnnxCall& call) {
     }
   }
   std::int64_t start = 0;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (parts[i] < 0 || parts[i] > in[axis] - start) break;
+  bool fits = true;
+  for (std::size_t i = 0; fits && i < parts.size(); ++i) {
+    fits = parts[i] >= 0 && parts[i] <= in[axis] - start;
+    if (!fits) break;
     Dimensions shape = in;
     shape[axis] = parts[i];
     const std::int64_t from = start;
@@ -112,14 +114,15 @@ void split_rule(OnnxCall& call) {
                     });
     start += parts[i];
   }
-  if (start != in[axis] || static_cast<std::int64_t>(parts.size()) != count) {
+  if (!fits || start != in[axis] || static_cast<std::int64_t>(parts.size()) != count) {
     call.fail(ErrorKind::kFormat, concat("parts of ", dimensions_text(parts), " of an axis of ",
                                          in[axis], " for ", count, " outputs"));
   }
 }
 
-void slice_rule(OnnxCall& call) {
-  const Dimensions& in = call.shape(0);
+namespace {
+
+std::vector<Range> slice_ranges(const OnnxCall& call, const Dimensions& in) {
   const std::vector<std::int64_t> starts = slice_list(call, "starts", 1);
   const std::vector<std::int64_t> ends = slice_list(call, "ends", 2);
   std::vector<std::int64_t> axes = slice_list(call, "axes", 3);
@@ -141,6 +144,23 @@ void slice_rule(OnnxCall& call) {
     const std::size_t axis = call.axis(axes[i], in.size());
     ranges[axis] = sliced(in[axis], starts[i], ends[i], steps[i]);
   }
+  return ranges;
+}
+
+}  // namespace
+
+std::optional<Dimensions> slice_begin(const OnnxCall& call, const Dimensions& in) {
+  Dimensions begin;
+  for (const Range& range : slice_ranges(call, in)) {
+    if (range.step != 1) return std::nullopt;
+    begin.push_back(range.start);
+  }
+  return begin;
+}
+
+void slice_rule(OnnxCall& call) {
+  const Dimensions& in = call.shape(0);
+  const std::vector<Range> ranges = slice_ranges(call, in);
   Dimensions out;
   for (const Range& range : ranges) out.push_back(range.count);
   call.give_moved(0, std::move(out), [&](std::span<const std::int64_t> index) {

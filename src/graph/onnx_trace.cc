@@ -39,6 +39,11 @@ bool reads_parameters(std::string_view op, std::size_t place, std::int32_t type)
 
 }  // namespace
 
+bool is_op(const OnnxStep* step, std::string_view op) {
+  return step != nullptr && step->trouble == nullptr && step->node->domain.empty() &&
+         step->node->op == op;
+}
+
 void OnnxTrace::add_value(OnnxValue& value, int maker) {
   value.id = static_cast<int>(values.size());
   values.push_back(value);

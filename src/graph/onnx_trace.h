@@ -29,6 +29,10 @@ struct OnnxStep {
   bool inherited = false;                     ///< the trouble is that of an input
 };
 
+/// Whether it is an operator of ONNX's own of this name whose outputs are known; a step that is not
+/// there is none.
+[[nodiscard]] bool is_op(const OnnxStep* step, std::string_view op);
+
 /// Steps stand in the order in which they run. Texts and tensors are views of the file's bytes.
 struct OnnxTrace {
   std::deque<OnnxValue> values;

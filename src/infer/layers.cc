@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "infer/attention_kernels.h"
 #include "infer/grain.h"
 #include "infer/value_kernels.h"
 #include "infer/window_kernels.h"
@@ -197,6 +198,16 @@ void normalize_channels(const Layer& layer, const LayerValues& values, const flo
   });
 }
 
+void soften_channels(const Layer& layer, const float* x, std::int64_t rows, float* y,
+                     ThreadPool& pool) {
+  const std::int64_t width = layer.out.width * layer.out.channels;
+  spread_rows(layer, rows, pool, [&](std::int64_t example, std::int64_t row) {
+    const std::int64_t at = example * layer.out.size() + row * width;
+    if (y != x) std::copy_n(x + at, width, y + at);
+    softmax_rows({}, layer.out.width, layer.out.channels, y + at);
+  });
+}
+
 void upsample(const Layer& layer, const float* x, std::int64_t rows, float* y, ThreadPool& pool) {
   const std::int64_t channels = layer.in.channels;
   const std::int64_t width = layer.in.width * channels;
@@ -223,6 +234,13 @@ void move_depth_to_space(const Layer& layer, const float* x, std::int64_t rows, 
       to = std::copy_n(from, part, to);
     }
   });
+}
+
+void take_rows(const Layer& layer, const float* x, std::int64_t rows, float* y) {
+  const std::int64_t skipped = layer.first * layer.in.width * layer.in.channels;
+  for (std::int64_t row = 0; row < rows; ++row, x += layer.in.size()) {
+    y = std::copy_n(x + skipped, layer.out.size(), y);
+  }
 }
 
 void repeat(std::span<const float> values, std::int64_t rows, float* y) {

@@ -64,12 +64,17 @@ void combine(const graph::Layer& layer, const std::array<graph::Shape, 2>& shape
 /// A layer norm. Rows of the output are spread over the pool. x and y may be the same array.
 void normalize_channels(const graph::Layer& layer, const graph::LayerValues& values, const float* x,
                         std::int64_t rows, float* y, ThreadPool& pool);
+/// Softmax over channels, the same.
+void soften_channels(const graph::Layer& layer, const float* x, std::int64_t rows, float* y,
+                     ThreadPool& pool);
 /// Rows of the output are spread over the pool.
 void upsample(const graph::Layer& layer, const float* x, std::int64_t rows, float* y,
               ThreadPool& pool);
 /// The same.
 void move_depth_to_space(const graph::Layer& layer, const float* x, std::int64_t rows, float* y,
                          ThreadPool& pool);
+/// Rows of the input from Layer::first on.
+void take_rows(const graph::Layer& layer, const float* x, std::int64_t rows, float* y);
 /// The values for each of the examples.
 void repeat(std::span<const float> values, std::int64_t rows, float* y);
 /// Means of whole maps. Examples are spread over the pool.

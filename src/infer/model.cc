@@ -20,7 +20,10 @@ using graph::Op;
 constexpr std::size_t kFewClasses = 1 << 16;
 
 // Values of a layer's weight; nothing when there are more than any file could hold.
-std::optional<std::size_t> weight_count(const Layer& layer) {
+std::optional<std::size_t> weight_count(const graph::Network& network, const Layer& layer) {
+  if (layer.op == Op::kAttention) {
+    return static_cast<std::size_t>(graph::mask_count(network, layer));
+  }
   if (layer.op == Op::kBatchNorm || layer.op == Op::kLayerNorm) {
     return static_cast<std::size_t>(layer.out.channels);
   }
@@ -68,7 +71,7 @@ class Checker {
 
   void check_layer(const Layer& layer, const LayerValues& values) const {
     const bool norm = layer.op == Op::kBatchNorm;
-    const std::optional<std::size_t> weights = weight_count(layer);
+    const std::optional<std::size_t> weights = weight_count(network_, layer);
     require(weights.has_value(), concat("more weights than can be counted in layer ", layer.name));
     const auto outputs = static_cast<std::size_t>(layer.out.channels);
     const bool coded = !values.codes.empty();

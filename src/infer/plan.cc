@@ -17,8 +17,9 @@ std::size_t at(int layer) {
 // Whether a layer may write over its first input.
 bool works_in_place(const Layer& layer) {
   const Op op = layer.op;
-  return op == Op::kBatchNorm || op == Op::kLayerNorm || op == Op::kRelu || op == Op::kRelu6 ||
-         op == Op::kPointwise || op == Op::kAdd || (op == Op::kArithmetic && layer.in == layer.out);
+  return op == Op::kBatchNorm || op == Op::kLayerNorm || op == Op::kSoftmax || op == Op::kRelu ||
+         op == Op::kRelu6 || op == Op::kPointwise || op == Op::kAdd ||
+         (op == Op::kArithmetic && layer.in == layer.out);
 }
 
 // Joins layers into steps.

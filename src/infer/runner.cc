@@ -77,6 +77,9 @@ Runner::Runner(const Network& network, const EngineOptions& options)
   auto most = static_cast<double>(floats);
   for (const Ready& ready : ready_) {
     if (ready.product) most = std::max(most, ready.product->scratch_floats());
+    if (!ready.attention) continue;
+    most = std::max(most, static_cast<double>(ready.attention->scratch_floats()));
+    work_ += ready.attention->products();
   }
   if (most > static_cast<double>(kLargestExample)) {
     throw Error(ErrorKind::kUnsupported, concat("the network's results for one example take ", most,
@@ -121,9 +124,12 @@ void Runner::prepare(std::size_t number, const EngineOptions& options) {
       }
       throw Error(ErrorKind::kUnsupported,
                   concat("layer ", layer.name, ": more than one pooled row a table"));
+    case Op::kStack:
+      for (const int input : layer.inputs) ready.widths.push_back(network_.shape_of(input).size());
+      return;
     case Op::kAttention:
-      throw Error(ErrorKind::kUnsupported,
-                  concat("layer ", layer.name, ": attention cannot be computed yet"));
+      ready.attention.emplace(network_, step.layer);
+      return;
     default:
       return;
   }
@@ -219,6 +225,8 @@ void Runner::apply_plain(std::size_t number, const Work& work) const {
       return rectify(x, rows * layer.in.size(), ceiling_of(layer.op), y);
     case Op::kLayerNorm:
       return normalize_channels(layer, network_.values[step.layer], x, rows, y, work.pool);
+    case Op::kSoftmax:
+      return soften_channels(layer, x, rows, y, work.pool);
     case Op::kPointwise:
       return map_values(layer, x, rows, y, work.pool);
     case Op::kMaxPool:
@@ -244,6 +252,14 @@ void Runner::apply_plain(std::size_t number, const Work& work) const {
     case Op::kConcat:
       return put_side_by_side(inputs_of(layer, work), ready.widths,
                               rows * layer.out.height * layer.out.width, y);
+    case Op::kStack:
+      return put_side_by_side(inputs_of(layer, work), ready.widths, rows, y);
+    case Op::kRows:
+      return take_rows(layer, x, rows, y);
+    case Op::kReshape:
+      return static_cast<void>(std::copy_n(x, rows * layer.in.size(), y));
+    case Op::kAttention:
+      return ready.attention->run(inputs_of(layer, work), rows, y, scratch_, work.pool);
     case Op::kInteraction:
       return interact_inputs(layer, ready, work, y);
     case Op::kFirstValues:
@@ -252,7 +268,6 @@ void Runner::apply_plain(std::size_t number, const Work& work) const {
       return copy_pooled(layer, work, y);
     case Op::kConv:
     case Op::kLinear:
-    case Op::kAttention:
       break;
   }
   TAUT_ASSERT(false);

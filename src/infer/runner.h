@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "infer/attention.h"
 #include "infer/layers.h"
 #include "infer/plan.h"
 #include "infer/product.h"
@@ -55,6 +56,7 @@ class Runner {
   // A step's numbers as the kernels read them; what it does not have is empty.
   struct Ready {
     std::optional<Product> product;
+    std::optional<Attention> attention;
     DepthwiseWeights depthwise;
     ChannelScale norm;
     Finish finish;                     // but for what is added

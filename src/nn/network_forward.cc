@@ -86,6 +86,10 @@ class Pass {
       case Op::kFirstValues:
         return first_values(input(layer));
       case Op::kAttention:
+      case Op::kStack:
+      case Op::kRows:
+      case Op::kReshape:
+      case Op::kSoftmax:
       case Op::kLayerNorm:
       case Op::kUpsample:
       case Op::kDepthToSpace:
@@ -269,11 +273,12 @@ torch::Tensor forward(const Network& network, const NetworkValues& values,
 
 namespace {
 
-// Layers that only the planner or the engine knows.
+// Layers that only the planner and the engine know.
 bool is_untrained(Op op) {
   return op == Op::kAttention || op == Op::kLayerNorm || op == Op::kPointwise ||
          op == Op::kMeanPool || op == Op::kUpsample || op == Op::kDepthToSpace ||
-         op == Op::kArithmetic || op == Op::kConstant;
+         op == Op::kArithmetic || op == Op::kConstant || op == Op::kStack || op == Op::kRows ||
+         op == Op::kReshape || op == Op::kSoftmax;
 }
 
 }  // namespace
@@ -281,11 +286,10 @@ bool is_untrained(Op op) {
 void check_computable(const Network& network) {
   for (const Layer& layer : network.layers) {
     if (!is_untrained(layer.op)) continue;
-    throw Error(
-        ErrorKind::kConfig,
-        concat("layer ", layer.name, " of ", network.name, " is ", to_string(layer.op),
-               layer.op == Op::kAttention ? ", which is planned only" : ", which is not trained"),
-        {}, "train a network without it");
+    throw Error(ErrorKind::kConfig,
+                concat("layer ", layer.name, " of ", network.name, " is ", to_string(layer.op),
+                       ", which is not trained"),
+                {}, "train a network without it");
   }
 }
 

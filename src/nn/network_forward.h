@@ -96,7 +96,7 @@ struct ForwardOptions {
 [[nodiscard]] torch::Tensor forward(const Network& network, const NetworkValues& values,
                                     const NetworkInputs& inputs, const ForwardOptions& options);
 
-/// Throws kConfig naming the first layer that forward() does not compute (attention).
+/// Throws kConfig naming the first layer that forward() does not compute.
 void check_computable(const Network& network);
 
 /// Share of values that are not zero.

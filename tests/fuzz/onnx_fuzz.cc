@@ -33,6 +33,8 @@ void check_network(const taut::graph::Network& network) {
       wanted = static_cast<std::size_t>(layer.out.channels);
     } else if (layer.op == Op::kConstant) {
       wanted = static_cast<std::size_t>(layer.out.size());
+    } else if (layer.op == Op::kAttention) {
+      wanted = static_cast<std::size_t>(taut::graph::mask_count(network, layer));
     }
     const std::vector<std::int64_t> shape = taut::graph::weight_shape(layer);
     if (!shape.empty()) wanted = 1;

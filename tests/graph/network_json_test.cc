@@ -109,6 +109,44 @@ TEST(NetworkJson, FunctionsAndArithmeticAreKept) {
               IsError(ErrorKind::kFormat, "a function or arithmetic"));
 }
 
+TEST(NetworkJson, AttentionAndRowsAreKept) {
+  Network network;
+  network.name = "made";
+  network.input = {.channels = 12, .height = 6};
+  Layer rows;
+  rows.name = "rows";
+  rows.op = Op::kRows;
+  rows.inputs = {kNetworkInput};
+  rows.in = network.input;
+  rows.out = {.channels = 12, .height = 4};
+  rows.first = 2;
+  Layer attention = rows;
+  attention.name = "attention";
+  attention.op = Op::kAttention;
+  attention.inputs = {0};
+  attention.in = rows.out;
+  attention.out = {.channels = 4, .height = 4};
+  attention.first = 0;
+  attention.heads = 2;
+  attention.scale = 0.3f;
+  attention.masks = 2;
+  attention.mask_replaces = attention.nan_is_zero = true;
+  network.layers = {rows, attention};
+  ASSERT_EQ(wrong_layer(network), std::nullopt);
+  EXPECT_EQ(mask_count(network, attention), 2 * 4 * 4);
+  const std::string text = network_json(network);
+  const Network back = parse_network_json(text, "made");
+  EXPECT_EQ(network_json(back), text);
+  EXPECT_EQ(back.layers[0].first, 2);
+  EXPECT_EQ(back.layers[1].scale, 0.3f);
+  EXPECT_EQ(back.layers[1].masks, 2);
+  EXPECT_TRUE(back.layers[1].mask_replaces && back.layers[1].nan_is_zero);
+  json forged = json::parse(text);
+  forged["layers"][0]["masks"] = 1;
+  EXPECT_THAT(error_of([&] { (void)parse_network_json(forged.dump(), "made"); }),
+              IsError(ErrorKind::kFormat, "a scale or mask"));
+}
+
 Network measured() {
   RecommenderShape shape;
   shape.dense = 3;

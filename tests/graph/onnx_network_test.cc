@@ -222,7 +222,7 @@ TEST(OnnxNetwork, WhatIsRefusedSaysWhy) {
       {"it is not the last operator",
        [](Made made) {
          made.node("GlobalAveragePool", {"x"}, "mean");
-         made.node("Softmax", {"mean"}, "soft", {{"axis", {1}}});
+         made.node("LogSoftmax", {"mean"}, "soft", {{"axis", {1}}});
          made.node("Relu", {"soft"}, "y");
        }},
       {"it turns images",

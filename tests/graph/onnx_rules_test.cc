@@ -239,6 +239,9 @@ TEST(OnnxRules, PartsAreTakenAndJoined) {
             (std::vector<Number>{2, 3}));
   EXPECT_THAT(Made("Split").of({7}).list({3, 3}).outputs(2).error(),
               IsError(ErrorKind::kFormat, "[3, 3] of an axis of 7"));
+  // The first part takes all: nothing is left for the second.
+  EXPECT_THAT(Made("Split").of({7}).list({7, 3}).outputs(2).error(),
+              IsError(ErrorKind::kFormat, "parts of [7, 3]"));
   EXPECT_EQ(Made("Gather").list({5, 6, 7}).one(-1).known(), (Whole{7}));
   EXPECT_EQ(Made("Gather").of({5, 6, 7}).of({2, 3}).set("axis", {1}).shape(),
             (Dimensions{5, 2, 3, 7}));

@@ -89,6 +89,13 @@ TEST(ModelBuilder, RefusesSizesThatDoNotFitNamingLayerAndValue) {
               IsError(ErrorKind::kInvalidArgument, "[4, 8, 8]"));
   EXPECT_THAT(error_of([&] { (void)model.attention("t", other, 3); }),
               IsError(ErrorKind::kInvalidArgument, "heads"));
+  const std::array<Tensor, 3> apart = {other, other, other};
+  EXPECT_EQ(model.attention("u", apart, 2).shape, (Shape{4, 8, 8}));
+  EXPECT_THAT(error_of([&] { (void)model.attention("v", apart, 3); }),
+              IsError(ErrorKind::kInvalidArgument, "heads"));
+  const std::array<Tensor, 3> narrow = {in, other, other};
+  EXPECT_THAT(error_of([&] { (void)model.attention("w", narrow, 1); }),
+              IsError(ErrorKind::kInvalidArgument, "3 and 4"));
 }
 
 Node layer(const std::string& name) {

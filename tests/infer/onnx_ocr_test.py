@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from c_library import LIBRARY, Library, RefusedError
+from c_library import LIBRARY, Library
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -49,8 +49,8 @@ def library() -> Library:
     return Library()
 
 
-@pytest.mark.parametrize("name", ["det", "cls"])
-def test_detection_and_classification_give_the_answers_of_onnx_runtime(library, name):
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_give_the_answers_of_onnx_runtime(library, name):
     shape = NETWORKS[name]
     model = model_of(name, shape)
     x = page(shape)
@@ -60,10 +60,3 @@ def test_detection_and_classification_give_the_answers_of_onnx_runtime(library, 
     assert got.shape == wanted.shape
     assert wanted.max() > 0.5, "there is text to be found"
     assert np.abs(got - wanted).max() <= CLOSENESS * np.abs(wanted).max()
-
-
-def test_recognition_is_refused_by_the_names_of_its_operators(library):
-    shape = NETWORKS["rec"]
-    x = np.zeros(shape, np.float32)
-    with pytest.raises(RefusedError, match=r"\(MatMul\): a product of values that both depend on the input"):
-        library.run(model_of("rec", shape), x)

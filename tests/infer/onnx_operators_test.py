@@ -21,9 +21,9 @@ CASES = "onnx.backend.test.case.node"
 # Operators of which the engine claims some form, as docs/infer.md lists them.
 CLAIMED = (
     "Add AveragePool BatchNormalization Cast Clip Concat Conv ConvTranspose DepthToSpace DequantizeLinear Div Dropout "
-    "Erf Flatten Gelu Gemm GlobalAveragePool HardSigmoid HardSwish Identity LayerNormalization LeakyRelu LogSoftmax "
-    "MatMul MaxPool Mul Pad QuantizeLinear ReduceMean Relu Reshape Resize Sigmoid Softmax Squeeze Sub Sum Swish Tanh "
-    "Transpose Unsqueeze Upsample Where"
+    "Erf Flatten Gather Gelu Gemm GlobalAveragePool HardSigmoid HardSwish Identity IsNaN LayerNormalization LeakyRelu "
+    "LogSoftmax MatMul MaxPool Mul Pad Pow QuantizeLinear ReduceMean Relu Reshape Resize Sigmoid Slice Softmax Split "
+    "Squeeze Sub Sum Swish Tanh Transpose Unsqueeze Upsample Where"
 ).split()
 MODULES = {"BatchNormalization": "batch_normalization"}  # the others are called as the operator
 

@@ -94,8 +94,11 @@ class PlainPass {
         }
         return;
       case Op::kFlatten:
+      case Op::kReshape:
         y = x;
         return;
+      case Op::kSoftmax:
+        return soften(layer, x, y);
       case Op::kAdd:
         for (const int input : layer.inputs) {
           for (std::size_t i = 0; i < y.size(); ++i) y[i] += of(input)[i];
@@ -136,8 +139,16 @@ class PlainPass {
           y[i] = values.weight[index(p * layer.out.channels + c)];
         }
         return;
-      case Op::kAttention:
+      case Op::kStack:
+        return stack(layer, y);
+      case Op::kRows:
+        for (std::size_t i = 0; i < y.size(); ++i) {
+          const auto kept = index(layer.out.height * layer.out.width);
+          y[i] = x[i / kept * index(positions) + index(layer.first * layer.in.width) + i % kept];
+        }
         return;
+      case Op::kAttention:
+        return attend(layer, values, y);
     }
   }
 
@@ -247,6 +258,76 @@ class PlainPass {
         y[at(c)] =
             (x[at(c)] - mean) / std::sqrt(variance + layer.epsilon) * values.weight[index(c)] +
             values.bias[index(c)];
+      }
+    }
+  }
+
+  static void soften(const Layer& layer, const std::vector<double>& x, std::vector<double>& y) {
+    const std::int64_t positions = layer.in.height * layer.in.width;
+    for (std::int64_t p = 0; p < positions; ++p) {
+      double whole = 0;
+      for (std::int64_t c = 0; c < layer.in.channels; ++c) {
+        whole += y[index(c * positions + p)] = std::exp(x[index(c * positions + p)]);
+      }
+      for (std::int64_t c = 0; c < layer.in.channels; ++c) y[index(c * positions + p)] /= whole;
+    }
+  }
+
+  void stack(const Layer& layer, std::vector<double>& y) const {
+    std::size_t at = 0;
+    for (std::int64_t c = 0; c < layer.out.channels; ++c) {
+      for (const int input : layer.inputs) {
+        const std::vector<double>& x = of(input);
+        const std::size_t size = x.size() / index(layer.out.channels);
+        for (std::size_t p = 0; p < size; ++p) y[at++] = x[index(c) * size + p];
+      }
+    }
+  }
+
+  // By its definition, a query at a time.
+  void attend(const Layer& layer, const LayerValues& values, std::vector<double>& y) const {
+    const graph::AttentionShapes read = graph::attention_shapes(network_, layer);
+    const bool together = layer.inputs.size() == 1;
+    const std::int64_t queries = read.query.height * read.query.width;
+    const std::int64_t keys = read.key.height * read.key.width;
+    const auto value_at = [&](std::size_t part, const Shape& shape, std::int64_t c,
+                              std::int64_t p) {
+      const auto before = static_cast<std::int64_t>(together ? part : 0) * shape.channels;
+      return of(
+          layer.inputs[together ? 0 : part])[index((before + c) * shape.height * shape.width + p)];
+    };
+    const std::int64_t width = read.query.channels / layer.heads;
+    const std::int64_t wide = read.value.channels / layer.heads;
+    const double scale = layer.scale == 0 ? 1 / std::sqrt(static_cast<double>(width)) : layer.scale;
+    for (std::int64_t head = 0; head < layer.heads; ++head) {
+      for (std::int64_t q = 0; q < queries; ++q) {
+        std::vector<double> scores;
+        for (std::int64_t k = 0; k < keys; ++k) {
+          double score = 0;
+          for (std::int64_t c = head * width; c < (head + 1) * width; ++c) {
+            score += value_at(0, read.query, c, q) * value_at(1, read.key, c, k);
+          }
+          score *= scale;
+          if (layer.masks > 0) {
+            const std::int64_t table = layer.masks == 1 ? 0 : head;
+            const double mask = values.weight[index((table * queries + q) * keys + k)];
+            if (!layer.mask_replaces) score += mask;
+            if (layer.mask_replaces && !std::isnan(mask)) score = mask;
+          }
+          scores.push_back(score);
+        }
+        const double most = *std::max_element(scores.begin(), scores.end());
+        double whole = 0;
+        for (const double score : scores) whole += std::exp(score - most);
+        for (std::int64_t c = head * wide; c < (head + 1) * wide; ++c) {
+          double sum = 0;
+          for (std::int64_t k = 0; k < keys; ++k) {
+            const double weight = std::exp(scores[index(k)] - most) / whole;
+            if (layer.nan_is_zero && std::isnan(weight)) continue;
+            sum += weight * value_at(2, read.value, c, k);
+          }
+          y[index(c * queries + q)] = sum;
+        }
       }
     }
   }

@@ -104,6 +104,33 @@ class SmallNetwork {
                  std::max(layer.in.height, other.height), std::max(layer.in.width, other.width)};
     return add(layer);
   }
+  /// Of one layer or three. mask: [masks, queries, keys].
+  int attention(std::int64_t heads, const std::vector<int>& from = {kLast},
+                const std::vector<float>& mask = {}, bool replaces = false) {
+    Layer layer = reading(Op::kAttention, from);
+    layer.heads = heads;
+    const graph::AttentionShapes read = graph::attention_shapes(network, layer);
+    layer.out = {read.value.channels, read.query.height, read.query.width};
+    const std::int64_t scores =
+        read.query.height * read.query.width * read.key.height * read.key.width;
+    layer.masks = static_cast<std::int64_t>(mask.size()) / scores;
+    layer.mask_replaces = replaces;
+    const int number = add(layer);
+    network.values.back().weight = store(mask);
+    return number;
+  }
+  int stack(const std::vector<int>& from) {
+    Layer layer = reading(Op::kStack, from);
+    layer.out.height = 0;
+    for (const int input : layer.inputs) layer.out.height += network.shape_of(input).height;
+    return add(layer);
+  }
+  int rows(std::int64_t first, std::int64_t count, int from = kLast) {
+    Layer layer = reading(Op::kRows, {from});
+    layer.first = first;
+    layer.out.height = count;
+    return add(layer);
+  }
   int constant(const Shape& shape) {
     Layer layer;
     layer.op = Op::kConstant;

@@ -49,6 +49,8 @@ class ModelBuilder {
   Tensor concatenate(const std::string& name, std::span<const Tensor> operands);
   /// Attention core on [3 width, tokens]: gives [width, tokens]; channels split by whole heads.
   Tensor attention(const std::string& name, const Tensor& qkv, std::int64_t heads);
+  /// The same of queries, keys and values that are tensors of their own.
+  Tensor attention(const std::string& name, std::span<const Tensor, 3> read, std::int64_t heads);
   /// A node that needs whole samples and gives a tensor of the shape: embedding, interaction.
   Tensor batch_only(const std::string& name, const std::string& op,
                     std::span<const Tensor> operands, Shape out);

@@ -21,6 +21,7 @@ enum class Op {
   kLinear,        ///< fully connected, on features; on maps: on each position (a sequence's tokens)
   kBatchNorm,     ///< per channel, with kNormEpsilon
   kLayerNorm,     ///< over the channels of each position, with Layer::epsilon
+  kSoftmax,       ///< over the channels of each position
   kRelu,          ///< max(x, 0)
   kRelu6,         ///< min(max(x, 0), 6)
   kPointwise,     ///< Layer::pointwise of each value
@@ -34,7 +35,10 @@ enum class Op {
   kArithmetic,    ///< Layer::arithmetic of two layers, each size of which is as large or 1
   kConstant,      ///< the weight of its values, for every example; reads no layer
   kConcat,        ///< channels of layers of one height and width, one after another
-  kAttention,     ///< core of attention: [3 * width, tokens, 1] -> [width, tokens, 1]
+  kStack,         ///< rows of layers of one width and number of channels, one below another
+  kRows,          ///< as many rows as its output has, from Layer::first on
+  kReshape,       ///< its positions, in their order, with another height and width
+  kAttention,     ///< core of attention, see Layer::heads
   kEmbedding,     ///< pooled rows of its tables, as many of each -> [dim, rows, 1]; reads no layer
   kInteraction,   ///< of vectors [dim, ...]: all pairwise dots, then the first `copied` vectors
   kFirstValues,   ///< sum over vectors [dim, vectors, 1] of their first coordinate -> [1, 1, 1]
@@ -44,6 +48,7 @@ constexpr auto spellings(std::type_identity<Op>) {
                                       {"linear", Op::kLinear},
                                       {"batch_norm", Op::kBatchNorm},
                                       {"layer_norm", Op::kLayerNorm},
+                                      {"channel_softmax", Op::kSoftmax},
                                       {"relu", Op::kRelu},
                                       {"relu6", Op::kRelu6},
                                       {"pointwise", Op::kPointwise},
@@ -57,6 +62,9 @@ constexpr auto spellings(std::type_identity<Op>) {
                                       {"arithmetic", Op::kArithmetic},
                                       {"constant", Op::kConstant},
                                       {"concat", Op::kConcat},
+                                      {"stack", Op::kStack},
+                                      {"rows", Op::kRows},
+                                      {"reshape", Op::kReshape},
                                       {"attention", Op::kAttention},
                                       {"embedding", Op::kEmbedding},
                                       {"interaction", Op::kInteraction},
@@ -126,15 +134,28 @@ struct Table {
 struct Layer {
   std::string name;
   Op op = Op::kRelu;
-  std::vector<int> inputs;   ///< numbers of layers before it; kNetworkInput: the network's input
-  Window window;             ///< of a convolution or pool
-  std::int64_t groups = 1;   ///< of a convolution
-  bool bias = false;         ///< of a convolution or linear layer
-  std::int64_t heads = 1;    ///< of attention
+  std::vector<int> inputs;  ///< numbers of layers before it; kNetworkInput: the network's input
+  Window window;            ///< of a convolution or pool
+  std::int64_t groups = 1;  ///< of a convolution
+  bool bias = false;        ///< of a convolution or linear layer
+  /// Of attention: parts of equal width into which channels are cut. It reads one layer [3 * width,
+  /// height, width] of queries, keys and values beside one another, or three of them, keys and
+  /// values with as many positions as each other, queries with as many channels as keys. Each
+  /// query's softmax over the keys weighs the values: [channels of values, height and width of
+  /// queries].
+  std::int64_t heads = 1;
+  float scale = 0;  ///< of attention: what scores are multiplied by; 0: 1 / sqrt(width of a head)
+  /// Of attention: how many tables [queries, keys] its mask has, for all heads or one for each; 0:
+  /// none. They are added to scores, or with mask_replaces stand in place of them where they are no
+  /// NaN.
+  std::int64_t masks = 0;
+  bool mask_replaces = false;
+  bool nan_is_zero = false;  ///< of attention: where a query's softmax is no number, it is 0
   std::int64_t copied = 0;   ///< vectors that follow the dots of an interaction
   std::vector<int> tables;   ///< read by an embedding: numbers of Network::tables
   Pointwise pointwise = {};  ///< of a layer of this op
   std::int64_t factor = 1;   ///< of an upsampling, or of depth to space
+  std::int64_t first = 0;    ///< of rows: the first that is taken
   float epsilon = 0;         ///< added to the variances of a layer norm
   Arithmetic arithmetic = Arithmetic::kAdd;  ///< the same
   Shape in;  ///< of its first input; of an embedding or a constant: that of its output
@@ -155,8 +176,8 @@ struct Winners {
 /// Numbers of one layer, as views of memory that somebody else owns; what the layer does not have
 /// is empty.
 struct LayerValues {
-  /// weight_shape of the layer, the scale [channels] of a normalization, or a constant [height,
-  /// width, channels].
+  /// weight_shape of the layer, the scale [channels] of a normalization, a constant [height, width,
+  /// channels], or the mask of attention [masks, queries, keys].
   std::span<const float> weight;
   /// Instead of weight where the network computes in 8 bits: weight = code * scale of its output.
   std::span<const std::int8_t> codes;
@@ -195,8 +216,21 @@ struct Network {
   }
 };
 
-/// Multiply-adds of a layer for one example; density: the share of its inputs that are not zero.
+/// Multiply-adds with weights of a layer for one example; density: the share of its inputs that are
+/// not zero.
 [[nodiscard]] double multiply_adds(const Layer& layer, double density = 1.0);
+
+/// What attention reads: the shapes of queries, keys and values, each with the channels that it has
+/// by itself.
+struct AttentionShapes {
+  Shape query;
+  Shape key;
+  Shape value;
+};
+/// Of a layer whose inputs are there.
+[[nodiscard]] AttentionShapes attention_shapes(const Network& network, const Layer& layer);
+/// Numbers in the mask of attention, 0 without one. Requires a layer that is sound.
+[[nodiscard]] std::int64_t mask_count(const Network& network, const Layer& layer);
 
 /// Values of weights (without bias) of a convolution or linear layer, empty for others:
 /// [out, in / groups, kernel, kernel] or [out, in].

@@ -78,11 +78,13 @@ struct OnnxNetwork {
 /// A value times its sigmoid that nobody else reads is one function; constants that differ by
 /// position become layers of their own; a transposed convolution becomes a product and depth to
 /// space.
-/// sizes as for read_onnx(). Weights lie in the file or beside it; values are views of these files
-/// where they lie aligned as floats, else copies, 1 GiB at most.
-/// Errors: those of read_onnx(); OnnxNotExpressed; kData (a constant without values), kFormat
-/// (values that are not as many as their shape says, a file outside of the model's folder),
-/// kNotFound (a file of values that is not there). Threads: calls are independent.
+/// Scores of queries and keys, their scale, constant mask and softmax, and what they weigh are one
+/// attention, whatever reshapes, transposes and splits lie between; a norm of channels may be
+/// written out. sizes as for read_onnx(). Weights lie in the file or beside it; values are views of
+/// these files where they lie aligned as floats, else copies, 1 GiB at most. Errors: those of
+/// read_onnx(); OnnxNotExpressed; kData (a constant without values), kFormat (values that are not
+/// as many as their shape says, a file outside of the model's folder), kNotFound (a file of values
+/// that is not there). Threads: calls are independent.
 [[nodiscard]] OnnxNetwork read_onnx_network(const std::string& path,
                                             const DimensionSizes& sizes = {});
 

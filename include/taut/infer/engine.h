@@ -77,7 +77,7 @@ struct NetworkTimes {
 class Engine {
  public:
   /// The network must be one that check_model() passes, and live as long, as must the tables: null
-  /// where it has none. Errors: kUnsupported naming a layer that cannot be computed (attention), or
+  /// where it has none. Errors: kUnsupported naming a layer that cannot be computed, or
   /// whose results for one example do not fit memory.
   explicit Engine(const graph::Network& network, const embedding::FrozenEmbedding* tables = nullptr,
                   const EngineOptions& options = {});
