@@ -187,5 +187,18 @@ TEST_F(Parts, MarksOfFilesChangeWithTheirContentAlone) {
   EXPECT_EQ(mark_difference(before, file_marks(entries)), path + " is no longer there");
 }
 
+TEST_F(Parts, ALabelsThresholdIsComparedInDouble) {
+  write_text(dir_.file("t.csv"), "d\n1700000000.25\n1700000000.5\n1700000000.75\n");
+  ReaderOptions options;
+  options.files = {dir_.file("t.csv")};
+  options.schema.label = "d >= 1700000000.5";
+  EXPECT_THAT(read_all(options).labels, ElementsAre(0, 1, 1));
+  write_parquet(dir_.file("t.parquet"),
+                *make_table({{"d", arrow::int64(), "[16777216, 16777217, 16777218]"}}));
+  options.files = {dir_.file("t.parquet")};
+  options.schema.label = "d >= 16777217";
+  EXPECT_THAT(read_all(options).labels, ElementsAre(0, 1, 1));
+}
+
 }  // namespace
 }  // namespace taut::data
