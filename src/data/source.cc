@@ -25,7 +25,7 @@ void check_names(const std::vector<std::string>& names, const std::string& label
       throw Error(ErrorKind::kConfig, concat("column \"", name, "\" is listed twice"),
                   concat("data.", kind), "leave one of them out");
     }
-    if (name == label) {
+    if (!label.empty() && name == label) {  // "" is no label, but may be an input's name
       throw Error(ErrorKind::kConfig, concat("the label \"", name, "\" is also an input"),
                   concat("data.", kind), "leave it out there");
     }
