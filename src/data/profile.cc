@@ -55,7 +55,8 @@ class Moments {
   [[nodiscard]] DenseScaling scaling() const {
     if (kind_ == ScalingKind::kNone || count_ == 0) return {kind_, 0, 1};
     const double deviation = std::sqrt(squares_ / count_);
-    const bool constant = lowest_ == highest_ || !(deviation > 0);
+    // Below that its inverse is infinite.
+    const bool constant = lowest_ == highest_ || !(deviation >= std::numeric_limits<double>::min());
     return {kind_, constant ? highest_ : mean_, constant ? 1.0 : deviation};
   }
 

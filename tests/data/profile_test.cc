@@ -193,6 +193,17 @@ TEST_F(ProfileTest, SmallDifferencesBesideALargeOffsetAreNoConstant) {
   EXPECT_EQ(batch.dense[1], 0) << "a constant is as far from its mean as it can be: not at all";
 }
 
+TEST_F(ProfileTest, DifferencesTooSmallToScaleAreAConstant) {
+  write_parquet(path_, *make_table({{"a", arrow::float64(), "[1e-310, 3e-310, 0, 2e-310]"},
+                                    {"b", arrow::float64(), "[1e-150, 3e-150, 1e-150, 3e-150]"}}));
+  ReaderOptions options;
+  options.files = {path_};
+  options.schema.dense = {"a", "b"};
+  options.scaling = learn_profile(options, ScalingKind::kStandard).scaling;
+  EXPECT_EQ(options.scaling[0].deviation, 1);
+  EXPECT_THAT(read_all(options).dense, ElementsAre(0, -1, 0, 1, 0, -1, 0, 1));
+}
+
 TEST_F(ProfileTest, WithoutScalingValuesAreRoundedOnce) {
   write_parquet(path_, *make_table({{"a", arrow::float64(), "[0.1, null, -16777217, 3.4e38]"},
                                     {"b", arrow::int64(), "[16777217, 1, -2, 9007199254740993]"}}));
