@@ -34,6 +34,9 @@ def _checked_options(options: dict) -> dict:
     device = options.pop("device", None)
     if device is not None and torch.device(device).type != "cpu":
         raise ValueError(f"device must be None, got {device}: tables lie in the memory of the CPU, move their output")
+    for name, value in options.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} must be a finite number, got {value}")
     return options
 
 
@@ -76,6 +79,8 @@ class TablesModule(torch.nn.Module):
         dtype = dtype or torch.get_default_dtype()
         if dtype not in _FLOATS:
             raise ValueError(f"dtype must be one of {', '.join(map(str, _FLOATS))}, got {dtype}")
+        if isinstance(memory_budget, float) and not math.isfinite(memory_budget):
+            raise ValueError(f"memory_budget must be a ratio, a number of bytes or a text, got {memory_budget}")
         self.embedding_dim = embedding_dim
         # Rows are stored in fours: the values that are too many are zeros and stay so.
         self._width = -(-embedding_dim // 4) * 4

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taut import _program
+from taut import _frames, _program
 
 if TYPE_CHECKING:
     import numpy
@@ -154,6 +154,21 @@ def train(config: str | Path, out: str | Path, *, progress: bool = True, **optio
     return run("train", config, out=out, progress=progress, **options)
 
 
+_EXPORT = "write a package with taut export RUN PACKAGE"
+
+
+def _check_file(path: Path) -> None:
+    """Raises OSErrors of Python's for what is no file."""
+    if path.is_file():
+        return
+    if path.is_dir():
+        what = "the folder of a run" if (path / "config.toml").is_file() else "a directory"
+        raise IsADirectoryError(f"expected a package, found {what}, {path}, {_EXPORT}")
+    if path.exists():
+        raise OSError(f"expected a package, found a pipe or device, {path}, name a file")
+    raise FileNotFoundError(f"no such file, {path}, check the path")
+
+
 class Package:
     """A frozen model that ``taut export`` wrote, or an image classifier as ``.onnx`` file. Needs no PyTorch.
 
@@ -164,17 +179,21 @@ class Package:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        if not self.path.is_file():  # the command would take it for the name of a network
-            raise FileNotFoundError(f"no such file, {path}, check the path")
+        _check_file(self.path)  # the command would take what is not there for the name of a network
         self.info = run("info", self.path)
+        if self.info.get("kind") != "package" and self.path.suffix != ".onnx":
+            found = {"table": "a table"}.get(self.info.get("kind"), "the description of a network")
+            raise ValueError(f"expected a package or an .onnx file, found {found}, {path}, {_EXPORT}")
 
     def predict(self, data: object, **options: object) -> "pyarrow.Table":
         """Scores rows or images; one row of the result for each row that could be scored.
 
-        data: a path or several, or a table with the model's columns: of pyarrow, pandas, polars, or a dict of columns.
+        data: a path or several, or a table with the model's columns: of pyarrow, pandas, polars, or a dict of columns
+            (lists, arrays, tensors).
         options: of ``taut predict``: ``all``, ``batch``, ``threads``, and for ONNX files ``mean``, ``deviation``,
             ``size``, ``dim``.
-        Returns the columns that ``taut predict`` writes: row, score, or row, class and probabilities.
+        Returns the columns that ``taut predict`` writes: row, score, or row, class and probabilities. Raises
+        TypeError and ValueError for a table that cannot be read, which name the column, and CommandError.
         """
         return self._read_back(data, options)
 
@@ -210,11 +229,15 @@ class Package:
                 paths = list(data)
             else:
                 paths = [Path(folder, "rows.arrow")]
-                table = pyarrow.table(data)
+                table = _frames.as_table(data)
                 with pyarrow.OSFile(str(paths[0]), "wb") as file, pyarrow.ipc.new_file(file, table.schema) as writer:
                     writer.write_table(table)
             out = Path(folder, "scores.parquet")
-            run("predict", self.path, *paths, out=out, **options)
+            try:
+                run("predict", self.path, *paths, out=out, **options)
+            except CommandError as error:  # the caller never made the file
+                told = str(error).replace(str(Path(folder, "rows.arrow")), "the table")
+                raise CommandError(told, error.exit_code) from None
             return pyarrow.parquet.read_table(out)
 
     def __repr__(self) -> str:

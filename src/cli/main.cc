@@ -6,16 +6,19 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <iostream>
+#include <limits>
 #include <new>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 
 #include "cli/command.h"
 #include "cli/network_source.h"
@@ -32,6 +35,8 @@
 
 namespace taut::cli {
 namespace {
+
+constexpr int kMostThreads = 1024;  // of a pool
 
 struct TorchCommand {
   const char* name;
@@ -75,7 +80,7 @@ bool is_torch_command(std::string_view name) {
 void add_globals(CLI::App& command, Globals& globals) {
   command.add_flag("--json", globals.json, "Print the result as one JSON object on stdout");
   command.add_option("--threads", globals.threads, "Threads to use; 0 means all processors")
-      ->check(CLI::Range(0, 4096))
+      ->check(CLI::Range(0, kMostThreads))
       ->capture_default_str();
   command.add_option("--seed", globals.seed, "Seed of everything random")
       ->capture_default_str()
@@ -83,6 +88,28 @@ void add_globals(CLI::App& command, Globals& globals) {
   command
       .add_option("--set", globals.sets, "Lay section.key=value over the config; may be repeated")
       ->allow_extra_args(false);
+}
+
+// What is wrong with a text that Number cannot hold; "" for others, also for what is no number.
+template <typename Number>
+std::string beyond(const std::string& text) {
+  Number number{};
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  const bool below = std::is_unsigned_v<Number> && text.starts_with('-');
+  if (error != std::errc::result_out_of_range && !below) return {};
+  using Limits = std::numeric_limits<Number>;
+  return concat("must be a whole number from ", Limits::min(), " to ", Limits::max(), ", got ",
+                text);
+}
+
+// The library would take the nearest number that it can hold, or count on from the other end.
+void refuse_beyond(CLI::App& command) {
+  for (CLI::Option* option : command.get_options()) {
+    const std::string type = option->get_type_name();
+    if (type.starts_with("INT")) option->check(beyond<std::int64_t>);
+    if (type.starts_with("UINT")) option->check(beyond<std::uint64_t>);
+  }
 }
 
 std::vector<Command> add_commands(CLI::App& root, const Globals& globals) {
@@ -157,7 +184,10 @@ int run(int argc, char** argv) {
   root.set_version_flag("--version", std::string("taut ") + kVersion);
   root.require_subcommand(1);
   const std::vector<Command> commands = add_commands(root, globals);
-  for (const Command& command : commands) add_globals(*command.app, globals);
+  for (const Command& command : commands) {
+    add_globals(*command.app, globals);
+    refuse_beyond(*command.app);
+  }
 #if !defined(TAUT_CLI_TORCH)
   for (const TorchCommand& command : kTorchCommands)
     root.add_subcommand(command.name, command.summary);

@@ -17,6 +17,8 @@
 namespace taut::cli {
 namespace {
 
+constexpr long long kMostAccelerators = 1 << 16;
+
 parallel::Cluster read_cluster(const PlanningOptions& options,
                                const std::vector<std::string>& sets) {
   parallel::Cluster cluster;
@@ -78,7 +80,7 @@ void add_planning_options(CLI::App& app, PlanningOptions& o) {
   add_dimension_option(app, o.dimensions);
   app.add_option("--accelerators", o.accelerators,
                  "Accelerators (default 16); their prime factors are the levels")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1LL, kMostAccelerators));
   app.add_option("--batch", o.batch, "Samples of a step over the whole array")
       ->capture_default_str();
   app.add_option("--cluster", o.cluster_file, "Cluster file; without one, HyPar's array");

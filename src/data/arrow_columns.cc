@@ -13,7 +13,7 @@ namespace {
 
 using arrow::Type;
 
-constexpr float kMissing = std::numeric_limits<float>::quiet_NaN();
+constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 
 void add_missing(std::int64_t row, const char* what, BadCells& bad) {
   bad.add(row, [&] { return concat("the ", what, " is missing"); });
@@ -155,42 +155,39 @@ void to_time(const std::shared_ptr<arrow::Array>& given, const CellRules& rules,
   to_values(given, "time", read, take, time, bad);
 }
 
-bool to_dense(const std::shared_ptr<arrow::Array>& given, const CellRules& rules,
-              std::vector<float>& values, BadCells& bad) {
+void to_dense(const std::shared_ptr<arrow::Array>& given, const CellRules& rules,
+              std::vector<double>& values, BadCells& bad) {
   const std::shared_ptr<arrow::Array> array = plain_array(given);
   const auto missing = [](std::int64_t) { return kMissing; };
   if (array->type_id() == Type::DICTIONARY) {
     const auto convert = [&](const auto& of_values, auto& out, BadCells& wrong) {
-      (void)to_dense(of_values, rules, out, wrong);
+      to_dense(of_values, rules, out, wrong);
     };
-    spread(*array, convert, missing, values, bad);
-    return true;
+    return spread(*array, convert, missing, values, bad);
   }
   if (holds_texts(*array)) {
     const auto read = [&](std::int64_t row, std::string_view cell) {
       return rules.dense(row, cell, bad);
     };
-    read_texts(*array, read, missing, values);
-    return true;
+    return read_texts(*array, read, missing, values);
   }
   values.resize(static_cast<std::size_t>(array->length()));
-  float* out = values.data();
-  bool all_finite = true;
+  double* out = values.data();
+  bool all_good = true;
   with_values(*array, [&](const auto* from) {
     for (std::int64_t i = 0; i < array->length(); ++i) {
-      out[i] = static_cast<float>(from[i]);
-      all_finite &= std::fabs(out[i]) <= std::numeric_limits<float>::max();
+      out[i] = static_cast<double>(from[i]);
+      all_good &= is_dense_value(out[i]);
     }
   });
-  if (all_finite && array->null_count() == 0) return false;
+  if (all_good && array->null_count() == 0) return;
   for (std::int64_t i = 0; i < array->length(); ++i) {
     if (array->IsNull(i)) {
       out[i] = kMissing;
-    } else if (!std::isfinite(out[i])) {
-      bad.add(i, [&] { return concat("the value is ", out[i], ", must be a finite number"); });
+    } else if (!is_dense_value(out[i])) {
+      bad.add(i, [&] { return not_dense(std::isfinite(out[i]), concat(out[i])); });
     }
   }
-  return array->null_count() > 0;
 }
 
 void ColumnDecoder::decode(const std::shared_ptr<arrow::Array>& array, const ColumnRole& role,
@@ -198,8 +195,9 @@ void ColumnDecoder::decode(const std::shared_ptr<arrow::Array>& array, const Col
   switch (role.role) {
     case Role::kLabel:
       if (role.threshold) {
-        (void)to_dense(array, rules_, rows.labels, bad);
-        apply_threshold(*role.threshold, rows.labels, bad);
+        std::vector<double> numbers;
+        to_dense(array, rules_, numbers, bad);
+        apply_threshold(*role.threshold, numbers, rows.labels, bad);
       } else {
         to_labels(array, rules_, rows.labels, bad);
       }
@@ -208,8 +206,9 @@ void ColumnDecoder::decode(const std::shared_ptr<arrow::Array>& array, const Col
       to_time(array, rules_, rows.time, bad);
       break;
     case Role::kDense: {
-      std::vector<float>& values = rows.dense[role.index];
-      finish_dense(options_, role.index, to_dense(array, rules_, values, bad), values);
+      std::vector<double> values;
+      to_dense(array, rules_, values, bad);
+      finish_dense(options_, role.index, values, rows);
       break;
     }
     case Role::kCategorical:

@@ -24,9 +24,9 @@ void to_labels(const std::shared_ptr<arrow::Array>& array, const CellRules& rule
                std::vector<float>& labels, BadCells& bad);
 void to_time(const std::shared_ptr<arrow::Array>& array, const CellRules& rules,
              std::vector<std::int64_t>& time, BadCells& bad);
-/// A null becomes NaN; NaN and infinity are bad cells. True if there is a NaN.
-bool to_dense(const std::shared_ptr<arrow::Array>& array, const CellRules& rules,
-              std::vector<float>& values, BadCells& bad);
+/// A null becomes NaN; bad cells as CellRules::dense has them.
+void to_dense(const std::shared_ptr<arrow::Array>& array, const CellRules& rules,
+              std::vector<double>& values, BadCells& bad);
 /// separator: cuts texts into lists; 0: never. Nulls inside a list are left out. 64-bit integers
 /// are not copied: the column then keeps the array.
 void to_ids(const std::shared_ptr<arrow::Array>& array, const CellRules& rules, char separator,

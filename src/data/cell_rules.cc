@@ -17,6 +17,10 @@ constexpr std::array<std::string_view, 9> kUsualNa = {"NA",   "N/A",  "n/a",  "#
 
 constexpr const char* kNameMissing = " (if it means a missing value, name it in data.na_values)";
 
+bool has_digits(std::string_view text) noexcept {
+  return std::any_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
 // Why a text is no number, as far as it shows.
 std::string not_a_number(std::string_view text) {
   std::string reason = concat(shown(text), " is not a number");
@@ -24,12 +28,19 @@ std::string not_a_number(std::string_view text) {
     return reason + ": write thousands without separators, or set data.thousands";
   }
   if (has_decimal_comma(text)) return reason + ": write a point for the decimal comma";
-  const bool digits =
-      std::any_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-  return digits ? reason : reason + kNameMissing;
+  return has_digits(text) ? reason : reason + kNameMissing;
 }
 
 }  // namespace
+
+bool is_dense_value(double value) noexcept {
+  return std::fabs(value) <= static_cast<double>(std::numeric_limits<float>::max());
+}
+
+std::string not_dense(bool too_large, std::string_view shown) {
+  return concat("the value is ", shown, ", must be a finite number",
+                too_large ? " that float32 holds (up to 3.4e38)" : "");
+}
 
 bool is_usual_na(std::string_view text) noexcept {
   return std::find(kUsualNa.begin(), kUsualNa.end(), text) != kUsualNa.end();
@@ -77,8 +88,8 @@ std::int64_t CellRules::time(std::int64_t row, std::string_view cell, BadCells& 
   return 0;
 }
 
-float CellRules::dense(std::int64_t row, std::string_view cell, BadCells& bad) const {
-  constexpr float kMissing = std::numeric_limits<float>::quiet_NaN();
+double CellRules::dense(std::int64_t row, std::string_view cell, BadCells& bad) const {
+  constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
   const std::string_view text = trim(cell);
   if (text.empty() || (!na_values_.empty() && is_named_na(text))) return kMissing;
   const std::optional<double> number = this->number(text);
@@ -87,14 +98,13 @@ float CellRules::dense(std::int64_t row, std::string_view cell, BadCells& bad) c
     bad.add(row, [&] { return not_a_number(text); });
     return 0;
   }
-  const auto value = static_cast<float>(*number);
-  if (!std::isfinite(value)) {
+  if (!is_dense_value(*number)) {
     bad.add(row, [&] {
-      return concat("the value is ", shown(text), ", must be a finite number",
-                    std::isnan(value) ? kNameMissing : "");
+      const bool too_large = !std::isnan(*number) && has_digits(text);
+      return concat(not_dense(too_large, shown(text)), std::isnan(*number) ? kNameMissing : "");
     });
   }
-  return value;
+  return *number;
 }
 
 void CellRules::append_ids(std::string_view cell, char separator,

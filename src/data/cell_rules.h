@@ -17,6 +17,11 @@ namespace taut::data {
 /// True for the usual spellings of a missing value: NA, N/A, n/a, #N/A, <NA>, NULL, null, None, \N.
 [[nodiscard]] bool is_usual_na(std::string_view text) noexcept;
 
+/// True for the numbers that a dense column may have: finite, and no larger than float32 holds.
+[[nodiscard]] bool is_dense_value(double value) noexcept;
+/// What is wrong with one that is not. too_large: it is finite; shown: it as messages have it.
+[[nodiscard]] std::string not_dense(bool too_large, std::string_view shown);
+
 /// Reads cells one by one. Calls for a number give a placeholder and add a bad cell where the text
 /// is not what it should be. Safe to share between threads.
 class CellRules {
@@ -27,8 +32,8 @@ class CellRules {
 
   [[nodiscard]] float label(std::int64_t row, std::string_view cell, BadCells& bad) const;
   [[nodiscard]] std::int64_t time(std::int64_t row, std::string_view cell, BadCells& bad) const;
-  /// NaN for a missing value; NaN and infinity in the text are bad cells.
-  [[nodiscard]] float dense(std::int64_t row, std::string_view cell, BadCells& bad) const;
+  /// NaN for a missing value; NaN, infinity and what float32 cannot hold are bad cells.
+  [[nodiscard]] double dense(std::int64_t row, std::string_view cell, BadCells& bad) const;
   [[nodiscard]] std::uint64_t id(std::string_view cell) const {
     return !na_values_.empty() && is_named_na(cell) ? kMissingId : id_of_text(cell);
   }

@@ -1,7 +1,11 @@
 #include "file_kind.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
+#include <system_error>
+
+#include "taut/core/error.h"
 
 namespace taut::data {
 namespace {
@@ -66,7 +70,17 @@ std::optional<FileKind> known_kind(std::string_view head, std::string_view tail)
   return std::nullopt;
 }
 
+namespace {
+
+bool is_stream(const std::string& path) {
+  std::error_code unknown;
+  return std::filesystem::is_other(std::filesystem::status(path, unknown));
+}
+
+}  // namespace
+
 std::optional<FileKind> kind_of_file(const std::string& path) {
+  if (is_stream(path)) return std::nullopt;
   std::ifstream file(path, std::ios::binary);
   std::string head(64, '\0');
   file.read(head.data(), static_cast<std::streamsize>(head.size()));
@@ -75,6 +89,12 @@ std::optional<FileKind> kind_of_file(const std::string& path) {
   std::string tail(4, '\0');
   if (!file.seekg(-4, std::ios::end) || !file.read(tail.data(), 4)) tail.clear();
   return known_kind(head, tail);
+}
+
+void refuse_stream(const std::string& path) {
+  if (!is_stream(path)) return;
+  throw Error(ErrorKind::kIo, "expected a file, found a pipe or device", path,
+              "write the rows to a file and name it");
 }
 
 }  // namespace taut::data

@@ -22,7 +22,12 @@ inline constexpr std::string_view kArrowKind = "an Arrow file (IPC, Feather)";
 /// head: the first bytes (64 are enough), tail: the last four. Nothing for other files.
 [[nodiscard]] std::optional<FileKind> known_kind(std::string_view head, std::string_view tail = {});
 
-/// The same of the file at a path; nothing also where it cannot be read.
+/// The same of the file at a path; nothing also where it cannot be read, or is a pipe.
 [[nodiscard]] std::optional<FileKind> kind_of_file(const std::string& path);
+
+/// Throws kIo for a pipe or device, without opening it: data is read more than once (its format,
+/// its columns, its rows), and what a pipe has given it does not give again. Anything else is left
+/// to whoever opens it.
+void refuse_stream(const std::string& path);
 
 }  // namespace taut::data

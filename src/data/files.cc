@@ -61,8 +61,9 @@ void check_readable(const std::string& path) {
     throw Error(ErrorKind::kIo, "is a directory, not a file", path,
                 "name the files in it, for example with " + path + "/*.parquet");
   }
+  refuse_stream(path);
   if (access(path.c_str(), R_OK) != 0) throw Error(ErrorKind::kIo, std::strerror(errno), path);
-  if (S_ISREG(info.st_mode) && info.st_size == 0) {
+  if (info.st_size == 0) {
     throw Error(ErrorKind::kFormat, "the file is empty", path, "write it again");
   }
 }

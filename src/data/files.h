@@ -41,8 +41,8 @@ struct InputFile {
 
 /// Expands globs, takes parts of rows (row_part.h) off and finds out formats. format: "auto" (by
 /// ending), "parquet", "arrow", "csv", "tsv" or "criteo". Errors: kConfig (no files, unknown format
-/// or ending), kNotFound (no such file, glob without match), kIo (a directory, not readable),
-/// kFormat (an empty file).
+/// or ending), kNotFound (no such file, glob without match), kIo (a directory, pipe or device, not
+/// readable), kFormat (an empty file).
 [[nodiscard]] std::vector<InputFile> resolve_files(std::span<const std::string> patterns,
                                                    const std::string& format);
 

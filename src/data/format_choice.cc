@@ -1,7 +1,9 @@
 #include "taut/data/format_choice.h"
 
+#include <filesystem>
 #include <fstream>
 #include <string_view>
+#include <system_error>
 
 #include "files.h"
 #include "taut/core/error.h"
@@ -12,6 +14,8 @@ namespace {
 constexpr std::streamsize kLookedAt = 1 << 16;
 
 std::string first_bytes(const std::string& path) {
+  std::error_code unknown;
+  if (std::filesystem::is_other(path, unknown)) return {};  // opening a pipe would not end
   std::string bytes(static_cast<std::size_t>(kLookedAt), '\0');
   std::ifstream file(path, std::ios::binary);
   file.read(bytes.data(), kLookedAt);

@@ -12,6 +12,7 @@
 
 #include "bad_rows.h"
 #include "class_table.h"
+#include "file_kind.h"
 #include "files.h"
 #include "image_source.h"
 #include "taut/core/error.h"
@@ -244,6 +245,7 @@ ImageFormat detect_image_format(const std::string& path) {
                 "check the path; paths in a config are relative to the config");
   }
   if (S_ISDIR(info.st_mode)) return ImageFormat::kFolder;
+  refuse_stream(path);
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Error(ErrorKind::kIo, std::strerror(errno), path);
   std::array<char, 4> start{};

@@ -1,16 +1,15 @@
 #include "taut/data/init.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <limits>
 #include <optional>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "arrow_file.h"
+#include "column_facts.h"
+#include "label_choice.h"
 #include "parquet_file.h"
 #include "sample.h"
 #include "second_outcome.h"
@@ -25,7 +24,9 @@ namespace {
 constexpr double kGivenAway = 0.999;
 constexpr double kRowsOfAValue = 20;
 constexpr std::int64_t kLeastRowsToJudge = 1000;
-constexpr double kHeavyTail = 10;  // deviations from the mean to the largest value
+constexpr std::int64_t kMostUnheld = 100;  // at most one bad value in so many rows
+constexpr std::int64_t kRowsOfAnId = 20;   // fewer values of whole decimals are ids
+constexpr double kHeavyTail = 10;          // deviations from the mean to the largest value
 
 // What Criteo's format says of its columns, whatever their values look like.
 std::optional<GuessedRole> criteo_role(const std::string& name) {
@@ -44,83 +45,6 @@ bool has_criteo_columns(const Sample& sample) {
       sample.columns.begin(), sample.columns.end(),
       [](const ColumnSample& column) { return criteo_role(column.name).has_value(); });
   return found == static_cast<std::ptrdiff_t>(schema.dense.size() + schema.categorical.size());
-}
-
-struct Facts {
-  const ColumnSample* sample;
-  std::int64_t distinct = 0;
-  bool zero_one = false;   // no value but 0 and 1; some may be missing
-  bool fractions = false;  // a number that is not whole
-  bool ascending = false;  // never falls, none missing
-  double lowest = 0;
-  double highest = 0;
-};
-
-std::string lower(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return text;
-}
-
-bool is_one_of(const std::string& name, std::initializer_list<const char*> names) {
-  const std::string wanted = lower(name);
-  return std::any_of(names.begin(), names.end(),
-                     [&](const char* known) { return wanted == known; });
-}
-
-bool is_label_name(const std::string& name) {
-  return is_one_of(name, {"label", "labels", "click", "clicked", "is_click", "target", "y", "class",
-                          "converted", "conversion", "is_positive"});
-}
-
-// Names of what people do, and so of what is known only afterwards.
-bool is_outcome_name(const std::string& name) {
-  const std::vector<std::string> words = split(lower(name), '_');
-  return is_label_name(name) ||
-         std::any_of(words.begin(), words.end(), [](const std::string& word) {
-           return is_one_of(
-               word,
-               {"click",    "clicks",    "clicked",   "conversion", "conversions", "converted",
-                "purchase", "purchased", "bought",    "buy",        "order",       "ordered",
-                "paid",     "install",   "installed", "like",       "liked",       "follow",
-                "share",    "finish",    "finished",  "watched",    "outcome"});
-         });
-}
-
-bool is_time_name(const std::string& name) {
-  return is_one_of(name,
-                   {"time", "timestamp", "ts", "datetime", "event_time", "unixtime", "unix_time"});
-}
-
-// Words in a name that say how much or how many.
-bool is_quantity_name(const std::string& name) {
-  const std::vector<std::string> words = split(lower(name), '_');
-  return std::any_of(words.begin(), words.end(), [](const std::string& word) {
-    return is_one_of(
-        word, {"count", "counts", "num", "n", "age", "price", "amount", "cost", "total", "sum",
-               "length", "len", "size", "distance", "duration", "seconds", "minutes", "quantity"});
-  });
-}
-
-Facts look_at(const ColumnSample& sample) {
-  Facts facts{&sample};
-  facts.distinct = static_cast<std::int64_t>(
-      std::unordered_set<std::uint64_t>(sample.keys.begin(), sample.keys.end()).size());
-  if (sample.numbers.empty()) return facts;
-  facts.zero_one = sample.missing < static_cast<std::int64_t>(sample.numbers.size());
-  facts.ascending = sample.missing == 0;
-  facts.lowest = std::numeric_limits<double>::infinity();
-  facts.highest = -facts.lowest;
-  double before = facts.highest;
-  for (const double number : sample.numbers) {
-    if (std::isnan(number)) continue;
-    facts.zero_one = facts.zero_one && (number == 0 || number == 1);
-    facts.fractions = facts.fractions || number != std::floor(number);
-    facts.ascending = facts.ascending && number >= before;
-    facts.lowest = std::min(facts.lowest, number);
-    facts.highest = std::max(facts.highest, number);
-    before = number;
-  }
-  return facts;
 }
 
 // True if nearly every row has the usual label of the value it has in this column.
@@ -147,120 +71,10 @@ bool gives_label_away(const Facts& facts, const ColumnSample& label) {
   return usual >= kGivenAway * rows && without < kGivenAway * rows;
 }
 
-constexpr std::int64_t kMostRatings = 21;  // 0, 0.5, ... 10
-constexpr double kLeastShare = 0.02;       // of the rarer label
-
-// What the label is, and its values as 0 and 1.
-struct LabelChoice {
-  std::string label;  ///< as Schema::label
-  std::string reason;
-  ColumnSample sample;
-};
-
-LabelChoice by_threshold(const Facts& facts, double threshold) {
-  LabelChoice choice{.label = concat(facts.sample->name, " >= ", threshold),
-                     .reason = {},
-                     .sample = *facts.sample};
-  double positives = 0;
-  for (double& number : choice.sample.numbers) {
-    if (std::isnan(number)) continue;
-    number = number >= threshold ? 1 : 0;
-    positives += number;
-  }
-  const auto present = static_cast<double>(facts.sample->numbers.size()) -
-                       static_cast<double>(facts.sample->missing);
-  choice.reason = concat("values from ", facts.lowest, " to ", facts.highest, ", of which ",
-                         std::lround(100 * positives / std::max(present, 1.0)), " % are ",
-                         threshold, " or more");
-  return choice;
-}
-
-bool is_rating(const Facts& facts) {
-  const SampleKind kind = facts.sample->kind;
-  return (kind == SampleKind::kInteger || kind == SampleKind::kNumber) && facts.distinct >= 3 &&
-         facts.distinct <= kMostRatings && facts.sample->strays.count() == 0;
-}
-
-bool is_rating_name(const std::string& name) {
-  return is_one_of(name, {"rating", "ratings", "stars", "score", "review_score", "overall",
-                          "overall_rating", "star_rating", "grade"});
-}
-
-// From which rating on people like what they rate: 4 of 5, 8 of 10; else what halves the rows best.
-double guess_threshold(const Facts& facts) {
-  std::vector<double> numbers;
-  for (const double number : facts.sample->numbers) {
-    if (!std::isnan(number)) numbers.push_back(number);
-  }
-  std::sort(numbers.begin(), numbers.end());
-  const auto share_from = [&](double threshold) {
-    const auto from = std::lower_bound(numbers.begin(), numbers.end(), threshold);
-    return static_cast<double>(numbers.end() - from) / static_cast<double>(numbers.size());
-  };
-  for (const double usual : {facts.highest <= 5 ? 4.0 : 8.0}) {
-    const double share = facts.highest <= 10 ? share_from(usual) : 0;
-    if (share >= kLeastShare && share <= 1 - kLeastShare) return usual;
-  }
-  double best = facts.highest;
-  for (const double number : numbers) {
-    if (std::abs(share_from(number) - 0.5) < std::abs(share_from(best) - 0.5)) best = number;
-  }
-  return best;
-}
-
-std::string find_label(const std::vector<Facts>& columns, const std::string& path) {
-  std::vector<std::string> candidates;
-  for (const Facts& facts : columns) {
-    if (!facts.zero_one) continue;
-    if (is_label_name(facts.sample->name)) return facts.sample->name;
-    if (facts.distinct == 2) candidates.push_back(facts.sample->name);
-  }
-  if (candidates.size() == 1) return candidates.front();
-  const std::string mend = "name the column with --label";
-  if (candidates.empty()) {
-    throw Error(ErrorKind::kData, "no column has the values 0 and 1 only, so none can be the label",
-                path, mend);
-  }
-  throw Error(ErrorKind::kData,
-              concat("several columns could be the label: ", join(candidates, ", ")), path, mend);
-}
-
-const Facts& facts_of(const std::vector<Facts>& columns, const std::string& name) {
-  return *std::find_if(columns.begin(), columns.end(),
-                       [&](const Facts& facts) { return facts.sample->name == name; });
-}
-
-bool can_be_label(const Facts& facts) {
-  return facts.zero_one && (facts.distinct == 2 || is_label_name(facts.sample->name));
-}
-
-LabelChoice choose_label(const std::vector<Facts>& columns, const GuessHints& hints,
-                         const std::string& path) {
-  if (hints.label.empty()) {
-    const auto rating = std::find_if(columns.begin(), columns.end(), [](const Facts& facts) {
-      return is_rating_name(facts.sample->name) && is_rating(facts);
-    });
-    if (rating != columns.end() &&
-        std::none_of(columns.begin(), columns.end(),
-                     [](const Facts& facts) { return can_be_label(facts); })) {
-      return by_threshold(*rating, guess_threshold(*rating));
-    }
-    const Facts& facts = facts_of(columns, find_label(columns, path));
-    return {facts.sample->name, "only the values 0 and 1", *facts.sample};
-  }
-  const LabelRule rule = label_rule(hints.label);
-  const Facts& facts = facts_of(columns, rule.column);
-  const bool numbers = !facts.sample->numbers.empty();
-  if (rule.threshold && numbers) return by_threshold(facts, *rule.threshold);
-  if (facts.zero_one && !rule.threshold) return {rule.column, "as told", *facts.sample};
-  if (is_rating(facts) && !rule.threshold) return by_threshold(facts, guess_threshold(facts));
-  throw Error(ErrorKind::kData,
-              concat("column \"", rule.column, "\" cannot be the label: ",
-                     numbers ? "not all values are 0 or 1" : "its values are no numbers"),
-              path,
-              numbers ? concat("name another column with --label, or a threshold: --label \"",
-                               rule.column, " >= 4\"")
-                      : std::string("name another column with --label"));
+// "3 values are NaN, infinite or larger than float32 holds".
+std::string unheld_numbers(const ColumnSample& sample) {
+  return concat(sample.unheld, sample.unheld == 1 ? " value is" : " values are",
+                " NaN, infinite or larger than float32 holds");
 }
 
 class Guesser {
@@ -299,12 +113,18 @@ class Guesser {
     if (is_number() && is_quantity_name(sample_.name)) {
       return is(GuessedRole::kDense, "whole numbers, and its name says how much or how many");
     }
+    if (sample_.spelled_whole && (beyond_ids() || facts_.distinct * kRowsOfAnId <= rows)) {
+      return is(
+          GuessedRole::kCategorical,
+          concat("whole numbers", beyond_ids() ? " of more than 64 bits" : "", ", ", different));
+    }
     if (sample_.kind == SampleKind::kNumber) return is(GuessedRole::kDense, "numbers");
     if (sample_.kind == SampleKind::kList) return is(GuessedRole::kCategorical, "lists of values");
     return is(GuessedRole::kCategorical, (is_number() ? "whole numbers, " : "") + different);
   }
 
   [[nodiscard]] bool is_time() const {
+    if (sample_.name.empty()) return false;  // no name: no time
     if (sample_.kind == SampleKind::kTime) return sample_.missing == 0;
     if (sample_.kind != SampleKind::kInteger || sample_.missing > 0) return false;
     if (sample_.strays.count() > 0) return false;
@@ -329,6 +149,11 @@ class Guesser {
     if (implied->label == 0 && !is_outcome_name(sample_.name)) return std::nullopt;
     return concat("known only after the fact: ", implied->value, " goes with label ",
                   implied->label, " in each of ", implied->rows, " rows");
+  }
+  // Whether float64, and so a dense column, would take different values for the same.
+  [[nodiscard]] bool beyond_ids() const {
+    constexpr double kTwoTo63 = 9223372036854775808.0;
+    return std::max(-facts_.lowest, facts_.highest) >= kTwoTo63;
   }
   // 0, 1, 2, ... or from any other start.
   [[nodiscard]] bool is_row_number() const {
@@ -391,6 +216,22 @@ void check_hints(const GuessHints& hints, const Sample& sample, const std::strin
   for (const std::string& name : hints.skip) (void)find_column(name, names, path);
 }
 
+// What a user must know of the numbers of a dense column.
+void warn_of_numbers(const Facts& facts, SchemaGuess& guess) {
+  const ColumnSample& sample = *facts.sample;
+  if (sample.unheld > 0) {
+    guess.on_bad_row = OnBadRow::kSkip;
+    guess.warnings.push_back(
+        concat("column ", sample.name, ": ", unheld_numbers(sample), "; such rows are left out"));
+  }
+  const bool told = is_quantity_name(sample.name) || sample.name.starts_with("d_");
+  if (sample.spelled_whole && !told) {
+    guess.warnings.push_back(concat("column ", sample.name,
+                                    " is taken as dense, but all its numbers are whole; list it "
+                                    "as categorical if they are ids"));
+  }
+}
+
 // What a user must know of a column's guess.
 void warn(const ColumnGuess& column, const Facts& facts, SchemaGuess& guess) {
   const bool used = column.role == GuessedRole::kLabel || column.role == GuessedRole::kDense ||
@@ -399,6 +240,7 @@ void warn(const ColumnGuess& column, const Facts& facts, SchemaGuess& guess) {
     guess.warnings.push_back(concat("column ", column.name, " is left out, ", column.reason,
                                     "; list it as an input if it is known before"));
   }
+  if (column.role == GuessedRole::kDense) warn_of_numbers(facts, guess);
   const StrayCells& strays = facts.sample->strays;
   if (strays.count() == 0) return;
   if (used) guess.on_bad_row = OnBadRow::kSkip;
@@ -477,7 +319,14 @@ SchemaGuess guess_schema(const std::string& path, const GuessHints& hints) {
         column.tells_label = false;
       }
     }
-    const StrayCells& strays = facts.sample->strays;
+    const ColumnSample& values = *facts.sample;
+    if (column.role == GuessedRole::kDense && values.unheld * kMostUnheld > sample.rows) {
+      column.role = GuessedRole::kSkipped;
+      column.reason = unheld_numbers(values);
+      guess.warnings.push_back(concat("column ", column.name, " is left out, ", column.reason,
+                                      "; write values that are not known as missing ones"));
+    }
+    const StrayCells& strays = values.strays;
     if (strays.count() > 0 && column.role == GuessedRole::kDense) {
       column.reason += concat("; ", strays.text(), "; such rows are left out");
     }

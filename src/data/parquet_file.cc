@@ -89,6 +89,7 @@ std::int64_t count_rows(const ParquetFile& file) {
 }
 
 std::unique_ptr<parquet::arrow::FileReader> open_reader(const ParquetFile& file) {
+  refuse_stream(file.path);
   if (file.metadata == nullptr) check_kind(file.path);
   return guarded(file.path, [&] {
     auto input = arrow::io::ReadableFile::Open(file.path);

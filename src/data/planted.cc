@@ -9,7 +9,7 @@ namespace taut::data {
 namespace {
 
 constexpr std::size_t kBins = std::size_t{1} << 18;
-constexpr std::uint64_t kSampleRows = 1 << 16;
+constexpr std::uint64_t kCalibrationRows = 1 << 16;
 constexpr std::size_t kSearchEvery = 8;  // of the sample, sorted, for the search of the scale
 constexpr int kScaleSteps = 30;
 constexpr int kInterceptSteps = 40;
@@ -163,7 +163,7 @@ PlantedModel::Parts PlantedModel::parts(double time, const PlantedRow& inputs) c
 
 double PlantedModel::when(std::uint64_t row) const {
   if (row >= kSampleStart) {
-    return static_cast<double>(row - kSampleStart) / static_cast<double>(kSampleRows);
+    return static_cast<double>(row - kSampleStart) / static_cast<double>(kCalibrationRows);
   }
   return static_cast<double>(row) / static_cast<double>(options_.rows);
 }
@@ -173,7 +173,7 @@ double PlantedModel::when(std::uint64_t row) const {
 void PlantedModel::calibrate() {
   std::array<std::vector<double>, 3> sampled;
   PlantedRow row;
-  for (std::uint64_t r = kSampleStart; r < kSampleStart + kSampleRows; ++r) {
+  for (std::uint64_t r = kSampleStart; r < kSampleStart + kCalibrationRows; ++r) {
     draw(r, row);
     const Parts part = parts(when(r), row);
     sampled[0].push_back(part.bias);
@@ -182,7 +182,7 @@ void PlantedModel::calibrate() {
   }
   const std::array<double, 3> shares = {kBiasShare, kDotShare, kDenseShare};
   std::array<double, 3> weights{};
-  std::vector<double> scores(kSampleRows, 0.0);
+  std::vector<double> scores(kCalibrationRows, 0.0);
   for (std::size_t part = 0; part < sampled.size(); ++part) {
     const double spread = deviation(sampled[part]);
     weights[part] = spread > 1e-12 ? std::sqrt(shares[part]) / spread : 0.0;

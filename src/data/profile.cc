@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -14,28 +15,35 @@
 namespace taut::data {
 namespace {
 
-// Mean and squared deviations of a stream, block by block (Chan, Golub, LeVeque 1983, pairwise
-// update).
+// Mean and squared deviations of a stream, block by block (Chan, Golub, LeVeque 1983: corrected
+// two-pass sums in a block, pairwise update), so that an offset of any size costs no digits.
 class Moments {
  public:
   explicit Moments(ScalingKind kind) : kind_(kind) {}
 
-  void add(const std::vector<float>& values) {
+  void add(const std::vector<double>& values) {
     double count = 0;
     double sum = 0;
-    for (const float value : values) {
+    for (const double value : values) {
       if (std::isnan(value)) continue;
+      const double x = transformed(value);
       count += 1;
-      sum += transformed(value);
+      sum += x;
+      lowest_ = std::min(lowest_, x);
+      highest_ = std::max(highest_, x);
     }
     if (count == 0) return;
-    const double mean = sum / count;
+    const double rounded = sum / count;
+    double rest = 0;  // what rounding took from the mean, times count
     double squares = 0;
-    for (const float value : values) {
+    for (const double value : values) {
       if (std::isnan(value)) continue;
-      const double distance = transformed(value) - mean;
+      const double distance = transformed(value) - rounded;
+      rest += distance;
       squares += distance * distance;
     }
+    const double mean = rounded + rest / count;
+    squares = std::max(squares - rest * rest / count, 0.0);
     const double total = count_ + count;
     const double apart = mean - mean_;
     mean_ += apart * count / total;
@@ -47,20 +55,22 @@ class Moments {
   [[nodiscard]] DenseScaling scaling() const {
     if (kind_ == ScalingKind::kNone || count_ == 0) return {kind_, 0, 1};
     const double deviation = std::sqrt(squares_ / count_);
-    const bool constant = !(deviation > 1e-7 * std::abs(mean_));
-    return {kind_, mean_, constant ? 1.0 : deviation};
+    // Below that its inverse is infinite.
+    const bool constant = lowest_ == highest_ || !(deviation >= std::numeric_limits<double>::min());
+    return {kind_, constant ? highest_ : mean_, constant ? 1.0 : deviation};
   }
 
  private:
-  [[nodiscard]] double transformed(float value) const {
-    return kind_ == ScalingKind::kLog ? std::log1p(std::max(static_cast<double>(value), 0.0))
-                                      : static_cast<double>(value);
+  [[nodiscard]] double transformed(double value) const {
+    return kind_ == ScalingKind::kLog ? std::log1p(std::max(value, 0.0)) : value;
   }
 
   ScalingKind kind_;
   double count_ = 0;
   double mean_ = 0;
   double squares_ = 0;
+  double lowest_ = std::numeric_limits<double>::infinity();
+  double highest_ = -std::numeric_limits<double>::infinity();
 };
 
 }  // namespace
@@ -86,7 +96,7 @@ DataProfile learn_profile(const ReaderOptions& options, ScalingKind kind) {
       if (c < columns) {
         distinct[c].add(rows.categorical[c].values());
       } else {
-        moments[c - columns].add(rows.dense[c - columns]);
+        moments[c - columns].add(rows.unscaled[c - columns]);
       }
     });
   }

@@ -107,6 +107,7 @@ void Rows::reset(const Schema& schema) {
   labels.clear();
   time.clear();
   for (std::vector<float>& column : dense) column.clear();
+  for (std::vector<double>& column : unscaled) column.clear();
   for (IdRows& column : categorical) column.clear();
 }
 
@@ -116,6 +117,7 @@ void Rows::reuse(const Schema& schema) {
   marked.clear();
   origin.clear();
   dense.resize(schema.dense.size());
+  unscaled.resize(schema.dense.size());
   categorical.resize(schema.categorical.size());
 }
 
@@ -147,6 +149,7 @@ void remove_rows(std::span<const std::int64_t> positions, Rows& rows) {
   keep_runs(runs, rows.marked);
   keep_runs(runs, rows.origin);
   for (std::vector<float>& column : rows.dense) keep_runs(runs, column);
+  for (std::vector<double>& column : rows.unscaled) keep_runs(runs, column);
   for (IdRows& column : rows.categorical) keep_id_runs(runs, column);
   rows.size -= static_cast<std::int64_t>(positions.size());
 }
@@ -164,16 +167,16 @@ void to_batch(const Rows& rows, std::int64_t begin, std::int64_t count, Batch& b
   }
 }
 
-void scale_column(const DenseScaling& scaling, std::span<float> values) {
-  if (scaling.kind == ScalingKind::kNone) {
-    for (float& value : values) value = std::isnan(value) ? 0.0F : value;
-    return;
-  }
-  const double factor = 1.0 / scaling.deviation;
+void scale_column(const DenseScaling& scaling, std::span<const double> values,
+                  std::vector<float>& scaled) {
+  scaled.resize(values.size());
+  const bool none = scaling.kind == ScalingKind::kNone;
   const bool log = scaling.kind == ScalingKind::kLog;
-  for (float& value : values) {
-    const double x = log ? std::log1p(std::max(static_cast<double>(value), 0.0)) : value;
-    value = std::isnan(value) ? 0.0F : static_cast<float>((x - scaling.mean) * factor);
+  const double mean = none ? 0.0 : scaling.mean;
+  const double factor = none ? 1.0 : 1.0 / scaling.deviation;
+  for (std::size_t row = 0; row < values.size(); ++row) {
+    const double x = log ? std::log1p(std::max(values[row], 0.0)) : values[row];
+    scaled[row] = std::isnan(values[row]) ? 0.0F : static_cast<float>((x - mean) * factor);
   }
 }
 

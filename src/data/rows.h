@@ -43,7 +43,9 @@ inline constexpr int kRowBits = 40;
 struct Rows {
   std::int64_t size = 0;
   std::vector<float> labels;
-  std::vector<std::vector<float>> dense;
+  std::vector<std::vector<float>> dense;  ///< scaled
+  /// Of a source that gives raw values, in place of dense: as the files have them, NaN for missing.
+  std::vector<std::vector<double>> unscaled;
   std::vector<IdRows> categorical;
   std::vector<std::int64_t> time;
   std::vector<std::uint8_t> marked;   ///< as Batch::bad
@@ -67,7 +69,9 @@ void remove_rows(std::span<const std::int64_t> positions, Rows& rows);
 /// Lays rows [begin, begin + count) out as a batch: dense row-major, offsets from 0 on written out.
 void to_batch(const Rows& rows, std::int64_t begin, std::int64_t count, Batch& batch);
 
-/// Scales a column in place; a NaN (a missing value) becomes 0.
-void scale_column(const DenseScaling& scaling, std::span<float> values);
+/// Scales a column in double, and rounds it only then: what float32 cannot tell apart it tells
+/// apart once the mean is taken away. A NaN (a missing value) becomes 0.
+void scale_column(const DenseScaling& scaling, std::span<const double> values,
+                  std::vector<float>& scaled);
 
 }  // namespace taut::data

@@ -74,7 +74,8 @@ void add_cell(std::string_view cell, const CellRules& rules, ColumnSample& colum
     column.strays.add(text, static_cast<std::int64_t>(column.numbers.size()));
   }
   if (number) {
-    const bool whole = std::trunc(*number) == *number;
+    const bool whole = std::isfinite(*number) && std::trunc(*number) == *number;
+    column.unheld += is_dense_value(*number) ? 0 : 1;
     traits.wholes = traits.wholes && whole;
     traits.integers =
         traits.integers && (grouped ? whole : parse_integer(text) || parse_unsigned(text));
@@ -103,6 +104,7 @@ std::string settle(const TextTraits& traits, ColumnSample& column) {
   }
   if (numbers) {
     column.kind = SampleKind::kNumber;
+    column.spelled_whole = traits.wholes && column.strays.count() == 0;
     return "numbers";
   }
   if (traits.labels) {
@@ -232,8 +234,10 @@ class ColumnSampler {
   void add_numbers(const std::shared_ptr<arrow::Array>& array) {
     std::vector<double> numbers;
     to_numbers(array, numbers);
+    column_.unheld -= array->ComputeLogicalNullCount();
     for (const double number : numbers) {
       column_.missing += std::isnan(number) ? 1 : 0;
+      column_.unheld += is_dense_value(number) ? 0 : 1;
       wholes_ = wholes_ && (std::isnan(number) || std::trunc(number) == number);
       if (kind_ == ValueKind::kTime) column_.keys.push_back(id_of_number(number));
     }
@@ -342,6 +346,7 @@ Sample sample_arrow(const InputFile& input, const ReaderOptions& options) {
 // are numbers. Those that are all as large as times since 1970 may be times.
 void apply_declared(DeclaredType declared, ColumnSample& column) {
   constexpr double kLeastTime = 1e8;
+  if (declared == DeclaredType::kFloat) column.spelled_whole = false;
   if (declared != DeclaredType::kFloat || column.kind != SampleKind::kInteger) return;
   const bool times = std::all_of(column.numbers.begin(), column.numbers.end(),
                                  [](double number) { return number >= kLeastTime; });

@@ -30,7 +30,9 @@ struct ColumnSample {
   std::int64_t spelled_missing = 0;  ///< of these, as NA, nan, null ... where texts are numbers
   std::set<std::string> nan_spellings = {};  ///< how NaN is written where texts are numbers
   ListLook lists = {};                       ///< of texts that are no numbers
-  std::string problem = {};                  ///< of kOther: why it is not read, and what to do
+  std::int64_t unheld = 0;     ///< numbers that no dense column may have (is_dense_value)
+  bool spelled_whole = false;  ///< of kNumber: whole decimals or texts, "7.00" or beyond 64 bits
+  std::string problem = {};    ///< of kOther: why it is not read, and what to do
   StrayCells strays = {};  ///< cells of text that are no numbers where the others are: NaN there
 };
 

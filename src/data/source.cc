@@ -25,7 +25,7 @@ void check_names(const std::vector<std::string>& names, const std::string& label
       throw Error(ErrorKind::kConfig, concat("column \"", name, "\" is listed twice"),
                   concat("data.", kind), "leave one of them out");
     }
-    if (name == label) {
+    if (!label.empty() && name == label) {  // "" is no label, but may be an input's name
       throw Error(ErrorKind::kConfig, concat("the label \"", name, "\" is also an input"),
                   concat("data.", kind), "leave it out there");
     }
@@ -90,12 +90,14 @@ LabelRule label_rule(const std::string& label) {
   return {label.substr(0, at), threshold};
 }
 
-void apply_threshold(double threshold, std::vector<float>& labels, BadCells& bad) {
-  for (std::size_t row = 0; row < labels.size(); ++row) {
-    if (std::isnan(labels[row])) {
+void apply_threshold(double threshold, std::span<const double> numbers, std::vector<float>& labels,
+                     BadCells& bad) {
+  labels.resize(numbers.size());
+  for (std::size_t row = 0; row < numbers.size(); ++row) {
+    if (std::isnan(numbers[row])) {
       bad.add(static_cast<std::int64_t>(row), [] { return std::string("the label is missing"); });
     }
-    labels[row] = labels[row] >= static_cast<float>(threshold) ? 1.0F : 0.0F;
+    labels[row] = numbers[row] >= threshold ? 1.0F : 0.0F;
   }
 }
 
@@ -153,13 +155,12 @@ std::shared_ptr<ThreadPool> decode_pool(const ReaderOptions& options) {
       options.threads > 0 ? options.threads : std::clamp(processors, 1, kMostThreads));
 }
 
-void finish_dense(const SourceOptions& options, std::size_t column, bool has_missing,
-                  std::vector<float>& values) {
-  if (options.raw_dense) return;
+void finish_dense(const SourceOptions& options, std::size_t column, std::vector<double>& values,
+                  Rows& rows) {
+  if (options.raw_dense) return std::swap(rows.unscaled[column], values);
   const std::vector<DenseScaling>& all = options.reader.scaling;
-  const DenseScaling scaling = all.empty() ? DenseScaling{ScalingKind::kNone} : all[column];
-  if (scaling.kind == ScalingKind::kNone && !has_missing) return;
-  scale_column(scaling, values);
+  scale_column(all.empty() ? DenseScaling{ScalingKind::kNone} : all[column], values,
+               rows.dense[column]);
 }
 
 std::vector<std::size_t> unit_order(const ReaderOptions& options, std::size_t units) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -43,15 +44,16 @@ struct ColumnRole {
   std::optional<double> threshold = {};  ///< of a label: numbers from here on are a 1
 };
 
-/// Numbers of a label column become 1 from the threshold on, else 0; NaN is a bad cell.
-void apply_threshold(double threshold, std::vector<float>& labels, BadCells& bad);
+/// Labels are 1 where the numbers reach the threshold, else 0; NaN is a bad cell.
+void apply_threshold(double threshold, std::span<const double> numbers, std::vector<float>& labels,
+                     BadCells& bad);
 
 /// The schema as one list: label, time, dense, categorical.
 [[nodiscard]] std::vector<ColumnRole> column_roles(const Schema& schema);
 /// The names of these columns, for messages.
 [[nodiscard]] std::vector<std::string> column_names(const std::vector<ColumnRole>& roles);
 
-/// What all sources need to know. raw_dense: leave dense values unscaled, NaN for missing.
+/// What all sources need to know. raw_dense: give Rows::unscaled in place of Rows::dense.
 struct SourceOptions {
   ReaderOptions reader;
   std::vector<InputFile> files;
@@ -71,9 +73,10 @@ struct SourceOptions {
 /// The pool of a reader's options, or one of the threads that they ask for.
 [[nodiscard]] std::shared_ptr<ThreadPool> decode_pool(const ReaderOptions& options);
 
-/// Scales one dense column of a block, unless raw. has_missing: there may be NaN.
-void finish_dense(const SourceOptions& options, std::size_t column, bool has_missing,
-                  std::vector<float>& values);
+/// Replaces one dense column of a block by these values, NaN where one is missing: scaled, or as
+/// they are (then `values` is spent) where the source gives raw ones.
+void finish_dense(const SourceOptions& options, std::size_t column, std::vector<double>& values,
+                  Rows& rows);
 
 /// The order in which n units (files, row groups) are read: 0, 1, ... or shuffled by (seed, epoch).
 [[nodiscard]] std::vector<std::size_t> unit_order(const ReaderOptions& options, std::size_t units);

@@ -5,6 +5,7 @@
 
 #include "files_beside.h"
 #include "split_choice.h"
+#include "taut/core/error.h"
 #include "taut/core/text.h"
 #include "taut/data/init.h"
 
@@ -15,6 +16,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kListWidth = 90;
 constexpr std::size_t kCommentColumn = 30;
+constexpr std::size_t kMostNamed = 10;  // columns in a message
 
 std::string quoted(const std::string& text) {
   std::string result = "\"";
@@ -130,6 +132,19 @@ std::string file_line(const std::string& key, const FileBeside& file, const std:
   return line("# " + setting.substr(0, setting.size() - 1), one_line(file.unused));
 }
 
+// A model needs something to go by.
+void check_inputs(const SchemaGuess& guess) {
+  if (!guess.schema.dense.empty() || !guess.schema.categorical.empty()) return;
+  std::vector<std::string> left;
+  for (const ColumnGuess& column : guess.columns) {
+    if (column.role != GuessedRole::kSkipped || left.size() == kMostNamed) continue;
+    left.push_back(one_line(concat("\"", column.name, "\": ", column.reason)));
+  }
+  throw Error(ErrorKind::kData, "no column is left as an input", guess.path,
+              left.empty() ? "there is no column but the label and the time"
+                           : concat("left out are ", join(left, "; ")));
+}
+
 // What goes by the number of rows: steps are what a network learns in, and a small set has few.
 struct Scale {
   std::int64_t batch = 2048;
@@ -212,6 +227,7 @@ std::string data_section(const SchemaGuess& guess, const FilesBeside& files,
 }  // namespace
 
 std::string starter_config(const SchemaGuess& guess, const std::string& base) {
+  check_inputs(guess);
   const bool has_dense = !guess.schema.dense.empty();
   std::string text =
       concat("# Written by taut init after a look at ", guess.sampled_rows, " rows of ",

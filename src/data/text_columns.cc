@@ -13,7 +13,7 @@ void TextColumn::time(std::vector<std::int64_t>& values, BadCells& bad) const {
   each([&](std::int64_t row, std::string_view cell) { values[row] = rules_.time(row, cell, bad); });
 }
 
-void TextColumn::dense(std::vector<float>& values, BadCells& bad) const {
+void TextColumn::dense(std::vector<double>& values, BadCells& bad) const {
   values.assign(static_cast<std::size_t>(index_.rows()), 0);
   each(
       [&](std::int64_t row, std::string_view cell) { values[row] = rules_.dense(row, cell, bad); });

@@ -22,8 +22,8 @@ class TextColumn {
 
   void labels(std::vector<float>& values, BadCells& bad) const;
   void time(std::vector<std::int64_t>& values, BadCells& bad) const;
-  /// A missing cell becomes NaN; NaN and infinity are bad cells.
-  void dense(std::vector<float>& values, BadCells& bad) const;
+  /// A missing cell becomes NaN; bad cells as CellRules::dense has them.
+  void dense(std::vector<double>& values, BadCells& bad) const;
   /// separator: cuts a cell into several ids, empty parts left out; 0: never.
   void ids(char separator, IdRows& column) const;
 

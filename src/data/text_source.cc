@@ -100,6 +100,7 @@ class TextSource : public RowSource {
     piece.bad.resize(fields_.size() + 1);
     for (BadCells& bad : piece.bad) bad.clear();
     check_shape(piece, wanted);
+    std::vector<double> numbers;
     for (std::size_t c = 0; c < fields_.size(); ++c) {
       const ColumnRole& role = fields_[c].role;
       const TextColumn column(piece.index, rules_, fields_[c].field, wanted);
@@ -107,8 +108,8 @@ class TextSource : public RowSource {
       switch (role.role) {
         case Role::kLabel:
           if (role.threshold) {
-            column.dense(piece.rows.labels, bad);
-            apply_threshold(*role.threshold, piece.rows.labels, bad);
+            column.dense(numbers, bad);
+            apply_threshold(*role.threshold, numbers, piece.rows.labels, bad);
           } else {
             column.labels(piece.rows.labels, bad);
           }
@@ -117,8 +118,8 @@ class TextSource : public RowSource {
           column.time(piece.rows.time, bad);
           break;
         case Role::kDense:
-          column.dense(piece.rows.dense[role.index], bad);
-          finish_dense(options_, role.index, true, piece.rows.dense[role.index]);
+          column.dense(numbers, bad);
+          finish_dense(options_, role.index, numbers, piece.rows);
           break;
         case Role::kCategorical:
           column.ids(fields_[c].list_separator, piece.rows.categorical[role.index]);

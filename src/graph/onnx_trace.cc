@@ -26,13 +26,16 @@ bool is_one_of(std::string_view op, const std::array<std::string_view, N>& names
 bool reads_parameters(std::string_view op, std::size_t place, std::int32_t type) {
   static constexpr std::array<std::string_view, 3> kCodes = {"ConvInteger", "MatMulInteger",
                                                              "DequantizeLinear"};
-  static constexpr std::array<std::string_view, 9> kNone = {
-      "Clip",  "Pad",   "Resize",         "Upsample",       "OneHot",
-      "Where", "Range", "QuantizeLinear", "ScatterElements"};
+  static constexpr std::array<std::string_view, 3> kRecurrent = {"LSTM", "GRU", "RNN"};
+  static constexpr std::array<std::string_view, 12> kNone = {
+      "Clip",      "Pad",   "Resize",         "Upsample",        "OneHot",
+      "Where",     "Range", "QuantizeLinear", "ScatterElements", "GridSample",
+      "ScatterND", "Pow"};
   if (op == "BatchNormalization") return place == 1 || place == 2;
   if (op == "QLinearConv") return place == 3 || place == 8;
   if (op == "QLinearMatMul") return place == 0 || place == 3;
   if (op == "DequantizeLinear") return place == 0;
+  if (is_one_of(op, kRecurrent)) return (place >= 1 && place <= 3) || place == 7;  // no states
   if (is_one_of(op, kCodes)) return place <= 1;
   return is_real_type(type) && !is_one_of(op, kNone);
 }

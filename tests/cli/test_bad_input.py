@@ -123,6 +123,30 @@ def test_toml_of_another_kind_is_named(taut, workspace):
     assert not (workspace / "x").exists()
 
 
+@pytest.mark.parametrize(
+    "command, message",
+    [
+        ("plan vgg-a --accelerators -1", "Value -1 not in range 1 to 65536"),
+        ("plan vgg-a --accelerators --batch 0", "Value --batch not in range 1 to 65536"),
+        ("plan vgg-a --batch 99999999999999999999", "got 99999999999999999999"),
+        ("plan vgg-a --threads 20000", "Value 20000 not in range 0 to 1024"),
+        ("plan vgg-a --seed -1", "must be a whole number from 0 to 18446744073709551615, got -1"),
+        ("info --seed 18446744073709551616", "got 18446744073709551616"),
+        ("synth x.csv --rows 99999999999999999999", "to 9223372036854775807, got 99999999999999999999"),
+        ("synth x.csv --rows -99999999999999999999", "from -9223372036854775808 to"),
+        ("synth x.csv --ids 5,99999999999999999999", "got 99999999999999999999"),
+    ],
+)
+def test_numbers_out_of_bounds_are_repeated_as_they_were_typed(taut, command, message):
+    refused = taut(*command.split(), check=False)
+    assert refused.code == 2 and message in refused.err
+    assert len(refused.err) < 200 and refused.err.count("\n") == 1
+
+
+def test_the_largest_seed_is_one(taut):
+    assert taut("plan", "lenet-c", "--seed", 2**64 - 1, "--threads", 1024, "--json").json["model"] == "lenet-c"
+
+
 def test_missing_config_and_run(taut, workspace):
     assert "none.toml" in fails(taut, "train", workspace / "none.toml", "--out", workspace / "x")
     assert "no run there" in fails(taut, "eval", workspace)

@@ -106,6 +106,26 @@ def test_output_goes_through_links_and_pipes(taut, trained):
     assert sorted(path.name for path in out.iterdir()) == ["kept.csv", "link.csv", "pipe.csv"]
 
 
+def test_data_does_not_come_out_of_a_pipe(taut, trained, tmp_path):
+    """Each command says so at once: nobody writes into this one, whatever opened it would wait."""
+    rows = tmp_path / "rows.csv"
+    os.mkfifo(rows)
+    commands = [
+        ("info", rows),
+        ("init", rows),
+        ("train", trained / "ctr.toml", "--out", tmp_path / "out", "--set", f"data.train={rows}"),
+        ("train", trained / "ctr.toml", "--out", tmp_path / "out", "--set", f"data.valid={rows}"),
+        ("eval", trained / "run", "--data", rows),
+        ("eval", trained / "model.taut", "--data", rows),
+        ("predict", trained / "model.taut", rows),
+        ("predict", trained / "model.taut", rows, "--set", "data.format=csv"),
+    ]
+    for command in commands:
+        done = taut(*command, check=False, timeout=60)
+        assert done.code in (1, 2), command
+        assert "expected a file, found a pipe or device" in done.err, (command, done.err)
+
+
 @pytest.mark.parametrize("command", ["train", "sweep"])
 def test_a_config_may_come_out_of_a_pipe(program, trained, tmp_path, command):
     """Read once, its relative paths taken from the current folder."""

@@ -176,6 +176,16 @@ TEST_F(BadInputTest, NanInADenseColumn) {
   }
 }
 
+TEST_F(BadInputTest, ValuesThatFloat32CannotHoldAreNamedAsTheyAre) {
+  for (const auto& [value, shown] : {std::pair("1e300", "1e+300"), {"-3.5e38", "-3.5e+38"}}) {
+    expect_error(with_column(arrow::float64(), concat("[0, 1, ", value, ", 1, null]"),
+                             {.label = "label", .dense = {"x"}}),
+                 ErrorKind::kData,
+                 {concat("the value is ", shown, ", must be a finite number that float32 holds"),
+                  "x.parquet, row 3, column x"});
+  }
+}
+
 TEST_F(BadInputTest, MissingTime) {
   expect_error(with_column(arrow::int32(), "[0, 1, null, 1, 1]", {.label = "label", .time = "x"}),
                ErrorKind::kData, {"the time is missing", "row 3, column x"});

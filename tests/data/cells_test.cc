@@ -132,6 +132,8 @@ TEST_F(CellRulesTest, NumbersMissingValuesAndTheRest) {
                                   {"1.2.3", "\"1.2.3\" is not a number"},
                                   {"inf", "must be a finite number"},
                                   {"1e99", "must be a finite number"},
+                                  {"-1e99", "\"-1e99\", must be a finite number that float32"},
+                                  {"1e999", "\"1e999\", must be a finite number that float32"},
                                   {"nan", "must be a finite number"},
                                   {"na", "is not a number"}}) {
     EXPECT_THAT(reason([&](BadCells& b) { return rules().dense(7, cell, b); }), HasSubstr(why));

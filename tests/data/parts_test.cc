@@ -4,12 +4,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+
+#include <functional>
 #include <map>
 
+#include "data/image_source.h"
 #include "data/row_part.h"
 #include "taut/core/text.h"
 #include "taut/data/file_marks.h"
 #include "taut/data/format_choice.h"
+#include "taut/data/images.h"
+#include "taut/data/init.h"
+#include "taut/data/row_table.h"
+#include "taut/data/table_info.h"
 #include "test_files.h"
 
 namespace taut::data {
@@ -185,6 +193,46 @@ TEST_F(Parts, MarksOfFilesChangeWithTheirContentAlone) {
   EXPECT_THAT(mark_difference(before, file_marks(entries)), HasSubstr("part-1.csv was not there"));
   std::filesystem::remove(path);
   EXPECT_EQ(mark_difference(before, file_marks(entries)), path + " is no longer there");
+}
+
+// Nobody writes into the pipe: whatever opened it would not come back.
+TEST_F(Parts, APipeIsNoDataFile) {
+  const std::string pipe = dir_.file("pipe.csv");
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  ReaderOptions learnt = reading(pipe);
+  for (const char* format : {"auto", "parquet", "arrow", "csv", "criteo"}) {
+    learnt.format = format;
+    for (const std::string& path : {pipe, pipe + "[0%:50%]", std::string("/dev/zero")}) {
+      ReaderOptions options = learnt;
+      options.files = {path};
+      (void)choose_format(options.files, learnt);  // comes back
+      if (path == "/dev/zero" && options.format == "auto") options.format = "csv";
+      const auto [kind, message] = error_of([&] { (void)read_all(options); });
+      EXPECT_EQ(kind, ErrorKind::kIo) << message;
+      EXPECT_THAT(message, HasSubstr("expected a file, found a pipe or device"));
+    }
+  }
+  for (const auto& call : std::vector<std::function<void()>>{
+           [&] { (void)guess_schema(pipe); }, [&] { (void)learn_profile(learnt, {}); },
+           [&] { (void)detect_image_format(pipe); }, [&] { (void)read_row_table(pipe, 4); },
+           [&] { (void)describe_table(pipe); }}) {
+    EXPECT_THAT(error_of(call).second, HasSubstr("found a pipe or device"));
+  }
+  EXPECT_FALSE(holds_images(pipe));
+  EXPECT_THAT(file_marks(std::vector{pipe}), ElementsAre(HasSubstr("no file")));
+}
+
+TEST_F(Parts, ALabelsThresholdIsComparedInDouble) {
+  write_text(dir_.file("t.csv"), "d\n1700000000.25\n1700000000.5\n1700000000.75\n");
+  ReaderOptions options;
+  options.files = {dir_.file("t.csv")};
+  options.schema.label = "d >= 1700000000.5";
+  EXPECT_THAT(read_all(options).labels, ElementsAre(0, 1, 1));
+  write_parquet(dir_.file("t.parquet"),
+                *make_table({{"d", arrow::int64(), "[16777216, 16777217, 16777218]"}}));
+  options.files = {dir_.file("t.parquet")};
+  options.schema.label = "d >= 16777217";
+  EXPECT_THAT(read_all(options).labels, ElementsAre(0, 1, 1));
 }
 
 }  // namespace

@@ -132,5 +132,87 @@ TEST_F(ProfileTest, LeavesBadRowsOut) {
   EXPECT_EQ(profile.bad_rows.count, 2);
 }
 
+// Values that float32 tells apart only once an offset is taken away, in every format.
+TEST_F(ProfileTest, AnOffsetCostsNoDigitsInAnyFormat) {
+  std::string plain = "[null";
+  std::string shifted = "[null";
+  std::string text = "a,b\n,\n";
+  for (int row = 0; row < 40000; ++row) {
+    const double value = static_cast<double>(mix64(static_cast<std::uint64_t>(row)) % 4096) / 64;
+    const std::string far = concat(1700000000 + static_cast<std::int64_t>(value),
+                                   std::to_string(value - std::floor(value)).substr(1));
+    plain += "," + std::to_string(value);
+    shifted += "," + far;
+    text += std::to_string(value) + "," + far + "\n";
+  }
+  const auto table =
+      make_table({{"a", arrow::float64(), plain + "]"}, {"b", arrow::float64(), shifted + "]"}});
+  write_parquet(dir_.file("x.parquet"), *table, 7000);
+  write_arrow(dir_.file("x.arrow"), *table, 9000);
+  write_text(dir_.file("x.csv"), text);
+  for (const char* name : {"x.parquet", "x.arrow", "x.csv"}) {
+    ReaderOptions options;
+    options.files = {dir_.file(name)};
+    options.schema.dense = {"a", "b"};
+    options.scaling = learn_profile(options, ScalingKind::kStandard).scaling;
+    EXPECT_NEAR(options.scaling[1].mean - 1.7e9, options.scaling[0].mean, 1e-6) << name;
+    EXPECT_NEAR(options.scaling[1].deviation, options.scaling[0].deviation, 1e-6) << name;
+    const Batch batch = read_all(options);
+    ASSERT_EQ(batch.size, 40001) << name;
+    EXPECT_EQ(batch.dense[0], 0) << "missing, " << name;
+    EXPECT_EQ(batch.dense[1], 0) << "missing, " << name;
+    for (std::int64_t row = 0; row < batch.size; ++row) {
+      ASSERT_NEAR(batch.dense[2 * row], batch.dense[2 * row + 1], 1e-6) << name << ", row " << row;
+    }
+  }
+}
+
+TEST_F(ProfileTest, WhatIsLearntDoesNotDependOnThreads) {
+  write_numbered(path_, 100000, 30000);
+  ReaderOptions options = numbered_options({path_});
+  options.threads = 1;
+  const DenseScaling one = learn_profile(options, ScalingKind::kStandard).scaling[0];
+  options.threads = 5;
+  const DenseScaling five = learn_profile(options, ScalingKind::kStandard).scaling[0];
+  EXPECT_EQ(one.mean, five.mean);
+  EXPECT_EQ(one.deviation, five.deviation);
+}
+
+TEST_F(ProfileTest, SmallDifferencesBesideALargeOffsetAreNoConstant) {
+  write_parquet(path_, *make_table({{"a", arrow::float64(), "[1e9, 1000000000.25, 1e9, 1e9]"},
+                                    {"b", arrow::float32(), "[0.1, 0.1, 0.1, 0.1]"}}));
+  ReaderOptions options;
+  options.files = {path_};
+  options.schema.dense = {"a", "b"};
+  options.scaling = learn_profile(options, ScalingKind::kStandard).scaling;
+  EXPECT_DOUBLE_EQ(options.scaling[0].mean, 1e9 + 0.0625);
+  EXPECT_NEAR(options.scaling[0].deviation, std::sqrt(0.01171875), 1e-9);
+  const Batch batch = read_all(options);
+  EXPECT_NEAR(batch.dense[2], std::sqrt(3.0), 1e-6);
+  EXPECT_NEAR(batch.dense[0], -std::sqrt(1.0 / 3), 1e-6);
+  EXPECT_EQ(batch.dense[1], 0) << "a constant is as far from its mean as it can be: not at all";
+}
+
+TEST_F(ProfileTest, DifferencesTooSmallToScaleAreAConstant) {
+  write_parquet(path_, *make_table({{"a", arrow::float64(), "[1e-310, 3e-310, 0, 2e-310]"},
+                                    {"b", arrow::float64(), "[1e-150, 3e-150, 1e-150, 3e-150]"}}));
+  ReaderOptions options;
+  options.files = {path_};
+  options.schema.dense = {"a", "b"};
+  options.scaling = learn_profile(options, ScalingKind::kStandard).scaling;
+  EXPECT_EQ(options.scaling[0].deviation, 1);
+  EXPECT_THAT(read_all(options).dense, ElementsAre(0, -1, 0, 1, 0, -1, 0, 1));
+}
+
+TEST_F(ProfileTest, WithoutScalingValuesAreRoundedOnce) {
+  write_parquet(path_, *make_table({{"a", arrow::float64(), "[0.1, null, -16777217, 3.4e38]"},
+                                    {"b", arrow::int64(), "[16777217, 1, -2, 9007199254740993]"}}));
+  ReaderOptions options;
+  options.files = {path_};
+  options.schema.dense = {"a", "b"};
+  EXPECT_THAT(read_all(options).dense,
+              ElementsAre(0.1F, 16777216.0F, 0, 1, -16777216.0F, -2, 3.4e38F, 9007199254740992.0F));
+}
+
 }  // namespace
 }  // namespace taut::data

@@ -121,5 +121,21 @@ TEST(OnnxSummary, PlansTheNodesOfWhatIsNoNetwork) {
   EXPECT_EQ(summary.graph.weights(), 16);
 }
 
+TEST(OnnxSummary, StatesGridsAndExponentsAreNoParameters) {
+  OnnxBuilder made(20);
+  made.input("x", {5, 2, 4});
+  made.weights("w", {1, 12, 4});
+  made.weights("r", {1, 12, 3});
+  made.weights("b", {1, 24});
+  made.weights("state", {1, 2, 3});
+  made.weights("power", {1});
+  made.node("LSTM", {"x", "w", "r", "b", "", "state"}, "t", {{"hidden_size", {3}}});
+  made.node("Pow", {"t", "power"}, "y");
+  made.output("y");
+  const test::TemporaryDirectory folder;
+  write_file(folder.file("m.onnx"), made.bytes());
+  EXPECT_EQ(summarize_onnx(folder.file("m.onnx")).parameters, 12 * 4 + 12 * 3 + 24);
+}
+
 }  // namespace
 }  // namespace taut::graph

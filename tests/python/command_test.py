@@ -117,6 +117,71 @@ def test_files_that_are_not_there_are_named(folder):
         taut.load(folder / "model.taut").predict("nothing.parquet")
 
 
+def test_what_is_no_package_is_told_from_what_is_not_there(folder):
+    for path, kind, message in (
+        (folder / "run", IsADirectoryError, "found the folder of a run, .*taut export RUN PACKAGE"),
+        (folder, IsADirectoryError, "found a directory"),
+        ("/", IsADirectoryError, "found a directory"),
+        ("/dev/null", OSError, "found a pipe or device, /dev/null"),
+        (folder / "ctr.toml", ValueError, "expected a package or an .onnx file, found the description of a network"),
+        (folder / "data.parquet", ValueError, "expected a package or an .onnx file, found a table"),
+    ):
+        with pytest.raises(kind, match=message) as refused:
+            taut.load(path)
+        assert str(path) in str(refused.value) and not isinstance(refused.value, FileNotFoundError)
+
+
+@pytest.fixture(scope="module")
+def few(folder):
+    """Five rows as a dict of arrays, and the package's scores of them."""
+    table = pyarrow.parquet.read_table(folder / "data.parquet").slice(0, 5)
+    columns = {name: table[name].to_numpy() for name in table.column_names if name != "label"}
+    return columns, taut.load(folder / "model.taut").predict(table)
+
+
+def test_arrays_of_any_layout_and_tensors_score_as_others(folder, few):
+    columns, wanted = few
+    package = taut.load(folder / "model.taut")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    for changed in (
+        lambda a: a.astype(a.dtype.newbyteorder(">")),
+        lambda a: a.astype(numpy.longdouble) if a.dtype.kind == "f" else a,
+        lambda a: numpy.repeat(a, 2)[::2],
+        torch.tensor,
+        list,
+    ):
+        given = {name: changed(column) for name, column in columns.items()}
+        assert package.predict(given).equals(wanted)
+
+
+@pytest.mark.parametrize(
+    "change, kind, message",
+    [
+        ({"d_0": [1 + 2j] * 5}, ValueError, 'column "d_0"'),
+        ({"d_0": numpy.ones(5, complex)}, ValueError, r'column "d_0" \(complex128\)'),
+        ({"c_0": numpy.ones((5, 2, 2), int)}, ValueError, 'column "c_0"'),
+        ({"c_0": [2**70] * 5}, ValueError, 'column "c_0"'),
+        ({"c_0": [1, "a", 2.5, None, 3]}, ValueError, 'column "c_0"'),
+        ({"c_0": 7}, ValueError, 'column "c_0"'),
+        ({"c_0": [1, 2]}, ValueError, 'column "c_0" has 2 rows, column "time" has 5'),
+        ({"d_0": [1, 2, numpy.inf, 4, 5]}, taut.CommandError, "the value is inf.*, the table, row 3, column d_0"),
+        ({"d_0": [1, 2, 1e300, 4, 5]}, taut.CommandError, r"1e\+300.*float32.*, the table, row 3, column d_0"),
+        ({"d_0": None}, taut.CommandError, 'no column "d_0", the table'),
+    ],
+)
+def test_a_column_that_cannot_be_read_is_named(folder, few, change, kind, message):
+    columns = {name: column for name, column in {**few[0], **change}.items() if column is not None}
+    with pytest.raises(kind, match=message) as refused:
+        taut.load(folder / "model.taut").predict(columns)
+    assert "/tmp" not in str(refused.value)
+
+
+@pytest.mark.parametrize("data", [None, 5, numpy.ones(5)])
+def test_what_is_no_table_says_what_one_is(folder, data):
+    with pytest.raises(TypeError, match=r"data must be a path, .* or a dict of columns, got"):
+        taut.load(folder / "model.taut").predict(data)
+
+
 def test_progress_is_shown_where_it_is_asked_for(folder, capfd):
     taut.train(folder / "ctr.toml", folder / "quiet", progress=False, set={"train.epochs": 1})
     assert capfd.readouterr() == ("", "")

@@ -228,6 +228,9 @@ def test_every_keyword_takes_its_default_and_changes_nothing():
         ("decay", 1.5, "must be above 0, at most 1, got 1.5, embedding.decay"),
         ("period", 0, "must be 1 step or more, got 0, embedding.period"),
         ("period", "often", 'option "period" has the wrong type'),
+        ("learning_rate", float("nan"), "learning_rate must be a finite number, got nan"),
+        ("eps", float("inf"), "eps must be a finite number, got inf"),
+        ("memory_budget", float("nan"), "memory_budget must be a ratio, .*, got nan"),
         ("on_nan", "skipp", r'unknown on_nan "skipp", embedding.on_nan, did you mean skip\?'),
     ],
 )

@@ -54,8 +54,10 @@ struct GuessHints {
 /// Dense: d_* and numbers with fractions, and whole numbers whose name says that they count or
 /// measure. Categorical: c_*, texts, lists, bools, other whole numbers.
 /// Criteo's columns (I1 .. I13, C1 .. C26) are what its format says.
-/// A few cells that are no numbers leave a column one of numbers; where it is dense, its bad rows
-/// are to be skipped.
+/// Whole numbers of more than 64 bits, and whole decimals of few values, are categorical; others
+/// that are dense are warned of.
+/// A few cells that are no numbers, are infinite or too large for float32 leave a column one of
+/// numbers; where it is dense, its bad rows are to be skipped. A dense column of many is left out.
 /// Skipped: one value only; another value in every row; types that cannot be read; what gives
 /// the label away (each of its values goes with one label), and second outcomes (a value goes with
 /// label 1 always). Errors: as BatchReader; kData when there is no label or several could be it.
@@ -66,6 +68,7 @@ struct GuessHints {
 /// left out with the reason where a column is not in them. Batch size, epochs and budget go by the
 /// number of rows and ids.
 /// base: folder that paths are written relative to; "" for absolute paths.
+/// Errors: kData where no column is left as an input, with what became of each.
 [[nodiscard]] std::string starter_config(const SchemaGuess& guess, const std::string& base = {});
 
 }  // namespace taut::data
