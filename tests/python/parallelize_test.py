@@ -67,7 +67,7 @@ def answers():
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     environment["GLOO_SOCKET_IFNAME"] = "lo"  # the host's name need not be one of an address
     line = [sys.executable, str(RUNNER), json.dumps(CASES)]
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

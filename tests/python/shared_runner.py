@@ -43,7 +43,7 @@ def message_of(call: Callable[[], object]) -> str:
 
 def module_of(options: dict, mode: str) -> taut.ElasticEmbeddingBagCollection:
     sizes = SIZES if mode != "none" else {"a": SIZES["a"]}
-    return taut.ElasticEmbeddingBagCollection(sizes, DIM, **{"memory_budget": "256KiB", **options})
+    return taut.ElasticEmbeddingBagCollection(sizes, DIM, threads=1, **{"memory_budget": "256KiB", **options})
 
 
 def train(module, steps, mode, broken=False):
