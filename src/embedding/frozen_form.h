@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -63,9 +64,9 @@ LoadedRows count_loaded(const Reader& reader, const Rows& rows) {
 /// RowwiseEmbedding.
 template <typename Own, typename Base>
 class LiveForm : public Base {
- protected:
-  using Base::Base;
+  friend Own;
 
+ protected:
   void sort_ids(std::span<const JaggedIds> tables, std::int64_t batch,
                 GradientGrouper& grouper) override {
     grouper.sort(own().reader(), tables, batch, *this->pool_);
@@ -76,6 +77,10 @@ class LiveForm : public Base {
   }
 
  private:
+  template <typename... More>
+  LiveForm(const Options& options, std::shared_ptr<ThreadPool> pool, More&&... more)
+      : Base(options, std::move(pool), std::forward<More>(more)...) {}
+
   [[nodiscard]] const Own& own() const noexcept { return static_cast<const Own&>(*this); }
 };
 
