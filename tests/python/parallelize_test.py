@@ -1,15 +1,12 @@
 """Modules that run under plans: the single process's losses, and the bytes that the plan predicts."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import plan_models
 import pytest
 import torch
 import torch.distributed as dist
+from process_answers import answers_of
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
@@ -62,20 +59,10 @@ CASES = [
 ]
 
 
-def run(cases):
-    """The runner's answers, in the order of the cases."""
-    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    environment["GLOO_SOCKET_IFNAME"] = "lo"  # the host's name need not be one of an address
-    line = [sys.executable, str(RUNNER), json.dumps(cases)]
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 @pytest.fixture(scope="module")
 def answers():
     half = len(CASES) // 2
-    return run(CASES[:half]) + run(CASES[half:])
+    return answers_of(RUNNER, CASES[:half], 120) + answers_of(RUNNER, CASES[half:], 120)
 
 
 @pytest.mark.parametrize(

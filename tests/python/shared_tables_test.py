@@ -1,12 +1,9 @@
 """Tables whose rows lie on several processes: after the same gradients, the bits of one process."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from process_answers import answers_of
 
 RUNNER = Path(__file__).with_name("shared_runner.py")
 
@@ -26,12 +23,7 @@ SECONDS_AND_CHECKSUM = 8 + 8
 
 @pytest.fixture(scope="module")
 def found():
-    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    environment["GLOO_SOCKET_IFNAME"] = "lo"  # the host's name need not be one of an address
-    line = [sys.executable, str(RUNNER), json.dumps(CASES)]
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return answers_of(RUNNER, CASES, 300)
 
 
 @pytest.mark.parametrize("processes", [2, 3])
