@@ -202,12 +202,11 @@ HWY_INLINE void pooled_bags(Rows& rows, std::span<const JaggedIds> tables, const
       .sums = sums + static_cast<std::size_t>(range.first) * stride + range.table * dim,
       .stride = stride,
       .dim = dim};
-  // A row that is not whole adds nothing behind its values, where a read one has zeros.
-  const bool finite =
-      weights == nullptr || all_finite(std::span(wanted.weights, wanted.ids.size()));
   if constexpr (Rows::kReadOnce) {
     ReadRows& read = ReadRows::of_this_thread();
-    if (finite && read.start(range.call, range.table, dim, table.ids)) {
+    // A row that is not whole adds nothing behind its values, where a read one has zeros.
+    if (read.start(range.call, range.table, dim, table.ids) &&
+        (weights == nullptr || all_finite(std::span(wanted.weights, wanted.ids.size())))) {
       sum_from_read(rows, read, wanted);
       return;
     }
